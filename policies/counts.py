@@ -1,0 +1,53 @@
+"""Sums that describe what has been seen of a class, and how sure they make one of a share."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Self
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows of sums: adding two is having observed both, scaling down is forgetting.
+
+    A subclass only names its rows, all of them lists of floats, and says how to observe.
+    """
+
+    def merge(self, other: Self) -> None:
+        for row, addend in zip(self.rows().values(), other.rows().values(), strict=True):
+            row[:] = [mine + theirs for mine, theirs in zip(row, addend, strict=True)]
+
+    def scale(self, factor: float) -> None:
+        for row in self.rows().values():
+            row[:] = [count * factor for count in row]
+
+    def rows(self) -> dict[str, list[float]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_rows(cls, rows: dict[str, list[float]]) -> Self:
+        counts = cls()
+        for name, row in counts.rows().items():
+            if len(rows[name]) != len(row):
+                raise ValueError(f"{name} must have {len(row)} counts, got {len(rows[name])}")
+            row[:] = [float(count) for count in rows[name]]
+        return counts
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def interval(share: float, weight: float, *, deviations: float = 1.96) -> Interval:
+    """Wilson's interval of a share that `weight` observations support."""
+    if weight <= 0:
+        return Interval(0.0, 1.0)
+    square = deviations**2 / weight
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def shrunk(successes: float, trials: float, prior: float, weight: float) -> float:
+    """A share, pulled towards `prior` as if `weight` trials had shown just that."""
+    return (successes + weight * prior) / (trials + weight)

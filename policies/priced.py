@@ -1,0 +1,241 @@
+"""Spends tokens where they buy most accuracy, by curves learned from earlier queries."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+from typing import TYPE_CHECKING
+
+from policies.base import Budget, Decision, Draw, Extend, Plan, Situation, Stop, whole
+from policies.extension_curve import MAX_WAITS, State, states
+from policies.tally import Ballot, Standing
+
+if TYPE_CHECKING:
+    from policies.curve import Arm, Menu
+
+GREEDY = 0.0
+COLD_RUNS = 4
+"""Shadow runs of each kind that a class needs before its curve is trusted."""
+SHADOW_VOTES = 8
+ATTEMPTS = 3
+"""Chains without an answer after which a query is given up."""
+HOPE = 2.0
+"""Standard errors by which an arm may be better than it looks and still be worth a trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """One plan per query: the one with the highest value * accuracy - price * tokens.
+
+    Plans are a greedy chain that is extended as long as its state says that a "Wait" pays, votes
+    as long as the next one pays, and a greedy chain cut short. One price for all classes puts
+    tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
+    A shadow run goes past the best stop and so shows what every earlier stop would have given: all
+    first queries of a class are such, later a share of at most `exploration` that falls with the
+    square root of the queries seen.
+    """
+
+    price: float = 3e-4
+    max_samples: int = 16
+    max_extensions: int = 5
+    max_thinking_tokens: int | None = None
+    answer_tokens: int = 128
+    exploration: float = 0.08
+
+    def __post_init__(self) -> None:
+        if not 0 < self.price < 1:
+            raise ValueError(f"price must be in (0, 1), got {self.price!r}")
+        whole("max_samples", self.max_samples, at_least=1, at_most=1024)
+        whole("max_extensions", self.max_extensions, at_most=MAX_WAITS)
+        Budget(self.max_thinking_tokens or 0, 0, 0, None, self.answer_tokens)
+        if not 0 <= self.exploration <= 1:
+            raise ValueError(f"exploration must be in [0, 1], got {self.exploration!r}")
+
+    @property
+    def name(self) -> str:
+        return "priced"
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        plan = situation.plan or self._choose(situation, rng)
+        if situation.tally.leader is None:
+            return self._begin(situation, plan)
+        if plan.name == "waits":
+            return self._wait(situation, plan)
+        if plan.name == "votes":
+            return self._vote(situation, plan)
+        return Stop("plan done")
+
+    # The plan, once per query.
+
+    def _choose(self, situation: Situation, rng: Random) -> Plan:
+        curve = situation.curve
+        missing = {
+            "waits": max(0.0, COLD_RUNS - (curve.shadow_chains if curve else 0.0)),
+            "votes": max(0.0, COLD_RUNS - (curve.shadow_votes if curve else 0.0)),
+        }
+        total = sum(missing.values())
+        if self.exploration and total:
+            kind = "waits" if rng.random() * total < missing["waits"] else "votes"
+            return self._plan(situation, kind, shadow=True, propensity=missing[kind] / total)
+        arms = self._arms(situation)
+        if curve is None or not arms:
+            return self._plan(situation, "waits")
+        price, best = self._price(situation), arms[0]
+        trials = [
+            arm for arm in arms if arm is best or arm.worth(price, hope=HOPE) > best.worth(price)
+        ]
+        chance = min(self.exploration, 1.2 / math.sqrt(max(1.0, curve.queries)))
+        if rng.random() < chance:
+            arm, propensity = rng.choice(trials), chance / len(trials)
+            return self._plan(situation, arm.name, arm=arm, shadow=True, propensity=propensity)
+        return self._plan(situation, best.name, arm=best, propensity=1 - chance)
+
+    def _plan(
+        self,
+        situation: Situation,
+        kind: str,
+        *,
+        arm: "Arm | None" = None,
+        shadow: bool = False,
+        propensity: float = 1.0,
+    ) -> Plan:
+        cap = self.max_thinking_tokens
+        if arm and arm.max_thinking_tokens is not None:
+            cap = min(arm.max_thinking_tokens, cap or arm.max_thinking_tokens)
+        budget = situation.budget(cap, answer_tokens=self.answer_tokens)
+        temperature = None if kind == "votes" else GREEDY
+        forecast = arm.forecast if arm and not shadow else None
+        return Plan(kind, budget, temperature, shadow, propensity, forecast)
+
+    def _price(self, situation: Situation) -> float:
+        """Accuracy that one token must buy, by the worth of this query."""
+        return (situation.price or self.price) / situation.query.limits.value
+
+    def _arms(self, situation: Situation) -> "Sequence[Arm]":
+        """Best first. With a target accuracy only one: the cheapest that reaches it, or nearest."""
+        curve, target = situation.curve, situation.query.limits.target_accuracy
+        if curve is None:
+            return ()
+        if target is None:
+            return curve.menu(self._price(situation)).arms
+        arms = [arm for menu in curve.menus for arm in menu.arms]
+        reaching = [arm for arm in arms if arm.forecast.accuracy >= target]
+        if reaching:
+            return [min(reaching, key=lambda arm: arm.forecast.tokens)]
+        return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]
+
+    def _menu(self, situation: Situation, kind: str) -> "Menu | None":
+        """Where the rule of a plan stands: at the price, or where its arm reaches the target."""
+        curve, target = situation.curve, situation.query.limits.target_accuracy
+        if curve is None:
+            return None
+        if target is None:
+            return curve.menu(self._price(situation))
+        offers = [(menu, arm) for menu in curve.menus for arm in menu.arms if arm.name == kind]
+        reaching = [offer for offer in offers if offer[1].forecast.accuracy >= target]
+        if reaching:
+            return min(reaching, key=lambda offer: offer[1].forecast.tokens)[0]
+        return max(offers, key=lambda offer: offer[1].forecast.accuracy)[0] if offers else None
+
+    # The plan, step by step.
+
+    def _begin(self, situation: Situation, plan: Plan) -> Decision:
+        """The first chains, or another sampled one in place of chains that gave no answer."""
+        if situation.tally.history:
+            if len(situation.tally.ballots) >= ATTEMPTS and not situation.pending:
+                return Stop("no answer")
+            return self._draw(situation, plan)
+        if plan.name != "votes":
+            return self._draw(situation, plan)
+        left = self._votes_left(situation, plan)
+        needed = left if plan.shadow else 1 + self._votes_needed(situation, Standing(1, 0, 0))
+        return self._draw(situation, plan, samples=min(needed, left))
+
+    def _wait(self, situation: Situation, plan: Plan) -> Decision:
+        last = situation.tally.history[-1]
+        if last.extensions >= self.max_extensions:
+            return Stop("plan done")
+        chain = [ballot for ballot in situation.tally.history if ballot.chain == last.chain]
+        *_, state = states([ballot.answer for ballot in chain])
+        if not plan.shadow and not self._wait_pays(situation, state):
+            return Stop("settled" if state.run > 1 else "not worth it")
+        budget = _budget_to_extend(situation, plan, chain)
+        if budget is None:
+            return Stop("budget")
+        return Extend(last.chain, 1, budget, plan.temperature, plan)
+
+    def _wait_pays(self, situation: Situation, state: State) -> bool:
+        """By the curve; without one until two answers in a row are equal."""
+        menu = self._menu(situation, "waits")
+        if menu is None or menu.extension_rule is None:
+            return state.run < 2
+        return state in menu.extension_rule.goes_on
+
+    def _vote(self, situation: Situation, plan: Plan) -> Decision:
+        standing = situation.tally.standing
+        left = self._votes_left(situation, plan)
+        if left <= 0:
+            return Stop("plan done")
+        needed = left if plan.shadow else self._votes_needed(situation, standing)
+        if needed == 0:
+            return Stop("not worth it" if standing.runner_up else "settled")
+        return self._draw(situation, plan, samples=min(needed, left))
+
+    def _votes_left(self, situation: Situation, plan: Plan) -> int:
+        most = min(self.max_samples, SHADOW_VOTES) if plan.shadow else self.max_samples
+        return most - len(situation.tally.ballots)
+
+    def _votes_needed(self, situation: Situation, standing: Standing) -> int:
+        """Votes to draw whatever they say; without a curve until one answer leads by three."""
+        menu = self._menu(situation, "votes")
+        if menu is None or menu.vote_rule is None:
+            return max(0, 3 - standing.leader + standing.runner_up)
+        return menu.vote_rule.needed.get(standing, 0)
+
+    def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:
+        """New chains, as many and as long as the query's own limit lets."""
+        left = _tokens_left(situation)
+        budget = plan.budget
+        if left is not None:
+            typical = _typical_tokens(situation, budget)
+            if situation.tally.history and left < typical:
+                return Stop("budget")
+            samples = max(1, min(samples, int(left / (typical + budget.answer_tokens))))
+            answer_tokens = max(1, min(budget.answer_tokens, left))
+            thinking = max(0, left // samples - answer_tokens)
+            budget = Budget(min(budget.max_thinking_tokens, thinking), answer_tokens=answer_tokens)
+        temperature = None if situation.tally.history else plan.temperature
+        return Draw(samples, budget, temperature, plan)
+
+
+def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Ballot]) -> Budget | None:
+    """None where there is no room for a Wait as long as the longest step so far."""
+    last = chain[-1]
+    steps = [chain[0].thinking_tokens] + [
+        after.thinking_tokens - before.thinking_tokens for before, after in pairwise(chain)
+    ]
+    most = plan.budget.max_thinking_tokens
+    left = _tokens_left(situation)
+    if left is not None:
+        most = min(most, last.thinking_tokens + left - plan.budget.answer_tokens)
+    if last.thinking_tokens + max(steps) > most:
+        return None
+    return Budget(most, answer_tokens=plan.budget.answer_tokens)
+
+
+def _tokens_left(situation: Situation) -> int | None:
+    most = situation.query.limits.max_total_tokens
+    if most is None:
+        return None
+    return max(0, most - max(situation.tokens_spent, situation.tally.tokens))
+
+
+def _typical_tokens(situation: Situation, budget: Budget) -> float:
+    """Tokens of one chain: as seen on this query, else in this class, else the worst case."""
+    ballots = situation.tally.ballots
+    if ballots:
+        return max(1.0, situation.tally.tokens / len(ballots))
+    if situation.curve and situation.curve.votes:
+        return max(1.0, situation.curve.votes.first_tokens)
+    return float(budget.most_tokens)

@@ -1,0 +1,159 @@
+"""Settings: frozen dataclasses, read from one TOML file or from the command line's flags."""
+
+import difflib
+import tomllib
+import types
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+ENGINE_KINDS = ("vllm", "simulated", "replayed")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """`recording` is the outcome log that a replayed engine draws from."""
+
+    kind: str = "vllm"
+    model: str = "s1-pocket"
+    format: str | None = None
+    max_model_len: int | None = None
+    max_num_seqs: int = 64
+    tensor_parallel_size: int = 1
+    kv_cache_gib: float | None = None
+    recording: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ENGINE_KINDS:
+            raise ValueError(f"kind must be one of {', '.join(ENGINE_KINDS)}, got {self.kind!r}")
+        if self.kind == "replayed" and self.recording is None:
+            raise ValueError("recording must name an outcome log when kind is 'replayed'")
+        for name in ("max_model_len", "max_num_seqs", "tensor_parallel_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r}")
+        if self.kv_cache_gib is not None and self.kv_cache_gib <= 0:
+            raise ValueError(f"kv_cache_gib must be positive, got {self.kv_cache_gib!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    name: str = "priced"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """`price` is the accuracy that one token must buy; `curves` is where they are kept."""
+
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    price: float = 3e-4
+    answer_tokens: int = 512
+    host: str = "127.0.0.1"
+    port: int = 8000
+    replicas: int = 1
+    controllers: int = 1
+    outcomes: str | None = None
+    curves: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.price < 1:
+            raise ValueError(f"price must be in (0, 1), got {self.price!r}")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port must be between 1 and 65535, got {self.port!r}")
+        for name in ("answer_tokens", "replicas", "controllers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+
+    @property
+    def policy_options(self) -> dict[str, Any]:
+        """The options of the server's own policy, its price and answer reserve filled in."""
+        common: dict[str, Any] = {"answer_tokens": self.answer_tokens}
+        if self.policy.name == "priced":
+            common["price"] = self.price
+        return common | self.policy.options
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """Policies x seeds over a question set (JSON lines; `questions=None`: the engine's own).
+
+    `labelled` is the share of queries whose right answer the policies may learn from.
+    """
+
+    policies: dict[str, PolicyConfig]
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    questions: str | None = None
+    count: int | None = None
+    seeds: int = 1
+    concurrency: int = 16
+    price: float = 3e-4
+    labelled: float = 1.0
+    answer_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.policies:
+            raise ValueError("policies must name at least one policy")
+        for name in ("seeds", "concurrency", "answer_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count!r}")
+        if not 0 <= self.labelled <= 1:
+            raise ValueError(f"labelled must be in [0, 1], got {self.labelled!r}")
+        if not 0 < self.price < 1:
+            raise ValueError(f"price must be in (0, 1), got {self.price!r}")
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Settings of the given kind from a TOML file; ValueErrors name the key and the value."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    try:
+        return from_table(kind, table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def from_table(kind: type[T], table: dict[str, Any], place: str = "") -> T:
+    """Build a settings dataclass from a TOML table, checking keys and types on the way."""
+    hints = get_type_hints(kind)
+    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise ValueError(f"key {place}{key!r} is not known; did you mean {near[0]!r}?")
+        values[key] = _value(hints[key], value, f"{place}{key}")
+    missing = [
+        item.name
+        for item in fields(kind)  # type: ignore[arg-type]
+        if item.name not in values and item.default is item.default_factory
+    ]
+    if missing:
+        raise ValueError(f"key {place}{missing[0]!r} is missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{place}{error}") from None
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for option in options:
+        if is_dataclass(option) and isinstance(option, type) and isinstance(value, dict):
+            return from_table(option, value, f"{place}.")
+        if get_origin(option) is dict and isinstance(value, dict):
+            inner = get_args(option)[1]
+            return {key: _value(inner, item, f"{place}.{key}") for key, item in value.items()}
+        if option is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if option is Any or (isinstance(option, type) and type(value) is option):
+            return value
+    wanted = " or ".join(getattr(o, "__name__", str(o)) for o in options if o is not type(None))
+    raise ValueError(f"{place} must be {wanted}, got {value!r}")

@@ -1,0 +1,84 @@
+"""Answers queries: picks the class's curve, opens an account, solves, settles, learns, logs.
+
+A plain class; Ray, HTTP and the command line are coats around it.
+"""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from random import Random
+from typing import TextIO
+
+from policies.base import Policy, Query
+from scheduler.curvebook import Book, Seen
+from scheduler.errors import InvalidRequest, Overloaded
+from scheduler.ledger import Ledger
+from scheduler.outcome import Outcome, conclude, observation
+from scheduler.run import Run
+from scheduler.solve import Means, Watch, solve
+from workers.engine import Engine, EngineInfo, Refused
+
+log = logging.getLogger("thinkbudget")
+
+
+@dataclass(slots=True)
+class Controller:
+    """`policy` is the one used unless a query brings its own; `price` is accuracy per token."""
+
+    engine: Engine
+    info: EngineInfo
+    policy: Policy
+    book: Book
+    price: float
+    ledger: Ledger = field(default_factory=Ledger)
+    seed: int = 0
+    outcomes: TextIO | None = None
+    _active: int = 0
+    _answered: int = 0
+
+    async def answer(
+        self,
+        query: Query,
+        *,
+        policy: Policy | None = None,
+        watch: Watch | None = None,
+        learn: bool = True,
+    ) -> Outcome:
+        """The outcome of one query. `watch` is shown the thinking live; `learn` updates the curve.
+
+        Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
+        """
+        policy = policy or self.policy
+        rng = Random(f"{self.seed}/{query.id}")
+        run = Run(
+            query=query,
+            account=self.ledger.open(query.limits.max_total_tokens),
+            max_thinking_tokens=self.info.max_model_len,
+            curve=self.book.curve(self.info.model, query.query_class),
+            price=self.price,
+            load=self._active / self.info.slots,
+            clock=asyncio.get_running_loop().time,
+        )
+        self._active += 1
+        try:
+            stop = await solve(run, Means(self.engine, policy, rng, watch))
+        except Refused as refused:
+            raise InvalidRequest(refused.why, field=refused.field, code=refused.code) from refused
+        finally:
+            self._active -= 1
+        if stop.reason == "failed":
+            raise Overloaded("no engine could finish a sample of this request; try again")
+        outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
+        self._settle(run, outcome, learn)
+        return outcome
+
+    def _settle(self, run: Run, outcome: Outcome, learn: bool) -> None:
+        self._answered += 1
+        for violation in outcome.violations:
+            log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
+        if learn and (seen := observation(run)) is not None:
+            self.book.observe(Seen(self.info.model, seen))
+        if self.outcomes is not None:
+            self.outcomes.write(json.dumps(outcome.as_dict()) + "\n")
+            self.outcomes.flush()

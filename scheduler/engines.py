@@ -1,0 +1,44 @@
+"""An engine by its settings. Heavy imports happen only for the engine that is asked for."""
+
+from pathlib import Path
+
+from scheduler.config import EngineConfig
+from workers.engine import Engine
+
+
+def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
+    """Starts it in this process; must be called where an event loop runs."""
+    if config.kind == "simulated":
+        from workers.simulated import SimulatedEngine
+
+        return SimulatedEngine(seed=config.seed, slots=config.max_num_seqs)
+    if config.kind == "replayed":
+        from workers.replayed import ReplayedEngine
+
+        assert config.recording is not None
+        return ReplayedEngine.read(Path(config.recording))
+    from workers.vllm_engine import VllmEngine, VllmOptions
+
+    return VllmEngine(
+        VllmOptions(
+            model=config.model,
+            format=config.format,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            tensor_parallel_size=config.tensor_parallel_size,
+            kv_cache_gib=config.kv_cache_gib,
+            replica=replica,
+        )
+    )
+
+
+def check(config: EngineConfig) -> None:
+    """Refuse settings that no engine could start with, before anything is started."""
+    if config.kind == "replayed" and not Path(config.recording or "").is_file():
+        raise ValueError(f"recording {config.recording!r}: there is no such file")
+    if config.kind == "vllm":
+        from workers.format import named_format
+        from workers.models import default_format, locate
+
+        locate(config.model)
+        named_format(config.format or default_format(config.model))

@@ -1,0 +1,273 @@
+"""The coat of Ray Serve: three deployments, and how they reach each other. Imports ray.
+
+    Gateway (HTTP, holds the controller) --one call a wave--> EngineReplica (one engine each)
+    Gateway --observations in, new curves back, a few times a second--> Bookkeeper (one replica)
+
+The Bookkeeper is off the request path: while it is away, gateways serve on with the curves they
+have, and keep what they would have told it.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.handle import DeploymentHandle
+
+from policies import build
+from policies.curve import ClassCurve
+from scheduler.app import make_app
+from scheduler.config import EngineConfig, ServeConfig
+from scheduler.controller import Controller
+from scheduler.curvebook import CurveBook, Edition, Key, Seen
+from scheduler.engines import make_engine
+from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
+from workers.sample import Accepted, Sample, lost
+
+log = logging.getLogger("thinkbudget")
+
+EXCHANGE_SECONDS = 0.25
+SAVE_SECONDS = 5.0
+MAX_SPOOLED = 100_000
+Batch = list[Event] | Refused
+
+
+class EngineReplica:
+    """One engine. What is ready together travels together: a message costs more than an event."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._engine = make_engine(config, replica=f"engine-{os.getpid()}")
+
+    async def info(self) -> EngineInfo:
+        return await self._engine.info()
+
+    async def load(self) -> Load:
+        return await self._engine.load()
+
+    async def cancel(self, query: str) -> None:
+        await self._engine.cancel(query)
+
+    async def check_health(self) -> None:
+        await self._engine.check()
+
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[Batch]:
+        held: list[Event] = []
+        try:
+            async for event in self._engine.sample(request):
+                held.append(event)
+                # Without a stream nobody needs to know early that the request was taken.
+                if request.stream is not None or not isinstance(event, Accepted):
+                    yield held
+                    held = []
+        except Refused as refused:
+            yield refused
+
+    async def __del__(self) -> None:
+        await self._engine.close()
+
+
+class RemoteEngine:
+    """The engine replicas seen from a gateway: an `Engine` again."""
+
+    def __init__(self, handle: "DeploymentHandle[EngineReplica]") -> None:
+        self._handle = handle
+        self._stream = handle.options(stream=True)
+
+    async def info(self) -> EngineInfo:
+        info: EngineInfo = await self._handle.info.remote()
+        return info
+
+    async def load(self) -> Load:
+        load: Load = await self._handle.load.remote()
+        return load
+
+    async def cancel(self, query: str) -> None:
+        await self._handle.broadcast("cancel", query).results_async()
+
+    async def check(self) -> None:
+        await self._handle.load.remote()
+
+    async def close(self) -> None:
+        """Replicas end with the application."""
+
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+        waiting = set(request.chains)
+        response = self._stream.sample.remote(request)
+        try:
+            async for batch in response:
+                if isinstance(batch, Refused):
+                    raise batch
+                for event in batch:
+                    if isinstance(event, Sample):
+                        waiting.discard(event.chain)
+                    yield event
+        except RayActorError as error:
+            log.warning("query %s: an engine died: %s", request.query, type(error).__name__)
+            for chain in sorted(waiting):
+                yield lost(chain)
+        finally:
+            response.cancel()
+
+
+class Bookkeeper:
+    """The one writer of the curves; keeps them in a file when it is given one."""
+
+    def __init__(self, price: float, path: str | None) -> None:
+        self._path = Path(path) if path else None
+        known = self._path is not None and self._path.is_file()
+        self._book = CurveBook.load(self._path, price) if known else CurveBook(price)  # type: ignore[arg-type]
+        self._saved = 0.0
+
+    async def exchange(self, observations: list[Seen], version: int) -> Edition:
+        edition = self._book.exchange(observations, version)
+        now = asyncio.get_running_loop().time()
+        if self._path and observations and now - self._saved >= SAVE_SECONDS:
+            self._book.save(self._path)
+            self._saved = now
+        return edition
+
+    async def export(self) -> dict[str, Any]:
+        return self._book.as_dict()
+
+    def __del__(self) -> None:
+        if self._path:
+            self._book.save(self._path)
+
+
+class RemoteBook:
+    """A gateway's copy of the curves, and what it has yet to tell the Bookkeeper."""
+
+    def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
+        self._handle = handle
+        self._curves: dict[Key, ClassCurve] = {}
+        self._version = 0
+        self._spool: list[Seen] = []
+        self._exchanging = asyncio.create_task(self._exchange())
+
+    def curve(self, model: str, query_class: str) -> ClassCurve | None:
+        return self._curves.get((model, query_class))
+
+    def observe(self, seen: Seen) -> None:
+        if len(self._spool) < MAX_SPOOLED:
+            self._spool.append(seen)
+
+    async def export(self) -> dict[str, Any]:
+        book: dict[str, Any] = await self._handle.export.remote()
+        return book
+
+    async def _exchange(self) -> None:
+        while True:
+            await asyncio.sleep(EXCHANGE_SECONDS)
+            sent, self._spool = self._spool, []
+            try:
+                edition = await self._handle.exchange.remote(sent, self._version)
+            except RayActorError:
+                log.warning("the bookkeeper is away; %d observations wait", len(sent))
+                self._spool = sent + self._spool
+                continue
+            self._curves.update(edition.curves)
+            self._version = edition.version
+
+
+class Gateway:
+    """The ingress: HTTP in front, a controller behind."""
+
+    async def __init__(
+        self,
+        config: ServeConfig,
+        engine: "DeploymentHandle[EngineReplica]",
+        book: "DeploymentHandle[Bookkeeper]",
+    ) -> None:
+        remote = RemoteEngine(engine)
+        outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
+        self._controller = Controller(
+            engine=remote,
+            info=await remote.info(),
+            policy=build(config.policy.name, **config.policy_options),
+            book=RemoteBook(book),
+            price=config.price,
+            outcomes=outcomes,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return make_app(self._controller)
+
+
+def application(config: ServeConfig) -> serve.Application:
+    """The Serve application; also what `serve build` would deploy on a cluster."""
+    gpus = config.engine.tensor_parallel_size if _has_gpus() else 0
+    concurrency = 4 * config.engine.max_num_seqs
+    engine = serve.deployment(
+        EngineReplica,
+        name="Engine",
+        num_replicas=config.replicas,
+        max_ongoing_requests=concurrency,
+        ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus},
+        health_check_period_s=2,
+        health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=10,
+    ).bind(config.engine)
+    book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
+        config.price, config.curves
+    )
+    return serve.deployment(
+        serve.ingress()(Gateway),
+        name="Controller",
+        num_replicas=config.controllers,
+        max_ongoing_requests=1000,
+        ray_actor_options={"num_cpus": 0.1},
+    ).bind(config, engine, book)
+
+
+def start(config: ServeConfig, *, verbose: bool = False) -> None:
+    """Start Ray (or join the cluster that RAY_ADDRESS names) and serve; returns once ready.
+
+    Raises ValueError when the port is taken.
+    """
+    require_port(config.host, config.port)
+    local = "RAY_ADDRESS" not in os.environ
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    level = logging.INFO if verbose else logging.ERROR
+    if local:
+        ray.init(
+            num_cpus=max(2, os.cpu_count() or 2),
+            include_dashboard=False,
+            object_store_memory=200 << 20,
+            log_to_driver=verbose,
+            logging_level=level,
+            configure_logging=True,
+        )
+    else:
+        ray.init(log_to_driver=verbose, logging_level=level)
+    logging.getLogger("ray.serve").setLevel(level)
+    serve.start(http_options={"host": config.host, "port": config.port})
+    serve.run(application(config), name="thinkbudget", route_prefix="/")
+
+
+def stop() -> None:
+    """End the application; a Ray that `start` started ends with it, and leaves no process."""
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()
+
+
+def require_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"port {port} on {host} cannot be used ({error.strerror}); choose another"
+            raise ValueError(f"{message} with --port") from None
+
+
+def _has_gpus() -> bool:
+    return ray.cluster_resources().get("GPU", 0) > 0

@@ -1,0 +1,84 @@
+"""The heart: decide, draw, tally, and decide again, until the policy says stop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from random import Random
+from typing import NamedTuple
+
+from policies.base import Policy, Stop
+from scheduler.run import Run
+from workers.engine import Engine
+from workers.sample import Accepted, Delta, Sample
+
+Watch = Callable[[Accepted | Delta], None]
+
+# An engine that has been told to cancel gets this long to say what the chains had cost.
+CANCEL_SECONDS = 2.0
+
+
+class Means(NamedTuple):
+    """What a query is solved with. `watch` sees the text that is to be shown live."""
+
+    engine: Engine
+    policy: Policy
+    rng: Random
+    watch: Watch | None = None
+
+
+async def solve(run: Run, means: Means) -> Stop:
+    """Answer `run.query`: the tally, the samples and their costs are left in `run`."""
+    async with _deadline(run, means.engine):
+        while True:
+            decision = means.policy.decide(run.situation(), means.rng)
+            if isinstance(decision, Stop):
+                return decision
+            if not run.dispatch(decision, stream=means.watch is not None):
+                return Stop("budget")
+            if stop := await _wave(run, means) or run.blocked():
+                return stop
+    return Stop("deadline")
+
+
+async def _wave(run: Run, means: Means) -> Stop | None:
+    """Sample what was dispatched; a policy that has seen enough cuts it short."""
+    stop: Stop | None = None
+    try:
+        async with aclosing(means.engine.sample(run.request)) as events:
+            async for event in events:
+                if not isinstance(event, Sample):
+                    if run.shows(event) and means.watch:
+                        means.watch(event)
+                    continue
+                run.take(event)
+                if stop is None and run.pending:
+                    decision = means.policy.decide(run.situation(), means.rng)
+                    if isinstance(decision, Stop):
+                        stop = decision
+                        await means.engine.cancel(run.query.id)
+    finally:
+        run.settle()
+    return stop
+
+
+@asynccontextmanager
+async def _deadline(run: Run, engine: Engine) -> AsyncIterator[None]:
+    """Cancel the query's chains at its deadline; leave an engine that does not answer to that."""
+    seconds = run.query.limits.deadline_seconds
+    if seconds is None:
+        yield
+        return
+
+    async def cancel() -> None:
+        await asyncio.sleep(seconds)
+        run.late = True
+        await engine.cancel(run.query.id)
+
+    timer = asyncio.create_task(cancel())
+    try:
+        async with asyncio.timeout(seconds + CANCEL_SECONDS):
+            yield
+    except TimeoutError:
+        run.late = True
+    finally:
+        timer.cancel()

@@ -1,0 +1,304 @@
+"""A simulated population: five classes whose curves differ, and the stream that policies run on.
+
+The first four are shaped like a small model's measured curves for forced "Wait"s at temperature 0
+and votes at temperature 1; in "sum" the Waits hardly help and votes do. `python -m
+tests.policies.population` prints how policies compare on it.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from random import Random
+from typing import NamedTuple
+
+from policies.adaptive_consistency import AdaptiveConsistency
+from policies.base import Draw, Extend, Message, Plan, Policy, Query, Situation, Stop
+from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.fixed import Fixed
+from policies.majority import Majority
+from policies.priced import Priced
+from policies.tally import Ballot, Tally
+
+ANSWERS = 10
+ANSWER_TOKENS = 4
+MAX_THINKING_TOKENS = 2000
+MAX_WAITS = 6
+
+
+class Shape(NamedTuple):
+    """`repaired[w]` is the accuracy after w Waits, `lengths[w]` the mean thinking tokens by then.
+
+    A sampled chain is right with a chance from Beta(*sampled); `scatter` spreads its errors.
+    """
+
+    repaired: tuple[float, ...]
+    lengths: tuple[int, ...]
+    sampled: tuple[float, float]
+    scatter: float
+    rewrites: float = 0.55
+    relapse: float = 0.0
+
+
+SHAPES: Mapping[str, Shape] = {
+    "easy": Shape(
+        (0.97, 0.997, 1.0, 1.0, 1.0, 1.0, 1.0),
+        (23, 65, 101, 140, 180, 220, 260),
+        (12, 0.9),
+        3.0,
+    ),
+    "medium": Shape(
+        (0.56, 0.82, 0.97, 1.0, 1.0, 1.0, 1.0),
+        (40, 102, 147, 202, 253, 304, 355),
+        (2.9, 1.0),
+        2.0,
+    ),
+    "hard": Shape(
+        (0.30, 0.43, 0.79, 0.94, 0.97, 0.985, 0.99),
+        (65, 150, 210, 269, 325, 380, 435),
+        (1.3, 2.2),
+        4.0,
+    ),
+    "extreme": Shape(
+        (0.21, 0.23, 0.26, 0.37, 0.56, 0.61, 0.65),
+        (90, 206, 303, 383, 455, 527, 599),
+        (0.7, 2.5),
+        3.0,
+        relapse=0.05,
+    ),
+    "sum": Shape(
+        (0.45, 0.45, 0.46, 0.46, 0.47, 0.47, 0.47),
+        (40, 85, 130, 175, 220, 265, 310),
+        (9.0, 6.0),
+        9.0,
+        rewrites=0.15,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that chains would say: greedily by Wait, sampled in the order drawn, cut too early."""
+
+    query: Query
+    greedy: tuple[Ballot, ...]
+    sampled: tuple[Ballot, ...]
+    guess: str
+
+    def right(self, answer: str | None) -> bool:
+        return answer == self.query.reference
+
+
+def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -> Question:
+    shape = SHAPES[query_class]
+    truth = rng.randrange(ANSWERS)
+    wrong = [answer for answer in range(ANSWERS) if answer != truth]
+    query = Query(
+        f"{query_class}-{number}",
+        (Message("user", f"{query_class} {number}"),),
+        query_class,
+        reference=str(truth),
+    )
+    return Question(
+        query,
+        tuple(_greedy(shape, truth, wrong, rng)),
+        tuple(_sampled(shape, truth, wrong, rng, samples)),
+        str(rng.randrange(ANSWERS)),
+    )
+
+
+def _greedy(shape: Shape, truth: int, wrong: Sequence[int], rng: Random) -> Iterator[Ballot]:
+    """A chain is right from some Wait on, but for relapses; until then Waits may rewrite errors."""
+    solved, stretch = rng.random(), max(0.5, rng.gauss(1.0, 0.12))
+    answer = rng.choice(wrong)
+    for waits, share in enumerate(shape.repaired):
+        right = solved < share and not (waits and rng.random() < shape.relapse)
+        if right:
+            answer = truth
+        elif answer == truth or (waits and rng.random() < shape.rewrites):
+            answer = rng.choice(wrong)
+        thinking = round(shape.lengths[waits] * stretch)
+        yield Ballot(0, str(answer), thinking + ANSWER_TOKENS, thinking, waits)
+
+
+def _sampled(
+    shape: Shape, truth: int, wrong: Sequence[int], rng: Random, samples: int
+) -> Iterator[Ballot]:
+    share = rng.betavariate(*shape.sampled)
+    weights = [rng.gammavariate(shape.scatter / len(wrong), 1.0) + 1e-9 for _ in wrong]
+    for number in range(samples):
+        answer = truth if rng.random() < share else rng.choices(wrong, weights)[0]
+        thinking = round(shape.lengths[0] * max(0.5, rng.gauss(1.0, 0.15)))
+        yield Ballot(number, str(answer), thinking + ANSWER_TOKENS, thinking)
+
+
+class Outcome(NamedTuple):
+    query_class: str
+    right: bool
+    tokens: int
+
+
+def solve(
+    policy: Policy, asked: Question, rng: Random, *, curve: ClassCurve | None = None
+) -> tuple[Outcome, Observation]:
+    """What a scheduler does for one query, where every chain is known beforehand.
+
+    Every end of an extended chain costs an answer; a chain that is cut early guesses.
+    """
+    tally = Tally()
+    plan: Plan | None = None
+    start: Draw | None = None
+    while True:
+        decision = policy.decide(
+            Situation(asked.query, tally, MAX_THINKING_TOKENS, curve, plan=plan), rng
+        )
+        match decision:
+            case Stop():
+                break
+            case Extend():
+                waits = tally.history[-1].extensions + decision.extensions
+                answers = (waits + 1) * ANSWER_TOKENS
+                end = asked.greedy[waits]
+                new = [replace(end, tokens=end.thinking_tokens + answers)]
+            case Draw(temperature=0.0):
+                new = [asked.greedy[decision.budget.extensions]]
+            case Draw():
+                drawn = len(tally.ballots)
+                new = list(asked.sampled[drawn : drawn + decision.samples])
+        plan = decision.plan
+        if isinstance(decision, Draw):
+            start = start or decision
+            new = [_cut(ballot, decision.budget.max_thinking_tokens, asked.guess) for ballot in new]
+        for ballot in new:
+            tally = tally.add(ballot)
+    assert start is not None
+    return (
+        Outcome(asked.query.query_class, asked.right(tally.leader), tally.tokens),
+        Observation(
+            asked.query.query_class,
+            tally.history,
+            start.budget,
+            start.temperature,
+            plan,
+        ),
+    )
+
+
+def _cut(ballot: Ballot, cap: int, guess: str) -> Ballot:
+    if ballot.thinking_tokens <= cap:
+        return ballot
+    return replace(ballot, answer=guess, tokens=cap + ANSWER_TOKENS, thinking_tokens=cap)
+
+
+def stream(seed: int, queries: int) -> list[Question]:
+    rng = Random(seed)
+    return [question(rng.choice(list(SHAPES)), number, rng) for number in range(queries)]
+
+
+def learn(
+    policy: Priced,
+    questions: Sequence[Question],
+    rng: Random,
+    *,
+    labelled: float,
+    refit_every: int = 10,
+) -> list[Outcome]:
+    """From a cold start: every class refits after some of its own queries, pooled with all."""
+    everything = ClassStatistics()
+    statistics: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
+    curves: dict[str, ClassCurve] = {}
+    outcomes = []
+    for asked in questions:
+        query_class = asked.query.query_class
+        outcome, seen = solve(policy, asked, rng, curve=curves.get(query_class))
+        if rng.random() < labelled:
+            right = {b.answer: asked.right(b.answer) for b in seen.history if b.answer is not None}
+            seen = replace(seen, right=right)
+        own = statistics[query_class]
+        for kept in (own, everything):
+            kept.observe(seen)
+        if own.queries % refit_every == 0:
+            curves[query_class] = fit(own, parent=everything, price=policy.price)
+        outcomes.append(outcome)
+    return outcomes
+
+
+class Mean(NamedTuple):
+    accuracy: float
+    tokens: float
+
+    def worth(self, price: float) -> float:
+        return self.accuracy - price * self.tokens
+
+
+def mean(outcomes: Sequence[Outcome]) -> Mean:
+    return Mean(
+        sum(outcome.right for outcome in outcomes) / len(outcomes),
+        sum(outcome.tokens for outcome in outcomes) / len(outcomes),
+    )
+
+
+FIXED: Mapping[str, Policy] = {
+    **{f"waits {waits}": Fixed(extensions=waits) for waits in range(MAX_WAITS + 1)},
+    **{f"votes {votes}": Majority(votes) for votes in (1, 2, 4, 8, 16)},
+}
+ADAPTIVE: Mapping[str, Policy] = {
+    f"adaptive {threshold}": AdaptiveConsistency(threshold, max_samples=16, wave=1)
+    for threshold in (0.8, 0.95)
+}
+
+
+def tokens_on_hull(settings: Iterable[Mean], accuracy: float) -> float:
+    """Fewest tokens at which the settings, or a mix of two of them, reach an accuracy."""
+    fewest = math.inf
+    known = list(settings)
+    for high in known:
+        if high.accuracy >= accuracy:
+            fewest = min(fewest, high.tokens)
+            for low in known:
+                if low.accuracy < accuracy:
+                    part = (accuracy - low.accuracy) / (high.accuracy - low.accuracy)
+                    fewest = min(fewest, low.tokens + part * (high.tokens - low.tokens))
+    return fewest
+
+
+def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
+    """Print the table. Accuracies and tokens are means over all seeds' queries."""
+    streams = [stream(seed, queries) for seed in range(seeds)]
+    settled = [
+        mean([solve(policy, asked, Random(0))[0] for asked in chain.from_iterable(streams)])
+        for policy in FIXED.values()
+    ]
+    print(f"{seeds} streams of {queries} queries, {len(SHAPES)} classes, cold start")
+    print(f"{'setting':28}{'accuracy':>9}{'tokens':>8}")
+    for name, reached in zip(FIXED, settled, strict=True):
+        print(f"{name:28}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
+    for name, policy in ADAPTIVE.items():
+        reached = mean([solve(policy, q, Random(0))[0] for q in chain.from_iterable(streams)])
+        print(f"{name:28}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
+    print(
+        f"{'priced':28}{'accuracy':>9}{'tokens':>8}{'/ hull':>8}{'worth':>8}{'best fixed':>11}"
+        f"{'half 2: accuracy':>18}{'tokens':>8}{'/ hull':>8}"
+    )
+    for price in prices:
+        for labelled in (1.0, 0.2, 0.0):
+            runs = [
+                learn(Priced(price), questions, Random(seed), labelled=labelled)
+                for seed, questions in enumerate(streams)
+            ]
+            whole = mean(list(chain.from_iterable(runs)))
+            late = mean([outcome for run in runs for outcome in run[queries // 2 :]])
+            best = max(reached.worth(price) for reached in settled)
+            print(
+                f"{f'{price:.0e}, {labelled:.0%} labelled':28}"
+                f"{whole.accuracy:9.3f}{whole.tokens:8.0f}"
+                f"{whole.tokens / tokens_on_hull(settled, whole.accuracy):8.2f}"
+                f"{whole.worth(price):8.3f}{best:11.3f}"
+                f"{late.accuracy:18.3f}{late.tokens:8.0f}"
+                f"{late.tokens / tokens_on_hull(settled, late.accuracy):8.2f}"
+            )
+
+
+if __name__ == "__main__":
+    compare(seeds=10, queries=300, prices=(1e-4, 2e-4, 3e-4, 5e-4, 1e-3))

@@ -1,0 +1,136 @@
+"""Statistics of a class add up, are kept, and become a snapshot with plans."""
+
+import json
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.base import Budget, Plan
+from policies.curve import ClassStatistics, Observation, fit
+from policies.tally import Ballot
+
+BUDGET = Budget(400)
+
+greedy = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=8).map(
+    lambda answers: tuple(
+        Ballot(0, given, 50 * (w + 1) + 4, 50 * (w + 1), w) for w, given in enumerate(answers)
+    )
+)
+sampled = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=20).map(
+    lambda answers: tuple(Ballot(chain, given, 54, 50) for chain, given in enumerate(answers))
+)
+observations = st.builds(
+    lambda chains, votes, is_greedy, labelled, shadow: Observation(
+        "class",
+        chains if is_greedy else votes,
+        BUDGET,
+        0.0 if is_greedy else None,
+        Plan("waits" if is_greedy else "votes", BUDGET, shadow=shadow),
+        {"a": True, "b": False, "c": False} if labelled else {},
+    ),
+    greedy,
+    sampled,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+def seen(many: list[Observation]) -> ClassStatistics:
+    statistics = ClassStatistics()
+    for one in many:
+        statistics.observe(one)
+    return statistics
+
+
+@given(st.lists(observations, max_size=6), st.lists(observations, max_size=6))
+def test_merging_is_having_observed_everything(
+    here: list[Observation], there: list[Observation]
+) -> None:
+    merged = seen(here)
+    merged.merge(seen(there))
+    assert merged == seen(here + there)
+
+
+@given(st.lists(observations, max_size=6))
+def test_statistics_survive_being_written_and_read(many: list[Observation]) -> None:
+    statistics = seen(many)
+    assert ClassStatistics.from_dict(json.loads(json.dumps(statistics.as_dict()))) == statistics
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(observations, max_size=6))
+def test_whatever_was_observed_a_curve_can_be_fitted_and_written(many: list[Observation]) -> None:
+    curve = fit(seen(many), parent=seen(many[:1]), price=1e-3)
+    json.dumps(curve.as_dict())
+    for point in curve.points():
+        assert 0 <= point.low <= point.accuracy <= point.high <= 1
+        assert point.tokens > 0
+
+
+def test_statistics_of_another_version_are_refused() -> None:
+    with pytest.raises(ValueError, match="version must be 1, got 7"):
+        ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
+
+
+def test_rows_of_another_length_are_refused() -> None:
+    stored = ClassStatistics().as_dict()
+    stored["votes"]["right"] = [0.0]
+    with pytest.raises(ValueError, match="right must have"):
+        ClassStatistics.from_dict(stored)
+
+
+def test_scaling_down_twice_is_scaling_down_once_by_both() -> None:
+    chain = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
+    twice, once = seen([chain] * 4), seen([chain])
+    twice.scale(0.5)
+    twice.scale(0.5)
+    assert twice == once
+
+
+def test_a_factor_that_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"factor must be in \[0, 1\], got 2"):
+        ClassStatistics().scale(2)
+
+
+def test_a_cut_chain_tells_of_its_cap_and_nothing_of_waits() -> None:
+    statistics = seen([Observation("class", (Ballot(0, "a", 404, 400),), BUDGET, 0.0)])
+    assert sum(statistics.lengths.cut) == 1
+    assert statistics.extensions.queries == 0
+
+
+def test_a_class_without_queries_looks_like_its_parent() -> None:
+    rng, chains = Random(1), []
+    for _ in range(50):
+        right = rng.random() < 0.9
+        ballot = Ballot(0, "a" if right else "b", 54, 50)
+        chains.append(
+            Observation(
+                "other",
+                (ballot, replace(ballot, extensions=1, tokens=108)),
+                BUDGET,
+                0.0,
+                right={"a": True, "b": False},
+            )
+        )
+    parent = seen(chains)
+    curve, pooled = fit(ClassStatistics(), parent=parent, price=1e-3), fit(parent, price=1e-3)
+    assert curve.queries == 0
+    assert curve.extension is not None and pooled.extension is not None
+    assert curve.extension.accuracy[0] == pytest.approx(pooled.extension.accuracy[0], abs=0.1)
+
+
+def test_the_menu_is_that_of_the_nearest_price() -> None:
+    curve = fit(ClassStatistics(), price=1e-3)
+    assert curve.menu(1.1e-3).price == pytest.approx(1e-3)
+    assert curve.menu(1.9e-3).price == pytest.approx(2e-3)
+    assert curve.menu(1.0).price == pytest.approx(8e-3)
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, 1.0])
+def test_a_price_must_be_a_small_positive_number(price: float) -> None:
+    with pytest.raises(ValueError, match="price must be"):
+        fit(ClassStatistics(), price=price)

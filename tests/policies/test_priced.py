@@ -1,0 +1,199 @@
+"""`priced` explores a cold class, then spends where its curve says that tokens buy accuracy."""
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from policies.base import Budget, Draw, Extend, Limits, Message, Plan, Query, Situation, Stop
+from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.priced import Priced
+from policies.tally import Ballot, Tally
+
+QUERY = Query("q", (Message("user", "?"),), "class")
+BUDGET = Budget(1000)
+RIGHT = {"a": True} | {letter: False for letter in "bcdefgh"}
+
+
+def chain(answers: str, *, step: int = 50) -> tuple[Ballot, ...]:
+    return tuple(
+        Ballot(0, given, step * (waits + 1), step * (waits + 1), waits)
+        for waits, given in enumerate(answers)
+    )
+
+
+def votes(answers: str, *, tokens: int = 50) -> tuple[Ballot, ...]:
+    return tuple(Ballot(number, given, tokens, tokens) for number, given in enumerate(answers))
+
+
+def learned(
+    chains: list[str],
+    vote_sets: list[str],
+    *,
+    price: float = 3e-4,
+    step: int = 50,
+    budget: Budget = BUDGET,
+) -> ClassCurve:
+    statistics = ClassStatistics()
+    for answers in chains * 4:
+        plan = Plan("waits", budget, 0.0, shadow=True)
+        ballots = chain(answers, step=step)
+        statistics.observe(Observation("class", ballots, budget, 0.0, plan, RIGHT))
+    for answers in vote_sets * 4:
+        plan = Plan("votes", budget, shadow=True)
+        statistics.observe(
+            Observation("class", votes(answers, tokens=step), budget, None, plan, RIGHT)
+        )
+    return fit(statistics, price=price)
+
+
+WAITS_PAY = learned(["bcaaaa", "bdaaaa", "caaaaa"], ["bcdebcfg", "cdeabfgh"])
+VOTES_PAY = learned(["bbbbbb", "cccccc", "aaaaaa"], ["aabacaad", "acaabaae", "baaacaad"])
+HOPELESS = learned(["bcdefg"], ["bcdefghb"], step=900, budget=Budget(8000))
+
+
+def start(curve: ClassCurve | None = None, *, limits: Limits | None = None) -> Situation:
+    query = QUERY if limits is None else replace(QUERY, limits=limits)
+    return Situation(query, Tally(), 8000, curve)
+
+
+def first(policy: Priced, situation: Situation, seed: int = 0) -> Draw:
+    decision = policy.decide(situation, Random(seed))
+    assert isinstance(decision, Draw) and decision.plan is not None
+    return decision
+
+
+def plan_of(policy: Priced, situation: Situation, seed: int = 0) -> Plan:
+    plan = first(policy, situation, seed).plan
+    assert plan is not None
+    return plan
+
+
+def test_a_cold_class_gets_shadow_runs_of_both_kinds() -> None:
+    plans = [plan_of(Priced(), start(), seed) for seed in range(200)]
+    assert all(plan.shadow for plan in plans)
+    shares = Counter(plan.name for plan in plans)
+    assert set(shares) == {"waits", "votes"}
+    assert plans[0].propensity == pytest.approx(shares["waits"] / 200, abs=0.1)
+
+
+def test_a_shadow_chain_is_extended_to_the_end_although_it_is_settled() -> None:
+    policy = Priced(max_extensions=3)
+    plan = Plan("waits", BUDGET, 0.0, shadow=True)
+    for answers in ("a", "aa", "aaa"):
+        situation = replace(start(WAITS_PAY), tally=Tally(chain(answers)), plan=plan)
+        decision = policy.decide(situation, Random(0))
+        assert isinstance(decision, Extend) and decision.plan == plan
+    situation = replace(start(WAITS_PAY), tally=Tally(chain("aaaa")), plan=plan)
+    assert policy.decide(situation, Random(0)) == Stop("plan done")
+
+
+def test_without_exploration_a_cold_chain_goes_on_until_two_answers_agree() -> None:
+    policy = Priced(exploration=0.0)
+    draw = first(policy, start())
+    assert draw.samples == 1 and draw.temperature == 0.0
+    changing = replace(start(), tally=Tally(chain("ab")), plan=draw.plan)
+    assert isinstance(policy.decide(changing, Random(0)), Extend)
+    settled = replace(start(), tally=Tally(chain("abb")), plan=draw.plan)
+    assert policy.decide(settled, Random(0)) == Stop("settled")
+
+
+def test_waits_where_waits_pay_and_votes_where_votes_pay() -> None:
+    policy = Priced(exploration=0.0)
+    waits, vote = first(policy, start(WAITS_PAY)), first(policy, start(VOTES_PAY))
+    assert (waits.samples, waits.temperature) == (1, 0.0)
+    assert vote.samples > 1 and vote.temperature is None
+    assert waits.plan is not None and waits.plan.forecast is not None
+    assert waits.plan.forecast.accuracy > 0.7
+
+
+def test_a_hopeless_class_gets_one_short_pass() -> None:
+    draw = first(Priced(exploration=0.0), start(HOPELESS))
+    assert draw.plan is not None and draw.plan.name == "cap"
+    assert draw.samples == 1 and draw.budget.max_thinking_tokens <= 16
+    cut = Ballot(0, "b", 20, draw.budget.max_thinking_tokens)
+    done = replace(start(HOPELESS), tally=Tally((cut,)), plan=draw.plan)
+    assert Priced().decide(done, Random(0)) == Stop("plan done")
+
+
+def test_the_dearer_a_token_the_fewer_are_planned() -> None:
+    policy = Priced(exploration=0.0)
+    spent = []
+    for price in (5e-5, 3e-4, 2e-3):
+        forecast = plan_of(policy, replace(start(WAITS_PAY), price=price)).forecast
+        assert forecast is not None
+        spent.append(forecast.tokens)
+    assert spent == sorted(spent, reverse=True) and spent[0] > spent[-1]
+
+
+def test_a_query_worth_more_is_a_query_at_a_lower_price() -> None:
+    policy = Priced(exploration=0.0)
+    worthy = plan_of(policy, start(WAITS_PAY, limits=Limits(value=8.0)))
+    cheap = plan_of(policy, replace(start(WAITS_PAY), price=3e-4 / 8))
+    assert worthy == cheap
+
+
+def test_propensities_of_a_warm_class_are_those_with_which_plans_are_chosen() -> None:
+    policy = Priced(exploration=0.08)
+    rng = Random(1)
+    chosen = Counter[tuple[str, bool, float]]()
+    for _ in range(20000):
+        decision = policy.decide(start(VOTES_PAY), rng)
+        assert isinstance(decision, Draw) and decision.plan is not None
+        chosen[decision.plan.name, decision.plan.shadow, decision.plan.propensity] += 1
+    assert sum(propensity for _, _, propensity in chosen) == pytest.approx(1)
+    for (_, _, propensity), times in chosen.items():
+        assert times / 20000 == pytest.approx(propensity, abs=0.01)
+
+
+def test_the_total_limit_is_never_planned_past() -> None:
+    for limit in (1, 5, 40, 130, 300, 1000):
+        for curve in (None, WAITS_PAY, VOTES_PAY):
+            for seed in range(10):
+                draw = first(Priced(), start(curve, limits=Limits(max_total_tokens=limit)), seed)
+                assert draw.samples * draw.budget.most_tokens <= limit
+
+
+def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
+    plan = Plan("waits", BUDGET, 0.0, shadow=True)
+    tight = start(WAITS_PAY, limits=Limits(max_total_tokens=260))
+    ended = replace(tight, tally=Tally(chain("ab")), plan=plan, tokens_spent=100)
+    assert Priced().decide(ended, Random(0)) == Stop("budget")
+    full = replace(start(), tally=Tally(chain("ab", step=480)), plan=plan)
+    assert Priced().decide(full, Random(0)) == Stop("budget")
+
+
+def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
+    policy = Priced(exploration=0.0, price=5e-3)
+    forecasts = [
+        plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=target))).forecast
+        for target in (0.05, 0.7)
+    ]
+    low, high = forecasts
+    assert low is not None and high is not None
+    assert high.accuracy >= 0.7 and low.tokens < high.tokens
+
+
+def test_voting_stops_when_the_votes_agree() -> None:
+    draw = first(Priced(exploration=0.0), start(VOTES_PAY))
+    agreed = replace(start(VOTES_PAY), tally=Tally(votes("aaaaaaaa")), plan=draw.plan)
+    assert Priced().decide(agreed, Random(0)) == Stop("settled")
+
+
+def test_no_more_than_the_most_votes_are_drawn() -> None:
+    plan = Plan("votes", BUDGET)
+    situation = replace(start(), tally=Tally(votes("abcd")), plan=plan)
+    assert Priced(max_samples=4).decide(situation, Random(0)) == Stop("plan done")
+    decision = Priced(max_samples=5).decide(situation, Random(0))
+    assert isinstance(decision, Draw) and decision.samples == 1
+
+
+def test_a_lost_chain_is_replaced_and_three_are_given_up() -> None:
+    plan = Plan("waits", BUDGET, 0.0)
+    lost = Ballot(0, None, 10, 10, stop_cause="lost")
+    once = replace(start(), tally=Tally((lost,)), plan=plan)
+    decision = Priced().decide(once, Random(0))
+    assert isinstance(decision, Draw) and decision.temperature is None
+    thrice = Tally(tuple(replace(lost, chain=number) for number in range(3)))
+    assert Priced().decide(replace(once, tally=thrice), Random(0)) == Stop("no answer")

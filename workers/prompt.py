@@ -1,0 +1,55 @@
+"""From chat messages to prompt tokens, with control strings typed by users made harmless."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from workers.engine import Refused
+from workers.format import ThinkingFormat
+
+# Splits a control string so that no tokenizer sees it whole; shown as nothing.
+ZERO_WIDTH_SPACE = "\u200b"
+
+
+class Prompter:
+    """Applies a model's own chat template and opens its thinking."""
+
+    def __init__(self, tokenizer: Any, format_: ThinkingFormat) -> None:
+        # A Hugging Face tokenizer; its class differs from model to model, hence Any.
+        self._tokenizer = tokenizer
+        self._format = format_
+        added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+        special = set(tokenizer.all_special_tokens)
+        self._control = sorted(
+            {text for text in added if text in special or _looks_like_a_tag(text)}
+            | {text for text in format_.stops if _looks_like_a_tag(text)},
+            key=len,
+            reverse=True,
+        )
+
+    def neutralise(self, content: str) -> str:
+        """Break up every control string, so that text stays text (per message, before templating).
+
+        Covers special tokens and added tokens that look like tags, such as `</think>`.
+        """
+        for control in self._control:
+            if control in content:
+                content = content.replace(control, control[0] + ZERO_WIDTH_SPACE + control[1:])
+        return content
+
+    def tokens(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        """Token ids of the templated conversation with thinking opened."""
+        turns = [{"role": role, "content": self.neutralise(text)} for role, text in messages]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates are programs and raise whatever they like
+            raise Refused("messages", f"the model's chat template refuses them: {error}") from error
+        if not text.rstrip().endswith(self._format.start.rstrip()):
+            text += self._format.start
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+
+def _looks_like_a_tag(text: str) -> bool:
+    return len(text) > 2 and text[0] in "<[" and text[-1] in ">]"
