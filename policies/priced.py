@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 GREEDY = 0.0
 COLD_RUNS = 4
 """Shadow runs of each kind that a class needs before its curve is trusted."""
-SHADOW_VOTES = 8
+SHADOW_VOTES = 6
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
-HOPE = 2.0
+HOPE = 1.0
 """Standard errors by which an arm may be better than it looks and still be worth a trial."""
 
 
@@ -206,7 +206,7 @@ class Priced:
             thinking = max(0, left // samples - answer_tokens)
             budget = Budget(min(budget.max_thinking_tokens, thinking), answer_tokens=answer_tokens)
         temperature = None if situation.tally.history else plan.temperature
-        return Draw(samples, budget, temperature, plan)
+        return Draw(samples, budget, temperature, plan, final=plan.name == "cap")
 
 
 def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Ballot]) -> Budget | None:

@@ -36,11 +36,12 @@ _MODE, _SECOND, _OTHER = range(3)
 _LEADER = np.array([_MODE, _SECOND, _MODE, _OTHER, _SECOND, _OTHER, _OTHER])
 _RUNNER_UP = np.array([_SECOND, _MODE, _OTHER, _MODE, _OTHER, _SECOND, _OTHER])
 _WITHOUT_RUNNER_UP = [0, 1, 3]
-_OTHERS = 20
+_OTHERS = 8
 
-_PRIOR_QUERIES = 3.0
-_PRIOR_LABELS = 4.0
-_SHIFT_LABELS = 8.0
+_PRIOR_QUERIES = 1.5
+_PRIOR_LABELS = 0.5
+_SHIFT_LABELS = 4.0
+_LEAST_LABELS = 4.0
 _SWEEPS = 12
 
 
@@ -103,7 +104,7 @@ class VoteCurve:
     tokens: tuple[float, ...]
 
     def interval(self, votes: int) -> Interval:
-        return interval(self.accuracy[votes - 1], self.labelled + _PRIOR_LABELS)
+        return interval(self.accuracy[votes - 1], self.labelled + _LEAST_LABELS)
 
     def rule(self, price: float, max_votes: int = MAX_VOTES) -> VoteRule:
         tables = _tables()

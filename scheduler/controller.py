@@ -67,6 +67,12 @@ class Controller:
             raise InvalidRequest(refused.why, field=refused.field, code=refused.code) from refused
         finally:
             self._active -= 1
+        if stop.reason == "budget" and not run.records:
+            raise InvalidRequest(
+                f"{run.account.left} tokens are left for this request, too few for any answer",
+                field="thinkbudget.max_total_tokens",
+                code="budget_too_small",
+            )
         if stop.reason == "failed":
             raise Overloaded("no engine could finish a sample of this request; try again")
         outcome = conclude(run, stop, model=self.info.model, policy=policy.name)

@@ -6,6 +6,7 @@ inside `thinkbudget` are refused.
 
 import difflib
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -107,7 +108,8 @@ def nearest(word: str, known: list[str]) -> str:
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False, include_context=False)[0]
-    place = [str(part) for part in first["loc"] if part not in ("str", "list[TextPart]")]
+    # Pydantic names the member of a union that it tried; that is no part of the body.
+    place = [str(p) for p in first["loc"] if not re.match(r"list\[|constrained-|str$", str(p))]
     field = ".".join(place)
     value = repr(first["input"])
     shown = value if len(value) <= 80 else value[:77] + "..."

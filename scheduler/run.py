@@ -15,6 +15,7 @@ from workers.sample import Accepted, Delta, Sample
 
 # Delimiters and dropped stops come on top of a chain's budget: this many tokens, and two a Wait.
 DELIMITER_TOKENS = 32
+LEAST_ANSWER_TOKENS = 16
 MAX_LOST_WAVES = 3
 MAX_CHAINS = 1024
 
@@ -107,17 +108,12 @@ class Run:
             first = 1 + max((record.sample.chain for record in self.records), default=-1)
             chains = list(range(first, first + min(decision.samples, MAX_CHAINS - first)))
         done = resume.thinking_tokens if resume else 0
-        each = _worst_case(budget, done)
         if (left := self.account.left) is not None:
-            chains = chains[: max(1, left // each)]
-            spare = left - each
-            if spare < 0:
-                shorter = budget.max_thinking_tokens + spare
-                if shorter <= done:
-                    return False
-                least = min(budget.min_thinking_tokens, shorter)
-                budget = replace(budget, max_thinking_tokens=shorter, min_thinking_tokens=least)
-                each = _worst_case(budget, done)
+            chains = chains[: max(1, left // _worst_case(budget, done))]
+            fitting = _within(budget, left, done)
+            if fitting is None:
+                return False
+            budget = fitting
         if not chains:
             return False
         plan = decision.plan or self.plan
@@ -132,7 +128,7 @@ class Run:
             stream=0 if stream and 0 in chains else None,
         )
         final = isinstance(decision, Draw) and decision.final
-        self._wave = _Wave(request, self.plan, each * len(chains), final)
+        self._wave = _Wave(request, self.plan, _worst_case(budget, done) * len(chains), final)
         self.account.reserve(self._wave.reserved)
         self.pending, self._wave_spent = set(chains), 0
         return True
@@ -183,6 +179,24 @@ class Run:
         if self.late:
             return Stop("deadline")
         return Stop("failed") if self._lost_waves >= MAX_LOST_WAVES else None
+
+
+def _within(budget: Budget, left: int, done: int) -> Budget | None:
+    """The budget, made smaller if one chain's worst case is above `left`: thinking gives way first.
+
+    `done` is what the chain has thought already. None when not even a short answer fits.
+    """
+    excess = _worst_case(budget, done) - left
+    if excess <= 0:
+        return budget
+    answer = min(budget.answer_tokens, max(LEAST_ANSWER_TOKENS, left // 4))
+    most = budget.max_thinking_tokens + budget.answer_tokens - answer - excess
+    if most < done or (most == done and done > 0):
+        return None
+    least = min(budget.min_thinking_tokens, most)
+    return replace(
+        budget, max_thinking_tokens=most, min_thinking_tokens=least, answer_tokens=answer
+    )
 
 
 def _worst_case(budget: Budget, done: int) -> int:

@@ -212,7 +212,8 @@ def application(config: ServeConfig) -> serve.Application:
         ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus},
         health_check_period_s=2,
         health_check_timeout_s=30,
-        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_timeout_s=3,
+        graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine)
     book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
         config.price, config.curves

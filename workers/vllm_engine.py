@@ -185,7 +185,9 @@ class VllmEngine:
         began = time.monotonic()
         before = len(chain.thinking) - chain.forced_tokens
         live = _Live(self._tokenizer, number, events) if request.stream == number else None
-        if live and chain.closing:
+        if live:
+            known = len(request.resume.thinking_ids) if request.resume else 0
+            live.show([Segment("thinking", tuple(chain.thinking[known:]))])
             live.show([Segment("answer", self._forced_answer(chain))])
         self._running += 1
         try:
@@ -292,7 +294,7 @@ class _Live:
 
     def show(self, segments: list[Segment]) -> None:
         for segment in segments:
-            if segment.phase == "done":
+            if segment.phase == "done" or not segment.tokens:
                 continue
             stream = self._streams.setdefault(
                 segment.phase, DecodeStream(skip_special_tokens=False)

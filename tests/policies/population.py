@@ -202,12 +202,11 @@ def learn(
     rng: Random,
     *,
     labelled: float,
-    refit_every: int = 10,
 ) -> list[Outcome]:
-    """From a cold start: every class refits after some of its own queries, pooled with all."""
-    everything = ClassStatistics()
+    """From a cold start: a class is refitted when a tenth has been added, and leans on others."""
     statistics: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
     curves: dict[str, ClassCurve] = {}
+    unfitted: dict[str, int] = defaultdict(int)
     outcomes = []
     for asked in questions:
         query_class = asked.query.query_class
@@ -216,10 +215,15 @@ def learn(
             right = {b.answer: asked.right(b.answer) for b in seen.history if b.answer is not None}
             seen = replace(seen, right=right)
         own = statistics[query_class]
-        for kept in (own, everything):
-            kept.observe(seen)
-        if own.queries % refit_every == 0:
-            curves[query_class] = fit(own, parent=everything, price=policy.price)
+        own.observe(seen)
+        unfitted[query_class] += 1
+        if unfitted[query_class] >= 0.1 * own.queries:
+            unfitted[query_class] = 0
+            others = ClassStatistics()
+            for other in statistics.values():
+                if other is not own:
+                    others.merge(other)
+            curves[query_class] = fit(own, parent=others, price=policy.price)
         outcomes.append(outcome)
     return outcomes
 
