@@ -161,7 +161,8 @@ async def _one(body: dict[str, Any], url: str | None, flags: dict[str, Any]) -> 
 
     async with _answering(url, flags) as answer:
         try:
-            return await answer(body)
+            reply: dict[str, Any] = await answer(body)
+            return reply
         except RequestError as error:
             raise click.UsageError(error.message) from error
 

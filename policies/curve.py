@@ -18,7 +18,8 @@ from policies.extension_curve import (
 )
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
 from policies.tally import Ballot, Tally
-from policies.vote_curve import MAX_VOTES, VoteCounts, VoteCurve, VoteRule, fit_votes
+from policies.vote_curve import VoteCounts, VoteCurve, VoteRule, fit_votes
+from policies.vote_types import MAX_VOTES
 
 VERSION = 1
 ArmName = Literal["waits", "votes", "cap"]

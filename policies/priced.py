@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from policies.curve import Arm, Menu
 
 GREEDY = 0.0
-COLD_RUNS = 4
+COLD_RUNS = 3
 """Shadow runs of each kind that a class needs before its curve is trusted."""
 SHADOW_VOTES = 6
 ATTEMPTS = 3

@@ -30,7 +30,7 @@ class Job(NamedTuple):
 
     request: ChatRequest
     query: Query
-    policy: Policy | None
+    policy: Policy
 
 
 def prepare(controller: Controller, body: object) -> Job:
@@ -61,36 +61,36 @@ def prepare(controller: Controller, body: object) -> Job:
     return Job(request, query, _policy(controller, request))
 
 
-def _policy(controller: Controller, request: ChatRequest) -> Policy | None:
-    """The policy that the request asks for, as far as it differs from the server's own."""
-    options = dict(request.thinkbudget.policy_options)
-    for name in ("max_thinking_tokens", "min_thinking_tokens"):
-        value, room = options.get(name), controller.info.max_model_len
-        if isinstance(value, int) and value > room:
-            message = f"{name} is {value}, more than the context of {room} tokens"
-            raise InvalidRequest(message, field=f"thinkbudget.{name}")
-    name = request.thinkbudget.policy or controller.policy.name
-    if name == controller.policy.name:
-        options = _options(controller.policy) | options
-    elif name in POLICIES:
-        # What bounds a chain on this server bounds it under every policy.
-        options = {"answer_tokens": _options(controller.policy)["answer_tokens"]} | options
-    elif not options and request.most_tokens is None and request.thinkbudget.policy is None:
-        return None
-    if (most := request.most_tokens) is not None:
-        # OpenAI's limit counts the thinking in: a quarter of it, if need be, is for the answer.
-        answer = min(options["answer_tokens"], max(1, most // 4))
-        cap = options.get("max_thinking_tokens") or most
-        options |= {
-            "answer_tokens": answer,
-            "max_thinking_tokens": min(cap, max(0, most - answer)),
-        }
+def _policy(controller: Controller, request: ChatRequest) -> Policy:
+    """The policy that the request asks for; what it leaves open is as the server has it."""
+    wish, own = request.thinkbudget, _options(controller.policy)
+    name = wish.policy or controller.policy.name
+    # The answer's reserve belongs to the server's model, whatever the policy.
+    given = own if name == controller.policy.name else {"answer_tokens": own["answer_tokens"]}
+    options = given | wish.policy_options
     try:
-        return build(name, **options)
+        policy = build(name, **options)
     except ValueError as error:
-        named = [key for key in options if key in str(error)]
-        field = named[0] if named and name in POLICIES else "policy"
+        named = [key for key in options if name in POLICIES and key in str(error)]
+        field = named[0] if named else "policy"
         raise InvalidRequest(str(error), field=f"thinkbudget.{field}") from None
+    room = controller.info.max_model_len
+    for field in ("max_thinking_tokens", "min_thinking_tokens"):
+        if (options.get(field) or 0) > room:
+            message = f"{field} is {options[field]}, more than the context of {room} tokens"
+            raise InvalidRequest(message, field=f"thinkbudget.{field}")
+    return policy if request.most_tokens is None else _bounded(policy, request.most_tokens)
+
+
+def _bounded(policy: Policy, most: int) -> Policy:
+    """The policy with every chain within OpenAI's limit, which counts the thinking in."""
+    options = _options(policy)
+    answer = min(options["answer_tokens"], max(1, most // 4))
+    cap = min(options["max_thinking_tokens"] or most, most - answer)
+    options |= {"answer_tokens": answer, "max_thinking_tokens": cap}
+    if "min_thinking_tokens" in options:
+        options["min_thinking_tokens"] = min(options["min_thinking_tokens"], cap)
+    return build(policy.name, **options)
 
 
 def _options(policy: Policy) -> dict[str, Any]:

@@ -35,7 +35,6 @@ class Controller:
     seed: int = 0
     outcomes: TextIO | None = None
     _active: int = 0
-    _answered: int = 0
 
     async def answer(
         self,
@@ -80,7 +79,6 @@ class Controller:
         return outcome
 
     def _settle(self, run: Run, outcome: Outcome, learn: bool) -> None:
-        self._answered += 1
         for violation in outcome.violations:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
         if learn and (seen := observation(run)) is not None:

@@ -63,15 +63,15 @@ async def _ask_all(
 
     async def worker() -> None:
         for question in waiting:
-            extra = {"learn": learns}
+            budget = options | {"learn": learns}
             if learns:
-                extra |= {"reference_answer": question.answer}  # type: ignore[dict-item]
+                budget["reference_answer"] = question.answer
             reply = await client.answer(
                 {
                     "model": model,
                     "messages": [{"role": "user", "content": question.question}],
                     "metadata": {"query_class": question.query_class},
-                    "thinkbudget": options | extra,
+                    "thinkbudget": budget,
                 }
             )
             told = reply["thinkbudget"]

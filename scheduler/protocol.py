@@ -4,7 +4,6 @@ Unknown top-level fields are ignored, as OpenAI clients send new ones every mont
 inside `thinkbudget` are refused.
 """
 
-import difflib
 import math
 import re
 from typing import Annotated, Any, Literal
@@ -99,11 +98,6 @@ def parse(body: object) -> ChatRequest:
             code="unsupported_parameter",
         )
     return request
-
-
-def nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:

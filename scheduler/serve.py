@@ -179,7 +179,8 @@ class RemoteBook:
 class Gateway:
     """The ingress: HTTP in front, a controller behind."""
 
-    async def __init__(
+    # Serve awaits a deployment's constructor.
+    async def __init__(  # type: ignore[misc]
         self,
         config: ServeConfig,
         engine: "DeploymentHandle[EngineReplica]",
@@ -271,4 +272,4 @@ def require_port(host: str, port: int) -> None:
 
 
 def _has_gpus() -> bool:
-    return ray.cluster_resources().get("GPU", 0) > 0
+    return bool(ray.cluster_resources().get("GPU", 0))

@@ -214,15 +214,16 @@ def majority(answers: Sequence[str], rng: random.Random) -> str:
 
 
 def measure_class(llm: Any, questions: Sequence[Question]) -> Curves:
-    curves: Curves = {}
-    for name, temperature in (("greedy", 0.0), ("sampled", RECOMMENDED_TEMPERATURE)):
-        forcer = Forcer(llm, temperature)
-        natural = forcer.think(questions)
-        curves[f"{name} waits"] = list(wait_curve(forcer, questions, natural))
-        curves[f"{name} fractions"] = list(fraction_curve(forcer, questions, natural))
-        curves[f"{name} budgets"] = list(budget_curve(forcer, questions, natural))
-    curves["sampled votes"] = list(vote_curve(Forcer(llm, RECOMMENDED_TEMPERATURE), questions))
-    return curves
+    greedy = Forcer(llm, 0.0)
+    natural = greedy.think(questions)
+    sampled = Forcer(llm, RECOMMENDED_TEMPERATURE)
+    return {
+        "greedy waits": list(wait_curve(greedy, questions, natural)),
+        "greedy fractions": list(fraction_curve(greedy, questions, natural)),
+        "greedy budgets": list(budget_curve(greedy, questions, natural)),
+        "sampled waits": list(wait_curve(sampled, questions, sampled.think(questions))),
+        "sampled votes": list(vote_curve(sampled, questions)),
+    }
 
 
 def read_questions(path: Path, limit: int) -> dict[str, list[Question]]:

@@ -221,7 +221,7 @@ class VllmEngine:
         try:
             async for output in self._llm.generate(tokens_input(tokens), parameters, name):
                 piece = output.outputs[0]
-                finish: Finish | None = piece.finish_reason  # type: ignore[assignment]
+                finish: Finish | None = piece.finish_reason
                 segments = chain.feed(list(piece.token_ids), finish)
                 if live:
                     live.show(segments)

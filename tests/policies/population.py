@@ -243,11 +243,11 @@ def mean(outcomes: Sequence[Outcome]) -> Mean:
     )
 
 
-FIXED: Mapping[str, Policy] = {
+FIXED: dict[str, Policy] = {
     **{f"waits {waits}": Fixed(extensions=waits) for waits in range(MAX_WAITS + 1)},
     **{f"votes {votes}": Majority(votes) for votes in (1, 2, 4, 8, 16)},
 }
-ADAPTIVE: Mapping[str, Policy] = {
+ADAPTIVE: dict[str, Policy] = {
     f"adaptive {threshold}": AdaptiveConsistency(threshold, max_samples=16, wave=1)
     for threshold in (0.8, 0.95)
 }
@@ -268,40 +268,45 @@ def tokens_on_hull(settings: Iterable[Mean], accuracy: float) -> float:
 
 
 def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
-    """Print the table. Accuracies and tokens are means over all seeds' queries."""
+    """Print the table: means over all streams; worth is accuracy less the price of the tokens.
+
+    "/ hull" divides tokens by the fewest with which fixed settings, or a mix of two of them, are as
+    accurate; "<" where none is: then by the tokens of the most accurate one.
+    """
     streams = [stream(seed, queries) for seed in range(seeds)]
-    settled = [
-        mean([solve(policy, asked, Random(0))[0] for asked in chain.from_iterable(streams)])
-        for policy in FIXED.values()
-    ]
+    settled = [fixed_outcomes(policy, streams) for policy in (FIXED | ADAPTIVE).values()]
     print(f"{seeds} streams of {queries} queries, {len(SHAPES)} classes, cold start")
-    print(f"{'setting':28}{'accuracy':>9}{'tokens':>8}")
-    for name, reached in zip(FIXED, settled, strict=True):
-        print(f"{name:28}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
-    for name, policy in ADAPTIVE.items():
-        reached = mean([solve(policy, q, Random(0))[0] for q in chain.from_iterable(streams)])
-        print(f"{name:28}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
-    print(
-        f"{'priced':28}{'accuracy':>9}{'tokens':>8}{'/ hull':>8}{'worth':>8}{'best fixed':>11}"
-        f"{'half 2: accuracy':>18}{'tokens':>8}{'/ hull':>8}"
-    )
+    print(f"{'setting':24}{'accuracy':>9}{'tokens':>8}")
+    for name, runs in zip(FIXED | ADAPTIVE, settled, strict=True):
+        reached = mean(list(chain.from_iterable(runs)))
+        print(f"{name:24}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
+    columns = f"{'accuracy':>9}{'tokens':>8}{'/ hull':>8}{'worth':>7}{'best fixed':>11}"
+    print(f"{'priced':24}{columns}  | second half {columns}")
     for price in prices:
         for labelled in (1.0, 0.2, 0.0):
             runs = [
                 learn(Priced(price), questions, Random(seed), labelled=labelled)
                 for seed, questions in enumerate(streams)
             ]
-            whole = mean(list(chain.from_iterable(runs)))
-            late = mean([outcome for run in runs for outcome in run[queries // 2 :]])
-            best = max(reached.worth(price) for reached in settled)
-            print(
-                f"{f'{price:.0e}, {labelled:.0%} labelled':28}"
-                f"{whole.accuracy:9.3f}{whole.tokens:8.0f}"
-                f"{whole.tokens / tokens_on_hull(settled, whole.accuracy):8.2f}"
-                f"{whole.worth(price):8.3f}{best:11.3f}"
-                f"{late.accuracy:18.3f}{late.tokens:8.0f}"
-                f"{late.tokens / tokens_on_hull(settled, late.accuracy):8.2f}"
-            )
+            line = f"{f'{price:.0e}, {labelled:.0%} labelled':24}"
+            for start in (0, queries // 2):
+                ours = mean([one for run in runs for one in run[start:]])
+                peers = [
+                    mean([one for run in setting for one in run[start:]])
+                    for setting in settled[: len(FIXED)]
+                ]
+                hull = tokens_on_hull(peers, ours.accuracy)
+                ratio = f"{ours.tokens / hull:.2f}"
+                if hull == math.inf:
+                    ratio = f"<{ours.tokens / max(peers).tokens:.2f}"
+                best = max(peer.worth(price) for peer in peers)
+                line += f"{ours.accuracy:9.3f}{ours.tokens:8.0f}{ratio:>8}"
+                line += f"{ours.worth(price):7.3f}{best:11.3f}" + ("  |" + " " * 13) * (not start)
+            print(line, flush=True)
+
+
+def fixed_outcomes(policy: Policy, streams: Sequence[Sequence[Question]]) -> list[list[Outcome]]:
+    return [[solve(policy, asked, Random(0))[0] for asked in asked_all] for asked_all in streams]
 
 
 if __name__ == "__main__":

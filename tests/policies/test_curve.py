@@ -46,6 +46,7 @@ def seen(many: list[Observation]) -> ClassStatistics:
     return statistics
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(observations, max_size=6), st.lists(observations, max_size=6))
 def test_merging_is_having_observed_everything(
     here: list[Observation], there: list[Observation]
@@ -55,6 +56,7 @@ def test_merging_is_having_observed_everything(
     assert merged == seen(here + there)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(observations, max_size=6))
 def test_statistics_survive_being_written_and_read(many: list[Observation]) -> None:
     statistics = seen(many)

@@ -14,7 +14,7 @@ SITUATION = Situation(Query("q", ()), Tally(), max_thinking_tokens=500)
 def test_draws_one_greedy_chain_with_its_waits_and_stops() -> None:
     policy = Fixed(extensions=2, answer_tokens=16)
     assert policy.decide(SITUATION, Random(0)) == Draw(
-        1, Budget(500, extensions=2, answer_tokens=16), 0.0
+        1, Budget(500, extensions=2, answer_tokens=16), 0.0, final=True
     )
     done = Situation(Query("q", ()), Tally((Ballot(0, "a", 10, 8, 2),)), 500)
     assert policy.decide(done, Random(0)) == Stop("plan done")

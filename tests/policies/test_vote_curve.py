@@ -6,14 +6,8 @@ from random import Random
 import pytest
 
 from policies.tally import Standing
-from policies.vote_curve import (
-    _STANDINGS,
-    MAX_VOTES,
-    VoteCounts,
-    VoteCurve,
-    _after,
-    fit_votes,
-)
+from policies.vote_curve import VoteCounts, VoteCurve, fit_votes
+from policies.vote_types import MAX_VOTES, STANDINGS, after_vote
 
 
 def standing(answers: list[int]) -> Standing:
@@ -53,7 +47,7 @@ def test_without_a_vote_there_is_no_curve() -> None:
 
 @pytest.mark.parametrize("votes", [1, 4, 8, 16])
 def test_the_accuracy_of_a_known_population_lies_in_its_interval(votes: int) -> None:
-    curve = learned(queries=200, votes=8)
+    curve = learned(queries=200, votes=max(votes, 8))
     low, high = curve.interval(votes)
     assert low <= true_accuracy(votes) <= high
     assert curve.tokens[votes - 1] == pytest.approx(50 * votes, rel=0.02)
@@ -84,11 +78,11 @@ def test_the_rule_is_as_good_as_brute_force_over_all_continuations() -> None:
     @cache
     def value(row: int) -> float:
         right = float(curve.right[row])
-        if sum(_STANDINGS[row]) == most:
+        if sum(STANDINGS[row]) == most:
             return right
         lead, second = float(curve.leads[row]), float(curve.seconds[row])
         chances = (lead, second, 1 - lead - second)
-        after = _after(_STANDINGS[row])
+        after = after_vote(STANDINGS[row])
         on = sum(chance * value(to) for chance, to in zip(chances, after, strict=True))
         return max(right, on - price * float(curve.next_tokens[row]))
 
@@ -99,10 +93,12 @@ def test_the_rule_is_as_good_as_brute_force_over_all_continuations() -> None:
 
 def test_votes_that_are_surely_needed_are_drawn_together() -> None:
     rule = learned(queries=100, votes=8).rule(1e-5)
-    for row, here in enumerate(_STANDINGS):
+    for row, here in enumerate(STANDINGS):
         if rule.needed[here] > 1:
-            assert all(rule.needed[_STANDINGS[to]] >= rule.needed[here] - 1 for to in _after(here))
-        assert rule.needed[here] <= MAX_VOTES - sum(_STANDINGS[row])
+            assert all(
+                rule.needed[STANDINGS[to]] >= rule.needed[here] - 1 for to in after_vote(here)
+            )
+        assert rule.needed[here] <= MAX_VOTES - sum(STANDINGS[row])
 
 
 def test_a_higher_price_never_buys_more_votes() -> None:

