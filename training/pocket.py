@@ -20,7 +20,7 @@ def export(checkpoint: Path, out: Path) -> None:
     model.load_state_dict(torch.load(checkpoint)["model"])
     tokenizer = build_tokenizer()
     vocabulary = tokenizer.get_vocab()
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=RECOMMENDED_TEMPERATURE,
         eos_token_id=vocabulary[TURN_END],

@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from training.pocket import MODEL, RECOMMENDED_TEMPERATURE
+from training.pocket_picture import Curves, Point, plot
 from training.pocket_tokenizer import (
     ANSWER,
     FINAL_ANSWER,
@@ -51,19 +52,6 @@ class Thinking:
         if tokens >= len(self.tokens):
             return self
         return Thinking(self.tokens[:tokens], is_complete=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """`setting` is a number of Waits or votes, a budget of tokens, or a share of the thoughts."""
-
-    setting: float
-    accuracy: float
-    error: float
-    tokens: float
-
-
-Curves = dict[str, list[Point]]
 
 
 class Forcer:
@@ -246,45 +234,6 @@ def table(curves: Curves) -> str:
         )
         for name, points in curves.items()
     )
-
-
-def plot(classes: dict[str, Curves], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    styles = {
-        "greedy waits": ("Waits, temperature 0", "o-", "tab:blue"),
-        "greedy fractions": ("cut short, temperature 0", "s:", "tab:gray"),
-        "sampled waits": (
-            f"Waits, temperature {RECOMMENDED_TEMPERATURE:g}",
-            "o--",
-            "tab:cyan",
-        ),
-        "sampled votes": (
-            f"votes, temperature {RECOMMENDED_TEMPERATURE:g}",
-            "^-",
-            "tab:orange",
-        ),
-    }
-    figure = Figure(figsize=(4 * len(classes), 4), layout="constrained")
-    panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
-    for panel, (name, curves) in zip(panels, classes.items(), strict=True):
-        for curve, (label, style, colour) in styles.items():
-            points = [point for point in curves[curve] if point.tokens > 0]
-            panel.errorbar(
-                [point.tokens for point in points],
-                [point.accuracy for point in points],
-                yerr=[point.error for point in points],
-                fmt=style,
-                color=colour,
-                label=label,
-                markersize=4,
-                capsize=2,
-            )
-        panel.set(title=name, xlabel="mean thinking tokens", xscale="log", ylim=(0, 1.02))
-        panel.grid(alpha=0.3)
-    panels[0].set_ylabel("accuracy")
-    panels[0].legend(loc="lower right", fontsize="small")
-    figure.savefig(path, dpi=120)
 
 
 def main(

@@ -110,7 +110,7 @@ class QuestionClass:
 
 QUESTION_CLASSES = {
     "easy": QuestionClass("chain", steps=(2, 4), operations=(1, 2)),
-    "medium": QuestionClass("chain", steps=(3, 5), operations=(2, 3)),
+    "medium": QuestionClass("chain", steps=(2, 4), operations=(2, 3)),
     "hard": QuestionClass("chain", steps=(4, 6), operations=(3, 4)),
     "extreme": QuestionClass("chain", steps=(5, 8), operations=(4, 5)),
     "sum": QuestionClass("sum", steps=(1, 1), operations=(6, 10)),

@@ -1,6 +1,7 @@
 """The tokenizer of s1-pocket: one token a byte, and one for each word the forced thinking turns on.
 
-No merges: every text round-trips, and a cut at any token is a cut at any character.
+No merges: a cut can fall between any two bytes. Transformers loads the tokenizer of every Qwen2
+model by Qwen's own rules, which compose accents first (NFC); all else round-trips.
 """
 
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
         [AddedToken(text, special=True, normalized=False) for text in SPECIALS]
     )
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in WORDS])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,
         pad_token=PADDING,

@@ -63,7 +63,7 @@ def build_model() -> Qwen2ForCausalLM:
         eos_token_id=vocabulary[TURN_END],
         pad_token_id=vocabulary[PADDING],
     )
-    return Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call]
+    return Qwen2ForCausalLM(config)
 
 
 class Optimizer:

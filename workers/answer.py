@@ -3,9 +3,11 @@
 import re
 
 # Bounded and without nested repetition: replies are untrusted, and may be long.
-_MARKED = re.compile(r"(?:final answer|answer)\s*(?:is)?\s*[:=]\s*([^\n]{1,200})", re.IGNORECASE)
+# Looks ahead, so that an "Answer:" inside what follows another one is found too.
+_MARKED = re.compile(r"answer\s*(?:is\s*)?[:=]\s*(?=([^\n]{1,200}))", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{([^{}]{1,200})\}")
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_WRAPPING = re.compile(r"^[\s*$\"'`]+|[\s*$\"'`.]+$")
 
 
 def extract(reply: str) -> str | None:
@@ -25,12 +27,12 @@ def extract(reply: str) -> str | None:
 
 
 def normalise(answer: str) -> str | None:
-    plain = answer.strip().strip("*$\"'` ").rstrip(".").strip()
+    plain = _WRAPPING.sub("", answer)
     if _NUMBER.fullmatch(plain):
         whole, _, fraction = plain.replace(",", "").lstrip("+").partition(".")
-        sign = "-" if whole.startswith("-") else ""
+        negative, whole = whole.startswith("-"), whole.lstrip("-").lstrip("0") or "0"
         fraction = fraction.rstrip("0")
-        whole = whole.lstrip("-").lstrip("0") or "0"
+        sign = "-" if negative and (whole != "0" or fraction) else ""
         return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
     return " ".join(plain.lower().split()) or None
 

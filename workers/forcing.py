@@ -122,7 +122,8 @@ class Chain:
             left = self.cap - len(self.thinking)
             least = self.forcing.min_thinking_tokens - len(self.thinking)
             # Right after a "Wait" the model must not end at once (as s1's README does it).
-            least = max(least, 1 if self.extensions_used else 0)
+            waited = tuple(self.thinking[-len(self.extension) :]) == self.extension
+            least = max(least, 1 if waited and self.extensions_used else 0)
             return Call(left, max(0, min(left, least)), stops)
         if self.phase == "answer":
             left = self.forcing.answer_tokens - len(self.answer)
@@ -144,7 +145,8 @@ class Chain:
         self.thinking += kept
         if finish == "stop":
             segments += self._end_thinking()
-        segments += self._close_if_full()
+        if finish is not None:
+            segments += self._close_if_full()
         return segments
 
     def abandon(self, cause: StopCause) -> None:

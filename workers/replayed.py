@@ -29,6 +29,8 @@ class ReplayedEngine:
         for outcome in outcomes:
             chains: dict[int, _Record] = {}
             for line in outcome["samples"]:
+                if line["stop_cause"] in ("lost", "cancelled"):
+                    continue
                 chain = chains.setdefault(line["chain"], _Record(line["temperature"] == 0, {}))
                 chain.rounds[line["extensions"]] = _sample(line)
             self._records.setdefault(outcome["question"], []).extend(chains.values())
@@ -68,7 +70,7 @@ class ReplayedEngine:
         if extensions not in rounds:
             raise Refused("extensions", f"no record of {question!r} goes to {extensions} Waits")
         sample = rounds[extensions]
-        before = request.resume.generated_tokens if request.resume else 0
+        before = rounds[request.resume.extensions].generated_tokens if request.resume else 0
         return _renumbered(sample, chain, before)
 
     def _draw(self, question: str, request: SampleRequest, extensions: int) -> _Record:

@@ -140,6 +140,8 @@ class SimulatedEngine:
                     while not isinstance(event := await events.get(), Sample):
                         yield event
                     yield event
+            except GeneratorExit:
+                return  # the caller has closed us: a TaskGroup would make an error of it
             finally:
                 for task in tasks:
                     task.cancel()
@@ -175,16 +177,18 @@ class SimulatedEngine:
 
     async def _lives_through(self, query: str, seconds: float) -> StopCause | None:
         """Let time pass; what ended the chain meanwhile, if anything did."""
-        ends = (self._died, self._cancelled[query])
-        waits = [asyncio.ensure_future(end.wait()) for end in ends]
-        done, pending = await asyncio.wait(
-            waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        for wait in pending:
-            wait.cancel()
+        died, cancelled = self._died, self._cancelled[query]
+        waits = [asyncio.ensure_future(end.wait()) for end in (died, cancelled)]
+        try:
+            done, _ = await asyncio.wait(
+                waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
         if not done:
             return None
-        return "lost" if self._died.is_set() else "cancelled"
+        return "lost" if died.is_set() else "cancelled"
 
     def _outcome(self, request: SampleRequest, number: int, room: int) -> Sample:
         question = request.messages[-1][1]
@@ -205,6 +209,7 @@ class SimulatedEngine:
             cause = "max_thinking" if cap == forcing.max_thinking_tokens else "context"
             tokens, answer = cap, str(rng.randrange(10))
         before = request.resume.thinking_tokens if request.resume else 0
+        generated = max(0, tokens - before) + ANSWER_TOKENS
         return Sample(
             chain=number,
             thinking=f"simulated thinking of {tokens} tokens",
@@ -214,8 +219,8 @@ class SimulatedEngine:
             thinking_tokens=tokens,
             answer_tokens=ANSWER_TOKENS,
             extensions=forcing.extensions if cause == "extensions" else 0,
-            generated_tokens=max(0, tokens - before) + ANSWER_TOKENS,
-            seconds=tokens / self.tokens_per_second,
+            generated_tokens=generated,
+            seconds=generated / self.tokens_per_second,
             replica="simulated",
         )
 

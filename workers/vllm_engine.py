@@ -113,6 +113,8 @@ class VllmEngine:
 
     async def close(self) -> None:
         self._llm.shutdown()
+        # It shuts down once more when it is collected, and must not do so at interpreter exit.
+        del self._llm
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
         prompt = self._prompter.tokens(request.messages)
@@ -133,6 +135,8 @@ class VllmEngine:
                     event = await events.get()
                     unfinished -= isinstance(event, Sample)
                     yield event
+            except GeneratorExit:
+                return  # the caller has closed us: a TaskGroup would make an error of it
             finally:
                 for task in tasks:
                     task.cancel()
@@ -183,7 +187,7 @@ class VllmEngine:
         events: "asyncio.Queue[Delta | Sample]",
     ) -> None:
         began = time.monotonic()
-        before = len(chain.thinking) - chain.forced_tokens
+        before = len(chain.thinking) - (chain.forced_tokens - len(chain.closing))
         live = _Live(self._tokenizer, number, events) if request.stream == number else None
         if live:
             known = len(request.resume.thinking_ids) if request.resume else 0

@@ -17,7 +17,8 @@ import pytest
 from tests.real.conftest import Endpoint
 from workers.models import POCKET_FOLDER
 
-pytestmark = pytest.mark.real
+# The warnings of torch and vLLM are not ours to mend.
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
 QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
 

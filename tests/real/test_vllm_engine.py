@@ -12,7 +12,8 @@ from workers.forcing import Forcing
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted, Delta, Sample
 
-pytestmark = pytest.mark.real
+# The warnings of torch and vLLM are not ours to mend.
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
 FREE = Forcing(400, answer_tokens=32)
 WAIT = "Wait"

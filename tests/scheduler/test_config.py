@@ -1,0 +1,147 @@
+"""Settings in TOML: every kind of value, and every mistake told by its key and value."""
+
+from pathlib import Path
+
+import pytest
+
+from scheduler.config import (
+    EngineConfig,
+    ExperimentConfig,
+    PolicyConfig,
+    ServeConfig,
+    from_table,
+    read_toml,
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        price = 1e-3
+        port = 9000
+        outcomes = "log.jsonl"
+        [engine]
+        kind = "simulated"
+        max_model_len = 2048
+        kv_cache_gib = 2
+        seed = 7
+        [policy]
+        name = "fixed"
+        options = { extensions = 2, temperature = 0.5 }
+        """,
+    )
+    assert read_toml(path, ServeConfig) == ServeConfig(
+        engine=EngineConfig(kind="simulated", max_model_len=2048, kv_cache_gib=2.0, seed=7),
+        policy=PolicyConfig("fixed", {"extensions": 2, "temperature": 0.5}),
+        price=1e-3,
+        port=9000,
+        outcomes="log.jsonl",
+    )
+
+
+def test_tables_of_policies_are_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        seeds = 3
+        labelled = 1
+        policies.plain.name = "fixed"
+        policies."8 votes" = { name = "majority", options = { samples = 8 } }
+        """,
+    )
+    assert read_toml(path, ExperimentConfig) == ExperimentConfig(
+        policies={
+            "plain": PolicyConfig("fixed"),
+            "8 votes": PolicyConfig("majority", {"samples": 8}),
+        },
+        seeds=3,
+        labelled=1.0,
+    )
+
+
+def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
+    assert read_toml(write(tmp_path, ""), ServeConfig) == ServeConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("prise = 1", ["'prise'", "did you mean 'price'"]),
+        ("[engine]\nmodle = 'x'", ["engine.'modle'", "did you mean 'model'"]),
+        ("port = '80'", ["port must be int", "'80'"]),
+        ("port = 80.0", ["port must be int", "80.0"]),
+        ("port = true", ["port must be int", "True"]),
+        ("price = 'cheap'", ["price must be float", "'cheap'"]),
+        ("price = true", ["price must be float", "True"]),
+        ("price = 2", ["price must be in (0, 1)", "2.0"]),
+        ("price = nan", ["price", "nan"]),
+        ("port = 0", ["port", "0"]),
+        ("port = 65536", ["port", "65536"]),
+        ("replicas = 0", ["replicas", "0"]),
+        ("answer_tokens = -1", ["answer_tokens", "-1"]),
+        ("engine = 'vllm'", ["engine must be EngineConfig", "'vllm'"]),
+        ("[engine]\nkind = 'vlm'", ["engine.kind", "'vlm'"]),
+        ("[engine]\nkind = 'replayed'", ["engine.recording"]),
+        ("[engine]\nmax_model_len = 0", ["engine.max_model_len", "0"]),
+        ("[engine]\nmax_model_len = 'long'", ["engine.max_model_len must be int", "'long'"]),
+        ("[engine]\nkv_cache_gib = 0", ["engine.kv_cache_gib", "0"]),
+        ("[engine]\nkv_cache_gib = nan", ["engine.kv_cache_gib", "nan"]),
+        ("[policy]\noptions = 3", ["policy.options must be", "3"]),
+        ("price = ", ["settings.toml"]),
+        ("price = 1\nprice = 2", ["settings.toml"]),
+    ],
+)
+def test_a_mistake_is_told_by_file_key_and_value(
+    tmp_path: Path, text: str, told: list[str]
+) -> None:
+    with pytest.raises(ValueError) as error:
+        read_toml(write(tmp_path, text), ServeConfig)
+    for part in ["settings.toml", *told]:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seeds = 2", ["'policies'", "missing"]),
+        ("[policies]", ["policies", "at least one"]),
+        ("policies.a = 3", ["policies.a must be PolicyConfig", "3"]),
+        ("policies.a.nam = 'fixed'", ["policies.a.'nam'", "did you mean 'name'"]),
+        ("labelled = 1.5\npolicies.a.name = 'fixed'", ["labelled", "1.5"]),
+        ("count = 0\npolicies.a.name = 'fixed'", ["count", "0"]),
+        ("seeds = 0\npolicies.a.name = 'fixed'", ["seeds", "0"]),
+        ("concurrency = 0\npolicies.a.name = 'fixed'", ["concurrency", "0"]),
+        ("price = 0\npolicies.a.name = 'fixed'", ["price", "0"]),
+    ],
+)
+def test_so_is_a_mistake_in_an_experiment(tmp_path: Path, text: str, told: list[str]) -> None:
+    with pytest.raises(ValueError) as error:
+        read_toml(write(tmp_path, text), ExperimentConfig)
+    for part in told:
+        assert part in str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.toml"):
+        read_toml(tmp_path / "nowhere.toml", ServeConfig)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bytes\.toml"):
+        read_toml(tmp_path / "bytes.toml", ServeConfig)
+    with pytest.raises(ValueError, match=tmp_path.name):
+        read_toml(tmp_path, ServeConfig)
+
+
+def test_the_servers_price_and_answer_reserve_go_to_its_policy() -> None:
+    priced = ServeConfig(price=1e-3, answer_tokens=64)
+    assert priced.policy_options == {"answer_tokens": 64, "price": 1e-3}
+    own = from_table(
+        ServeConfig, {"policy": {"name": "fixed", "options": {"answer_tokens": 9}}, "price": 1e-3}
+    )
+    assert own.policy_options == {"answer_tokens": 9}

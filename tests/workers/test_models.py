@@ -1,0 +1,74 @@
+"""Models are found where they are said to be, with the format they are trained with."""
+
+from pathlib import Path
+
+import pytest
+
+from workers.models import POCKET, POCKET_FOLDER, default_format, locate
+
+
+def test_the_embedded_model_lies_beside_the_code() -> None:
+    assert locate(POCKET) == str(POCKET_FOLDER)
+    assert (POCKET_FOLDER / "config.json").is_file()
+
+
+@pytest.mark.parametrize("model", ["simplescaling/s1.1-32B", "Qwen/Qwen3-8B", "gpt2"])
+def test_a_name_on_the_hub_is_left_as_it_is(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate(model) == model
+
+
+def test_a_folder_with_a_model_is_found(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert locate(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_folder_is_found_from_here_and_from_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path(locate("mine")) == Path("mine")
+    assert Path(locate("./mine")) == Path("mine")
+    assert locate("~/mine") == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("model", ["./missing", "../missing", "/missing/model", "~/missing"])
+def test_a_missing_folder_is_refused(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError) as caught:
+        locate(model)
+    assert str(caught.value) == f"model {model!r}: there is no such folder"
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        locate(str(tmp_path))
+    assert str(caught.value) == (
+        f"model {str(tmp_path)!r}: the folder has no config.json, so it is not a model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (POCKET, "s1"),
+        ("simplescaling/s1-32B", "s1"),
+        ("simplescaling/s1.1-32B", "s1"),
+        ("/models/S1.1-7B/", "s1"),
+        ("./s1-mine", "s1"),
+        ("Qwen/Qwen3-8B", "think-tags"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "think-tags"),
+        ("s1-lab/other-model", "think-tags"),
+        ("s10-large", "think-tags"),
+    ],
+)
+def test_the_name_of_a_model_tells_its_format(model: str, name: str) -> None:
+    assert default_format(model) == name

@@ -1,0 +1,198 @@
+"""A recording is drawn from like a bag of samples: each comes out once, as it was recorded."""
+
+import asyncio
+import json
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers.engine import Load, Refused, SampleRequest
+from workers.forcing import Forcing
+from workers.replayed import ReplayedEngine
+from workers.sample import Accepted, Sample
+
+
+def line(chain: int, answer: str | None, extensions: int = 0, **changes: Any) -> dict[str, Any]:
+    """One recorded sample; a chain has cost 100 tokens, and 50 more after every Wait."""
+    plain = {
+        "chain": chain,
+        "temperature": 1.0,
+        "extensions": extensions,
+        "answer": answer,
+        "stop_cause": "extensions" if extensions else "natural",
+        "thinking_tokens": 80 + 40 * extensions,
+        "answer_tokens": 5,
+        "tokens": 50 if extensions else 100,
+        "chain_tokens": 100 + 50 * extensions,
+        "seconds": 0.5,
+        "replica": "gpu",
+    }
+    return plain | changes
+
+
+def recording(*lines: dict[str, Any], question: str = "6*7?") -> dict[str, Any]:
+    return {"question": question, "samples": [*lines]}
+
+
+def request(question: str = "6*7?", extensions: int = 0, **changes: Any) -> SampleRequest:
+    plain = SampleRequest(
+        "query", (("user", question),), (0,), Forcing(1000, extensions=extensions), 1.0
+    )
+    return replace(plain, **changes)
+
+
+def samples(engine: ReplayedEngine, *asked: SampleRequest) -> list[Sample]:
+    async def main() -> list[Sample]:
+        found = []
+        for one in asked:
+            async with aclosing(engine.sample(one)) as events:
+                found += [event async for event in events if isinstance(event, Sample)]
+        return found
+
+    return asyncio.run(main())
+
+
+def extended(engine: ReplayedEngine, extensions: int, chain: int = 0) -> list[Sample]:
+    """A chain drawn, and then extended one Wait at a time."""
+    found = samples(engine, request(chains=(chain,)))
+    for count in range(1, extensions + 1):
+        more = request(extensions=count, chains=(chain,), resume=found[-1])
+        found += samples(engine, more)
+    return found
+
+
+def test_chains_are_drawn_without_replacement_in_their_order() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"), line(1, "2"), line(2, "3"))])
+    found = samples(engine, request(chains=(0, 1)), request(chains=(2,)))
+    assert [given.answer for given in found] == ["1", "2", "3"]
+
+
+def test_every_query_draws_from_the_whole_recording() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"), line(1, "2"))])
+    found = samples(engine, request(query="a"), request(query="b"))
+    assert [given.answer for given in found] == ["1", "1"]
+
+
+def test_a_question_that_was_recorded_twice_has_the_chains_of_both() -> None:
+    engine = ReplayedEngine([recording(line(0, "1")), recording(line(0, "2"))])
+    assert [given.answer for given in samples(engine, request(chains=(0, 1)))] == ["1", "2"]
+
+
+def test_a_sample_comes_back_as_it_was_recorded_under_the_number_asked_for() -> None:
+    engine = ReplayedEngine([recording(line(3, "42"))])
+    assert samples(engine, request(chains=(7,))) == [
+        Sample(
+            chain=7,
+            thinking="",
+            text="Final Answer: 42",
+            answer="42",
+            stop_cause="natural",
+            thinking_tokens=80,
+            generated_tokens=100,
+            seconds=0.5,
+            replica="replayed",
+        )
+    ]
+
+
+def test_a_sample_without_an_answer_stays_without_one() -> None:
+    (given,) = samples(ReplayedEngine([recording(line(0, None))]), request())
+    assert (given.answer, given.text) == (None, "")
+
+
+@pytest.mark.parametrize(("temperature", "answer"), [(0.0, "2"), (1.0, "1"), (0.6, "1")])
+def test_greedy_and_sampled_chains_are_told_apart(temperature: float, answer: str) -> None:
+    engine = ReplayedEngine([recording(line(0, "1"), line(1, "2", temperature=0))])
+    assert [s.answer for s in samples(engine, request(temperature=temperature))] == [answer]
+
+
+def test_an_extended_chain_follows_its_own_record() -> None:
+    lines = [line(chain, f"{chain}-{count}", count) for count in range(3) for chain in range(2)]
+    engine = ReplayedEngine([recording(*lines)])
+    assert [given.answer for given in extended(engine, 2, chain=5)] == ["0-0", "0-1", "0-2"]
+    assert [given.answer for given in extended(engine, 2, chain=6)] == ["1-0", "1-1", "1-2"]
+
+
+def test_a_resumed_call_costs_only_what_it_adds() -> None:
+    engine = ReplayedEngine([recording(*(line(0, "1", count) for count in range(4)))])
+    assert [given.generated_tokens for given in extended(engine, 3)] == [100, 50, 50, 50]
+
+
+def test_a_chain_drawn_with_waits_costs_all_of_them() -> None:
+    engine = ReplayedEngine([recording(*(line(0, "1", count) for count in range(4)))])
+    (given,) = samples(engine, request(extensions=2))
+    assert (given.extensions, given.generated_tokens) == (2, 200)
+
+
+def test_a_chain_that_goes_far_enough_is_drawn_before_one_that_does_not() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"), line(1, "2"), line(1, "3", 1))])
+    assert [given.answer for given in samples(engine, request(extensions=1))] == ["3"]
+
+
+@pytest.mark.parametrize("cause", ["lost", "cancelled"])
+def test_chains_that_never_came_back_are_not_drawn(cause: str) -> None:
+    gone = line(0, None, stop_cause=cause)
+    engine = ReplayedEngine([recording(gone, line(1, "1"))])
+    assert [given.answer for given in samples(engine, request())] == ["1"]
+
+
+def test_an_extension_that_never_came_back_leaves_its_chain_as_it_was() -> None:
+    gone = line(0, None, stop_cause="lost", tokens=0)
+    engine = ReplayedEngine([recording(line(0, "1"), gone)])
+    assert [given.answer for given in samples(engine, request())] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (request(chains=(0, 1)), "the recording has no further fitting sample of '6*7?'"),
+        (request("7*7?"), "the recording has no further fitting sample of '7*7?'"),
+        (request(temperature=0.0), "the recording has no further fitting sample of '6*7?'"),
+        (request(extensions=2), "the recording has no further fitting sample of '6*7?'"),
+    ],
+)
+def test_a_draw_that_is_not_recorded_is_refused(asked: SampleRequest, why: str) -> None:
+    engine = ReplayedEngine([recording(line(0, "1"))])
+    with pytest.raises(Refused) as caught:
+        samples(engine, asked)
+    assert (caught.value.field, str(caught.value)) == ("samples", why)
+
+
+def test_an_extension_beyond_the_record_is_refused() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"), line(0, "1", 1))])
+    with pytest.raises(Refused) as caught:
+        extended(engine, 2)
+    assert caught.value.field == "extensions"
+    assert str(caught.value) == "no record of '6*7?' goes to 2 Waits"
+
+
+def test_the_question_is_the_last_message() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"))])
+    turns = (("system", "Be brief."), ("user", "6*7?"))
+    assert [given.answer for given in samples(engine, request(messages=turns))] == ["1"]
+
+
+def test_a_log_is_read_from_its_file(tmp_path: Path) -> None:
+    log = tmp_path / "outcomes.jsonl"
+    outcomes = [recording(line(0, "1")), recording(line(0, "2"), question="Größe?")]
+    texts = [json.dumps(outcome, ensure_ascii=False) + "\n" for outcome in outcomes]
+    log.write_text("".join(texts), encoding="utf-8")
+    engine = ReplayedEngine.read(log)
+    assert [given.answer for given in samples(engine, request("Größe?"))] == ["2"]
+    assert asyncio.run(engine.info()).model == "replayed:outcomes.jsonl"
+
+
+def test_everything_is_there_at_once() -> None:
+    async def main() -> tuple[list[object], Load]:
+        engine = ReplayedEngine([recording(line(0, "1"))])
+        await engine.check()
+        await engine.cancel("query")
+        return [event async for event in engine.sample(request())], await engine.load()
+
+    events, load = asyncio.run(main())
+    assert events[0] == Accepted(0)
+    assert len(events) == 2
+    assert load == Load(0, 0, 0.0)
