@@ -106,12 +106,14 @@ def serve(config_file: Path | None, verbose: bool, **flags: Any) -> None:
     import signal
     import threading
 
+    from policies import build
     from scheduler.config import ServeConfig, read_toml
     from scheduler.engines import check
 
     with one_line_errors():
         config = read_toml(config_file, ServeConfig) if config_file else settings(**flags)
         check(config.engine)
+        build(config.policy.name, **config.policy_options)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -320,7 +322,7 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
 
 
 @main.command()
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 def doctor(port: int) -> None:
     """Say what is here and what is missing, with the mend."""
     from scheduler.doctor import examine

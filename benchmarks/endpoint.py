@@ -133,7 +133,8 @@ async def measure(ask: Ask, streamed: bool, concurrency: int, requests: int) -> 
             nonlocal tokens
             for _ in waiting:
                 began = time.monotonic()
-                tokens += await ask(client, streamed)
+                generated = await ask(client, streamed)
+                tokens += generated
                 latencies.append(time.monotonic() - began)
 
         began = time.monotonic()

@@ -44,7 +44,8 @@ class Observation:
         return self.right.get(answer)
 
     def is_cut(self, ballot: Ballot) -> bool:
-        return ballot.thinking_tokens >= self.budget.max_thinking_tokens
+        is_full = ballot.thinking_tokens >= self.budget.max_thinking_tokens
+        return is_full or ballot.stop_cause in ("max_thinking", "context")
 
 
 @dataclass(slots=True)

@@ -27,6 +27,8 @@ class Fixed:
     def __post_init__(self) -> None:
         most = self.max_thinking_tokens
         cap = self.min_thinking_tokens if most is None else most
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise ValueError(f"temperature must be in [0, 2], got {self.temperature!r}")
         Budget(cap, self.min_thinking_tokens, self.extensions, None, self.answer_tokens)
 
     def decide(self, situation: Situation, rng: Random) -> Decision:

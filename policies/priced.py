@@ -102,7 +102,8 @@ class Priced:
     ) -> Plan:
         cap = self.max_thinking_tokens
         if arm and arm.max_thinking_tokens is not None:
-            cap = min(arm.max_thinking_tokens, cap or arm.max_thinking_tokens)
+            most = arm.max_thinking_tokens
+            cap = most if cap is None else min(cap, most)
         budget = situation.budget(cap, answer_tokens=self.answer_tokens)
         temperature = None if kind == "votes" else GREEDY
         forecast = arm.forecast if arm and not shadow else None
@@ -156,6 +157,8 @@ class Priced:
         last = situation.tally.history[-1]
         if last.extensions >= self.max_extensions:
             return Stop("plan done")
+        if last.stop_cause in ("max_thinking", "context"):
+            return Stop("budget")
         chain = [ballot for ballot in situation.tally.history if ballot.chain == last.chain]
         *_, state = states([ballot.answer for ballot in chain])
         if not plan.shadow and not self._wait_pays(situation, state):

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from scheduler import chat
 from scheduler.controller import Controller
-from scheduler.errors import InvalidRequest, RequestError
+from scheduler.errors import InvalidRequest, RequestError, TooLarge
 from scheduler.protocol import MAX_BODY_BYTES
 
 log = logging.getLogger("thinkbudget")
@@ -76,7 +76,8 @@ def make_app(controller: Controller) -> FastAPI:
 
 
 def _refusal(error: RequestError) -> Response:
-    headers = {"Retry-After": "5"} if error.status == 503 else None
+    # A client's own retries would pay for the same deadline again.
+    headers = {503: {"Retry-After": "5"}, 504: {"x-should-retry": "false"}}.get(error.status)
     return JSONResponse(error.as_dict(), error.status, headers)
 
 
@@ -87,7 +88,7 @@ async def _body(request: Request) -> object:
         raw += piece
         if len(raw) > MAX_BODY_BYTES:
             message = f"the body is larger than {MAX_BODY_BYTES} bytes"
-            raise InvalidRequest(message, field=None, code="request_too_large")
+            raise TooLarge(message)
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -45,13 +45,19 @@ class Files(NamedTuple):
 
     @classmethod
     def beside(cls, out: Path) -> "Files":
-        stem = out.with_suffix("") if out.suffix == ".jsonl" else out
-        return cls(out, stem.with_suffix(".errors.jsonl"), stem.with_suffix(".manifest.json"))
+        stem = out.name.removesuffix(".jsonl")
+        return cls(
+            out, out.with_name(f"{stem}.errors.jsonl"), out.with_name(f"{stem}.manifest.json")
+        )
 
 
 def prepare(source: Path, files: Files, settings: dict[str, Any], *, force: bool) -> set[str]:
     """The ids that are answered already; refuses files that another job has begun."""
     job = {"input_sha256": _sha256(source), **settings}
+    if files.out.exists() and files.out.samefile(source):
+        raise ValueError(f"{files.out} is the input; choose another output file")
+    if files.out.exists() and files.out.stat().st_size and not files.manifest.exists():
+        raise ValueError(f"{files.out} is there and was written by no batch job")
     if files.out.exists() and files.manifest.exists() and not force:
         begun = json.loads(files.manifest.read_text(encoding="utf-8"))
         differing = [key for key in job if begun.get(key) != job[key]]

@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -40,7 +41,7 @@ def prepare(controller: Controller, body: object) -> Job:
     if request.model not in (model, model.rsplit("/", 1)[-1]):
         raise UnknownModel(request.model, model)
     options, wish = request.thinkbudget, (request.metadata or {}).get("query_class")
-    if wish is not None and (not isinstance(wish, str) or not 0 < len(wish) <= 100):
+    if wish is not None and not _is_name(wish):
         message = f"metadata.query_class must be a text of at most 100 characters, got {wish!r}"
         raise InvalidRequest(message, field="metadata.query_class")
     query = Query(
@@ -71,7 +72,8 @@ def _policy(controller: Controller, request: ChatRequest) -> Policy:
     try:
         policy = build(name, **options)
     except ValueError as error:
-        named = [key for key in options if name in POLICIES and key in str(error)]
+        blamed = [*wish.policy_options, *given] if name in POLICIES else []
+        named = [key for key in blamed if re.search(rf"\b{re.escape(key)}\b", str(error))]
         field = named[0] if named else "policy"
         raise InvalidRequest(str(error), field=f"thinkbudget.{field}") from None
     room = controller.info.max_model_len
@@ -86,11 +88,19 @@ def _bounded(policy: Policy, most: int) -> Policy:
     """The policy with every chain within OpenAI's limit, which counts the thinking in."""
     options = _options(policy)
     answer = min(options["answer_tokens"], max(1, most // 4))
-    cap = min(options["max_thinking_tokens"] or most, most - answer)
+    cap = options["max_thinking_tokens"]
+    cap = most - answer if cap is None else min(cap, most - answer)
     options |= {"answer_tokens": answer, "max_thinking_tokens": cap}
     if "min_thinking_tokens" in options:
         options["min_thinking_tokens"] = min(options["min_thinking_tokens"], cap)
     return build(policy.name, **options)
+
+
+def _is_name(wish: object) -> bool:
+    """Half of a surrogate pair could not be sent back."""
+    if not isinstance(wish, str) or not 0 < len(wish) <= 100:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in wish)
 
 
 def _options(policy: Policy) -> dict[str, Any]:
@@ -153,6 +163,8 @@ async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
                 break
             if isinstance(event, Delta):
                 text = event.text if said else event.text.lstrip()
+                if event.phase == "answer" and job.request.stops:
+                    continue  # where it ends is known at the end
                 if event.phase == "answer":
                     said += text
                 elif event.text:

@@ -1,6 +1,7 @@
 """Settings: frozen dataclasses, read from one TOML file or from the command line's flags."""
 
 import difflib
+import math
 import tomllib
 import types
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -34,7 +35,7 @@ class EngineConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if self.kv_cache_gib is not None and self.kv_cache_gib <= 0:
+        if self.kv_cache_gib is not None and not 0 < self.kv_cache_gib < math.inf:
             raise ValueError(f"kv_cache_gib must be positive, got {self.kv_cache_gib!r}")
 
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from policies.base import Policy, Query
 from scheduler.curvebook import Book, Seen
-from scheduler.errors import InvalidRequest, Overloaded
+from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from scheduler.ledger import Ledger
 from scheduler.outcome import Outcome, conclude, observation
 from scheduler.run import Run
@@ -72,6 +72,8 @@ class Controller:
                 field="thinkbudget.max_total_tokens",
                 code="budget_too_small",
             )
+        if stop.reason == "deadline" and not run.samples:
+            raise DeadlineExceeded(query.limits.deadline_seconds)
         if stop.reason == "failed":
             raise Overloaded("no engine could finish a sample of this request; try again")
         outcome = conclude(run, stop, model=self.info.model, policy=policy.name)

@@ -53,7 +53,8 @@ class CurveBook:
         self._version = 0
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
-        return self._curves.get((model, query_class))
+        curve = self._curves.get((model, query_class))
+        return self._curves.get((model, OTHER)) if curve is None else curve
 
     def observe(self, seen: Seen) -> None:
         """Count an observation, and refit its class when enough have come in."""

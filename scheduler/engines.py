@@ -11,7 +11,12 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
     if config.kind == "simulated":
         from workers.simulated import SimulatedEngine
 
-        return SimulatedEngine(seed=config.seed, slots=config.max_num_seqs)
+        return SimulatedEngine(
+            seed=config.seed,
+            slots=config.max_num_seqs,
+            max_model_len=config.max_model_len or 4096,
+            model=config.model,
+        )
     if config.kind == "replayed":
         from workers.replayed import ReplayedEngine
 

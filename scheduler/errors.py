@@ -3,7 +3,9 @@
 RequestError            answered with `status` and an OpenAI error object
   InvalidRequest        400  a field of the request is wrong; names it
   UnknownModel          404  no such model
+  TooLarge              413  the body is over the limit
   Overloaded            503  no engine can take the request now
+  DeadlineExceeded      504  the query's deadline came before any answer
 """
 
 
@@ -46,3 +48,18 @@ class Overloaded(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="engine_unavailable")
+
+
+class TooLarge(InvalidRequest):
+    status = 413
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field=None, code="request_too_large")
+
+
+class DeadlineExceeded(RequestError):
+    status = 504
+
+    def __init__(self, seconds: float | None) -> None:
+        message = f"no chain finished within deadline_seconds ({seconds})"
+        super().__init__(message, field="thinkbudget.deadline_seconds", code="deadline_exceeded")

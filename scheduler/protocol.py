@@ -62,12 +62,12 @@ class BudgetOptions(BaseModel):
 class ChatRequest(BaseModel):
     model: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    n: Annotated[int, Field(strict=True)] = 1
+    n: Annotated[int, Field(strict=True)] | None = 1
     stop: str | list[str] | None = None
     metadata: dict[str, Any] | None = None
     thinkbudget: BudgetOptions = Field(default_factory=BudgetOptions)
@@ -91,7 +91,7 @@ def parse(body: object) -> ChatRequest:
         request = ChatRequest.model_validate(body)
     except ValidationError as error:
         raise _invalid(error) from None
-    if request.n != 1:
+    if request.n not in (None, 1):
         raise InvalidRequest(
             f"n must be 1, got {request.n}: votes are sampled by thinkbudget.policy, not by n",
             field="n",

@@ -18,7 +18,8 @@ def load_questions(source: str) -> list[Question]:
     """From a file, or by the name of the embedded model, whose set is shipped with it."""
     path = POCKET_FOLDER / "questions.jsonl" if source == POCKET else Path(source)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON may hold other ends of line, such as U+2028, as they are.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except OSError as error:
         raise ValueError(f"questions {source!r}: {error.strerror}") from None
     return [_question(line, f"{source}:{number}") for number, line in enumerate(lines, start=1)]

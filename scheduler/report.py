@@ -36,14 +36,24 @@ def read_folder(folder: Path) -> list[Scored]:
     """All outcomes of a folder's logs; those without a known answer are left out."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder")
-    return [
-        Scored(
-            line["policy"], line["class"], line["correct"], line["tokens"]["total"], line["seconds"]
-        )
-        for path in sorted(folder.glob("*.jsonl"))
-        for line in read_outcomes(path)
-        if line["correct"] is not None
-    ]
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in _scored(path)]
+
+
+def _scored(path: Path) -> list[Scored]:
+    try:
+        return [
+            Scored(
+                line["policy"],
+                line["class"],
+                line["correct"],
+                line["tokens"]["total"],
+                line["seconds"],
+            )
+            for line in read_outcomes(path)
+            if line["correct"] is not None
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not an outcome log: {error!r}") from None
 
 
 def read_curves(folder: Path) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ class Run:
     late: bool = False
     _wave: _Wave | None = None
     _wave_spent: int = 0
+    _wave_lost: bool = False
     _lost_waves: int = 0
     _began: float = field(init=False)
 
@@ -94,8 +95,12 @@ class Run:
     def dispatch(self, decision: Draw | Extend, *, stream: bool) -> bool:
         """Reserve the wave's worst case and form its request; False when nothing is affordable.
 
+        Nor is anything once a query has had MAX_CHAINS samples: a policy may not loop for ever.
+
         What does not fit into the account is made smaller: fewer chains first, then less thinking.
         """
+        if len(self.records) >= MAX_CHAINS:
+            return False
         if isinstance(decision, Extend):
             resume: Sample | None = self.samples[decision.chain]
             extensions = self.samples[decision.chain].extensions + decision.extensions
@@ -130,7 +135,7 @@ class Run:
         final = isinstance(decision, Draw) and decision.final
         self._wave = _Wave(request, self.plan, _worst_case(budget, done) * len(chains), final)
         self.account.reserve(self._wave.reserved)
-        self.pending, self._wave_spent = set(chains), 0
+        self.pending, self._wave_spent, self._wave_lost = set(chains), 0, False
         return True
 
     def _temperature(self, planned: float | None) -> float | None:
@@ -153,6 +158,7 @@ class Run:
         self.records.append(record)
         self.pending.discard(sample.chain)
         self._wave_spent += sample.tokens
+        self._wave_lost |= sample.stop_cause == "lost"
         if sample.stop_cause in ("lost", "cancelled"):
             return
         self.tally = self.tally.add(
@@ -170,8 +176,7 @@ class Run:
         """The wave is over: give back what it did not spend."""
         if self._wave is not None:
             self.account.settle(reserved=self._wave.reserved, spent=self._wave_spent)
-            lost = {r.sample.chain for r in self.records if r.sample.stop_cause == "lost"}
-            self._lost_waves += bool(self.pending) or bool(lost & set(self._wave.request.chains))
+            self._lost_waves += bool(self.pending) or self._wave_lost
         self._wave, self.pending = None, set()
 
     def blocked(self) -> Stop | None:
@@ -191,6 +196,7 @@ def _within(budget: Budget, left: int, done: int) -> Budget | None:
         return budget
     answer = min(budget.answer_tokens, max(LEAST_ANSWER_TOKENS, left // 4))
     most = budget.max_thinking_tokens + budget.answer_tokens - answer - excess
+    most = min(most, budget.max_thinking_tokens)
     if most < done or (most == done and done > 0):
         return None
     least = min(budget.min_thinking_tokens, most)

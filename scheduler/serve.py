@@ -26,7 +26,7 @@ from policies.curve import ClassCurve
 from scheduler.app import make_app
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook, Edition, Key, Seen
+from scheduler.curvebook import OTHER, CurveBook, Edition, Key, Seen
 from scheduler.engines import make_engine
 from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
 from workers.sample import Accepted, Sample, lost
@@ -152,7 +152,8 @@ class RemoteBook:
         self._exchanging = asyncio.create_task(self._exchange())
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
-        return self._curves.get((model, query_class))
+        curve = self._curves.get((model, query_class))
+        return self._curves.get((model, OTHER)) if curve is None else curve
 
     def observe(self, seen: Seen) -> None:
         if len(self._spool) < MAX_SPOOLED:

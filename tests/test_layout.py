@@ -21,7 +21,7 @@ MAY_IMPORT = {
 DOORS = {
     "vllm": {"workers/vllm_engine.py", "training/pocket_curves.py"},
     "ray": {"scheduler/serve.py"},
-    "matplotlib": {"scheduler/picture.py", "training/pocket_curves.py"},
+    "matplotlib": {"scheduler/picture.py", "training/pocket_picture.py"},
     "pydantic": {"scheduler/protocol.py"},
     "fastapi": {"scheduler/app.py", "scheduler/serve.py"},
     "httpx": {"scheduler/client.py"},

@@ -11,6 +11,7 @@ from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Budget, Decision, Draw, Extend, Limits, Policy, Situation, Stop
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.priced import Priced
 from scheduler.outcome import conclude
 from scheduler.run import Run
 from scheduler.solve import CANCEL_SECONDS, Means, solve
@@ -221,6 +222,17 @@ def test_a_query_that_ends_in_time_leaves_no_timer() -> None:
         run = make_run(limits=Limits(deadline_seconds=1000.0))
         assert await solved(run, Fixed()) == Stop("plan done")
         assert await others() == set()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_chain_that_has_filled_the_context_is_not_extended_for_ever(seed: int) -> None:
+    async def main() -> None:
+        limits = Limits(deadline_seconds=3.0)  # so that a failure ends, too
+        run = make_run("hopeless question", limits=limits)
+        means = Means(SimulatedEngine(), Priced(answer_tokens=4000), Random(seed))
+        assert (await solve(run, means)).reason != "deadline"
 
     run_virtual(main())
 
