@@ -33,6 +33,7 @@ from workers.sample import Accepted, Sample, lost
 
 log = logging.getLogger("thinkbudget")
 
+APPLICATION = "thinkbudget"
 EXCHANGE_SECONDS = 0.25
 SAVE_SECONDS = 5.0
 MAX_SPOOLED = 100_000
@@ -240,6 +241,8 @@ def start(config: ServeConfig, *, verbose: bool = False) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     level = logging.INFO if verbose else logging.ERROR
     if local:
+        # Ray would run engines at the lowest priority, behind anything else on a laptop.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         ray.init(
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=False,
@@ -252,13 +255,13 @@ def start(config: ServeConfig, *, verbose: bool = False) -> None:
         ray.init(log_to_driver=verbose, logging_level=level)
     logging.getLogger("ray.serve").setLevel(level)
     serve.start(http_options={"host": config.host, "port": config.port})
-    serve.run(application(config), name="thinkbudget", route_prefix="/")
+    serve.run(application(config), name=APPLICATION, route_prefix="/")
 
 
 def stop() -> None:
     """End the application; a Ray that `start` started ends with it, and leaves no process."""
     if ray.is_initialized():
-        serve.shutdown()
+        serve.delete(APPLICATION)
         ray.shutdown()
 
 
