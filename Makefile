@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
-QUESTIONS ?= 250
+QUESTIONS ?= 200
 BIN := .venv/bin
 ENGINE := $(if $(shell command -v nvidia-smi),gpu,cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu

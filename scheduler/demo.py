@@ -16,7 +16,7 @@ from scheduler.questions import Question
 from scheduler.report import Scored
 from workers.answer import is_right
 
-CONCURRENCY = 16
+CONCURRENCY = 32
 POLICIES: dict[str, dict[str, Any]] = {
     "one pass": {"policy": "fixed"},
     "2 Waits": {"policy": "fixed", "extensions": 2},
