@@ -35,10 +35,17 @@ def _policies(axes: "Axes", rows: Sequence["Row"]) -> None:
         colour = LEARNED if row.policy.startswith("priced") else COLOURS[place % 6]
         spread = [[row.accuracy - row.low], [row.high - row.accuracy]]
         axes.errorbar(row.tokens, row.accuracy, yerr=spread, fmt="o", color=colour, capsize=3)
+        # Names stand towards the middle, where there is room for them.
+        on_the_right = row.tokens > (rows[0].tokens * rows[-1].tokens) ** 0.5
         axes.annotate(
-            row.policy, (row.tokens, row.accuracy), xytext=(7, -11), textcoords="offset points",
-            fontsize=9, color=colour,
-        )  # fmt: skip
+            row.policy,
+            (row.tokens, row.accuracy),
+            xytext=(-7 if on_the_right else 7, -11),
+            ha="right" if on_the_right else "left",
+            textcoords="offset points",
+            fontsize=9,
+            color=colour,
+        )
     axes.set_xscale("log")
     axes.set(
         title="Accuracy against tokens, one point a policy (95 % interval)",

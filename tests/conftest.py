@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -11,3 +12,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
+    items.sort(key=lambda item: item.get_closest_marker("real") is not None)

@@ -80,7 +80,8 @@ class Endpoint:
 
     def interrupt(self) -> int:
         os.kill(self.process.pid, signal.SIGINT)
-        return self.process.wait(timeout=90)
+        self.process.communicate(timeout=90)
+        return self.process.returncode
 
 
 @pytest.fixture(scope="session")
