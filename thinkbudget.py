@@ -281,12 +281,13 @@ def experiment_run(file: Path, out: Path | None) -> None:
 def report(folder: Path) -> None:
     """A table and a picture of the outcomes in FOLDER."""
     from scheduler import report as told
+    from scheduler.publish import write
 
     with one_line_errors():
         scored = told.read_folder(folder)
         if not scored:
             raise ValueError(f"{folder}: no outcome with a known answer in its *.jsonl")
-        picture = told.write(folder / "report", scored, told.read_curves(folder))
+        picture = write(folder / "report", scored, told.read_curves(folder))
     click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
     click.echo(f"picture: {picture}")
 
@@ -306,6 +307,7 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
     from scheduler import report as told
     from scheduler.config import EngineConfig, ServeConfig
     from scheduler.progress import progress
+    from scheduler.publish import write
     from scheduler.questions import load_questions, spread
 
     with one_line_errors():
@@ -315,7 +317,7 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
             url = f"http://127.0.0.1:{port}"
             result = asyncio.run(shown.show(url, config.engine.model, questions, bar))
         shown.save(out, result)
-        picture = told.write(out / "report", result.scored, told.read_curves(out))
+        picture = write(out / "report", result.scored, told.read_curves(out))
     click.echo((out / "report" / "report.txt").read_text(encoding="utf-8"))
     walls = ", ".join(f"{label} {wall:.0f} s" for label, wall in result.walls.items())
     click.echo(f"wall time: {walls}\npicture: {picture}")

@@ -146,7 +146,7 @@ async def measure(ask: Ask, streamed: bool, concurrency: int, requests: int) -> 
 
 
 async def compare(bare_url: str, our_url: str, *, quick: bool) -> dict[str, dict[str, object]]:
-    repeats = 2 if quick else 5
+    repeats = 2 if quick else 3
     loads = {1: 4, 16: 48, 64: 128} if quick else {1: 8, 16: 96, 64: 256}
     asks = {"bare": bare(bare_url), "ours": ours(our_url)}
     found: dict[str, dict[str, object]] = {}

@@ -5,7 +5,8 @@ from random import Random
 
 from scipy.special import betainc
 
-from policies.base import Budget, Decision, Draw, Situation, Stop, whole
+from policies.base import Decision, Draw, Situation, Stop
+from policies.plan import Budget, whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
-from policies.base import Budget, Forecast, Plan
 from policies.extension_curve import (
     ExtensionCounts,
     ExtensionCurve,
@@ -17,6 +16,7 @@ from policies.extension_curve import (
     fit_extensions,
 )
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
+from policies.plan import Budget, Forecast, Plan
 from policies.tally import Ballot, Tally
 from policies.vote_curve import VoteCounts, VoteCurve, VoteRule, fit_votes
 from policies.vote_types import MAX_VOTES

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from policies.base import Forecast
 from policies.counts import Counts, Interval, interval, shrunk
+from policies.plan import Forecast
 from policies.tally import Ballot
 
 MAX_WAITS = 6

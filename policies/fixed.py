@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Budget, Decision, Draw, Situation, Stop
+from policies.base import Decision, Draw, Situation, Stop
+from policies.plan import Budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ Accuracy need not rise with the cap: a cut chain may be right more often than a 
 import bisect
 from dataclasses import dataclass, field
 
-from policies.base import Forecast
 from policies.counts import Counts, Interval, interval, shrunk
+from policies.plan import Forecast
 
 CAPS = tuple(round(2 ** (half / 2)) for half in range(6, 33))
 """Upper edges of the length bins in thinking tokens: 8, 11, 16, 23, ... 65536."""

@@ -7,8 +7,9 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from policies.base import Budget, Decision, Draw, Extend, Plan, Situation, Stop, whole
+from policies.base import Decision, Draw, Extend, Situation, Stop
 from policies.extension_curve import MAX_WAITS, State, states
+from policies.plan import Budget, Plan, whole
 from policies.tally import Ballot, Standing
 
 if TYPE_CHECKING:

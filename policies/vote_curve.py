@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.base import Forecast
 from policies.counts import Counts, Interval, interval
+from policies.plan import Forecast
 from policies.tally import Standing
 from policies.vote_types import INDEX, LEADER, MAX_VOTES, MODE, STANDINGS, Floats, Integers, tables
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from policies.base import Plan, Query, Stop
+from policies.base import Query, Stop
 from policies.curve import Observation
+from policies.plan import Plan
 from scheduler.run import Record, Run
 from workers.answer import is_right
 from workers.sample import Sample

@@ -9,16 +9,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from scheduler.report import Row
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scheduler.report import Row
 
 LEARNED = "#c8553d"
 COLOURS = ("#264653", "#2a9d8f", "#e9a23b", "#7b5ea7", "#4f7cac", "#8d6a4f", "#c8553d")
 
 
-def draw(path: Path, rows: Sequence["Row"], curves: Sequence[dict[str, Any]]) -> None:
+def draw(path: Path, rows: Sequence[Row], curves: Sequence[dict[str, Any]]) -> None:
     """Left: accuracy against tokens per policy. Right: what was learned of every class."""
     figure, axes = plt.subplots(1, 2 if curves else 1, figsize=(13 if curves else 7, 5))
     left, right = axes if curves else (axes, None)
@@ -30,7 +31,7 @@ def draw(path: Path, rows: Sequence["Row"], curves: Sequence[dict[str, Any]]) ->
     plt.close(figure)
 
 
-def _policies(axes: "Axes", rows: Sequence["Row"]) -> None:
+def _policies(axes: "Axes", rows: Sequence[Row]) -> None:
     for place, row in enumerate(rows):
         colour = LEARNED if row.policy.startswith("priced") else COLOURS[place % 6]
         spread = [[row.accuracy - row.low], [row.high - row.accuracy]]

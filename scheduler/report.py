@@ -158,18 +158,3 @@ def by_class(scored: Sequence[Scored]) -> str:
             cells.append(f"{cell.accuracy:6.1%} ({cell.tokens:5.0f})" if cell else "-")
         lines.append(f"{row.policy:<{width}}  " + "  ".join(f"{cell:>14}" for cell in cells))
     return "\n".join(lines)
-
-
-def write(folder: Path, scored: Sequence[Scored], curves: Sequence[dict[str, Any]]) -> Path:
-    """Write report.txt, report.json and report.png into the folder; returns the picture's path."""
-    from scheduler.picture import draw
-
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = summarise(scored)
-    text = "\n\n".join([table(rows), by_class(scored), "\n".join(verdicts(rows))])
-    (folder / "report.txt").write_text(text + "\n", encoding="utf-8")
-    summary = {"policies": [row._asdict() for row in rows], "verdicts": verdicts(rows)}
-    (folder / "report.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    picture = folder / "report.png"
-    draw(picture, rows, curves)
-    return picture

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
-from policies.base import Budget, Draw, Extend, Plan, Query, Situation, Stop
+from policies.base import Draw, Extend, Query, Situation, Stop
 from policies.curve import ClassCurve
+from policies.plan import Budget, Plan
 from policies.tally import Ballot, Tally
 from scheduler.ledger import Account
 from workers.engine import SampleRequest

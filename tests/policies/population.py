@@ -14,10 +14,11 @@ from random import Random
 from typing import NamedTuple
 
 from policies.adaptive_consistency import AdaptiveConsistency
-from policies.base import Draw, Extend, Message, Plan, Policy, Query, Situation, Stop
+from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
 from policies.curve import ClassCurve, ClassStatistics, Observation, fit
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.plan import Plan
 from policies.priced import Priced
 from policies.tally import Ballot, Tally
 

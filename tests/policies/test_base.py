@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.base import Budget, Draw, Limits, Query, Situation, whole
+from policies.base import Draw, Limits, Query, Situation
+from policies.plan import Budget, whole
 from policies.tally import Tally
 
 tokens = st.integers(-10, 4000)

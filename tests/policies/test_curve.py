@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.base import Budget, Plan
 from policies.curve import ClassStatistics, Observation, fit
+from policies.plan import Budget, Plan
 from policies.tally import Ballot
 
 BUDGET = Budget(400)

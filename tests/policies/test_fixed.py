@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from policies.base import Budget, Draw, Query, Situation, Stop
+from policies.base import Draw, Query, Situation, Stop
 from policies.fixed import Fixed
+from policies.plan import Budget
 from policies.tally import Ballot, Tally
 
 SITUATION = Situation(Query("q", ()), Tally(), max_thinking_tokens=500)

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from policies.base import Budget, Draw, Extend, Limits, Message, Plan, Query, Situation, Stop
+from policies.base import Draw, Extend, Limits, Message, Query, Situation, Stop
 from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Ballot, Tally
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from policies.base import Budget, Plan
 from policies.curve import ClassStatistics, Observation
+from policies.plan import Budget, Plan
 from policies.tally import Ballot
 from scheduler.curvebook import MAX_CLASSES, OTHER, CurveBook, Seen
 

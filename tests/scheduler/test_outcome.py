@@ -6,9 +6,10 @@ from random import Random
 
 import pytest
 
-from policies.base import Budget, Draw, Forecast, Limits, Plan, Query, Stop
+from policies.base import Draw, Limits, Query, Stop
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.plan import Budget, Forecast, Plan
 from scheduler.ledger import Ledger
 from scheduler.outcome import conclude, observation, read_outcomes
 from scheduler.run import Run

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from scheduler import report
+from scheduler.publish import write
 from scheduler.report import Row, Scored
 
 
@@ -90,7 +91,7 @@ def test_the_tables_have_a_line_a_policy() -> None:
 
 def test_the_report_is_three_files(tmp_path: Path) -> None:
     lines = scored("a", 5, 10, 100) + scored("priced", 9, 10, 300)
-    picture = report.write(tmp_path / "deep" / "report", lines, [])
+    picture = write(tmp_path / "deep" / "report", lines, [])
     assert sorted(path.name for path in picture.parent.iterdir()) == [
         "report.json", "report.png", "report.txt",
     ]  # fmt: skip

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import build
-from policies.base import Budget, Draw, Extend, Limits, Policy, Query, Stop
+from policies.base import Draw, Extend, Limits, Policy, Query, Stop
+from policies.plan import Budget
 from scheduler.ledger import Ledger
 from scheduler.run import DELIMITER_TOKENS, Run
 from tests.scheduler.simulation import make_query, make_run

@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from policies.adaptive_consistency import AdaptiveConsistency
-from policies.base import Budget, Decision, Draw, Extend, Limits, Policy, Situation, Stop
+from policies.base import Decision, Draw, Extend, Limits, Policy, Situation, Stop
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.plan import Budget
 from policies.priced import Priced
 from scheduler.outcome import conclude
 from scheduler.run import Run
