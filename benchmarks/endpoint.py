@@ -199,6 +199,8 @@ async def both() -> AsyncIterator[tuple[str, str]]:
 @click.option("--quick", is_flag=True, help="Fewer requests and repeats.")
 def main(quick: bool) -> None:
     async def run() -> dict[str, dict[str, object]]:
+        # Ended from outside, it ends its servers too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         click.echo("starting both servers (a minute without a GPU) ...", err=True)
         async with both() as (bare_url, our_url):
             return await compare(bare_url, our_url, quick=quick)
