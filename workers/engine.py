@@ -1,9 +1,9 @@
 """The face of every engine: real, simulated, replayed, or one behind a network.
 
 An engine takes a `SampleRequest` and yields `Accepted`, then `Delta`s of the chain to be shown,
-then one `Sample` per chain as each finishes. Closing the iterator drops what is still running;
-`cancel` ends it in good order, so that its tokens are accounted for. A chain that dies with its
-worker comes back as a `Sample` with stop cause "lost".
+then one `Sample` per chain as each finishes; `Probe`s in between where they were asked for. Closing
+the iterator drops what is still running; `cancel` ends it in good order, so that its tokens are
+accounted for. A chain that dies with its worker comes back as a `Sample` with stop cause "lost".
 """
 
 from collections.abc import AsyncGenerator
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Sample
+from workers.sample import Accepted, Delta, Probe, Sample
 
 
 class Refused(ValueError):
@@ -47,11 +47,39 @@ class Load(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Probing:
+    """Where to branch trial answers off a chain: after `at` thinking tokens, after `every` so many,
+    at the ends of paragraphs, or before extensions. `most` bounds the trials of one chain, and
+    `answer_tokens` the length of one.
+    """
+
+    at: tuple[int, ...] = ()
+    every: int | None = None
+    paragraphs: bool = False
+    extensions: bool = False
+    answer_tokens: int = 16
+    most: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Asks for a `Confidence`: of the `top` likeliest tokens, in windows of `window` tokens.
+
+    A chain whose window falls below `end_below` ends at once, "unsure" (DeepConf's online form).
+    """
+
+    top: int = 20
+    window: int = 2048
+    end_below: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SampleRequest:
     """Chains to sample for one query.
 
     `chains` are the numbers that the samples will carry. `resume` holds one finished chain to go
     on with (then `chains` is its number only). `stream` is the chain whose text is wanted live.
+    `suffix` is appended to the last user message as it is.
     """
 
     query: str
@@ -61,9 +89,12 @@ class SampleRequest:
     temperature: float | None = None
     resume: Sample | None = None
     stream: int | None = None
+    suffix: str = ""
+    probing: Probing | None = None
+    signals: Signals | None = None
 
 
-Event = Accepted | Delta | Sample
+Event = Accepted | Delta | Probe | Sample
 
 
 class Engine(Protocol):
@@ -71,8 +102,11 @@ class Engine(Protocol):
 
     def sample(self, request: SampleRequest) -> AsyncGenerator[Event]: ...
 
-    async def cancel(self, query: str) -> None:
-        """End all running chains of a query: each comes back "cancelled", with what it cost."""
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        """End one running chain of a query, or all: they come back "cancelled", with their cost."""
+
+    async def conclude(self, query: str, chain: int) -> None:
+        """End the thinking of a running chain now: it answers, and comes back "early_exit"."""
 
     async def load(self) -> Load: ...
 

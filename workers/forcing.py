@@ -1,7 +1,7 @@
 """Budget forcing as a pure state machine over tokens (s1, section 3.1; clean semantics).
 
-A driver asks `next_call()` for what to generate, feeds the tokens it gets to `feed`, and repeats
-until there is nothing left to generate:
+A driver asks `next_call()` for what to generate after `prompt(...)`, feeds the tokens it gets to
+`feed`, and repeats until there is nothing left to generate:
 
     THINK --stop, extensions left--> THINK (the stop dropped, "Wait" appended)
     THINK --stop--> ANSWER (the stop dropped, the end delimiter appended)
@@ -10,31 +10,84 @@ until there is nothing left to generate:
 
 The budget is one total over all rounds, forced text included; a forced text that would cross it is
 cut there. Promised: thinking never exceeds the cap and never falls below the minimum, forced
-extensions are counted exactly, no token is lost or doubled. Not promised: the quirks of the
-paper's evaluation code (a cap per call, cut afterwards).
+extensions are counted exactly, no token is lost or doubled. The quirks of the paper's own code are
+in workers/harness.py.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 from workers.format import TokenFormat
+from workers.stop_text import StopTexts
 
 Phase = Literal["thinking", "answer", "done"]
 Finish = Literal["stop", "length", "abort"]
 StopCause = Literal[
-    "natural", "extensions", "max_thinking", "context", "deadline", "cancelled", "lost"
+    "natural",
+    "extensions",
+    "max_thinking",
+    "early_exit",
+    "context",
+    "rejected",
+    "unsure",
+    "deadline",
+    "cancelled",
+    "lost",
 ]
+# Chains that ended without an answer of their own.
+UNANSWERED: frozenset[StopCause] = frozenset(
+    {"rejected", "unsure", "deadline", "cancelled", "lost"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Forcing:
-    """One chain's allowance in tokens; `extension_text=None` is the format's own."""
+    """One chain's allowance in tokens; `extension_text=None` is the format's own.
+
+    `answer_when_cut=False` ends a chain that its cap has cut at once, "rejected", without an
+    answer: a try of rejection sampling (s1, section 5.1). `harness_compat` and `readme_compat`
+    follow the paper's evaluation code and its README's loop to the token, see workers/harness.py.
+    """
 
     max_thinking_tokens: int
     min_thinking_tokens: int = 0
     extensions: int = 0
     extension_text: str | None = None
     answer_tokens: int = 128
+    answer_when_cut: bool = True
+    harness_compat: bool = False
+    readme_compat: bool = False
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.type is int:
+                value, least = getattr(self, item.name), int(item.name == "answer_tokens")
+                if not isinstance(value, Integral) or value < least:
+                    raise ValueError(
+                        f"{item.name} must be a whole number from {least} on, got {value!r}"
+                    )
+        if self.min_thinking_tokens > self.max_thinking_tokens:
+            raise ValueError(
+                f"min_thinking_tokens ({self.min_thinking_tokens}) is above "
+                f"max_thinking_tokens ({self.max_thinking_tokens})"
+            )
+        if self.extensions and self.min_thinking_tokens >= self.max_thinking_tokens:
+            raise ValueError(
+                f"extensions is {self.extensions}, but no natural end is possible: "
+                f"min_thinking_tokens and max_thinking_tokens are both {self.max_thinking_tokens}"
+            )
+        if self.harness_compat and self.readme_compat:
+            raise ValueError("harness_compat and readme_compat exclude each other")
+        if self.extension_text == "" and not self.compat:
+            raise ValueError("extension_text '' has no tokens; None is the format's own")
+        if self.compat and not self.answer_when_cut:
+            raise ValueError("answer_when_cut=False does not go with the compat semantics")
+
+    @property
+    def compat(self) -> bool:
+        return self.harness_compat or self.readme_compat
 
 
 class Call(NamedTuple):
@@ -43,6 +96,7 @@ class Call(NamedTuple):
     max_tokens: int
     min_tokens: int
     stops: frozenset[int]
+    stop_texts: tuple[str, ...] = ()
 
 
 class Segment(NamedTuple):
@@ -58,8 +112,8 @@ class Chain:
 
     format: TokenFormat
     forcing: Forcing
-    extension: tuple[int, ...]
     room: int
+    extension: tuple[int, ...] = ()
     thinking: list[int] = field(default_factory=list)
     closing: list[int] = field(default_factory=list)
     answer: list[int] = field(default_factory=list)
@@ -69,19 +123,14 @@ class Chain:
     stop_cause: StopCause | None = None
     phase: Phase = "thinking"
     reached_end_of_turn: bool = False
+    _shown: int = 0
 
-    @classmethod
-    def begin(
-        cls,
-        format_: TokenFormat,
-        forcing: Forcing,
-        *,
-        room: int,
-        extension: tuple[int, ...] | None = None,
-    ) -> "Chain":
-        chain = cls(format_, forcing, extension or format_.extension, max(0, room))
-        chain._close_if_full()
-        return chain
+    def __post_init__(self) -> None:
+        self.room = max(0, self.room)
+        # An empty extension text is one of the paper's ablations; only the compat chains take it.
+        text = self.forcing.extension_text
+        self.extension = () if text == "" else self.format.extension_for(text)
+        self._close_if_full()
 
     @classmethod
     def resume(
@@ -90,18 +139,29 @@ class Chain:
         forcing: Forcing,
         *,
         room: int,
-        thinking: tuple[int, ...],
+        thinking: Sequence[int],
         stop_cause: StopCause,
         extensions: int,
-        extension: tuple[int, ...] | None = None,
     ) -> "Chain":
         """Go on with a finished chain: a natural end gets "Wait", a cut one just thinks on.
 
-        `extensions` is how many the chain has had; `forcing.extensions` counts them in.
+        `extensions` is how many the chain has had; `forcing.extensions` counts them in. Nothing
+        that was thought is taken back: a cap below it, or fewer extensions, is a ValueError.
         """
-        chain = cls(format_, forcing, extension or format_.extension, max(0, room))
-        chain.thinking = list(thinking)
-        chain.extensions_used = extensions
+        if len(thinking) > forcing.max_thinking_tokens:
+            raise ValueError(
+                f"max_thinking_tokens is {forcing.max_thinking_tokens}, but the chain to be "
+                f"extended has {len(thinking)} thinking tokens already"
+            )
+        if extensions > forcing.extensions:
+            raise ValueError(
+                f"extensions is {forcing.extensions}, but the chain to be extended has had "
+                f"{extensions} already"
+            )
+        chain = cls(format_, forcing, room)
+        chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
+        chain.thinking, chain.extensions_used = list(thinking), extensions
+        chain._shown = len(thinking)
         if stop_cause in ("natural", "extensions"):
             chain._end_thinking()
         chain._close_if_full()
@@ -113,41 +173,67 @@ class Chain:
 
     @property
     def tokens(self) -> list[int]:
-        """All that follows the prompt so far: what a continuation has to be prompted with."""
+        """All that follows the prompt so far."""
         return [*self.thinking, *self.closing, *self.answer]
 
+    def prompt(self, prompt: Sequence[int]) -> list[int]:
+        """What the next call has to be prompted with, given the prompt of the first."""
+        return [*prompt, *self.tokens]
+
+    def opening(self) -> list[Segment]:
+        """What there is to show before anything was generated: text forced on a resumed chain."""
+        return self._segments([Segment("answer", self.forced_answer)] if self.was_cut else [])
+
+    @property
+    def was_cut(self) -> bool:
+        return self.stop_cause in ("max_thinking", "context", "early_exit")
+
+    @property
+    def forced_answer(self) -> tuple[int, ...]:
+        """The tokens that a cut put at the head of the answer."""
+        return self.format.end_on_cut[len(self.format.end) :] if self.was_cut else ()
+
     def next_call(self) -> Call | None:
-        stops = self.format.stops | self.format.end_of_turn
+        format_ = self.format
         if self.phase == "thinking":
             left = self.cap - len(self.thinking)
             least = self.forcing.min_thinking_tokens - len(self.thinking)
             # Right after a "Wait" the model must not end at once (as s1's README does it).
             waited = tuple(self.thinking[-len(self.extension) :]) == self.extension
             least = max(least, 1 if waited and self.extensions_used else 0)
-            return Call(left, max(0, min(left, least)), stops)
+            stops = format_.stops | format_.end_of_turn
+            return Call(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
             left = self.forcing.answer_tokens - len(self.answer)
-            return Call(left, 0, self.format.end_of_turn)
+            return Call(left, 0, format_.end_of_turn)
         return None
 
-    def feed(self, tokens: list[int], finish: Finish | None) -> list[Segment]:
+    def feed(self, tokens: Sequence[int], finish: Finish | None) -> list[Segment]:
         """Take generated tokens; with `finish` the call that `next_call` asked for has ended."""
-        ended = bool(tokens) and finish == "stop" and self._is_stop(tokens[-1])
-        kept = tokens[:-1] if ended else tokens
-        self.discarded_tokens += len(tokens) - len(kept)
-        segments = [Segment(self.phase, tuple(kept))] if kept else []
+        kept = tokens
+        if tokens and finish == "stop" and self._is_stop(tokens[-1]):
+            kept = tokens[:-1]
+            self.discarded_tokens += 1
         if self.phase == "answer":
             self.answer += kept
-            if finish is not None:
+            if finish in ("stop", "length"):
                 self.reached_end_of_turn = finish == "stop"
                 self.phase = "done"
-            return segments
+            return [Segment("answer", tuple(kept))] if kept else []
         self.thinking += kept
+        closing: list[Segment] = []
         if finish == "stop":
-            segments += self._end_thinking()
-        if finish is not None:
-            segments += self._close_if_full()
-        return segments
+            if len(kept) == len(tokens):
+                self._drop_stop_text()
+            closing = self._end_thinking()
+        if finish in ("stop", "length"):
+            closing += self._close_if_full()
+        return self._segments(closing)
+
+    def conclude(self) -> list[Segment]:
+        """End the thinking here, early, and let the chain answer; no-op once it has ended."""
+        closing = self._close("early_exit") if self.phase == "thinking" else []
+        return self._segments(closing)
 
     def abandon(self, cause: StopCause) -> None:
         """End the chain where it stands: no answer will come."""
@@ -158,13 +244,17 @@ class Chain:
         broken = []
         if len(self.thinking) > self.forcing.max_thinking_tokens:
             broken.append("max_thinking_tokens")
-        excused = self.stop_cause in ("context", "deadline", "cancelled", "lost")
-        if len(self.thinking) < self.forcing.min_thinking_tokens and not excused:
+        excused = {"context", "early_exit"} | UNANSWERED
+        if len(self.thinking) < self.forcing.min_thinking_tokens and self.stop_cause not in excused:
             broken.append("min_thinking_tokens")
-        if self.extensions_used > self.forcing.extensions:
+        short = self.extensions_used < self.forcing.extensions
+        ended = self.stop_cause in ("natural", "extensions")
+        if self.extensions_used > self.forcing.extensions or (short and ended):
             broken.append("extensions")
         if len(self.answer) > self.forcing.answer_tokens:
             broken.append("answer_tokens")
+        if self.phase != "done" or self.stop_cause is None:
+            broken.append("unfinished")
         return tuple(broken)
 
     def _is_stop(self, token: int) -> bool:
@@ -172,15 +262,26 @@ class Chain:
             return True
         return self.phase == "thinking" and token in self.format.stops
 
+    def _drop_stop_text(self) -> None:
+        """Take the stop text, and what came after it, off the end of the thinking."""
+        kept = StopTexts(self.format).before_stop(self.thinking)
+        self.discarded_tokens += len(self.thinking) - len(kept)
+        self.thinking = kept
+
     def _end_thinking(self) -> list[Segment]:
-        """A natural end: ignored while extensions are left, else the end of thinking."""
-        if self.extensions_used < self.forcing.extensions:
+        """A natural end: ignored while extensions are left, else the end of thinking.
+
+        An end below the minimum is ignored too, uncounted. Only stop texts can come so early; the
+        engine does not let the model say single stops before.
+        """
+        early = len(self.thinking) < self.forcing.min_thinking_tokens
+        if early or self.extensions_used < self.forcing.extensions:
             text = self.extension[: max(0, self.cap - len(self.thinking))]
             self.thinking += text
             self.forced_tokens += len(text)
-            if text == self.extension:
+            if text == self.extension and not early:
                 self.extensions_used += 1
-            return [Segment("thinking", text)] if text else []
+            return []
         return self._close("extensions" if self.extensions_used else "natural")
 
     def _close_if_full(self) -> list[Segment]:
@@ -190,14 +291,26 @@ class Chain:
         return []
 
     def _close(self, cause: StopCause) -> list[Segment]:
+        if cause == "max_thinking" and not self.forcing.answer_when_cut:
+            self.abandon("rejected")
+            return []
         self.stop_cause, self.phase = cause, "answer"
-        if cause in ("natural", "extensions"):
-            self.closing = list(self.format.end)
-            shown: tuple[int, ...] = ()
-        else:
-            fresh_line = bool(self.thinking) and self.format.newline_ending(self.thinking[-1])
-            newline = () if fresh_line else self.format.newline
+        if self.was_cut:
+            newline = () if self._on_a_fresh_line() else self.format.newline
             self.closing = [*newline, *self.format.end_on_cut]
-            shown = self.format.end_on_cut[len(self.format.end) :]
+        else:
+            self.closing = list(self.format.end)
         self.forced_tokens += len(self.closing)
-        return [Segment("answer", shown)] if shown else []
+        return [Segment("answer", self.forced_answer)] if self.forced_answer else []
+
+    def _on_a_fresh_line(self) -> bool:
+        return self.format.decode(self.thinking[-1:]).endswith("\n")
+
+    def _segments(self, after: list[Segment]) -> list[Segment]:
+        """The thinking that was not shown yet, as far as no stop text can begin in it."""
+        end = len(self.thinking)
+        if self.phase == "thinking":
+            end -= StopTexts(self.format).unsure(self.thinking)
+        new = tuple(self.thinking[self._shown : end])
+        self._shown = max(end, self._shown)
+        return [Segment("thinking", new), *after] if new else after

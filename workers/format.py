@@ -1,7 +1,7 @@
 """How a model marks its thinking: the strings, and their token ids under one tokenizer."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,25 +21,29 @@ class Tokenizer(Protocol):
 class ThinkingFormat:
     """The strings of budget forcing (s1, section 3.1 and its evaluation code).
 
-    `start` opens thinking after the chat template, unless the template has opened it already.
-    A token of `stops`, or the end of turn, ends thinking; it is dropped, and `end` is appended
-    instead, or `end_on_cut` when the budget ended it. `extension_text` replaces an end that is
-    to be ignored.
+    `start` opens thinking after the chat template, unless the template has opened it already; an
+    empty one leaves that to the model. A token of `stops`, a text of `stop_texts` (any number of
+    tokens, however they are cut) or the end of turn ends thinking; it is dropped, and `end` is
+    appended instead, or `end_on_cut` when the budget ended it. `extension_text` replaces an end
+    that is to be ignored.
     """
 
     name: str
     start: str
-    stops: tuple[str, ...]
     end: str
     end_on_cut: str
+    stops: tuple[str, ...] = ()
+    stop_texts: tuple[str, ...] = ()
     extension_text: str = "Wait"
 
     def __post_init__(self) -> None:
-        for field in ("start", "end", "end_on_cut", "extension_text"):
+        for field in ("name", "end", "end_on_cut", "extension_text"):
             if not getattr(self, field):
                 raise ValueError(f"format {self.name!r}: {field} must not be empty")
-        if not self.stops:
-            raise ValueError(f"format {self.name!r}: stops must name at least one string")
+        if not self.stops and not self.stop_texts:
+            raise ValueError(f"format {self.name!r}: stops and stop_texts are both empty")
+        if "" in self.stops or "" in self.stop_texts:
+            raise ValueError(f"format {self.name!r}: an empty string cannot be a stop")
         if self.start == self.end:
             raise ValueError(f"format {self.name!r}: start and end are the same, {self.end!r}")
         if not self.end_on_cut.startswith(self.end):
@@ -65,7 +69,16 @@ THINK_TAGS = ThinkingFormat(
     end="</think>",
     end_on_cut="</think>\n\nFinal Answer:",
 )
-FORMATS = {format_.name: format_ for format_ in (S1, THINK_TAGS)}
+# Step-conditional control (s1, section 5.1): the model writes "<|im_start|>{k} steps left" itself,
+# counting down, so only zero, a negative number or the answer end its thinking.
+S1_STEPS = ThinkingFormat(
+    name="s1-steps",
+    start="<|im_start|>",
+    stop_texts=("<|im_start|>0", "<|im_start|>-", "<|im_start|>answer"),
+    end="<|im_start|>answer",
+    end_on_cut="<|im_start|>answer\nFinal Answer:",
+)
+FORMATS = {format_.name: format_ for format_ in (S1, THINK_TAGS, S1_STEPS)}
 
 
 def named_format(name: str) -> ThinkingFormat:
@@ -78,8 +91,10 @@ def named_format(name: str) -> ThinkingFormat:
 
 @dataclass(frozen=True, slots=True)
 class TokenFormat:
-    """A `ThinkingFormat` in token ids. `newline_ending` tells whether a token ends in a newline."""
+    """A `ThinkingFormat` in the ids of one tokenizer."""
 
+    strings: ThinkingFormat
+    tokenizer: Tokenizer
     start: tuple[int, ...]
     stops: frozenset[int]
     end: tuple[int, ...]
@@ -87,38 +102,77 @@ class TokenFormat:
     newline: tuple[int, ...]
     extension: tuple[int, ...]
     end_of_turn: frozenset[int]
-    newline_ending: Callable[[int], bool]
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        return self.strings.stop_texts
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=False)
+
+    def extension_for(self, text: str | None) -> tuple[int, ...]:
+        """Ids of an extension text; None is the format's own.
+
+        Refuses a text without tokens, and one that would end the thinking it is to prolong.
+        """
+        if text is None:
+            return self.extension
+        try:
+            ids = self.encode(text)
+        except (TypeError, UnicodeError):  # half of a surrogate pair, say
+            ids = ()
+        if not ids:
+            raise ValueError(f"extension_text {text!r} has no tokens in this model's tokenizer")
+        control = {*self.stops, *self.end_of_turn, *getattr(self.tokenizer, "all_special_ids", ())}
+        if control & {*ids} or any(stop in text for stop in self.stop_texts):
+            raise ValueError(f"extension_text {text!r} holds a control token of this model")
+        return ids
 
 
 def bind(
     format_: ThinkingFormat, tokenizer: Tokenizer, end_of_turn: Iterable[int] = ()
 ) -> TokenFormat:
-    """The format in this tokenizer's ids; refuses a tokenizer that does not know its stops.
+    """The format in this tokenizer's ids; refuses a tokenizer that does not know its strings.
 
     `end_of_turn` are further ids that end a turn, beside the tokenizer's own.
     """
 
-    def ids(text: str) -> tuple[int, ...]:
-        return tuple(tokenizer.encode(text, add_special_tokens=False))
+    def ids(text: str, field: str) -> tuple[int, ...]:
+        found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        # Some tokenizers drop or replace what they do not know, without a word.
+        if text and tokenizer.decode(list(found), skip_special_tokens=False) != text:
+            raise ValueError(
+                f"format {format_.name!r}: this model's tokenizer cannot spell {field} {text!r}"
+            )
+        return found
 
     stops = set()
     for text in format_.stops:
-        if len(ids(text)) != 1:
+        found = ids(text, "stop")
+        if len(found) != 1:
             raise ValueError(
-                f"format {format_.name!r}: the stop {text!r} is {len(ids(text))} tokens in this "
-                "model's tokenizer, it must be one; is it the right format for the model?"
+                f"format {format_.name!r}: the stop {text!r} is {len(found)} tokens in this "
+                "model's tokenizer, it must be one; is it the right format for the model? "
+                "(stop_texts may be of any number of tokens)"
             )
-        stops.add(ids(text)[0])
+        stops.add(found[0])
+    for text in format_.stop_texts:
+        ids(text, "stop_texts")
     if tokenizer.eos_token_id is None:
         raise ValueError(f"format {format_.name!r}: the tokenizer has no end-of-turn token")
+    end = ids(format_.end, "end")
     return TokenFormat(
-        start=ids(format_.start),
+        strings=format_,
+        tokenizer=tokenizer,
+        start=ids(format_.start, "start"),
         stops=frozenset(stops),
-        end=ids(format_.end),
+        end=end,
         # Encoded in two parts, so that it begins with the tokens of `end` whatever the merges.
-        end_on_cut=ids(format_.end) + ids(format_.end_on_cut.removeprefix(format_.end)),
-        newline=ids("\n"),
-        extension=ids(format_.extension_text),
+        end_on_cut=end + ids(format_.end_on_cut.removeprefix(format_.end), "end_on_cut"),
+        newline=ids("\n", "the newline"),
+        extension=ids(format_.extension_text, "extension_text"),
         end_of_turn=frozenset({tokenizer.eos_token_id, *end_of_turn}),
-        newline_ending=lambda token: tokenizer.decode([token]).endswith("\n"),
     )

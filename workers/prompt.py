@@ -21,7 +21,11 @@ class Prompter:
         special = set(tokenizer.all_special_tokens)
         self._control = sorted(
             {text for text in added if text in special or _looks_like_a_tag(text)}
-            | {text for text in format_.stops if _looks_like_a_tag(text)},
+            | {
+                text
+                for text in (*format_.stops, *format_.stop_texts, format_.start.strip())
+                if _looks_like_a_tag(text)
+            },
             key=len,
             reverse=True,
         )
@@ -36,17 +40,24 @@ class Prompter:
                 content = content.replace(control, control[0] + ZERO_WIDTH_SPACE + control[1:])
         return content
 
-    def tokens(self, messages: Sequence[tuple[str, str]]) -> list[int]:
-        """Token ids of the templated conversation with thinking opened."""
+    def tokens(self, messages: Sequence[tuple[str, str]], suffix: str = "") -> list[int]:
+        """Token ids of the templated conversation with thinking opened.
+
+        `suffix` is added to the last user message.
+        """
         turns = [{"role": role, "content": self.neutralise(text)} for role, text in messages]
+        asked = [turn for turn in turns if turn["role"] == "user"]
+        if suffix and asked:
+            asked[-1]["content"] += self.neutralise(suffix)
         try:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
         except Exception as error:  # templates are programs and raise whatever they like
             raise Refused("messages", f"the model's chat template refuses them: {error}") from error
-        if not text.rstrip().endswith(self._format.start.rstrip()):
-            text += self._format.start
+        start = self._format.start
+        if start and not text.rstrip().endswith(start.rstrip()):
+            text += start
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 

@@ -2,7 +2,8 @@
 
 Reads the outcome log of an earlier run (one JSON object a line with `question` and `samples`).
 Chains are drawn without replacement in the recorded order; a chain can be extended as far as its
-record goes. Text is not recorded, only answers and counts.
+record goes. Text is not recorded, only answers, counts, trial answers and confidence. A chain that
+its policy had cut short is not drawn: nobody knows what it would have become.
 """
 
 import json
@@ -11,30 +12,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
-from workers.sample import Accepted, Sample
+from workers.engine import EngineInfo, Event, Load, Probing, Refused, SampleRequest
+from workers.forcing import UNANSWERED
+from workers.sample import Accepted, Confidence, Probe, Sample, lost
+
+CUT_SHORT = UNANSWERED | {"early_exit"}
 
 
 class _Record(NamedTuple):
-    """One recorded chain: its samples by the number of extensions."""
+    """One recorded chain: its samples by the number of extensions, and its trial answers.
+
+    `probes` is None where none were asked for.
+    """
 
     greedy: bool
     rounds: dict[int, Sample]
+    probes: list[Probe] | None
 
 
 class ReplayedEngine:
+    """Chains of one request count as run side by side at one speed: a cancelled one has cost as
+    much as the longest that had finished, at most.
+    """
+
     def __init__(self, outcomes: Iterable[dict[str, Any]], model: str = "replayed") -> None:
         self._model = model
         self._records: dict[str, list[_Record]] = {}
         for outcome in outcomes:
-            chains: dict[int, _Record] = {}
-            for line in outcome["samples"]:
-                if line["stop_cause"] in ("lost", "cancelled"):
-                    continue
-                chain = chains.setdefault(line["chain"], _Record(line["temperature"] == 0, {}))
-                chain.rounds[line["extensions"]] = _sample(line)
-            self._records.setdefault(outcome["question"], []).extend(chains.values())
+            found = _chains(outcome["samples"])
+            self._records.setdefault(outcome["question"], []).extend(found)
         self._drawn: dict[tuple[str, int], _Record] = {}
+        self._told: dict[tuple[str, int], str] = {}
+        self._waiting: dict[str, set[int]] = {}
 
     @classmethod
     def read(cls, path: Path) -> "ReplayedEngine":
@@ -47,8 +56,14 @@ class ReplayedEngine:
     async def load(self) -> Load:
         return Load(0, 0, 0.0)
 
-    async def cancel(self, query: str) -> None:
-        """Nothing runs: every sample is there at once."""
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        for number in self._waiting.get(query, set()):
+            if chain in (None, number):
+                self._told[query, number] = "cancelled"
+
+    async def conclude(self, query: str, chain: int) -> None:
+        if chain in self._waiting.get(query, set()):
+            self._told.setdefault((query, chain), "concluded")
 
     async def check(self) -> None:
         """A recording is always able to serve."""
@@ -58,20 +73,47 @@ class ReplayedEngine:
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
         yield Accepted(0)
-        for chain in request.chains:
-            yield self._next(request, chain)
+        query, longest = request.query, 0
+        self._waiting[query] = waiting = set(request.chains)
+        try:
+            for chain in request.chains:
+                sample, trials = self._next(request, chain)
+                heard: list[Probe] = []
+                for trial in trials:
+                    if (query, chain) in self._told:
+                        break
+                    heard.append(trial)
+                    yield trial
+                told = self._told.pop((query, chain), None)
+                waiting.discard(chain)
+                sample = _ended(sample, heard, told, longest)
+                longest = max(longest, sample.generated_tokens)
+                yield sample
+        finally:
+            del self._waiting[query]
 
-    def _next(self, request: SampleRequest, chain: int) -> Sample:
+    def _next(self, request: SampleRequest, chain: int) -> tuple[Sample, list[Probe]]:
         question, extensions = request.messages[-1][1], request.forcing.extensions
-        key = (request.query, chain)
-        if request.resume is None:
+        key, before = (request.query, chain), request.resume
+        if before is None:
             self._drawn[key] = self._draw(question, request, extensions)
-        rounds = self._drawn[key].rounds
-        if extensions not in rounds:
+        record = self._drawn[key]
+        if extensions not in record.rounds:
             raise Refused("extensions", f"no record of {question!r} goes to {extensions} Waits")
-        sample = rounds[extensions]
-        before = rounds[request.resume.extensions].generated_tokens if request.resume else 0
-        return _renumbered(sample, chain, before)
+        sample = _allowed(replace(record.rounds[extensions], chain=chain), request)
+        trials = []
+        if request.probing is not None:
+            if record.probes is None:
+                raise Refused("probing", f"the recording has no trial answers of {question!r}")
+            begin = before.thinking_tokens if before else 0
+            trials = [
+                probe._replace(chain=chain)
+                for probe in record.probes
+                if begin < probe.thinking_tokens < sample.thinking_tokens
+                and _is_asked(probe, request.probing)
+            ][: request.probing.most]
+        spent = record.rounds[before.extensions].generated_tokens if before else 0
+        return replace(sample, generated_tokens=max(0, sample.generated_tokens - spent)), trials
 
     def _draw(self, question: str, request: SampleRequest, extensions: int) -> _Record:
         taken = [r for (query, _), r in self._drawn.items() if query == request.query]
@@ -82,21 +124,115 @@ class ReplayedEngine:
         raise Refused("samples", f"the recording has no further fitting sample of {question!r}")
 
 
-def _sample(line: dict[str, Any]) -> Sample:
+def _chains(lines: Iterable[dict[str, Any]]) -> list[_Record]:
+    chains: dict[int, _Record] = {}
+    trial_tokens: dict[int, int] = {}
+    for line in lines:
+        number = line["chain"]
+        trial_tokens[number] = trial_tokens.get(number, 0) + line.get("probe_tokens", 0)
+        if line["stop_cause"] in CUT_SHORT:
+            continue
+        asked = line.get("probes") is not None
+        new = _Record(line["temperature"] == 0, {}, [] if asked else None)
+        record = chains.setdefault(number, new)
+        record.rounds[line["extensions"]] = _sample(
+            line, line["chain_tokens"] - trial_tokens[number]
+        )
+        if record.probes is not None:
+            record.probes.extend(_probe(trial) for trial in line.get("probes") or [])
+    return list(chains.values())
+
+
+def _sample(line: dict[str, Any], generated_tokens: int) -> Sample:
+    """The record's counts are of the whole chain; a resumed call costs only what it adds."""
+    confidence = line.get("confidence")
     return Sample(
         chain=line["chain"],
         thinking="",
-        text=f"Final Answer: {line['answer']}" if line["answer"] is not None else "",
+        text=_text(line["answer"]),
         answer=line["answer"],
         stop_cause=line["stop_cause"],
         thinking_tokens=line["thinking_tokens"],
         extensions=line["extensions"],
-        generated_tokens=line["chain_tokens"],
+        generated_tokens=generated_tokens,
         seconds=line["seconds"],
         replica="replayed",
+        confidence=Confidence(**confidence) if confidence else None,
     )
 
 
-def _renumbered(sample: Sample, chain: int, before: int) -> Sample:
-    """The record's counts are of the whole chain; a resumed call costs only what it adds."""
-    return replace(sample, chain=chain, generated_tokens=max(0, sample.generated_tokens - before))
+def _probe(trial: dict[str, Any]) -> Probe:
+    return Probe(
+        chain=0,
+        thinking_tokens=trial["thinking_tokens"],
+        answer=trial["answer"],
+        text=_text(trial["answer"]),
+        probability=trial["probability"],
+        tokens=trial["tokens"],
+    )
+
+
+def _text(answer: str | None) -> str:
+    return "" if answer is None else f"Final Answer: {answer}"
+
+
+def _is_asked(probe: Probe, probing: Probing) -> bool:
+    """Where paragraphs ended is not recorded: every recorded trial may be at the end of one."""
+    at = probe.thinking_tokens
+    every = probing.every is not None and at % probing.every == 0
+    return every or at in probing.at or probing.paragraphs or probing.extensions
+
+
+def _allowed(sample: Sample, request: SampleRequest) -> Sample:
+    """The sample under the request's cap and signals, as far as its record tells of them.
+
+    Where a chain first fell below `end_below` is not recorded: it is charged whole.
+    """
+    question, cap = request.messages[-1][1], request.forcing.max_thinking_tokens
+    signals, confidence = request.signals, sample.confidence
+    beyond = sample.thinking_tokens - cap
+    if signals is not None:
+        if confidence is None:
+            raise Refused("signals", f"the recording has no confidence of {question!r}")
+        least, lowest = signals.end_below, confidence.lowest
+        if least is not None and lowest is not None and lowest < least:
+            return replace(sample, stop_cause="unsure", answer=None, text="", complete=False)
+    if beyond <= 0:
+        return sample
+    if request.forcing.answer_when_cut:
+        raise Refused(
+            "max_thinking_tokens", f"no record of {question!r} answers after {cap} thinking tokens"
+        )
+    return replace(
+        sample,
+        stop_cause="rejected",
+        answer=None,
+        text="",
+        complete=False,
+        thinking_tokens=cap,
+        generated_tokens=max(0, sample.generated_tokens - beyond),
+    )
+
+
+def _ended(sample: Sample, heard: list[Probe], told: str | None, longest: int) -> Sample:
+    """The sample, or what is left of it after what its chain was told at its last trial answer."""
+    trial_tokens = sum(probe.tokens for probe in heard)
+    saved = sample.thinking_tokens - heard[-1].thinking_tokens if heard else 0
+    spent = max(0, sample.generated_tokens - saved)
+    if told == "cancelled":
+        spent = min(spent, heard[-1].thinking_tokens if heard else longest)
+        return replace(
+            lost(sample.chain, "cancelled"), generated_tokens=spent, probe_tokens=trial_tokens
+        )
+    if told == "concluded" and heard:
+        last = heard[-1]
+        return replace(
+            sample,
+            stop_cause="early_exit",
+            answer=last.answer,
+            text=last.text,
+            thinking_tokens=last.thinking_tokens,
+            generated_tokens=spent,
+            probe_tokens=trial_tokens,
+        )
+    return replace(sample, probe_tokens=trial_tokens)

@@ -1,78 +1,64 @@
 """An engine with a known law instead of a model: for tests, experiments, and a first look.
 
-Accuracy, lengths and speed are given per class of question, so what a policy or a curve finds can
-be held against the truth. Seeded; keeps time by the running loop's clock, real or virtual; dies on
-command. The right answer to a question is a digit derived from its text (`reference`).
+Accuracy, lengths and speed are given per class of question (workers/simulated_law.py). Seeded;
+keeps time by the running loop's clock, real or virtual; dies on command. Trial answers cost tokens
+but no time, as on a branch beside the chain; a paragraph is so many tokens; a suffix says nothing.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
-from random import Random
+from typing import Literal, NamedTuple
 
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
-from workers.forcing import StopCause
-from workers.sample import Accepted, Delta, Sample, lost
+from workers.engine import EngineInfo, Event, Load, Probing, Refused, SampleRequest
+from workers.forcing import UNANSWERED, StopCause
+from workers.sample import Accepted, Confidence, Delta, Probe, Sample, lost
+from workers.simulated_law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
 
-ANSWER_TOKENS = 6
 STREAM_STEPS = 4
+Emit = Callable[[Event], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Law:
-    """How chains turn out on one class of questions.
+@dataclass(slots=True)
+class _Orders:
+    """What a running chain is told from outside; one that answers has no more to conclude."""
 
-    Greedy chains: right with `accuracy` after one pass; every Wait repairs a wrong chain with
-    chance `repair` and breaks a right one with chance `corruption`. Sampled chains: a share
-    `solvable` of the questions has the right answer as its mode; a chain gives the mode with chance
-    `mode_mass`, else any other digit. A chain that is cut before its end guesses.
-    """
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    told: Literal["cancelled", "concluded"] | None = None
+    thinking: bool = True
 
-    accuracy: float
-    repair: float
-    corruption: float
-    solvable: float
-    mode_mass: float
-    thinking_tokens: int
-    extension_tokens: int
+    def tell(self, what: Literal["cancelled", "concluded"]) -> None:
+        if what == "cancelled" or (self.thinking and self.told is None):
+            self.told = what
+            self.heard.set()
 
-    def accuracy_after(self, extensions: int) -> float:
-        """Of a greedy chain with this many Waits and no cut."""
-        accuracy = self.accuracy
-        for _ in range(extensions):
-            accuracy += (1 - accuracy) * self.repair - accuracy * self.corruption
-        return accuracy
+    def answer(self) -> None:
+        self.thinking = False
+        if self.told == "concluded":
+            self.told = None
+            self.heard.clear()
 
 
-LAWS: Mapping[str, Law] = {
-    "easy": Law(0.96, 0.70, 0.00, 1.00, 0.95, 30, 40),
-    "medium": Law(0.55, 0.65, 0.00, 0.95, 0.70, 60, 60),
-    "hard": Law(0.30, 0.35, 0.02, 0.70, 0.40, 90, 80),
-    "hopeless": Law(0.10, 0.02, 0.02, 0.12, 0.20, 150, 100),
-}
+class Course(NamedTuple):
+    """What a chain will do if nobody intervenes, from its `begin` to its `end` in tokens."""
 
+    fate: Fate
+    begin: int
+    end: int
+    cause: StopCause
+    confidence: Confidence | None
 
-def reference(question: str) -> str:
-    """The right answer: one digit."""
-    return str(_hash(question, "answer") % 10)
+    def trials(self, probing: Probing) -> list[int]:
+        """After how many tokens to branch off trial answers."""
+        points = set(probing.at)
+        for step in (probing.every, PARAGRAPH_TOKENS if probing.paragraphs else None):
+            points |= set(range(step, self.end, step)) if step else set()
+        if probing.extensions:
+            points |= {run.end for run in self.fate.passes[:-1]}
+        return sorted(at for at in points if self.begin < at < self.end)[: probing.most]
 
-
-def law_of(question: str) -> str:
-    """The class that the question names, else one drawn by its text."""
-    named = [name for name in LAWS if name in question]
-    return named[0] if named else list(LAWS)[_hash(question, "law") % len(LAWS)]
-
-
-def questions(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """A question set of mixed classes for this engine."""
-    rng = Random(seed)
-    names = [rng.choice(list(LAWS)) for _ in range(count)]
-    texts = [f"{name} question {seed}-{number}" for number, name in enumerate(names)]
-    return [
-        {"id": text, "class": name, "question": text, "answer": reference(text)}
-        for name, text in zip(names, texts, strict=True)
-    ]
+    def extensions_by(self, tokens: int) -> int:
+        return sum(run.end < tokens for run in self.fate.passes[:-1])
 
 
 @dataclass(slots=True)
@@ -84,9 +70,10 @@ class SimulatedEngine:
     slots: int = 64
     max_model_len: int = 4096
     model: str = "simulated"
+    replica: str = "simulated"
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _cancelled: dict[str, asyncio.Event] = field(init=False, default_factory=dict)
+    _orders: dict[tuple[str, int], _Orders] = field(init=False, default_factory=dict)
     _running: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -110,9 +97,14 @@ class SimulatedEngine:
         if self._died.is_set():
             raise RuntimeError("the simulated engine was killed")
 
-    async def cancel(self, query: str) -> None:
-        if query in self._cancelled:
-            self._cancelled[query].set()
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        for (of, number), orders in self._orders.items():
+            if of == query and chain in (None, number):
+                orders.tell("cancelled")
+
+    async def conclude(self, query: str, chain: int) -> None:
+        if orders := self._orders.get((query, chain)):
+            orders.tell("concluded")
 
     async def close(self) -> None:
         self.kill()
@@ -128,12 +120,13 @@ class SimulatedEngine:
                 "context_length_exceeded",
             )
         yield Accepted(prompt_tokens)
-        self._cancelled[request.query] = asyncio.Event()
-        events: asyncio.Queue[Delta | Sample] = asyncio.Queue()
+        ours = {number: _Orders() for number in request.chains}
+        self._orders.update({(request.query, number): ours[number] for number in ours})
+        events: asyncio.Queue[Event] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._run(request, number, room, events))
-                for number in request.chains
+                group.create_task(self._run(request, number, room, ours[number], events.put_nowait))
+                for number in ours
             ]
             try:
                 for _ in tasks:
@@ -145,104 +138,148 @@ class SimulatedEngine:
             finally:
                 for task in tasks:
                     task.cancel()
-                self._cancelled.pop(request.query, None)
+                for number in ours:
+                    self._orders.pop((request.query, number), None)
 
     async def _run(
-        self,
-        request: SampleRequest,
-        number: int,
-        room: int,
-        events: "asyncio.Queue[Delta | Sample]",
+        self, request: SampleRequest, number: int, room: int, orders: _Orders, emit: Emit
     ) -> None:
-        sample = self._outcome(request, number, room)
-        streams = request.stream == number
         self._running += 1
         try:
             async with self._free:
-                seconds = sample.generated_tokens / self.tokens_per_second
-                for step in range(STREAM_STEPS):
-                    ended = await self._lives_through(request.query, seconds / STREAM_STEPS)
-                    if ended is not None:
-                        spent = sample.generated_tokens * step // STREAM_STEPS
-                        gone = replace(lost(number, ended), generated_tokens=spent)
-                        events.put_nowait(gone)
-                        return
-                    if streams:
-                        events.put_nowait(Delta(number, "thinking", f"step {step} ", 1))
-                if streams:
-                    events.put_nowait(Delta(number, "answer", sample.text, ANSWER_TOKENS))
-                events.put_nowait(sample)
+                course = _course(request, number, room, self.seed)
+                emit(await self._live(request, number, course, orders, emit))
         finally:
             self._running -= 1
 
-    async def _lives_through(self, query: str, seconds: float) -> StopCause | None:
-        """Let time pass; what ended the chain meanwhile, if anything did."""
-        died, cancelled = self._died, self._cancelled[query]
-        waits = [asyncio.ensure_future(end.wait()) for end in (died, cancelled)]
+    async def _live(
+        self, request: SampleRequest, number: int, course: Course, orders: _Orders, emit: Emit
+    ) -> Sample:
+        """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
+        at, cause, probe_tokens = course.begin, course.cause, 0
+        for mark, trial in _marks(request, number, course):
+            spent, ended = await self._generate(orders, mark - at)
+            at += spent
+            if ended == "concluded":
+                cause = "early_exit"
+                break
+            if ended is not None:
+                return _ended(number, ended, at - course.begin, probe_tokens)
+            if trial:
+                probe = _trial(number, course.fate, at, trial)
+                probe_tokens += probe.tokens
+                emit(probe)
+            elif request.stream == number:
+                emit(Delta(number, "thinking", f"thought {at} ", 1))
+        orders.answer()
+        sample = self._sample(request, number, course, at, cause, probe_tokens)
+        spent, ended = await self._generate(orders, sample.answer_tokens)
+        if ended is not None:
+            assert ended != "concluded", "an answer is not to be concluded"
+            return _ended(number, ended, at - course.begin + spent, probe_tokens)
+        if request.stream == number and sample.answer_tokens:
+            emit(Delta(number, "answer", sample.text, sample.answer_tokens))
+        return sample
+
+    async def _generate(
+        self, orders: _Orders, tokens: int
+    ) -> tuple[int, Literal["lost", "cancelled", "concluded"] | None]:
+        """Let the time of so many tokens pass: how many there were, and what ended them."""
+        loop, died = asyncio.get_running_loop(), self._died
+        began = loop.time()
+        waits = [asyncio.ensure_future(event.wait()) for event in (died, orders.heard)]
         try:
             done, _ = await asyncio.wait(
-                waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                waits,
+                timeout=max(0, tokens) / self.tokens_per_second,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             for wait in waits:
                 wait.cancel()
         if not done:
-            return None
-        return "lost" if died.is_set() else "cancelled"
+            return tokens, None
+        spent = int((loop.time() - began) * self.tokens_per_second + 1e-6)
+        return min(tokens, spent), "lost" if died.is_set() else orders.told
 
-    def _outcome(self, request: SampleRequest, number: int, room: int) -> Sample:
-        question = request.messages[-1][1]
-        law, truth = LAWS[law_of(question)], reference(question)
-        greedy = request.temperature == 0
-        path = "greedy" if greedy else f"{self.seed}-{request.query}-{number}"
-        rng = Random(_hash(question, path))
-        answer = _first_answer(law, truth, question, rng, greedy)
-        forcing = request.forcing
-        tokens = max(1, round(law.thinking_tokens * rng.uniform(0.7, 1.3)))
-        for _ in range(forcing.extensions):
-            tokens += max(1, round(law.extension_tokens * rng.uniform(0.7, 1.3)))
-            answer = _after_wait(law, truth, answer, rng)
-        tokens = max(tokens, forcing.min_thinking_tokens)
-        cap = min(forcing.max_thinking_tokens, room)
-        cause: StopCause = "extensions" if forcing.extensions else "natural"
-        if tokens > cap:
-            cause = "max_thinking" if cap == forcing.max_thinking_tokens else "context"
-            tokens, answer = cap, str(rng.randrange(10))
-        before = request.resume.thinking_tokens if request.resume else 0
-        generated = max(0, tokens - before) + ANSWER_TOKENS
+    def _sample(
+        self,
+        request: SampleRequest,
+        number: int,
+        course: Course,
+        at: int,
+        cause: StopCause,
+        probe_tokens: int,
+    ) -> Sample:
+        answer = None if cause in UNANSWERED else course.fate.answer_at(at)
+        reserve = request.forcing.answer_tokens
+        answer_tokens = 0 if answer is None else min(ANSWER_TOKENS, reserve)
+        generated = max(0, at - course.begin) + answer_tokens
         return Sample(
             chain=number,
-            thinking=f"simulated thinking of {tokens} tokens",
-            text=f"Final Answer: {answer}",
+            thinking=f"simulated thinking of {at} tokens",
+            text="" if answer is None else f"Final Answer: {answer}",
             answer=answer,
             stop_cause=cause,
-            thinking_tokens=tokens,
-            answer_tokens=ANSWER_TOKENS,
-            extensions=forcing.extensions if cause == "extensions" else 0,
+            thinking_tokens=at,
+            answer_tokens=answer_tokens,
+            extensions=course.extensions_by(at),
             generated_tokens=generated,
+            complete=answer_tokens == ANSWER_TOKENS,
             seconds=generated / self.tokens_per_second,
-            replica="simulated",
+            replica=self.replica,
+            confidence=course.confidence,
+            probe_tokens=probe_tokens,
         )
 
 
-def _first_answer(law: Law, truth: str, question: str, rng: Random, greedy: bool) -> str:
-    if greedy:
-        return truth if rng.random() < law.accuracy else _other(truth, rng)
-    per_question = Random(_hash(question, "mode"))
-    solvable = per_question.random() < law.solvable
-    mode = truth if solvable else _other(truth, per_question)
-    return mode if rng.random() < law.mode_mass else _other(mode, rng)
+def _course(request: SampleRequest, number: int, room: int, seed: int) -> Course:
+    forcing, signals = request.forcing, request.signals
+    greedy = request.temperature == 0
+    drawn = fate(
+        request.messages[-1][1],
+        "greedy" if greedy else f"{seed}-{request.query}-{number}",
+        extensions=forcing.extensions,
+        least=forcing.min_thinking_tokens,
+        greedy=greedy,
+    )
+    cause: StopCause = "extensions" if forcing.extensions else "natural"
+    end, cap = drawn.end, min(forcing.max_thinking_tokens, room)
+    if end > cap:
+        end, cause = cap, "max_thinking" if cap == forcing.max_thinking_tokens else "context"
+    if cause == "max_thinking" and not forcing.answer_when_cut:
+        cause = "rejected"
+    sure = drawn.confidence_at(end) if signals else None
+    if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:
+        end, cause = drawn.lowest_at(), "unsure"
+    begin = request.resume.thinking_tokens if request.resume else 0
+    return Course(drawn, begin, max(begin, end), cause, sure)
 
 
-def _after_wait(law: Law, truth: str, answer: str, rng: Random) -> str:
-    if answer == truth:
-        return _other(truth, rng) if rng.random() < law.corruption else truth
-    return truth if rng.random() < law.repair else answer
+def _falls_below(confidence: Confidence, least: float | None) -> bool:
+    return least is not None and confidence.lowest is not None and confidence.lowest < least
 
 
-def _other(digit: str, rng: Random) -> str:
-    return str((int(digit) + rng.randint(1, 9)) % 10)
+def _marks(request: SampleRequest, number: int, course: Course) -> list[tuple[int, int]]:
+    """Where something is to be told, in order; beside it the length of the trial answer, if any."""
+    marks = [(course.end, 0)]
+    if request.stream == number:
+        quarter = (course.end - course.begin) / STREAM_STEPS
+        marks = [(round(course.begin + quarter * (n + 1)), 0) for n in range(STREAM_STEPS)]
+    if request.probing:
+        trial = min(ANSWER_TOKENS, request.probing.answer_tokens)
+        marks += [(at, trial) for at in course.trials(request.probing)]
+    return sorted(marks)
 
 
-def _hash(*parts: str) -> int:
-    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest())
+def _trial(number: int, fate_: Fate, at: int, tokens: int) -> Probe:
+    """A trial that is too short for an answer has none."""
+    answer = fate_.answer_at(at) if tokens == ANSWER_TOKENS else None
+    text = "" if answer is None else f"Final Answer: {answer}"
+    return Probe(number, at, answer, text, fate_.probability_at(at), tokens)
+
+
+def _ended(
+    number: int, cause: Literal["lost", "cancelled"], generated: int, probe_tokens: int
+) -> Sample:
+    return replace(lost(number, cause), generated_tokens=generated, probe_tokens=probe_tokens)

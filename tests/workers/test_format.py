@@ -5,29 +5,10 @@ from typing import Any
 
 import pytest
 
-from workers.format import FORMATS, S1, THINK_TAGS, ThinkingFormat, bind, named_format
+from tests.workers.letters import Letters
+from workers.format import FORMATS, S1, S1_STEPS, THINK_TAGS, ThinkingFormat, bind, named_format
 
-
-class Letters:
-    """Knows the given strings as one token each, and every other letter as its code point."""
-
-    def __init__(self, *known: str, eos_token_id: int | None = 1) -> None:
-        self.known = {text: number for number, text in enumerate(known, 1)}
-        self.eos_token_id = eos_token_id
-
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        ids = [0] if add_special_tokens else []
-        while text:
-            whole = next((known for known in self.known if text.startswith(known)), text[0])
-            ids.append(self.known[whole] if whole in self.known else 1000 + ord(whole))
-            text = text[len(whole) :]
-        return ids
-
-    def decode(self, token_ids: list[int], *, skip_special_tokens: bool = False) -> str:
-        texts = {number: text for text, number in self.known.items()}
-        return "".join(texts.get(number) or chr(number - 1000) for number in token_ids)
-
-
+PRESETS = (S1, THINK_TAGS, S1_STEPS)
 QWEN = Letters("<|im_end|>", "<|im_start|>", "</think>", "<think>", ".\n")
 
 
@@ -36,7 +17,7 @@ def fields(**changes: Any) -> dict[str, Any]:
     return plain | changes
 
 
-@pytest.mark.parametrize("format_", [S1, THINK_TAGS], ids=lambda format_: format_.name)
+@pytest.mark.parametrize("format_", PRESETS, ids=lambda format_: format_.name)
 def test_presets_are_found_by_their_names(format_: ThinkingFormat) -> None:
     assert named_format(format_.name) is format_
     assert FORMATS[format_.name] is format_
@@ -56,24 +37,26 @@ def test_an_unknown_format_names_the_nearest(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         named_format(name)
     assert str(caught.value) == (
-        f"format {name!r} is not known, there are s1, think-tags; did you mean 'think-tags'?"
+        f"format {name!r} is not known, there are s1, think-tags, s1-steps; "
+        "did you mean 'think-tags'?"
     )
 
 
 def test_an_unknown_format_unlike_any_lists_them() -> None:
     with pytest.raises(ValueError) as caught:
         named_format("harmony")
-    assert str(caught.value) == "format 'harmony' is not known, there are s1, think-tags"
+    assert str(caught.value) == "format 'harmony' is not known, there are s1, think-tags, s1-steps"
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"start": ""}, "start must not be empty"),
         ({"end": ""}, "end must not be empty"),
         ({"end_on_cut": ""}, "end_on_cut must not be empty"),
         ({"extension_text": ""}, "extension_text must not be empty"),
-        ({"stops": ()}, "stops must name at least one string"),
+        ({"stops": ()}, "stops and stop_texts are both empty"),
+        ({"stops": ("]", "")}, "an empty string cannot be a stop"),
+        ({"stop_texts": ("",)}, "an empty string cannot be a stop"),
         ({"start": "]"}, "start and end are the same, ']'"),
         ({"end_on_cut": "So:"}, "end_on_cut must begin with end ']'"),
     ],
@@ -88,7 +71,7 @@ def test_a_format_whose_end_is_the_same_on_a_cut_forces_no_answer() -> None:
     assert ThinkingFormat(**fields(end_on_cut="]")).forced_answer == ""
 
 
-@pytest.mark.parametrize("format_", [S1, THINK_TAGS], ids=lambda format_: format_.name)
+@pytest.mark.parametrize("format_", PRESETS, ids=lambda format_: format_.name)
 def test_a_bound_format_says_in_ids_what_it_says_in_strings(format_: ThinkingFormat) -> None:
     bound = bind(format_, QWEN)
     assert QWEN.decode([*bound.start]) == format_.start
@@ -102,19 +85,13 @@ def test_a_bound_format_says_in_ids_what_it_says_in_strings(format_: ThinkingFor
 
 def test_the_end_on_a_cut_begins_with_the_end_even_where_the_tokenizer_would_merge() -> None:
     merging = Letters("</s>", "]", "] ", "[")
+    assert len(bind(ThinkingFormat(**fields()), merging).encode("] ")) == 1
     bound = bind(ThinkingFormat(**fields()), merging)
     assert bound.end_on_cut[: len(bound.end)] == bound.end
     merged = Letters("</s>", "answer\n", "<|im_start|>")
     bound = bind(S1, merged)
     assert bound.end_on_cut[: len(bound.end)] == bound.end
     assert merged.decode([*bound.end_on_cut]) == S1.end_on_cut
-
-
-def test_a_token_that_ends_in_a_newline_is_known() -> None:
-    bound = bind(S1, QWEN)
-    assert bound.newline_ending(bound.newline[-1])
-    assert bound.newline_ending(QWEN.known[".\n"])
-    assert not bound.newline_ending(QWEN.known["<think>"])
 
 
 def test_every_end_of_turn_ends_a_turn() -> None:
@@ -127,12 +104,18 @@ def test_several_stops_are_all_stops() -> None:
     assert bound.stops == {QWEN.known["<|im_start|>"], QWEN.known["</think>"]}
 
 
+def test_a_format_may_leave_the_start_to_the_model_and_stop_at_texts_only() -> None:
+    bound = bind(ThinkingFormat(**fields(start="", stops=(), stop_texts=("So:", "]]"))), QWEN)
+    assert (bound.start, bound.stops) == ((), frozenset())
+    assert bound.stop_texts == ("So:", "]]")
+
+
 def test_case_14_a_stop_of_several_tokens_is_refused() -> None:
     with pytest.raises(ValueError) as caught:
         bind(S1, Letters("</think>"))
     assert str(caught.value) == (
         "format 's1': the stop '<|im_start|>' is 12 tokens in this model's tokenizer, it must be "
-        "one; is it the right format for the model?"
+        "one; is it the right format for the model? (stop_texts may be of any number of tokens)"
     )
 
 
@@ -140,3 +123,44 @@ def test_a_tokenizer_without_an_end_of_turn_is_refused() -> None:
     with pytest.raises(ValueError) as caught:
         bind(S1, Letters("<|im_start|>", eos_token_id=None))
     assert str(caught.value) == "format 's1': the tokenizer has no end-of-turn token"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"start": "~["}, "start '~['"),
+        ({"end": "~", "end_on_cut": "~ So:"}, "end '~'"),
+        ({"end_on_cut": "] ~:"}, "end_on_cut ' ~:'"),
+        ({"stops": ("]~",)}, "stop ']~'"),
+        ({"stop_texts": ("]]", "~~")}, "stop_texts '~~'"),
+        ({"extension_text": "Wait~"}, "extension_text 'Wait~'"),
+    ],
+)
+def test_a_string_that_the_tokenizer_does_not_know_is_refused(
+    changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        bind(ThinkingFormat(**fields(**changes)), Letters("</s>", missing="~"))
+    assert str(caught.value) == (f"format 'mine': this model's tokenizer cannot spell {field}")
+
+
+def test_a_tokenizer_without_a_newline_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"cannot spell the newline '\\n'$"):
+        bind(ThinkingFormat(**fields()), Letters("</s>", missing="\n"))
+
+
+def test_an_extension_text_without_tokens_is_refused() -> None:
+    bound = bind(ThinkingFormat(**fields()), Letters("</s>", missing="~"))
+    assert bound.extension_for(None) == bound.extension
+    assert bound.extension_for("~a") == bound.encode("a")
+    with pytest.raises(ValueError) as caught:
+        bound.extension_for("~~")
+    assert str(caught.value) == "extension_text '~~' has no tokens in this model's tokenizer"
+
+
+@pytest.mark.parametrize("text", ["<|im_start|>", "Wait<|im_end|>", "so </think> Wait"])
+def test_an_extension_text_may_not_hold_control_tokens(text: str) -> None:
+    tokens = bind(THINK_TAGS, QWEN, end_of_turn=[QWEN.known["<|im_start|>"]])
+    with pytest.raises(ValueError, match="extension_text .* holds a control token"):
+        tokens.extension_for(text)
+    assert tokens.extension_for("Hmm") == tokens.encode("Hmm")

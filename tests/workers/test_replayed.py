@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from workers.engine import Load, Refused, SampleRequest
+from workers.engine import Load, Probing, Refused, SampleRequest, Signals
 from workers.forcing import Forcing
 from workers.replayed import ReplayedEngine
-from workers.sample import Accepted, Sample
+from workers.sample import Accepted, Confidence, Probe, Sample
 
 
 def line(chain: int, answer: str | None, extensions: int = 0, **changes: Any) -> dict[str, Any]:
@@ -132,8 +133,10 @@ def test_a_chain_that_goes_far_enough_is_drawn_before_one_that_does_not() -> Non
     assert [given.answer for given in samples(engine, request(extensions=1))] == ["3"]
 
 
-@pytest.mark.parametrize("cause", ["lost", "cancelled"])
-def test_chains_that_never_came_back_are_not_drawn(cause: str) -> None:
+@pytest.mark.parametrize(
+    "cause", ["lost", "cancelled", "deadline", "rejected", "unsure", "early_exit"]
+)
+def test_chains_that_were_cut_short_are_not_drawn(cause: str) -> None:
     gone = line(0, None, stop_cause=cause)
     engine = ReplayedEngine([recording(gone, line(1, "1"))])
     assert [given.answer for given in samples(engine, request())] == ["1"]
@@ -190,9 +193,133 @@ def test_everything_is_there_at_once() -> None:
         engine = ReplayedEngine([recording(line(0, "1"))])
         await engine.check()
         await engine.cancel("query")
+        await engine.conclude("query", 0)
         return [event async for event in engine.sample(request())], await engine.load()
 
     events, load = asyncio.run(main())
     assert events[0] == Accepted(0)
     assert len(events) == 2
     assert load == Load(0, 0, 0.0)
+
+
+def trial(at: int, answer: str | None = "1", probability: float = 0.9) -> dict[str, Any]:
+    return {"thinking_tokens": at, "answer": answer, "probability": probability, "tokens": 9}
+
+
+def probed(number: int = 0, *trials: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A recorded chain of 80 thinking tokens and its trials, which have cost 9 tokens each."""
+    cost = 9 * len(trials)
+    return line(
+        number, "42", probes=[*trials], probe_tokens=cost, chain_tokens=100 + cost, **changes
+    )
+
+
+TRIALS = (trial(16), trial(32, "42"), trial(64, "42"))
+
+
+async def followed(
+    engine: ReplayedEngine, asked: SampleRequest, *, conclude_at: int = 0, cancel_at: int = 0
+) -> list[Any]:
+    """All events; at a trial the engine is told to end that chain, or all of them."""
+    found = []
+    async with aclosing(engine.sample(asked)) as events:
+        async for event in events:
+            found.append(event)
+            if not isinstance(event, Probe):
+                continue
+            if event.thinking_tokens == conclude_at:
+                await engine.conclude("query", event.chain)
+            if event.thinking_tokens == cancel_at:
+                await engine.cancel("query")
+    return found[1:]
+
+
+@pytest.mark.parametrize(
+    ("probing", "points"),
+    [
+        (Probing(every=32), [32, 64]),
+        (Probing(at=(16, 60)), [16]),
+        (Probing(paragraphs=True), [16, 32, 64]),
+        (Probing(extensions=True, most=2), [16, 32]),
+    ],
+)
+def test_recorded_trials_come_where_they_are_asked_for(probing: Probing, points: list[int]) -> None:
+    engine = ReplayedEngine([recording(probed(0, *TRIALS))])
+    *trials, last = asyncio.run(followed(engine, request(chains=(5,), probing=probing)))
+    assert [(probe.chain, probe.thinking_tokens) for probe in trials] == [(5, at) for at in points]
+    assert (last.generated_tokens, last.probe_tokens) == (100, 9 * len(points))
+
+
+def test_without_being_asked_for_trials_cost_nothing() -> None:
+    (given,) = samples(ReplayedEngine([recording(probed(0, *TRIALS))]), request())
+    assert (given.generated_tokens, given.probe_tokens) == (100, 0)
+
+
+def test_a_concluded_chain_gives_its_trials_answer() -> None:
+    engine = ReplayedEngine([recording(probed(0, *TRIALS))])
+    asked = request(probing=Probing(every=16))
+    *trials, last = asyncio.run(followed(engine, asked, conclude_at=32))
+    assert len(trials) == 2
+    assert (last.stop_cause, last.answer, last.thinking_tokens) == ("early_exit", "42", 32)
+    assert (last.generated_tokens, last.probe_tokens) == (100 - (80 - 32), 18)
+
+
+def test_a_cancelled_chain_has_cost_what_it_was_told_at() -> None:
+    chains = recording(probed(0, *TRIALS), probed(1, *TRIALS))
+    asked = request(chains=(0, 1), probing=Probing(every=16))
+    *_, first, second = asyncio.run(followed(ReplayedEngine([chains]), asked, cancel_at=32))
+    assert (first.stop_cause, first.generated_tokens, first.probe_tokens) == ("cancelled", 32, 18)
+    assert (second.stop_cause, second.generated_tokens) == ("cancelled", 32)
+
+
+def test_what_runs_beside_a_finished_chain_has_cost_as_much() -> None:
+    async def main() -> list[Sample]:
+        engine = ReplayedEngine(
+            [recording(line(0, "1"), line(1, "2", chain_tokens=40), line(2, "3"))]
+        )
+        found = []
+        async with aclosing(engine.sample(request(chains=(0, 1, 2)))) as events:
+            async for event in events:
+                if isinstance(event, Sample):
+                    found.append(event)
+                    await engine.cancel("query")
+        return found
+
+    found = asyncio.run(main())
+    assert [given.stop_cause for given in found] == ["natural", "cancelled", "cancelled"]
+    assert [given.generated_tokens for given in found] == [100, 40, 100]
+
+
+def test_a_try_beyond_its_cap_is_rejected_there() -> None:
+    engine = ReplayedEngine([recording(line(0, "1"))])
+    (given,) = samples(engine, request(forcing=Forcing(60, answer_when_cut=False)))
+    assert (given.stop_cause, given.answer, given.thinking_tokens) == ("rejected", None, 60)
+    assert given.generated_tokens == 80
+
+
+SURE = {"mean": 3.0, "lowest": 1.0, "tail": 2.0, "answer": None}
+
+
+@pytest.mark.parametrize(
+    ("end_below", "cause"), [(None, "natural"), (1.0, "natural"), (1.5, "unsure")]
+)
+def test_an_unsure_chain_is_known_by_its_record(end_below: float | None, cause: str) -> None:
+    engine = ReplayedEngine([recording(line(0, "1", confidence=SURE))])
+    (given,) = samples(engine, request(signals=Signals(end_below=end_below)))
+    assert given.confidence == Confidence(3.0, 1.0, 2.0, None)
+    assert given.stop_cause == cause
+    assert (given.answer is None) is (cause == "unsure")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "why"),
+    [
+        ({"probing": Probing(every=5)}, "probing", "no trial answers of '6*7?'"),
+        ({"signals": Signals()}, "signals", "no confidence of '6*7?'"),
+        ({"forcing": Forcing(60)}, "max_thinking_tokens", "after 60 thinking tokens"),
+    ],
+)
+def test_what_is_not_recorded_is_refused(changes: dict[str, Any], field: str, why: str) -> None:
+    with pytest.raises(Refused, match=re.escape(why)) as caught:
+        samples(ReplayedEngine([recording(line(0, "1"))]), request(**changes))
+    assert caught.value.field == field

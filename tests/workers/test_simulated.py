@@ -10,17 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.clock import run_virtual
-from workers.engine import Load, Refused, SampleRequest
+from workers.engine import Event, Load, Probing, Refused, SampleRequest, Signals
 from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Sample
-from workers.simulated import (
-    ANSWER_TOKENS,
-    LAWS,
-    SimulatedEngine,
-    law_of,
-    questions,
-    reference,
-)
+from workers.sample import Accepted, Delta, Probe, Sample
+from workers.simulated import SimulatedEngine
+from workers.simulated_law import ANSWER_TOKENS, LAWS, law_of, questions, reference
 
 
 def request(
@@ -159,13 +153,35 @@ def test_a_cut_chain_has_the_tokens_it_was_left(most: int, max_model_len: int, c
     assert cut.generated_tokens == 5 + ANSWER_TOKENS
 
 
-def test_a_cut_chain_guesses() -> None:
-    async def main() -> list[Sample]:
-        asked = request("easy question", most=5, chains=tuple(range(500)))
-        return await samples(SimulatedEngine(slots=500), asked)
+@pytest.mark.parametrize("most", [0, 5, 20])
+def test_a_cut_chain_answers_as_its_law_says(most: int) -> None:
+    asked = [f"easy question {number}" for number in range(500)]
 
-    right = sum(given.answer == reference("easy question") for given in run_virtual(main()))
-    assert right / 500 == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / 500) ** 0.5)
+    async def main() -> list[tuple[Sample, Sample]]:
+        engine = SimulatedEngine()
+        return [
+            (
+                await sample(engine, request(question, temperature=0.0)),
+                await sample(engine, request(question, temperature=0.0, most=most)),
+            )
+            for question in asked
+        ]
+
+    found = run_virtual(main())
+    right = sum(cut.answer == reference(q) for (_, cut), q in zip(found, asked, strict=True))
+    shares = [most / whole.thinking_tokens for whole, _ in found]
+    expected = sum(LAWS["easy"].accuracy_at(share) for share in shares) / len(asked)
+    error = (expected * (1 - expected) / len(asked)) ** 0.5
+    assert right / len(asked) == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize("reserve", [1, ANSWER_TOKENS - 1, ANSWER_TOKENS, 99])
+def test_an_answer_keeps_to_its_reserve(reserve: int) -> None:
+    told = run_virtual(
+        sample(SimulatedEngine(), request(forcing=Forcing(500, 0, 0, None, reserve)))
+    )
+    assert told.answer_tokens == min(reserve, ANSWER_TOKENS)
+    assert told.complete is (reserve >= ANSWER_TOKENS)
 
 
 def test_a_minimum_makes_short_chains_longer() -> None:
@@ -241,7 +257,7 @@ def test_cancelled_chains_come_back_with_what_they_cost() -> None:
     assert cancelled.stop_cause == "cancelled"
     assert cancelled.answer is None
     assert not cancelled.complete
-    assert cancelled.generated_tokens == whole.generated_tokens * 2 // 4
+    assert cancelled.generated_tokens == int(0.6 * whole.generated_tokens + 1e-6)
     assert seconds == pytest.approx(0.6 * whole.generated_tokens / 10)
 
 
@@ -359,3 +375,196 @@ def test_the_engine_tells_what_it_is() -> None:
         return await SimulatedEngine(slots=7, max_model_len=99, model="mine").info()
 
     assert run_virtual(main()) == ("mine", "s1", 99, 1.0, 7)
+
+
+async def events_of(engine: SimulatedEngine, asked: SampleRequest) -> list[Event]:
+    async with aclosing(engine.sample(asked)) as events:
+        return [event async for event in events]
+
+
+def probes_of(asked: SampleRequest) -> list[Probe]:
+    events = run_virtual(events_of(SimulatedEngine(), asked))
+    return [event for event in events if isinstance(event, Probe)]
+
+
+def test_trial_answers_come_where_they_were_asked_for() -> None:
+    whole = run_virtual(sample(SimulatedEngine(), request("hopeless question")))
+    end = whole.thinking_tokens
+    at = request("hopeless question", probing=Probing(at=(7, 30, 5000), every=50))
+    assert [p.thinking_tokens for p in probes_of(at)] == sorted({7, 30, *range(50, end, 50)})
+    paragraphs = request("hopeless question", probing=Probing(paragraphs=True, most=3))
+    assert [p.thinking_tokens for p in probes_of(paragraphs)] == [16, 32, 48]
+
+
+def test_trial_answers_come_before_every_wait() -> None:
+    asked = request("easy question", extensions=2, probing=Probing(extensions=True))
+    ends = [
+        run_virtual(sample(SimulatedEngine(), request("easy question", extensions=waits)))
+        for waits in range(2)
+    ]
+    assert [p.thinking_tokens for p in probes_of(asked)] == [end.thinking_tokens for end in ends]
+    assert [p.answer for p in probes_of(asked)] == [end.answer for end in ends]
+
+
+def test_trial_answers_are_paid_for_and_change_nothing_else() -> None:
+    asked = request("hard question", chains=(0, 1), probing=Probing(every=20))
+    plain = run_virtual(samples(SimulatedEngine(), replace(asked, probing=None)))
+    events = run_virtual(events_of(SimulatedEngine(), asked))
+    probed = [event for event in events if isinstance(event, Sample)]
+    for chain in probed:
+        mine = [e for e in events if isinstance(e, Probe) and e.chain == chain.chain]
+        assert (
+            chain.probe_tokens == sum(probe.tokens for probe in mine) == ANSWER_TOKENS * len(mine)
+        )
+        assert events.index(mine[-1]) < events.index(chain)
+    assert [replace(chain, probe_tokens=0) for chain in probed] == plain
+
+
+def test_a_trial_too_short_for_an_answer_has_none() -> None:
+    asked = request("hard question", probing=Probing(every=20, answer_tokens=ANSWER_TOKENS - 1))
+    assert {(p.answer, p.tokens) for p in probes_of(asked)} == {(None, ANSWER_TOKENS - 1)}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_trial_answers_are_right_as_often_as_the_law_says(share: float) -> None:
+    asked = [f"easy question {number}" for number in range(400)]
+
+    async def main() -> list[tuple[Probe, int]]:
+        engine, found = SimulatedEngine(), []
+        for question in asked:
+            whole = await sample(engine, request(question, temperature=0.0))
+            at = Probing(at=(max(1, round(share * whole.thinking_tokens)),))
+            events = await events_of(engine, request(question, temperature=0.0, probing=at))
+            (probe,) = [event for event in events if isinstance(event, Probe)]
+            found.append((probe, whole.thinking_tokens))
+        return found
+
+    found = run_virtual(main())
+    right = sum(probe.answer == reference(q) for (probe, _), q in zip(found, asked, strict=True))
+    shares = [probe.thinking_tokens / end for probe, end in found]
+    expected = sum(LAWS["easy"].accuracy_at(at) for at in shares) / len(asked)
+    error = (expected * (1 - expected) / len(asked)) ** 0.5
+    assert right / len(asked) == pytest.approx(expected, abs=4 * error)
+    sure = [probe.probability > 0.9 for probe, _ in found]
+    assert sum(sure) / len(sure) == pytest.approx(
+        sum(at + (1 - at) * 0.1 for at in shares) / len(shares), abs=0.1
+    )
+
+
+def test_a_concluded_chain_answers_what_its_trial_said() -> None:
+    async def main() -> tuple[list[Probe], Sample, float]:
+        engine, heard = SimulatedEngine(tokens_per_second=10.0), []
+        asked = request("hopeless question", probing=Probing(every=20))
+        async with aclosing(engine.sample(asked)) as events:
+            async for event in events:
+                if isinstance(event, Probe):
+                    heard.append(event)
+                    if len(heard) == 2:
+                        await engine.conclude("query", 0)
+                if isinstance(event, Sample):
+                    return heard, event, now()
+        raise AssertionError("no sample came")
+
+    heard, exited, seconds = run_virtual(main())
+    assert exited.stop_cause == "early_exit"
+    assert exited.answer == heard[-1].answer
+    assert exited.thinking_tokens == heard[-1].thinking_tokens == 40
+    assert exited.generated_tokens == 40 + ANSWER_TOKENS
+    assert exited.probe_tokens == 2 * ANSWER_TOKENS
+    assert seconds == pytest.approx((40 + ANSWER_TOKENS) / 10)
+
+
+def test_a_chain_is_concluded_where_it_stands_and_others_go_on() -> None:
+    async def main() -> dict[int, Sample]:
+        engine = SimulatedEngine(tokens_per_second=10.0)
+        task = await later(engine, request("hopeless question", chains=(0, 1)))
+        await asyncio.sleep(3.05)
+        await engine.conclude("query", 1)
+        await engine.conclude("query", 7)
+        return {given.chain: given for given in await task}
+
+    found = run_virtual(main())
+    assert (found[1].stop_cause, found[1].thinking_tokens) == ("early_exit", 30)
+    assert found[0].stop_cause == "natural"
+
+
+def test_an_answer_is_not_concluded_but_can_be_cancelled() -> None:
+    async def main(cancel: bool) -> Sample:
+        engine = SimulatedEngine(tokens_per_second=10.0)
+        whole = await sample(engine, request())
+        task = await later(engine, request())
+        await asyncio.sleep((whole.thinking_tokens + 2) / 10)
+        await engine.conclude("query", 0)
+        if cancel:
+            await engine.cancel("query", 0)
+        (given,) = await task
+        return given
+
+    assert run_virtual(main(False)).stop_cause == "natural"
+    assert run_virtual(main(True)).stop_cause == "cancelled"
+
+
+def test_one_chain_is_cancelled_alone() -> None:
+    async def main() -> list[Sample]:
+        engine = SimulatedEngine()
+        task = await later(engine, request(chains=(0, 1, 2)))
+        await engine.cancel("query", 1)
+        return await task
+
+    causes = {given.chain: given.stop_cause for given in run_virtual(main())}
+    assert causes == {0: "natural", 1: "cancelled", 2: "natural"}
+
+
+def test_a_try_that_its_cap_cuts_is_rejected() -> None:
+    async def main() -> list[Sample]:
+        forcing = Forcing(60, answer_when_cut=False)
+        return await samples(SimulatedEngine(), request(forcing=forcing, chains=tuple(range(40))))
+
+    found = run_virtual(main())
+    whole = run_virtual(samples(SimulatedEngine(), request(chains=tuple(range(40)))))
+    by_chain = {told.chain: told for told in whole}
+    assert {told.stop_cause for told in found} == {"natural", "rejected"}
+    for told in found:
+        if told.stop_cause == "natural":
+            assert told == by_chain[told.chain]
+            continue
+        assert by_chain[told.chain].thinking_tokens > 60
+        assert (told.answer, told.text, told.complete) == (None, "", False)
+        assert told.thinking_tokens == told.generated_tokens == told.tokens == 60
+
+
+def test_right_chains_are_surer() -> None:
+    async def main() -> list[Sample]:
+        asked = request("medium question", chains=tuple(range(300)), signals=Signals())
+        return await samples(SimulatedEngine(slots=300), asked)
+
+    right: list[float] = []
+    wrong: list[float] = []
+    for told in run_virtual(main()):
+        assert told.confidence is not None and told.confidence.tail is not None
+        kind = right if told.answer == reference("medium question") else wrong
+        kind.append(told.confidence.tail)
+    assert sum(right) / len(right) == pytest.approx(sum(wrong) / len(wrong) + 2.0, abs=0.5)
+    assert min(right) < max(wrong)
+
+
+def test_nobody_is_sure_unasked() -> None:
+    assert run_virtual(sample(SimulatedEngine(), request())).confidence is None
+
+
+def test_unsure_chains_end_early_and_the_others_as_ever() -> None:
+    async def main(end_below: float | None) -> dict[int, Sample]:
+        asked = request(chains=tuple(range(60)), signals=Signals(end_below=end_below))
+        return {told.chain: told for told in await samples(SimulatedEngine(), asked)}
+
+    whole, found = run_virtual(main(None)), run_virtual(main(10.0))
+    assert {told.stop_cause for told in found.values()} == {"natural", "unsure"}
+    for number, told in found.items():
+        sure = whole[number].confidence
+        assert sure is not None and sure.lowest is not None
+        if told.stop_cause == "natural":
+            assert told == whole[number]
+        else:
+            assert sure.lowest < 10.0
+            assert told.answer is None
+            assert told.thinking_tokens == told.tokens < whole[number].thinking_tokens

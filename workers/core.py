@@ -1,0 +1,86 @@
+"""What drivers need of an inference engine: tokens in, tokens out. vLLM is one (vllm_core.py)."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from workers.forcing import Call, Finish
+from workers.format import Tokenizer
+
+
+class CoreDied(Exception):
+    """The engine is gone, or hangs: nothing that was asked of it will come."""
+
+
+class TokenLogprobs(NamedTuple):
+    """Natural logarithms: of the sampled token, and of the likeliest ones, in any order."""
+
+    sampled: float
+    top: tuple[float, ...]
+
+
+class Piece(NamedTuple):
+    """Newly generated tokens; `finish` ends the call. `logprobs` is empty or one a token."""
+
+    tokens: tuple[int, ...]
+    finish: Finish | None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """`temperature=None` is the model's recommended one. `live` wants pieces as they come, else
+    the core may hold them back to the end of the call. `logprobs` is how many of the likeliest
+    tokens to report (None: no log-probabilities at all). `ignore_end_of_turn` lets the model run
+    on, to the end of its call.
+    """
+
+    temperature: float | None = None
+    live: bool = False
+    logprobs: int | None = None
+    ignore_end_of_turn: bool = False
+
+
+class Conversation(Protocol):
+    """One request that is continued with further tokens, its KV cache kept.
+
+    At the end of each call the core forgets the last token that it sampled.
+    """
+
+    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+        """Append tokens and ask for a call; the `last` one ends the conversation."""
+
+    def pieces(self) -> AsyncGenerator[Piece]:
+        """What is generated, over all calls."""
+
+
+class Core(Protocol):
+    """`name`s are unique to one request at a time; `abort` ends it with finish "abort"."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def max_model_len(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids below this are the model's."""
+
+    def generate(
+        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
+    ) -> AsyncGenerator[Piece]: ...
+
+    def converse(self, name: str, sampling: Sampling) -> Conversation: ...
+
+    def generate_forced(
+        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        """A whole chain in one request, forced inside the engine (workers/in_engine.py)."""
+
+    async def abort(self, names: Sequence[str]) -> None: ...
+
+    async def check(self) -> None:
+        """Raise CoreDied if the core cannot serve."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,135 @@
+"""A core without a model: the next token is a hash of all before it. For tests of drivers.
+
+It ends, masks, forgets and aborts as a real one does, and gives its pieces in sizes that vary.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from workers.chain_spec import ChainSpec
+from workers.core import Conversation, Piece, Sampling, TokenLogprobs
+from workers.forcing import Call, Finish
+from workers.format import TokenFormat
+from workers.in_engine import KEY, Force, InEngine
+
+
+class ToyCore:
+    """It says `words`, and about one token in `one_in` is a stop of the format."""
+
+    def __init__(
+        self,
+        format_: TokenFormat,
+        words: Sequence[int],
+        *,
+        vocabulary: int,
+        one_in: int = 20,
+        max_model_len: int = 4096,
+    ) -> None:
+        self.tokenizer: Any = format_.tokenizer
+        self.max_model_len, self.vocabulary = max_model_len, vocabulary
+        self._format, self._words, self._one_in = format_, words, one_in
+        self._stops = sorted(format_.stops | format_.end_of_turn)
+        self._aborted: set[str] = set()
+
+    def next_token(self, context: Sequence[int], banned: frozenset[int]) -> int:
+        state = zlib.crc32(b"".join(token.to_bytes(4, "little") for token in context))
+        mixed = (state * 0x9E3779B97F4A7C15 >> 24) & 0xFFFFFFFF
+        ends = mixed % self._one_in == 0
+        choice = self._stops if ends else self._words
+        token = choice[mixed // self._one_in % len(choice)]
+        return self._words[0] if token in banned else token
+
+    async def generate(
+        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        context, made = list(tokens), 0
+        held: list[int] = []
+        finish: Finish | None = None
+        while finish is None:
+            banned = call.stops if made < call.min_tokens else frozenset[int]()
+            token = self.next_token(context, banned)
+            context.append(token)
+            held.append(token)
+            made += 1
+            text = self._format.decode(context[len(tokens) :])
+            if token in call.stops or any(stop in text for stop in call.stop_texts):
+                finish = "stop"
+            elif made == call.max_tokens or len(context) >= self.max_model_len:
+                finish = "length"
+            await asyncio.sleep(0)
+            if finish is None and name in self._aborted:
+                finish = "abort"
+            if finish or len(held) > context[-1] % 4:
+                yield _piece(held, finish, sampling)
+                held = []
+
+    def converse(self, name: str, sampling: Sampling) -> Conversation:
+        return _Conversation(self, name, sampling)
+
+    async def generate_forced(
+        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        spec = ChainSpec.from_json(order["extra_args"][KEY])
+        inside = InEngine(spec.chain(self._format), self.vocabulary)
+        context = list(tokens)
+        for made in range(1, order["max_tokens"] + 1):
+            wanted = inside.wanted()
+            if isinstance(wanted, Force):
+                token = wanted.token
+            else:
+                token = self.next_token(context, wanted.masked)
+                if token in wanted.intercepted:
+                    token = inside.stop_drawn(token)
+            inside.commit(token)
+            context.append(token)
+            await asyncio.sleep(0)
+            finish: Finish | None = "stop" if token in order["stop_token_ids"] else None
+            if finish is None and name in self._aborted:
+                finish = "abort"
+            elif finish is None and made == order["max_tokens"]:
+                finish = "length"
+            yield _piece([token], finish, sampling)
+            if finish is not None:
+                return
+
+    async def abort(self, names: Sequence[str]) -> None:
+        self._aborted.update(names)
+
+    async def check(self) -> None:
+        """It cannot die."""
+
+    async def close(self) -> None:
+        """It holds nothing."""
+
+
+class _Conversation:
+    def __init__(self, core: ToyCore, name: str, sampling: Sampling) -> None:
+        self._core, self._name, self._sampling = core, name, sampling
+        self._inputs: asyncio.Queue[tuple[list[int], Call, bool]] = asyncio.Queue()
+
+    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+        self._inputs.put_nowait((list(tokens), call, last))
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        context: list[int] = []
+        last = False
+        while not last:
+            tokens, call, last = await self._inputs.get()
+            context += tokens
+            made: list[int] = []
+            async for piece in self._core.generate(self._name, context, call, self._sampling):
+                made += piece.tokens
+                yield piece
+                if piece.finish == "abort":
+                    return
+            context += made[:-1]
+
+
+def _piece(tokens: Sequence[int], finish: Finish | None, sampling: Sampling) -> Piece:
+    if sampling.logprobs is None:
+        return Piece(tuple(tokens), finish)
+    sure = [-1.0 - token % 3 for token in tokens]
+    rows = tuple(TokenLogprobs(each, (each,) * max(1, sampling.logprobs)) for each in sure)
+    return Piece(tuple(tokens), finish, rows)

@@ -1,0 +1,75 @@
+"""Trial answers on branches of a running chain: its thoughts so far, cut, and an answer forced."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import aclosing
+
+from workers.answer import extract
+from workers.core import Core, CoreDied, Sampling
+from workers.engine import Probing
+from workers.forcing import Call
+from workers.running import Running
+from workers.sample import Probe
+
+
+class Trials:
+    """The trials of one chain. Greedy, beside the chain itself, which does not wait for them."""
+
+    def __init__(
+        self,
+        running: Running,
+        core: Core,
+        probing: Probing,
+        emit: Callable[[Probe], None],
+    ) -> None:
+        self._running, self._core, self._probing, self._emit = running, core, probing, emit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[str] = set()
+        self.tokens = 0
+
+    def start(self, at: int) -> None:
+        """Branch off after this many thinking tokens."""
+        task = asyncio.create_task(self._try(self._running.chain.thinking[:at]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """End the trials that are still running, and count what they had cost."""
+        while tasks := list(self._tasks):
+            if self._open:
+                await self._core.abort(list(self._open))
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def _try(self, thinking: list[int]) -> None:
+        format_, running = self._running.chain.format, self._running
+        fresh_line = format_.decode(thinking[-1:]).endswith("\n")
+        closing = [*(() if fresh_line else format_.newline), *format_.end_on_cut]
+        reserve = running.chain.forcing.answer_tokens
+        call = Call(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
+        name = running.names()
+        self._open.add(name)
+        self.tokens += len(closing)
+        tokens: list[int] = []
+        certainty, finished = 0.0, False
+        pieces = self._core.generate(
+            name, [*running.prompt, *thinking, *closing], call, Sampling(temperature=0, logprobs=0)
+        )
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    finished = piece.finish in ("stop", "length")
+                    own = len(piece.tokens) - (piece.finish == "stop")
+                    tokens += piece.tokens[:own]
+                    certainty += sum(token.sampled for token in piece.logprobs[:own])
+                    self.tokens += len(piece.tokens)
+        except CoreDied:
+            return  # the chain itself tells of it
+        finally:
+            self._open.discard(name)
+        if finished:
+            text = format_.decode([*format_.end_on_cut[len(format_.end) :], *tokens]).strip()
+            probability = math.exp(certainty / len(tokens)) if tokens else 0.0
+            cost = len(closing) + len(tokens) + (piece.finish == "stop")
+            probe = Probe(running.number, len(thinking), extract(text), text, probability, cost)
+            self._emit(probe)
