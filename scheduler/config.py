@@ -8,17 +8,29 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from policies.price import USUAL, Price
+from policies.shares import Shares
+from workers.format import ThinkingFormat
+
 T = TypeVar("T")
 ENGINE_KINDS = ("vllm", "simulated", "replayed")
+DRIVER_NAMES = ("session", "reprompt", "processor")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """`recording` is the outcome log that a replayed engine draws from."""
+    """`recording` is the outcome log that a replayed engine draws from.
+
+    `format` is the name of a thinking format, or a table that spells one out (`name`, `start`,
+    `stops`, ...); None is the one that the model's name suggests. `driver` is how chains are forced
+    (workers/drivers.py). An engine that has work and is silent for `watchdog_seconds` is replaced.
+    """
 
     kind: str = "vllm"
     model: str = "s1-pocket"
-    format: str | None = None
+    format: str | ThinkingFormat | None = None
+    driver: str = "session"
+    watchdog_seconds: float = 30.0
     max_model_len: int | None = None
     max_num_seqs: int = 64
     tensor_parallel_size: int = 1
@@ -35,8 +47,14 @@ class EngineConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
-        if self.kv_cache_gib is not None and not 0 < self.kv_cache_gib < math.inf:
-            raise ValueError(f"kv_cache_gib must be positive, got {self.kv_cache_gib!r}")
+        if self.driver not in DRIVER_NAMES:
+            raise ValueError(
+                f"driver must be one of {', '.join(DRIVER_NAMES)}, got {self.driver!r}"
+            )
+        for name in ("kv_cache_gib", "watchdog_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +64,49 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceConfig:
+    """The accuracy that one token must buy: `per_token`, or whatever holds the one goal given.
+
+    Goals: mean tokens of a query, or the share of right answers. With one, `per_token` is where the
+    price begins. `load` is how many times the first price is added
+    on engines in use by 29 % (it grows without bound with use); `shares` are weights of tenants.
+    """
+
+    per_token: float | None = None
+    tokens_per_query: float | None = None
+    accuracy: float | None = None
+    load: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.per_token is not None and not 0 < self.per_token < 1:
+            raise ValueError(f"per_token must be in (0, 1), got {self.per_token!r}")
+        if self.tokens_per_query is not None and self.accuracy is not None:
+            raise ValueError("tokens_per_query and accuracy exclude each other")
+        if not 0 <= self.load < math.inf:
+            raise ValueError(f"load must be 0 or more and finite, got {self.load!r}")
+        Shares(self.shares)
+        self.price()
+
+    def price(self) -> Price:
+        """Where the price begins, and what steers it."""
+        if self.tokens_per_query is not None:
+            return Price.for_tokens(self.tokens_per_query, self.per_token)
+        if self.accuracy is not None:
+            return Price.for_accuracy(self.accuracy, self.per_token)
+        return Price(USUAL if self.per_token is None else self.per_token)
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
-    """`price` is the accuracy that one token must buy; `curves` is where they are kept."""
+    """`price`, if it is a number, is a fixed one; `curves` is where they are kept.
+
+    `classes` is a file of fitted query classes, for queries that declare none.
+    """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    price: float = 3e-4
+    price: float | PriceConfig = USUAL
     answer_tokens: int = 512
     host: str = "127.0.0.1"
     port: int = 8000
@@ -59,9 +114,10 @@ class ServeConfig:
     controllers: int = 1
     outcomes: str | None = None
     curves: str | None = None
+    classes: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.price < 1:
+        if not isinstance(self.price, PriceConfig) and not 0 < self.price < 1:
             raise ValueError(f"price must be in (0, 1), got {self.price!r}")
         if not 0 < self.port < 65536:
             raise ValueError(f"port must be between 1 and 65535, got {self.port!r}")
@@ -70,12 +126,13 @@ class ServeConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
 
     @property
+    def pricing(self) -> PriceConfig:
+        return self.price if isinstance(self.price, PriceConfig) else PriceConfig(self.price)
+
+    @property
     def policy_options(self) -> dict[str, Any]:
-        """The options of the server's own policy, its price and answer reserve filled in."""
-        common: dict[str, Any] = {"answer_tokens": self.answer_tokens}
-        if self.policy.name == "priced":
-            common["price"] = self.price
-        return common | self.policy.options
+        """The options of the server's own policy, its answer reserve filled in."""
+        return {"answer_tokens": self.answer_tokens} | self.policy.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +211,9 @@ def _value(hint: Any, value: Any, place: str) -> Any:
             return {key: _value(inner, item, f"{place}.{key}") for key, item in value.items()}
         if option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if get_origin(option) is tuple and isinstance(value, list):
+            inner = get_args(option)[0]
+            return tuple(_value(inner, item, f"{place}[{n}]") for n, item in enumerate(value))
         if option is Any or (isinstance(option, type) and type(value) is option):
             return value
     wanted = " or ".join(getattr(o, "__name__", str(o)) for o in options if o is not type(None))

@@ -16,24 +16,28 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
             slots=config.max_num_seqs,
             max_model_len=config.max_model_len or 4096,
             model=config.model,
+            replica=replica or "simulated",
         )
     if config.kind == "replayed":
         from workers.replayed import ReplayedEngine
 
         assert config.recording is not None
         return ReplayedEngine.read(Path(config.recording))
-    from workers.vllm_engine import VllmEngine, VllmOptions
+    from workers.vllm_core import VllmOptions
+    from workers.vllm_engine import VllmEngine
 
     return VllmEngine(
         VllmOptions(
             model=config.model,
-            format=config.format,
             max_model_len=config.max_model_len,
             max_num_seqs=config.max_num_seqs,
             tensor_parallel_size=config.tensor_parallel_size,
             kv_cache_gib=config.kv_cache_gib,
-            replica=replica,
-        )
+            watchdog_seconds=config.watchdog_seconds,
+        ),
+        format_=config.format,
+        driver=config.driver,
+        replica=replica,
     )
 
 
@@ -42,8 +46,9 @@ def check(config: EngineConfig) -> None:
     if config.kind == "replayed" and not Path(config.recording or "").is_file():
         raise ValueError(f"recording {config.recording!r}: there is no such file")
     if config.kind == "vllm":
-        from workers.format import named_format
+        from workers.format import ThinkingFormat, named_format
         from workers.models import default_format, locate
 
         locate(config.model)
-        named_format(config.format or default_format(config.model))
+        if not isinstance(config.format, ThinkingFormat):
+            named_format(config.format or default_format(config.model))

@@ -8,6 +8,7 @@ have, and keep what they would have told it.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -15,19 +16,26 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from fastapi import FastAPI
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
+from ray.serve.config import RequestRouterConfig
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from policies import build
-from policies.curve import ClassCurve
 from scheduler.app import make_app
+from scheduler.bookcopy import BookCopy
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.controller import Controller
-from scheduler.curvebook import OTHER, CurveBook, Edition, Key, Seen
+from scheduler.curvebook import Edition, Report
 from scheduler.engines import make_engine
+from scheduler.journal import KeptBook
+from scheduler.pricing import Pricing
+from scheduler.query_classes import QueryClasses
+from scheduler.routing import HomeRouter
 from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
 from workers.sample import Accepted, Sample, lost
 
@@ -35,16 +43,20 @@ log = logging.getLogger("thinkbudget")
 
 APPLICATION = "thinkbudget"
 EXCHANGE_SECONDS = 0.25
-SAVE_SECONDS = 5.0
-MAX_SPOOLED = 100_000
+LOCK_SECONDS = 10.0
 Batch = list[Event] | Refused
 
 
 class EngineReplica:
-    """One engine. What is ready together travels together: a message costs more than an event."""
+    """One engine. What is ready together travels together: a message costs more than an event.
+
+    A replica whose engine has died, or hangs, leaves at once: a dead engine answers fastest, and
+    would attract requests until Serve has failed its health three times.
+    """
 
     def __init__(self, config: EngineConfig) -> None:
-        self._engine = make_engine(config, replica=f"engine-{os.getpid()}")
+        name = serve.get_replica_context().replica_id.unique_id
+        self._engine = make_engine(config, replica=name)
 
     async def info(self) -> EngineInfo:
         return await self._engine.info()
@@ -52,11 +64,21 @@ class EngineReplica:
     async def load(self) -> Load:
         return await self._engine.load()
 
-    async def cancel(self, query: str) -> None:
-        await self._engine.cancel(query)
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        await self._engine.cancel(query, chain)
+
+    async def conclude(self, query: str, chain: int) -> None:
+        await self._engine.conclude(query, chain)
+
+    async def check(self) -> None:
+        try:
+            await self._engine.check()
+        except Exception as error:
+            log.error("this engine is replaced: %s", error)
+            _leave()
 
     async def check_health(self) -> None:
-        await self._engine.check()
+        await self.check()
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Batch]:
         held: list[Event] = []
@@ -67,11 +89,21 @@ class EngineReplica:
                 if request.stream is not None or not isinstance(event, Accepted):
                     yield held
                     held = []
+                if isinstance(event, Sample) and event.stop_cause == "lost":
+                    await self.check()
         except Refused as refused:
             yield refused
 
     async def __del__(self) -> None:
         await self._engine.close()
+
+
+def _leave() -> None:
+    """End this process and all that it started, a core that is stopped or stuck included."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(1)
 
 
 class RemoteEngine:
@@ -89,11 +121,14 @@ class RemoteEngine:
         load: Load = await self._handle.load.remote()
         return load
 
-    async def cancel(self, query: str) -> None:
-        await self._handle.broadcast("cancel", query).results_async()
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        await self._handle.broadcast("cancel", query, chain).results_async()
+
+    async def conclude(self, query: str, chain: int) -> None:
+        await self._handle.broadcast("conclude", query, chain).results_async()
 
     async def check(self) -> None:
-        await self._handle.load.remote()
+        await self._handle.check.remote()
 
     async def close(self) -> None:
         """Replicas end with the application."""
@@ -120,62 +155,41 @@ class RemoteEngine:
 class Bookkeeper:
     """The one writer of the curves; keeps them in a file when it is given one."""
 
-    def __init__(self, price: float, path: str | None) -> None:
-        self._path = Path(path) if path else None
-        known = self._path is not None and self._path.is_file()
-        self._book = CurveBook.load(self._path, price) if known else CurveBook(price)  # type: ignore[arg-type]
-        self._saved = 0.0
+    def __init__(self, path: str | None) -> None:
+        self._kept = KeptBook(Path(path) if path else None, wait_seconds=LOCK_SECONDS)
 
-    async def exchange(self, observations: list[Seen], version: int) -> Edition:
-        edition = self._book.exchange(observations, version)
-        now = asyncio.get_running_loop().time()
-        if self._path and observations and now - self._saved >= SAVE_SECONDS:
-            self._book.save(self._path)
-            self._saved = now
-        return edition
+    async def exchange(self, report: Report, life: str, version: int) -> Edition:
+        return self._kept.exchange(report, life, version)
 
     async def export(self) -> dict[str, Any]:
-        return self._book.as_dict()
+        return self._kept.book.as_dict()
 
     def __del__(self) -> None:
-        if self._path:
-            self._book.save(self._path)
+        self._kept.close()
 
 
 class RemoteBook:
-    """A gateway's copy of the curves, and what it has yet to tell the Bookkeeper."""
+    """The Bookkeeper seen from a gateway."""
 
     def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
         self._handle = handle
-        self._curves: dict[Key, ClassCurve] = {}
-        self._version = 0
-        self._spool: list[Seen] = []
-        self._exchanging = asyncio.create_task(self._exchange())
 
-    def curve(self, model: str, query_class: str) -> ClassCurve | None:
-        curve = self._curves.get((model, query_class))
-        return self._curves.get((model, OTHER)) if curve is None else curve
-
-    def observe(self, seen: Seen) -> None:
-        if len(self._spool) < MAX_SPOOLED:
-            self._spool.append(seen)
+    async def exchange(self, report: Report, life: str, version: int) -> Edition:
+        edition: Edition = await self._handle.exchange.remote(report, life, version)
+        return edition
 
     async def export(self) -> dict[str, Any]:
         book: dict[str, Any] = await self._handle.export.remote()
         return book
 
-    async def _exchange(self) -> None:
-        while True:
-            await asyncio.sleep(EXCHANGE_SECONDS)
-            sent, self._spool = self._spool, []
-            try:
-                edition = await self._handle.exchange.remote(sent, self._version)
-            except RayActorError:
-                log.warning("the bookkeeper is away; %d observations wait", len(sent))
-                self._spool = sent + self._spool
-                continue
-            self._curves.update(edition.curves)
-            self._version = edition.version
+
+async def keep_exchanging(copy: BookCopy) -> None:
+    while True:
+        await asyncio.sleep(EXCHANGE_SECONDS)
+        try:
+            await copy.exchange()
+        except (RayError, RayServeException) as error:
+            log.warning("the bookkeeper is away: %s", type(error).__name__)
 
 
 class Gateway:
@@ -189,15 +203,18 @@ class Gateway:
         book: "DeploymentHandle[Bookkeeper]",
     ) -> None:
         remote = RemoteEngine(engine)
+        copy = BookCopy(RemoteBook(book))
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
         self._controller = Controller(
             engine=remote,
             info=await remote.info(),
             policy=build(config.policy.name, **config.policy_options),
-            book=RemoteBook(book),
-            price=config.price,
+            book=copy,
+            pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
+            classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
         )
+        self._exchanging = asyncio.create_task(keep_exchanging(copy))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_app(self._controller)
@@ -212,6 +229,7 @@ def application(config: ServeConfig) -> serve.Application:
         name="Engine",
         num_replicas=config.replicas,
         max_ongoing_requests=concurrency,
+        request_router_config=RequestRouterConfig(request_router_class=HomeRouter),
         ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus},
         health_check_period_s=2,
         health_check_timeout_s=30,
@@ -219,7 +237,7 @@ def application(config: ServeConfig) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine)
     book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
-        config.price, config.curves
+        config.curves
     )
     return serve.deployment(
         serve.ingress()(Gateway),

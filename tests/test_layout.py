@@ -19,12 +19,17 @@ MAY_IMPORT = {
 
 # Heavy libraries, and the only files that may import them.
 DOORS = {
-    "vllm": {"workers/vllm_engine.py", "training/pocket_curves.py"},
-    "ray": {"scheduler/serve.py"},
+    "vllm": {
+        "workers/vllm_core.py",
+        "workers/vllm_processor.py",
+        "training/pocket_curves.py",
+    },
+    "ray": {"scheduler/serve.py", "scheduler/routing.py"},
     "matplotlib": {"scheduler/picture.py", "training/pocket_picture.py"},
     "pydantic": {"scheduler/protocol.py"},
     "fastapi": {"scheduler/app.py", "scheduler/serve.py"},
     "httpx": {"scheduler/client.py"},
+    "sklearn": {"scheduler/query_classes.py"},
     "click": {"thinkbudget.py"},
 }
 PURE = {"asyncio", "time", "datetime", "os", "pathlib", "socket", "threading", "torch", "ray"}

@@ -29,10 +29,11 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def engine(loop: asyncio.Runner) -> Iterator[Engine]:
     """The embedded model on real vLLM."""
-    from workers.vllm_engine import VllmEngine, VllmOptions
+    from workers.vllm_core import VllmOptions
+    from workers.vllm_engine import VllmEngine
 
     async def start() -> Engine:
-        return VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.5))
+        return VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.5), driver="processor")
 
     engine = loop.run(start())
     yield engine

@@ -157,6 +157,32 @@ def test_a_taken_port_is_told_with_the_flag_that_changes_it(endpoint: Endpoint) 
     assert f"port {endpoint.port}" in told.stderr and "--port" in told.stderr
 
 
+def cores(endpoint: Endpoint) -> list[psutil.Process]:
+    members = [psutil.Process(pid) for pid in endpoint.members()]
+    return [process for process in members if "EngineCore" in "".join(process.cmdline())]
+
+
+def test_a_dead_engine_is_replaced_and_its_queries_are_answered(
+    endpoint: Endpoint, client: openai.OpenAI
+) -> None:
+    (core,) = cores(endpoint)
+    replica = core.parent()
+    assert replica is not None
+    long = {"policy": "fixed", "max_thinking_tokens": 1500, "min_thinking_tokens": 1500}
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, client, **long) for _ in range(3)]
+        time.sleep(1.0)
+        core.kill()
+        replica.wait(timeout=10)  # it leaves at once, and does not wait to be found sick
+        replies = [future.result(timeout=240) for future in asked]
+    for reply in replies:
+        assert reply.choices[0].message.content.startswith("Final Answer:")
+        assert reply.thinkbudget["violations"] == []
+    (successor,) = cores(endpoint)
+    assert successor.pid != core.pid
+    assert httpx.get(f"{endpoint.url}/health", timeout=30).status_code == 200
+
+
 def test_an_interrupt_leaves_no_process_behind(endpoint: Endpoint) -> None:
     """Last, because it ends the endpoint."""
     members = endpoint.members()

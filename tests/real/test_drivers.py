@@ -1,0 +1,252 @@
+"""Every driver gives the same tokens as every other, and as a plain loop written down for it.
+
+On the embedded model, and on a random one that wanders, whose KV cache is so small that chains are
+preempted again and again. Greedy; 100 prompts in every configuration.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.real.wandering import build
+from tests.workers.reference_loops import Config, Reply, clean, harness, readme
+from workers.chain_engine import ChainEngine
+from workers.core import Sampling
+from workers.drivers import DRIVERS
+from workers.engine import SampleRequest
+from workers.forcing import Call, Forcing
+from workers.models import POCKET_FOLDER
+from workers.sample import Sample
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
+
+PROMPTS = 100
+CONTEXT = 640
+LEAST_PREEMPTIONS = 100
+# Room for some 60 blocks of 128 tokens, where 64 chains want up to 250.
+KV_CACHE_GIB = 16 / 1024
+
+
+def _mixed(seed: int) -> Callable[[int], Forcing]:
+    def forcing(number: int) -> Forcing:
+        rng = Random(f"{seed}/{number}")
+        cap = rng.randint(1, 300)
+        return Forcing(
+            cap,
+            min_thinking_tokens=rng.choice((0, 0, rng.randint(0, cap - 1))),
+            extensions=rng.randint(0, 8),
+            extension_text=rng.choice((None, None, "Hmm", "\nWait, ")),
+            answer_tokens=rng.randint(1, 60),
+        )
+
+    return forcing
+
+
+def _same(forcing: Forcing) -> Callable[[int], Forcing]:
+    return lambda number: forcing
+
+
+CONFIGS: dict[str, Callable[[int], Forcing]] = {
+    f"cap {cap}, {waits} Waits, at least {least}": _same(
+        Forcing(cap, least, waits, answer_tokens=40)
+    )
+    for cap, waits, least in (
+        (1, 0, 0),
+        (3, 2, 0),
+        (32, 0, 0),
+        (32, 1, 0),
+        (64, 2, 0),
+        (128, 1, 0),
+        (128, 4, 0),
+        (300, 0, 0),
+        (300, 8, 0),
+        (200, 0, 120),
+        (300, 3, 150),
+    )
+} | {f"mixed {seed}": _mixed(seed) for seed in range(3)}
+
+
+class Setting(NamedTuple):
+    """An engine, and what its core said of preemptions so far."""
+
+    engine: ChainEngine
+    preemptions: Callable[[], int]
+
+
+@pytest.fixture(scope="module")
+def pocket(engine: ChainEngine) -> Setting:
+    return Setting(engine, lambda: 0)
+
+
+@pytest.fixture(scope="module")
+def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    from tests.real.core_statistics import Statistics
+    from workers.vllm_core import VllmOptions
+    from workers.vllm_engine import VllmEngine
+
+    folder = build(tmp_path_factory.mktemp("wandering"))
+    options = VllmOptions(str(folder), max_model_len=CONTEXT, kv_cache_gib=KV_CACHE_GIB)
+    seen = Statistics()
+
+    async def start() -> VllmEngine:
+        return VllmEngine(options, format_="s1", driver="processor", stat_loggers=[seen])
+
+    engine = loop.run(start())
+    yield Setting(engine, lambda: seen.preemptions)
+    loop.run(engine.close())
+
+
+@pytest.fixture(scope="module", params=["pocket", "wandering"])
+def setting(request: pytest.FixtureRequest) -> Setting:
+    found: Setting = request.getfixturevalue(request.param)
+    return found
+
+
+def questions() -> list[str]:
+    lines = (POCKET_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["question"] for line in lines[:: len(lines) // PROMPTS]][:PROMPTS]
+
+
+class Facts(NamedTuple):
+    """What two ways of running a chain have to agree on."""
+
+    thinking: tuple[int, ...]
+    text: str
+    extensions: int
+    cut: bool
+
+
+def run(
+    loop: asyncio.Runner, engine: ChainEngine, driver: str, forcing: Callable[[int], Forcing]
+) -> list[Sample]:
+    driven = ChainEngine(engine.core, engine.format, replace(engine.options, driver=driver))
+
+    async def one(number: int, question: str) -> Sample:
+        wanted = SampleRequest(
+            f"{driver}-{number}", (("user", question),), (0,), forcing(number), temperature=0.0
+        )
+        *_, last = [event async for event in driven.sample(wanted)]
+        assert isinstance(last, Sample)
+        assert last.violations == ()
+        return last
+
+    async def together() -> list[Sample]:
+        return await asyncio.gather(*(one(n, text) for n, text in enumerate(questions())))
+
+    return loop.run(together())
+
+
+def facts(sample: Sample) -> Facts:
+    cut = sample.stop_cause in ("max_thinking", "context")
+    return Facts(sample.thinking_ids, sample.text, sample.extensions, cut)
+
+
+def refer(
+    loop: asyncio.Runner,
+    engine: ChainEngine,
+    written_down: Callable[..., Reply],
+    forcing: Callable[[int], Forcing],
+) -> list[Facts]:
+    """The plain loop on every prompt, each in a thread of its own, over bare generation."""
+    core, format_ = engine.core, engine.format
+
+    def config(number: int, prompt: list[int]) -> Config:
+        wanted = forcing(number)
+        strings = format_.strings
+        closing = len(format_.newline) + len(format_.end_on_cut)
+        text = strings.extension_text if wanted.extension_text is None else wanted.extension_text
+        return Config(
+            encode=lambda text: list(format_.encode(text)),
+            decode=format_.decode,
+            stops=sorted(format_.stops | format_.end_of_turn),
+            end_of_turn=sorted(format_.end_of_turn),
+            cap=wanted.max_thinking_tokens,
+            minimum=wanted.min_thinking_tokens,
+            ignore=wanted.extensions or None,
+            ignore_text=text,
+            answer_tokens=wanted.answer_tokens,
+            room=core.max_model_len - len(prompt) - closing - wanted.answer_tokens,
+            start=strings.start,
+            end=strings.end,
+            end_on_cut=strings.end_on_cut.removeprefix(strings.end),
+        )
+
+    async def all_of_them() -> list[Facts]:
+        running = asyncio.get_running_loop()
+
+        def one(number: int, question: str) -> Facts:
+            prompt = engine.prompter.tokens((("user", question),))
+            calls = iter(range(1_000_000))
+
+            def generate(
+                tokens: list[int], most: int, least: int, stops: list[int]
+            ) -> tuple[list[int], str]:
+                call = Call(most, least, frozenset(stops))
+                name = f"plain-{number}-{next(calls)}"
+                made = _collect(core.generate(name, tokens, call, Sampling(temperature=0)))
+                return asyncio.run_coroutine_threadsafe(made, running).result()
+
+            reply = written_down(generate, prompt, config(number, prompt))
+            forced = list(format_.end_on_cut[len(format_.end) :]) if reply.closing else []
+            head = forced if reply.cut else []
+            text = format_.decode([*head, *reply.answer]).strip()
+            return Facts(tuple(reply.thinking), text, reply.extensions, reply.cut)
+
+        pool = ThreadPoolExecutor(PROMPTS)
+        work = [running.run_in_executor(pool, one, n, t) for n, t in enumerate(questions())]
+        found = await asyncio.gather(*work)
+        pool.shutdown()
+        return found
+
+    return loop.run(all_of_them())
+
+
+async def _collect(pieces: Any) -> tuple[list[int], str]:
+    tokens: list[int] = []
+    finish = "length"
+    async for piece in pieces:
+        tokens += piece.tokens
+        finish = piece.finish or finish
+    return tokens, finish
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_all_drivers_give_the_tokens_of_the_plain_loop(
+    loop: asyncio.Runner, setting: Setting, name: str
+) -> None:
+    expected = refer(loop, setting.engine, clean, CONFIGS[name])
+    for driver in DRIVERS:
+        found = [facts(sample) for sample in run(loop, setting.engine, driver, CONFIGS[name])]
+        assert sum(a == b for a, b in zip(expected, found, strict=True)) == PROMPTS, driver
+
+
+def test_chains_were_preempted_again_and_again_meanwhile(wandering: Setting) -> None:
+    print(f"{wandering.preemptions()} preemptions")
+    assert wandering.preemptions() >= LEAST_PREEMPTIONS
+
+
+@pytest.mark.parametrize("cap, waits", [(1, 1), (3, 2), (32, 0), (64, 2), (128, 4), (300, 8)])
+def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
+    loop: asyncio.Runner, setting: Setting, cap: int, waits: int
+) -> None:
+    wanted = Forcing(cap, extensions=waits, answer_tokens=40, harness_compat=True)
+    expected = refer(loop, setting.engine, harness, _same(wanted))
+    found = [facts(sample) for sample in run(loop, setting.engine, "reprompt", _same(wanted))]
+    assert found == expected
+
+
+# Bytes that are no text grow to three tokens each when they are tokenised anew, so no large caps.
+@pytest.mark.parametrize("cap, waits", [(2, 1), (32, 0), (64, 2), (100, 3)])
+def test_readme_compat_gives_the_tokens_of_the_papers_readme(
+    loop: asyncio.Runner, setting: Setting, cap: int, waits: int
+) -> None:
+    wanted = Forcing(cap, extensions=waits, answer_tokens=40, readme_compat=True)
+    expected = refer(loop, setting.engine, readme, _same(wanted))
+    found = [facts(sample) for sample in run(loop, setting.engine, "reprompt", _same(wanted))]
+    assert [f._replace(cut=False) for f in found] == [f._replace(cut=False) for f in expected]

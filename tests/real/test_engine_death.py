@@ -1,0 +1,71 @@
+"""A core that hangs is found, a core that dies loses its chains in good order."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.real.test_vllm_engine import all_events, questions, request
+from workers.chain_engine import ChainEngine
+from workers.core import CoreDied
+from workers.forcing import Forcing
+from workers.sample import Sample
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
+
+WATCHDOG_SECONDS = 2.0
+LONG = Forcing(1800, 1800, answer_tokens=32)
+
+
+@pytest.fixture
+def mortal(loop: asyncio.Runner) -> Iterator[ChainEngine]:
+    from workers.vllm_core import VllmOptions
+    from workers.vllm_engine import VllmEngine
+
+    async def start() -> ChainEngine:
+        options = VllmOptions("s1-pocket", kv_cache_gib=0.1, watchdog_seconds=WATCHDOG_SECONDS)
+        return VllmEngine(options)
+
+    engine = loop.run(start())
+    yield engine
+    loop.run(engine.close())
+
+
+def core_of_newest_engine() -> psutil.Process:
+    cores = [p for p in psutil.Process().children() if "EngineCore" in p.name()]
+    return max(cores, key=lambda process: process.create_time())
+
+
+def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
+    loop: asyncio.Runner, mortal: ChainEngine
+) -> None:
+    core = core_of_newest_engine()
+    wanted = request(questions(1)[0], LONG, chains=(0, 1, 2), temperature=None)
+
+    async def story() -> list[Sample]:
+        await mortal.check()
+        running = asyncio.create_task(all_events(mortal.sample(wanted)))
+        while mortal.core._working < 3:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        os.kill(core.pid, signal.SIGSTOP)
+        await asyncio.sleep(WATCHDOG_SECONDS / 2)
+        await mortal.check()  # silence, but not for long enough
+        await asyncio.sleep(WATCHDOG_SECONDS)
+        with pytest.raises(CoreDied, match="has said nothing for"):
+            await mortal.check()
+        os.kill(core.pid, signal.SIGKILL)
+        events = await asyncio.wait_for(running, 30)
+        with pytest.raises(CoreDied, match="died"):
+            await mortal.check()
+        later = await asyncio.wait_for(all_events(mortal.sample(wanted)), 30)
+        return [event for event in [*events, *later] if isinstance(event, Sample)]
+
+    samples = loop.run(story())
+    assert [sample.stop_cause for sample in samples] == ["lost"] * 6
+    assert [sample.answer for sample in samples] == [None] * 6
+    assert sum(sample.generated_tokens for sample in samples[:3]) > 0
+    assert sum(sample.generated_tokens for sample in samples[3:]) == 0
