@@ -2,20 +2,48 @@
 
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import get_args
+from typing import Any, get_args
 
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Policy
+from policies.bayesian_stopping import BayesianStopping
+from policies.blend import Blend
+from policies.certified import Certified
+from policies.conditional import ClassConditional, StepConditional, TokenConditional
+from policies.deepconf import DeepConf, DeepConfOnline
+from policies.deer import Deer
+from policies.difficulty import DifficultyKnapsack
+from policies.dynasor import Dynasor
+from policies.early_stopping import EarlyStopping
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.ppr import PriorPosteriorRatio
 from policies.priced import Priced
+from policies.priced_exit import PricedExit
+from policies.rejection import RejectionSampling
 
-POLICIES: dict[str, type[Fixed | Majority | AdaptiveConsistency | Priced]] = {
+POLICIES: dict[str, type[Any]] = {
     "fixed": Fixed,
     "majority": Majority,
     "adaptive_consistency": AdaptiveConsistency,
+    "early_stopping": EarlyStopping,
+    "ppr": PriorPosteriorRatio,
+    "blend": Blend,
+    "bayesian_stopping": BayesianStopping,
+    "difficulty_knapsack": DifficultyKnapsack,
+    "certified": Certified,
+    "dynasor": Dynasor,
+    "deer": Deer,
+    "deepconf": DeepConf,
+    "deepconf_online": DeepConfOnline,
+    "token_conditional": TokenConditional,
+    "step_conditional": StepConditional,
+    "class_conditional": ClassConditional,
+    "rejection_sampling": RejectionSampling,
     "priced": Priced,
+    "priced_exit": PricedExit,
 }
+"""Each is a dataclass: its fields are the policy's options."""
 
 
 def build(name: str, **options: object) -> Policy:
@@ -28,12 +56,22 @@ def build(name: str, **options: object) -> Policy:
         if option not in kinds:
             raise ValueError(f"{name} has no option {option!r}{_nearest(option, list(kinds))}")
         _check_kind(option, value, kinds[option])
-    return policy(**options)  # type: ignore[arg-type]
+    built: Policy = policy(**options)
+    return built
 
 
 def _check_kind(option: str, value: object, kind: object) -> None:
     kinds = get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
+        return
+    if bool in kinds:
+        if not isinstance(value, bool):
+            raise ValueError(f"{option} must be true or false, got {value!r}")
+        return
+    if str in kinds or isinstance(kinds[0], str):
+        if not isinstance(value, str) or not (str in kinds or value in kinds):
+            wanted = "a text" if str in kinds else " or ".join(map(repr, kinds))
+            raise ValueError(f"{option} must be {wanted}, got {value!r}")
         return
     numbers = (int, float) if float in kinds else (int,)
     if isinstance(value, bool) or not isinstance(value, numbers):

@@ -1,22 +1,33 @@
 """What a policy may see and what it may say.
 
 Everything here is a value: no I/O, no clock, no Ray. A policy reads a `Situation` and answers with
-`Draw`, `Extend` or `Stop`; the scheduler enacts the answer, and may refuse it (limits, ledger).
+`Draw`, `Extend`, `Conclude` or `Stop`; the scheduler enacts the answer, and may refuse it (limits,
+ledger).
 """
 
 import math
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from policies.plan import Budget, Plan, whole
+from policies.signals import ProbeResult, Probing, Signals
 from policies.tally import Tally
 
 if TYPE_CHECKING:
     from policies.curve import ClassCurve
 
 StopReason = Literal[
-    "settled", "not worth it", "plan done", "budget", "deadline", "no answer", "failed"
+    "settled",
+    "not worth it",
+    "plan done",
+    "budget",
+    "deadline",
+    "no answer",
+    "no try accepted",
+    "certified",
+    "not certified",
+    "failed",
 ]
 
 
@@ -64,6 +75,7 @@ class Draw:
     """Draw `samples` new chains. A temperature of None is the model's recommended one.
 
     `final` promises that this one chain's answer will be the query's: it may be streamed live.
+    `suffix` is appended to the question as it is.
     """
 
     samples: int
@@ -71,6 +83,9 @@ class Draw:
     temperature: float | None = None
     plan: Plan | None = None
     final: bool = False
+    suffix: str = ""
+    probing: Probing | None = None
+    signals: Signals | None = None
 
     def __post_init__(self) -> None:
         whole("samples", self.samples, at_least=1, at_most=1024)
@@ -87,14 +102,27 @@ class Extend:
     budget: Budget
     temperature: float | None = None
     plan: Plan | None = None
+    suffix: str = ""
+    probing: Probing | None = None
+    signals: Signals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """End the thinking of a running chain now, and let it answer."""
+
+    chain: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """`weights` are those of the chains in the last vote, by number; None: all count the same."""
+
     reason: StopReason
+    weights: tuple[tuple[int, float], ...] | None = None
 
 
-Decision = Draw | Extend | Stop
+Decision = Draw | Extend | Conclude | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +131,9 @@ class Situation:
 
     `price` is the accuracy that one token must buy; `plan` is what this policy decided earlier for
     the same query (None at the first decision); `pending` chains are still being sampled: until
-    they are in, only a Stop is obeyed, and it cancels them. `load` is the engines' utilisation.
+    they are in, only a Conclude or a Stop is obeyed, and a Stop cancels them; anything else means
+    "go on". `probes` are the trial answers of the chains that are still thinking, chain by chain in
+    the order of their tokens. `load` is the engines' utilisation.
     """
 
     query: Query
@@ -116,24 +146,17 @@ class Situation:
     tokens_spent: int = 0
     seconds_spent: float = 0.0
     load: float = 0.0
+    probes: tuple[ProbeResult, ...] = ()
 
-    def budget(
-        self,
-        max_thinking_tokens: int | None,
-        *,
-        min_thinking_tokens: int = 0,
-        extensions: int = 0,
-        answer_tokens: int = 128,
-    ) -> Budget:
-        """A budget that fits the context; a cap of None is all the room there is."""
-        room = self.max_thinking_tokens
-        cap = room if max_thinking_tokens is None else min(room, max_thinking_tokens)
-        floor = min(min_thinking_tokens, cap)
-        return Budget(cap, floor, extensions, answer_tokens=answer_tokens)
+    def budget(self, max_thinking_tokens: int | None, **fields: Any) -> Budget:
+        """A budget that fits the context, see `Budget.capped`; a cap of None is all its room."""
+        return Budget.within(max_thinking_tokens, **fields).capped(self.max_thinking_tokens)
 
 
 class Policy(Protocol):
-    """`decide` is asked at the start and after every finished chain; it must not keep state."""
+    """`decide` is asked at the start, after every finished chain and after every trial answer of a
+    running one; it must not keep state.
+    """
 
     @property
     def name(self) -> str: ...

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget
+from policies.plan import Budget, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,33 +12,39 @@ class Fixed:
     """Budget forcing with a fixed cap and a fixed number of extensions (s1, section 3.1).
 
     Greedy unless a temperature is given, as in the paper. `max_thinking_tokens=None` is all that
-    the context allows.
+    the context allows. `harness_compat` and `readme_compat` follow the paper's own code.
     """
 
     max_thinking_tokens: int | None = None
     min_thinking_tokens: int = 0
     extensions: int = 0
+    extension_text: str | None = None
     answer_tokens: int = 128
     temperature: float | None = 0.0
+    harness_compat: bool = False
+    readme_compat: bool = False
+
+    def __post_init__(self) -> None:
+        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        self._budget()
 
     @property
     def name(self) -> str:
         return "fixed"
 
-    def __post_init__(self) -> None:
-        most = self.max_thinking_tokens
-        cap = self.min_thinking_tokens if most is None else most
-        if self.temperature is not None and not 0 <= self.temperature <= 2:
-            raise ValueError(f"temperature must be in [0, 2], got {self.temperature!r}")
-        Budget(cap, self.min_thinking_tokens, self.extensions, None, self.answer_tokens)
-
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if situation.tally.history:
             return Stop("plan done")
-        budget = situation.budget(
+        budget = self._budget().capped(situation.max_thinking_tokens)
+        return Draw(1, budget, self.temperature, final=True)
+
+    def _budget(self) -> Budget:
+        return Budget.within(
             self.max_thinking_tokens,
             min_thinking_tokens=self.min_thinking_tokens,
             extensions=self.extensions,
+            extension_text=self.extension_text,
             answer_tokens=self.answer_tokens,
+            harness_compat=self.harness_compat,
+            readme_compat=self.readme_compat,
         )
-        return Draw(1, budget, self.temperature, final=True)

@@ -1,7 +1,11 @@
 """What one chain may spend, and what a policy means to do with one query."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+MOST_TOKENS = 2**31 - 1
+MOST_EXTENSION_LETTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +15,9 @@ class Budget:
     `max_thinking_tokens` bounds all thinking of the chain, forced extension text included;
     `extensions` is how many natural ends are replaced by `extension_text` (None: the format's own,
     "Wait" for s1); `answer_tokens` is reserved on top, so that an answer always exists.
+    `answer_when_cut=False` rejects a chain that its cap has cut: it gives no answer (s1, section
+    5.1: rejection sampling). `harness_compat` and `readme_compat` follow the paper's evaluation
+    code and its README's loop.
     """
 
     max_thinking_tokens: int
@@ -18,6 +25,9 @@ class Budget:
     extensions: int = 0
     extension_text: str | None = None
     answer_tokens: int = 128
+    answer_when_cut: bool = True
+    harness_compat: bool = False
+    readme_compat: bool = False
 
     def __post_init__(self) -> None:
         whole("max_thinking_tokens", self.max_thinking_tokens)
@@ -29,13 +39,48 @@ class Budget:
                 f"min_thinking_tokens ({self.min_thinking_tokens}) is above "
                 f"max_thinking_tokens ({self.max_thinking_tokens})"
             )
-        if self.extension_text is not None and not self.extension_text:
-            raise ValueError("extension_text must not be empty")
+        if self.extensions and self.min_thinking_tokens >= self.max_thinking_tokens:
+            raise ValueError(
+                f"extensions is {self.extensions}, but no natural end is possible: "
+                f"min_thinking_tokens and max_thinking_tokens are both {self.max_thinking_tokens}"
+            )
+        if self.harness_compat and self.readme_compat:
+            raise ValueError("harness_compat and readme_compat exclude each other")
+        if self.compat and not self.answer_when_cut:
+            raise ValueError("answer_when_cut=False does not go with the compat semantics")
+        _check_extension_text(self.extension_text, may_be_empty=self.compat)
+
+    @classmethod
+    def within(cls, most: int | None, **fields: Any) -> "Budget":
+        """One with this cap; None is all the room there is."""
+        return cls(MOST_TOKENS if most is None else most, **fields)
+
+    @property
+    def compat(self) -> bool:
+        return self.harness_compat or self.readme_compat
 
     @property
     def most_tokens(self) -> int:
-        """Worst case of one chain, without the few tokens of the delimiters."""
-        return self.max_thinking_tokens + self.answer_tokens
+        """Worst case of one chain, without the few tokens of the delimiters.
+
+        The paper's evaluation code grants the cap to every round and cuts the sum afterwards.
+        """
+        rounds = self.extensions + 1 if self.harness_compat else 1
+        return rounds * self.max_thinking_tokens + self.answer_tokens
+
+    def capped(self, most: int) -> "Budget":
+        """The same with at most so much thinking; `most` must not be negative.
+
+        Where that would leave no natural end possible, the minimum falls one below the cap: the
+        extensions are what was asked for, and one token is the least that can be given up. Without
+        any thinking there is nothing to extend.
+        """
+        cap = min(most, self.max_thinking_tokens)
+        extensions = self.extensions if cap else 0
+        least = min(self.min_thinking_tokens, cap - 1 if extensions else cap)
+        return replace(
+            self, max_thinking_tokens=cap, min_thinking_tokens=least, extensions=extensions
+        )
 
 
 class Forecast(NamedTuple):
@@ -67,7 +112,7 @@ def whole(
     value: object,
     *,
     at_least: int = 0,
-    at_most: int = 2**31 - 1,
+    at_most: int = MOST_TOKENS,
     optional: bool = False,
 ) -> None:
     """Refuse anything but a whole number in range; a bool is not a number here."""
@@ -77,3 +122,37 @@ def whole(
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if not at_least <= value <= at_most:
         raise ValueError(f"{name} must be between {at_least} and {at_most}, got {value!r}")
+
+
+def number(
+    name: str,
+    value: float | None,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+    optional: bool = False,
+) -> None:
+    """Refuse a number out of range; one that is none, or infinite, is in no range."""
+    if value is None and optional:
+        return
+    if value is None or not (above < value < below and at_least <= value <= at_most):
+        low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
+        high = f"below {below:g}" if below < math.inf else f"at most {at_most:g}"
+        raise ValueError(f"{name} must be {low} and {high}, got {value!r}")
+
+
+def _check_extension_text(text: object, *, may_be_empty: bool) -> None:
+    if text is None:
+        return
+    if not isinstance(text, str):
+        raise ValueError(f"extension_text must be a text, got {text!r}")
+    if not text and not may_be_empty:
+        raise ValueError("extension_text '' has no tokens; None is the format's own")
+    if len(text) > MOST_EXTENSION_LETTERS:
+        raise ValueError(
+            f"extension_text must be at most {MOST_EXTENSION_LETTERS} letters, got {len(text)}"
+        )
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"extension_text must be whole letters, got {text!r}")

@@ -1,7 +1,10 @@
 """The vote so far: which answers the chains of one query gave, and what they cost."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from policies.signals import Confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +12,7 @@ class Ballot:
     """What one chain says at one of its ends; an extended chain casts again under the same number.
 
     `tokens` counts everything generated for the chain up to here, answers included;
-    `answer` is None when the chain gave none (lost, cancelled, unreadable).
+    `answer` is None when the chain gave none: then it is the record of a try and casts no vote.
     """
 
     chain: int
@@ -19,6 +22,7 @@ class Ballot:
     extensions: int = 0
     stop_cause: str = "natural"
     weight: float = 1.0
+    confidence: Confidence | None = None
 
 
 class Standing(NamedTuple):
@@ -38,6 +42,10 @@ class Tally:
     def add(self, ballot: Ballot) -> "Tally":
         return Tally((*self.history, ballot))
 
+    def weighed(self, weights: Mapping[int, float]) -> "Tally":
+        """The same ballots with other weights, by chain; chains that are not named have no vote."""
+        return Tally(tuple(replace(b, weight=weights.get(b.chain, 0.0)) for b in self.history))
+
     @property
     def ballots(self) -> tuple[Ballot, ...]:
         """The last word of every chain, in the order in which the chains first finished."""
@@ -46,7 +54,7 @@ class Tally:
 
     @property
     def voting(self) -> tuple[Ballot, ...]:
-        return tuple(ballot for ballot in self.ballots if ballot.answer is not None)
+        return tuple(b for b in self.ballots if b.answer is not None and b.weight > 0)
 
     def votes(self) -> dict[str, float]:
         """Weight of every answer, in the order in which the answers first came up."""

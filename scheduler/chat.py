@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from policies import POLICIES, build
 from policies.base import Limits, Message, Policy, Query
+from policies.plan import MOST_TOKENS, Budget
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, RequestError, UnknownModel
 from scheduler.outcome import Outcome
@@ -47,7 +48,7 @@ def prepare(controller: Controller, body: object) -> Job:
     query = Query(
         id=uuid.uuid4().hex,
         messages=tuple(Message(turn.role, turn.plain) for turn in request.messages),
-        query_class=options.query_class or wish or DEFAULT_CLASS,
+        query_class=options.query_class or wish or _class_of(controller, request),
         limits=Limits(
             max_total_tokens=options.max_total_tokens,
             deadline_seconds=options.deadline_seconds,
@@ -89,11 +90,21 @@ def _bounded(policy: Policy, most: int) -> Policy:
     options = _options(policy)
     answer = min(options["answer_tokens"], max(1, most // 4))
     cap = options["max_thinking_tokens"]
-    cap = most - answer if cap is None else min(cap, most - answer)
-    options |= {"answer_tokens": answer, "max_thinking_tokens": cap}
-    if "min_thinking_tokens" in options:
-        options["min_thinking_tokens"] = min(options["min_thinking_tokens"], cap)
-    return build(policy.name, **options)
+    least, extensions = options.get("min_thinking_tokens", 0), options.get("extensions", 0)
+    budget = Budget(MOST_TOKENS if cap is None else cap, least, extensions).capped(most - answer)
+    bounded = {
+        "answer_tokens": answer,
+        "max_thinking_tokens": budget.max_thinking_tokens,
+        "min_thinking_tokens": budget.min_thinking_tokens,
+        "extensions": budget.extensions,
+    }
+    return build(policy.name, **{name: bounded.get(name, options[name]) for name in options})
+
+
+def _class_of(controller: Controller, request: ChatRequest) -> str:
+    if controller.classes is None:
+        return DEFAULT_CLASS
+    return controller.classes.of(request.messages[-1].plain)
 
 
 def _is_name(wish: object) -> bool:
@@ -114,7 +125,10 @@ async def complete(controller: Controller, body: object) -> dict[str, Any]:
 
 async def answer(controller: Controller, job: Job) -> dict[str, Any]:
     outcome = await controller.answer(
-        job.query, policy=job.policy, learn=job.request.thinkbudget.learn
+        job.query,
+        policy=job.policy,
+        learn=job.request.thinkbudget.learn,
+        tenant=job.request.tenant,
     )
     message: dict[str, Any] = {"role": "assistant", "content": _content(job, outcome)}
     if outcome.chosen:
@@ -142,7 +156,13 @@ async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
     lines: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
     options = job.request.thinkbudget
     answering = asyncio.create_task(
-        controller.answer(job.query, policy=job.policy, watch=lines.put_nowait, learn=options.learn)
+        controller.answer(
+            job.query,
+            policy=job.policy,
+            watch=lines.put_nowait,
+            learn=options.learn,
+            tenant=job.request.tenant,
+        )
     )
     answering.add_done_callback(lambda _: lines.put_nowait(None))
     begun = False
@@ -209,7 +229,9 @@ def _usage(outcome: Outcome) -> dict[str, Any]:
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": tokens.total,
         "total_tokens": outcome.prompt_tokens + tokens.total,
-        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
+        "completion_tokens_details": {
+            f"{kind}_tokens": count for kind, count in tokens._asdict().items()
+        },
     }
 
 

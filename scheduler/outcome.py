@@ -4,22 +4,30 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from policies.base import Query, Stop
+from policies.base import Limits, Query, Stop
+from policies.chance import chance_right
 from policies.curve import Observation
+from policies.menu import Arm
 from policies.plan import Plan
-from scheduler.run import Record, Run
+from scheduler.run import Record, Run, Step
 from workers.answer import is_right
-from workers.sample import Sample
+from workers.forcing import UNANSWERED
+from workers.sample import Probe, Sample
 
 
 class Tokens(NamedTuple):
-    """Every token of a query, by kind; `discarded` are dropped stops and chains cut short."""
+    """Every token of a query, by kind.
+
+    `probe` tokens are those of trial answers; `discarded` are dropped stops, and all that a chain
+    generated which gave no answer: rejected, unsure, cancelled, lost, or late.
+    """
 
     reasoning: int
     answer: int
     forced: int
+    probe: int
     discarded: int
 
     @property
@@ -28,8 +36,59 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Considered:
+    """What the decisions were made from, so that other policies can be replayed on the log.
+
+    `alternatives` are the ways to spend that the class's curve offered at this query's price, best
+    first; the curve stood on so many `queries` and `labelled` ones. `steps` are the decisions.
+    """
+
+    limits: Limits
+    load: float
+    queries: float
+    labelled: float
+    alternatives: tuple[Arm, ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        curve, limits = run.curve, run.query.limits
+        offers = curve.menu(run.price / limits.value).arms if curve and run.price else ()
+        seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
+        return cls(limits, run.load, *seen, offers, tuple(run.steps))
+
+    def as_dict(self) -> dict[str, Any]:
+        alternatives = [
+            {
+                "name": arm.name,
+                "max_thinking_tokens": arm.max_thinking_tokens,
+                "accuracy": round(arm.forecast.accuracy, 5),
+                "error": round(arm.error, 5),
+                "tokens": round(arm.forecast.tokens, 2),
+            }
+            for arm in self.alternatives
+        ]
+        steps = [
+            step._asdict()
+            | {"chains": list(step.chains), "budget": asdict(step.budget) if step.budget else None}
+            for step in self.steps
+        ]
+        return {
+            "limits": asdict(self.limits),
+            "load": self.load,
+            "queries": self.queries,
+            "labelled": self.labelled,
+            "alternatives": alternatives,
+            "steps": steps,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """`correct` is None without a reference; `price` is the accuracy a token had to buy."""
+    """`correct` is None without a reference; `price` is the accuracy a token had to buy.
+
+    `chance` is that of the answer to be right, by the class's curve and all that was seen.
+    """
 
     query: Query
     model: str
@@ -39,12 +98,14 @@ class Outcome:
     answer: str | None
     chosen: Sample | None
     agreement: float
+    chance: float | None
     prompt_tokens: int
     tokens: Tokens
     seconds: float
     price: float
     correct: bool | None
     records: tuple[Record, ...]
+    considered: Considered
 
     @property
     def violations(self) -> tuple[str, ...]:
@@ -68,9 +129,11 @@ class Outcome:
             "answer": self.answer,
             "correct": self.correct,
             "agreement": self.agreement,
+            "chance": self.chance,
             "tokens": self.tokens._asdict() | {"total": self.tokens.total},
             "seconds": round(self.seconds, 4),
             "price": self.price,
+            "considered": self.considered.as_dict(),
             "violations": list(self.violations),
             "samples": [_line(record) for record in self.records],
         }
@@ -78,8 +141,13 @@ class Outcome:
 
 def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
     """What a finished run comes to: the leader's answer, in the words of its cheapest chain."""
-    leader = run.tally.leader
-    behind = [sample for sample in run.samples.values() if sample.answer == leader]
+    tally = run.tally if stop.weights is None else run.tally.weighed(dict(stop.weights))
+    leader, voting = tally.leader, {ballot.chain for ballot in tally.voting}
+    behind = [
+        sample
+        for sample in run.samples.values()
+        if sample.answer == leader and (leader is None or sample.chain in voting)
+    ]
     chosen = min(behind, key=lambda sample: sample.thinking_tokens, default=None)
     reference = run.query.reference
     return Outcome(
@@ -90,19 +158,24 @@ def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
         stop_reason=stop.reason,
         answer=leader,
         chosen=chosen,
-        agreement=run.tally.agreement,
+        agreement=tally.agreement,
+        chance=None if run.steered else chance_right(run.curve, run.plan, tally),
         prompt_tokens=run.prompt_tokens,
         tokens=_count(run.records),
         seconds=run.seconds,
         price=run.price,
         correct=None if reference is None else is_right(leader, reference),
         records=tuple(run.records),
+        considered=Considered.of(run),
     )
 
 
 def observation(run: Run) -> Observation | None:
-    """What the curve may learn of a run; None when no chain finished."""
-    if run.plan is None or not run.tally.history:
+    """What the curve may learn of a run; None when no chain finished.
+
+    Nor where chains were steered: how long they thought, and how well, is not their class's doing.
+    """
+    if run.plan is None or not run.tally.history or run.steered:
         return None
     right: dict[str, bool] = {}
     if run.query.reference is not None:
@@ -128,22 +201,22 @@ def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _count(records: list[Record]) -> Tokens:
-    """Generated tokens of chains that were cut short count as discarded."""
-    reasoning = answer = forced = discarded = 0
+    reasoning = answer = forced = probe = discarded = 0
     for sample, *_ in records:
         forced += sample.forced_tokens
+        probe += sample.probe_tokens
         discarded += sample.discarded_tokens
         useful = sample.generated_tokens - sample.discarded_tokens
-        if sample.stop_cause in ("cancelled", "lost"):
+        if sample.stop_cause in UNANSWERED:
             discarded += useful
         else:
             answer += sample.answer_tokens
             reasoning += useful - sample.answer_tokens
-    return Tokens(reasoning, answer, forced, discarded)
+    return Tokens(reasoning, answer, forced, probe, discarded)
 
 
 def _line(record: Record) -> dict[str, Any]:
-    sample = record.sample
+    sample, confidence, probes = record.sample, record.sample.confidence, record.probes
     return {
         "chain": sample.chain,
         "temperature": record.temperature,
@@ -156,4 +229,18 @@ def _line(record: Record) -> dict[str, Any]:
         "chain_tokens": record.chain_tokens,
         "seconds": round(sample.seconds, 4),
         "replica": sample.replica,
+        "confidence": confidence._asdict() if confidence else None,
+        "probes": None if probes is None else [_trial(probe) for probe in probes],
+        "probe_tokens": sample.probe_tokens,
+        "violations": list(sample.violations),
+    }
+
+
+def _trial(probe: Probe) -> dict[str, Any]:
+    """The text stays out: it is the answer and a few words around it."""
+    return {
+        "thinking_tokens": probe.thinking_tokens,
+        "answer": probe.answer,
+        "probability": round(probe.probability, 6),
+        "tokens": probe.tokens,
     }

@@ -70,11 +70,17 @@ class ChatRequest(BaseModel):
     n: Annotated[int, Field(strict=True)] | None = 1
     stop: str | list[str] | None = None
     metadata: dict[str, Any] | None = None
+    user: Annotated[str, StringConstraints(max_length=512)] | None = None
     thinkbudget: BudgetOptions = Field(default_factory=BudgetOptions)
 
     @property
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def tenant(self) -> str:
+        """Whose tokens these are, for the shares of the price: OpenAI's `user`."""
+        return self.user or ""
 
     @property
     def most_tokens(self) -> int | None:

@@ -1,32 +1,45 @@
 """One query while it is being solved: what was dispatched, what came back, what it cost."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
-from policies.base import Draw, Extend, Query, Situation, Stop
+from policies.base import Conclude, Draw, Extend, Query, Situation, Stop
 from policies.curve import ClassCurve
 from policies.plan import Budget, Plan
+from policies.signals import Confidence, ProbeResult
 from policies.tally import Ballot, Tally
+from scheduler.fitting import fit, worst_case
 from scheduler.ledger import Account
-from workers.engine import SampleRequest
-from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Sample
+from workers.engine import Probing, SampleRequest, Signals
+from workers.forcing import UNANSWERED, Forcing
+from workers.sample import Accepted, Delta, Probe, Sample
 
-# Delimiters and dropped stops come on top of a chain's budget: this many tokens, and two a Wait.
-DELIMITER_TOKENS = 32
-LEAST_ANSWER_TOKENS = 16
 MAX_LOST_WAVES = 3
 MAX_CHAINS = 1024
 
 
 class Record(NamedTuple):
-    """A sample with what it was asked for, and the whole cost of its chain so far."""
+    """A sample with what it was asked for, and the whole cost of its chain so far.
+
+    `probes` are its trial answers, in the order of their tokens; None where none were asked for.
+    """
 
     sample: Sample
     temperature: float | None
     chain_tokens: int
+    probes: tuple[Probe, ...] | None = None
+
+
+class Step(NamedTuple):
+    """One decision, and how far the query was: ballots cast, tokens of finished chains spent."""
+
+    says: str
+    chains: tuple[int, ...]
+    budget: Budget | None
+    ballots: int
+    tokens: int
 
 
 class _Wave(NamedTuple):
@@ -38,6 +51,8 @@ class _Wave(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
+    """`steered` tells whether lengths and answers were bent otherwise than by a cap or a "Wait"."""
+
     query: Query
     account: Account
     max_thinking_tokens: int
@@ -47,10 +62,14 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
     records: list[Record] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     plan: Plan | None = None
     pending: set[int] = field(default_factory=set)
     prompt_tokens: int = 0
     late: bool = False
+    steered: bool = False
+    _probes: list[Probe] = field(default_factory=list)
+    _concluded: set[int] = field(default_factory=set)
     _wave: _Wave | None = None
     _wave_spent: int = 0
     _wave_lost: bool = False
@@ -70,8 +89,8 @@ class Run:
 
     @property
     def samples(self) -> dict[int, Sample]:
-        """The latest state of every chain that came back with something."""
-        kept = [r.sample for r in self.records if r.sample.stop_cause not in ("lost", "cancelled")]
+        """The latest state of every chain that came back with an answer."""
+        kept = [r.sample for r in self.records if r.sample.stop_cause not in UNANSWERED]
         return {sample.chain: sample for sample in kept}
 
     @property
@@ -80,6 +99,8 @@ class Run:
         return self._wave.request
 
     def situation(self) -> Situation:
+        thinking = self.pending - self._concluded
+        probes = _in_order(probe for probe in self._probes if probe.chain in thinking)
         return Situation(
             query=self.query,
             tally=self.tally,
@@ -91,35 +112,37 @@ class Run:
             tokens_spent=self.tokens,
             seconds_spent=self.seconds,
             load=self.load,
+            probes=tuple(
+                ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability, p.text)
+                for p in probes
+            ),
         )
 
-    def dispatch(self, decision: Draw | Extend, *, stream: bool) -> bool:
+    def dispatch(self, decision: Draw | Extend | Conclude, *, stream: bool) -> bool:
         """Reserve the wave's worst case and form its request; False when nothing is affordable.
 
         Nor is anything once a query has had MAX_CHAINS samples: a policy may not loop for ever.
 
-        What does not fit into the account is made smaller: fewer chains first, then less thinking.
+        What does not fit into the account is made smaller: fewer chains first, then fewer trial
+        answers and less thinking.
         """
+        if isinstance(decision, Conclude):
+            raise ValueError(f"chain {decision.chain} cannot be concluded: no chain is running")
         if len(self.records) >= MAX_CHAINS:
             return False
-        if isinstance(decision, Extend):
-            resume: Sample | None = self.samples[decision.chain]
-            extensions = self.samples[decision.chain].extensions + decision.extensions
-            budget, chains = (
-                replace(decision.budget, extensions=extensions),
-                [decision.chain],
-            )
-        else:
-            resume, budget = None, decision.budget
-            first = 1 + max((record.sample.chain for record in self.records), default=-1)
-            chains = list(range(first, first + min(decision.samples, MAX_CHAINS - first)))
+        resume = self.samples[decision.chain] if isinstance(decision, Extend) else None
+        budget, chains, probing = decision.budget, self._chains(decision), decision.probing
         done = resume.thinking_tokens if resume else 0
+        if isinstance(decision, Extend) and resume:
+            if budget.max_thinking_tokens <= done:
+                return False
+            budget = replace(budget, extensions=resume.extensions + decision.extensions)
         if (left := self.account.left) is not None:
-            chains = chains[: max(1, left // _worst_case(budget, done))]
-            fitting = _within(budget, left, done)
+            chains = chains[: max(1, left // worst_case(budget, probing, done=done))]
+            fitting = fit(budget, probing, left, done=done)
             if fitting is None:
                 return False
-            budget = fitting
+            budget, probing = fitting
         if not chains:
             return False
         plan = decision.plan or self.plan
@@ -132,12 +155,26 @@ class Run:
             temperature=self._temperature(decision.temperature),
             resume=resume,
             stream=0 if stream and 0 in chains else None,
+            suffix=decision.suffix,
+            probing=Probing(**asdict(probing)) if probing else None,
+            signals=Signals(**asdict(decision.signals)) if decision.signals else None,
         )
         final = isinstance(decision, Draw) and decision.final
-        self._wave = _Wave(request, self.plan, _worst_case(budget, done) * len(chains), final)
-        self.account.reserve(self._wave.reserved)
+        reserved = worst_case(budget, probing, done=done) * len(chains)
+        self._wave = _Wave(request, self.plan, reserved, final)
+        self._note("extend" if resume else "draw", chains, budget)
+        self.account.reserve(reserved)
         self.pending, self._wave_spent, self._wave_lost = set(chains), 0, False
+        self._probes, self._concluded = [], set()
+        self.steered |= _steers(decision)
         return True
+
+    def _chains(self, decision: Draw | Extend) -> list[int]:
+        """The numbers of the chains that a decision asks for."""
+        if isinstance(decision, Extend):
+            return [decision.chain]
+        first = 1 + max((record.sample.chain for record in self.records), default=-1)
+        return list(range(first, first + min(decision.samples, MAX_CHAINS - first)))
 
     def _temperature(self, planned: float | None) -> float | None:
         """The caller's temperature, unless it would make all votes the same."""
@@ -151,11 +188,34 @@ class Run:
             return first
         return event.phase == "thinking" or (self._wave is not None and self._wave.final)
 
-    def take(self, sample: Sample) -> None:
-        """Count what a chain cost; a chain that is there to vote casts its ballot."""
+    def conclude(self, chain: int) -> bool:
+        """Note that a chain is to end its thinking; False if it does not think any more."""
+        if chain not in self.pending - self._concluded:
+            return False
+        self._concluded.add(chain)
+        self.steered = True
+        self._note("conclude", [chain])
+        return True
+
+    def _note(self, says: str, chains: list[int], budget: Budget | None = None) -> None:
+        ballots = len(self.tally.history)
+        self.steps.append(Step(says, tuple(chains), budget, ballots, self.tokens))
+
+    def take(self, event: Probe | Sample) -> None:
+        """Keep a trial answer; count what a finished chain cost, and let it cast its ballot.
+
+        A chain without an answer of its own is the record of a try; one that was lost or cancelled
+        is not even that.
+        """
         assert self._wave is not None
+        if isinstance(event, Probe):
+            self._probes.append(event)
+            return
+        sample, asked = event, self._wave.request
+        probes = _in_order(probe for probe in self._probes if probe.chain == sample.chain)
         before = sum(r.sample.tokens for r in self.records if r.sample.chain == sample.chain)
-        record = Record(sample, self._wave.request.temperature, before + sample.tokens)
+        cost = before + sample.tokens
+        record = Record(sample, asked.temperature, cost, probes if asked.probing else None)
         self.records.append(record)
         self.pending.discard(sample.chain)
         self._wave_spent += sample.tokens
@@ -165,11 +225,12 @@ class Run:
         self.tally = self.tally.add(
             Ballot(
                 chain=sample.chain,
-                answer=sample.answer,
+                answer=None if sample.stop_cause in UNANSWERED else sample.answer,
                 tokens=record.chain_tokens,
                 thinking_tokens=sample.thinking_tokens,
                 extensions=sample.extensions,
                 stop_cause=sample.stop_cause,
+                confidence=Confidence(*sample.confidence) if sample.confidence else None,
             )
         )
 
@@ -187,29 +248,17 @@ class Run:
         return Stop("failed") if self._lost_waves >= MAX_LOST_WAVES else None
 
 
-def _within(budget: Budget, left: int, done: int) -> Budget | None:
-    """The budget, made smaller if one chain's worst case is above `left`: thinking gives way first.
-
-    `done` is what the chain has thought already. None when not even a short answer fits.
-    """
-    excess = _worst_case(budget, done) - left
-    if excess <= 0:
-        return budget
-    answer = min(budget.answer_tokens, max(LEAST_ANSWER_TOKENS, left // 4))
-    most = budget.max_thinking_tokens + budget.answer_tokens - answer - excess
-    most = min(most, budget.max_thinking_tokens)
-    if most < done or (most == done and done > 0):
-        return None
-    least = min(budget.min_thinking_tokens, most)
-    return replace(
-        budget, max_thinking_tokens=most, min_thinking_tokens=least, answer_tokens=answer
-    )
-
-
-def _worst_case(budget: Budget, done: int) -> int:
-    room = DELIMITER_TOKENS + 2 * budget.extensions
-    return max(0, budget.max_thinking_tokens - done) + budget.answer_tokens + room
-
-
 def _name(decision: Draw | Extend) -> str:
     return "extend" if isinstance(decision, Extend) else f"draw {decision.samples}"
+
+
+def _steers(decision: Draw | Extend) -> bool:
+    """Whether a decision bends what chains do otherwise than by a cap or a "Wait"."""
+    budget, signals = decision.budget, decision.signals
+    ends = signals is not None and signals.end_below is not None
+    own_text = budget.extension_text is not None
+    return bool(decision.suffix) or ends or own_text or budget.compat or not budget.answer_when_cut
+
+
+def _in_order(probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    return tuple(sorted(probes, key=lambda probe: (probe.chain, probe.thinking_tokens)))

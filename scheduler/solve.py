@@ -6,10 +6,10 @@ from contextlib import aclosing, asynccontextmanager
 from random import Random
 from typing import NamedTuple
 
-from policies.base import Policy, Stop
+from policies.base import Conclude, Policy, Stop
 from scheduler.run import Run
 from workers.engine import Engine
-from workers.sample import Accepted, Delta, Sample
+from workers.sample import Accepted, Delta
 
 Watch = Callable[[Accepted | Delta], None]
 
@@ -46,19 +46,28 @@ async def _wave(run: Run, means: Means) -> Stop | None:
     try:
         async with aclosing(means.engine.sample(run.request)) as events:
             async for event in events:
-                if not isinstance(event, Sample):
+                if isinstance(event, Accepted | Delta):
                     if run.shows(event) and means.watch:
                         means.watch(event)
                     continue
                 run.take(event)
-                if stop is None and run.pending:
-                    decision = means.policy.decide(run.situation(), means.rng)
-                    if isinstance(decision, Stop):
-                        stop = decision
-                        await means.engine.cancel(run.query.id)
+                stop = stop or await _steer(run, means)
     finally:
         run.settle()
     return stop
+
+
+async def _steer(run: Run, means: Means) -> Stop | None:
+    """Ask the policy while chains run: it may let one of them answer now, or end them all."""
+    while run.pending:
+        decision = means.policy.decide(run.situation(), means.rng)
+        if isinstance(decision, Stop):
+            await means.engine.cancel(run.query.id)
+            return decision
+        if not isinstance(decision, Conclude) or not run.conclude(decision.chain):
+            break
+        await means.engine.conclude(run.query.id, decision.chain)
+    return None
 
 
 @asynccontextmanager

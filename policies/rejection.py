@@ -1,0 +1,51 @@
+"""Draw until a chain ends within the budget by itself: an oracle for what short chains know."""
+
+from dataclasses import dataclass
+from random import Random
+
+from policies.base import Decision, Draw, Situation, Stop
+from policies.plan import Budget, number, whole
+
+ACCEPTED = ("natural", "extensions")
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionSampling:
+    """Tries at temperature 1 until one ends its thinking within the cap (s1, section 5.1).
+
+    The paper tries without limit; here after `max_tries` none is accepted, and there is no answer.
+    `wave` tries run at once. The first in the order of their drawing is taken, not the first to
+    finish: that would favour short chains among those accepted. So the answer is the one that
+    tries one after another would have found.
+    """
+
+    max_thinking_tokens: int | None = None
+    max_tries: int = 64
+    wave: int = 4
+    answer_tokens: int = 128
+    temperature: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+        whole("max_tries", self.max_tries, at_least=1, at_most=1024)
+        whole("wave", self.wave, at_least=1, at_most=1024)
+        number("temperature", self.temperature, above=0, at_most=2, optional=True)
+
+    @property
+    def name(self) -> str:
+        return "rejection_sampling"
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        tries = situation.tally.ballots
+        accepted = [ballot.chain for ballot in tries if ballot.stop_cause in ACCEPTED]
+        if accepted:
+            first, known = min(accepted), {ballot.chain for ballot in tries}
+            if not situation.pending or known.issuperset(range(first)):
+                return Stop("settled", weights=((first, 1.0),))
+        left = self.max_tries - len(tries)
+        if left <= 0:
+            return Stop("no try accepted", weights=())
+        budget = situation.budget(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, answer_when_cut=False
+        )
+        return Draw(min(self.wave, left), budget, self.temperature)

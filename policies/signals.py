@@ -1,0 +1,94 @@
+"""What a policy may ask to hear of its chains beside their answers, and what it hears.
+
+Asking is not free: every trial answer of a probe is paid for in tokens. Confidence costs none.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from policies.plan import whole
+
+Measure = Literal["lowest", "tail", "mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """Where to branch trial answers off a chain (Dynasor, arXiv 2412.20993).
+
+    After `at` thinking tokens, after `every` so many, at the ends of `paragraphs`, or before
+    forced `extensions`. `most` bounds the trials of one chain, `answer_tokens` the length of one.
+    """
+
+    at: tuple[int, ...] = ()
+    every: int | None = None
+    paragraphs: bool = False
+    extensions: bool = False
+    answer_tokens: int = 16
+    most: int = 64
+
+    def __post_init__(self) -> None:
+        for position in self.at:
+            whole("at", position, at_least=1)
+        whole("every", self.every, at_least=1, optional=True)
+        whole("answer_tokens", self.answer_tokens, at_least=1)
+        whole("most", self.most, at_least=1)
+        if not (self.at or self.every or self.paragraphs or self.extensions):
+            raise ValueError("at, every, paragraphs and extensions are all unset: nothing to probe")
+
+    def most_trials(self, thinking_tokens: int, extensions: int) -> int:
+        """How many trials one chain of so much thinking may have."""
+        trials = sum(position <= thinking_tokens for position in self.at)
+        trials += thinking_tokens // self.every if self.every else 0
+        trials += thinking_tokens if self.paragraphs else 0
+        trials += extensions if self.extensions else 0
+        return min(self.most, trials)
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Asks for a `Confidence`: of the `top` likeliest tokens, in windows of `window` tokens.
+
+    A chain whose window falls below `end_below` ends there, "unsure" and without an answer.
+    """
+
+    top: int = 20
+    window: int = 2048
+    end_below: float | None = None
+
+    def __post_init__(self) -> None:
+        whole("top", self.top, at_least=1)
+        whole("window", self.window, at_least=1)
+        if self.end_below is not None and not math.isfinite(self.end_below):
+            raise ValueError(f"end_below must be finite, got {self.end_below!r}")
+
+
+class ProbeResult(NamedTuple):
+    """A trial answer of a running chain after so many thinking tokens.
+
+    `probability` is the geometric mean of the probabilities of the answer's tokens.
+    """
+
+    chain: int
+    thinking_tokens: int
+    answer: str | None
+    probability: float
+    text: str = ""
+
+
+class Confidence(NamedTuple):
+    """How sure the model was: mean token confidence in nats (DeepConf, arXiv 2508.15260).
+
+    Over all the thinking, over its least sure window, over its last; `answer` is the geometric
+    mean probability of the answer's tokens. None where there were no such tokens.
+    """
+
+    mean: float | None = None
+    lowest: float | None = None
+    tail: float | None = None
+    answer: float | None = None
+
+    def of(self, measure: Measure) -> float | None:
+        if measure == "mean":
+            return self.mean
+        return self.lowest if measure == "lowest" else self.tail

@@ -1,0 +1,63 @@
+"""What a chain may cost at worst, and how a budget is made smaller until an account can bear it."""
+
+from dataclasses import replace
+
+from policies.plan import Budget
+from policies.signals import Probing
+
+# Delimiters and dropped stops come on top of a chain's budget: this many tokens, and two a Wait.
+DELIMITER_TOKENS = 32
+LEAST_ANSWER_TOKENS = 16
+# The paper's evaluation code cuts only after its last round, so that a Wait is paid for in full.
+HARNESS_WAIT_TOKENS = 8
+
+
+def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0) -> int:
+    """Tokens of one chain that has thought `done` of them already, its trial answers included."""
+    thinking = budget.most_tokens - budget.answer_tokens
+    rest = max(0, thinking - done) + budget.answer_tokens + _overhead(budget)
+    return rest + (_trials(budget, probing) * _trial(probing) if probing else 0)
+
+
+def fit(
+    budget: Budget, probing: Probing | None, left: int, *, done: int = 0
+) -> tuple[Budget, Probing | None] | None:
+    """Both made smaller, if one chain's worst case is above `left`; None if no answer fits.
+
+    Trial answers may take half of what is left beside the answer; then thinking gives way, and at
+    last the answer's reserve.
+    """
+    if worst_case(budget, probing, done=done) <= left:
+        return budget, probing
+    if probing:
+        spare = max(0, left - worst_case(budget.capped(0)))
+        trials = min(_trials(budget, probing), spare // 2 // _trial(probing))
+        left -= trials * _trial(probing)
+        probing = replace(probing, most=trials) if trials else None
+    fitting = _within(budget, left, done)
+    return None if fitting is None else (fitting, probing)
+
+
+def _within(budget: Budget, left: int, done: int) -> Budget | None:
+    if worst_case(budget, done=done) <= left:
+        return budget
+    answer = min(budget.answer_tokens, max(LEAST_ANSWER_TOKENS, left // 4))
+    rounds = budget.extensions + 1 if budget.harness_compat else 1
+    cap = (done + left - answer - _overhead(budget)) // rounds
+    if cap < done or 0 < cap == done:
+        return None
+    return replace(budget.capped(cap), answer_tokens=answer)
+
+
+def _overhead(budget: Budget) -> int:
+    text = budget.extension_text
+    harness = HARNESS_WAIT_TOKENS if text is None else len(text)
+    return DELIMITER_TOKENS + budget.extensions * (2 + budget.harness_compat * harness)
+
+
+def _trials(budget: Budget, probing: Probing) -> int:
+    return probing.most_trials(budget.max_thinking_tokens, budget.extensions)
+
+
+def _trial(probing: Probing) -> int:
+    return probing.answer_tokens + DELIMITER_TOKENS
