@@ -48,42 +48,6 @@ def engine_options(command: F) -> F:
     return command
 
 
-def settings(
-    *,
-    model: str,
-    kind: str,
-    format_: str | None,
-    max_model_len: int | None,
-    policy: str,
-    price: float,
-    answer_tokens: int,
-    tensor_parallel_size: int = 1,
-    **serving: Any,
-) -> "ServeConfig":
-    """Flags as settings, checked before anything starts."""
-    from policies import build
-    from scheduler.config import EngineConfig, PolicyConfig, ServeConfig
-    from scheduler.engines import check
-
-    engine = EngineConfig(
-        kind=kind,
-        model=model,
-        format=format_,
-        max_model_len=max_model_len,
-        tensor_parallel_size=tensor_parallel_size,
-    )
-    check(engine)
-    config = ServeConfig(
-        engine=engine,
-        policy=PolicyConfig(policy),
-        price=price,
-        answer_tokens=answer_tokens,
-        **serving,
-    )
-    build(policy, **config.policy_options)
-    return config
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="thinkbudget")
 def main() -> None:
@@ -106,14 +70,11 @@ def serve(config_file: Path | None, verbose: bool, **flags: Any) -> None:
     import signal
     import threading
 
-    from policies import build
     from scheduler.config import ServeConfig, read_toml
-    from scheduler.engines import check
+    from scheduler.session import checked, settings
 
     with one_line_errors():
-        config = read_toml(config_file, ServeConfig) if config_file else settings(**flags)
-        check(config.engine)
-        build(config.policy.name, **config.policy_options)
+        config = checked(read_toml(config_file, ServeConfig)) if config_file else settings(**flags)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -145,12 +106,16 @@ def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
     import asyncio
     import json
 
+    from scheduler.session import settings
+
     body = {
         "model": flags["model"],
         "messages": [{"role": "user", "content": question}],
         "metadata": {"query_class": query_class},
     }
-    reply = asyncio.run(_one(body, url, flags))
+    with one_line_errors():
+        where = url or settings(**flags)
+    reply = asyncio.run(_one(body, where))
     message = reply["choices"][0]["message"]
     if thinking := message.get("reasoning"):
         click.secho(thinking, dim=True)
@@ -158,42 +123,15 @@ def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
     click.secho(json.dumps(reply["thinkbudget"]["spent"]), dim=True, err=True)
 
 
-async def _one(body: dict[str, Any], url: str | None, flags: dict[str, Any]) -> dict[str, Any]:
+async def _one(body: dict[str, Any], where: "ServeConfig | str") -> dict[str, Any]:
     from scheduler.errors import RequestError
+    from scheduler.session import answering
 
-    async with _answering(url, flags) as answer:
+    async with answering(where) as answer:
         try:
-            reply: dict[str, Any] = await answer(body)
-            return reply
+            return await answer(body)
         except RequestError as error:
             raise click.UsageError(error.message) from error
-
-
-def _answering(url: str | None, flags: dict[str, Any]) -> Any:
-    """An async context that gives the function to answer request bodies with, near or far."""
-    from contextlib import asynccontextmanager
-    from functools import partial
-
-    @asynccontextmanager
-    async def context() -> Any:
-        if url is not None:
-            from scheduler.client import Client
-
-            client = Client(url)
-            try:
-                yield client.answer
-            finally:
-                await client.close()
-            return
-        from scheduler.chat import complete
-        from scheduler.session import local_controller
-
-        with one_line_errors():
-            config = settings(**flags)
-        async with local_controller(config) as controller:
-            yield partial(complete, controller)
-
-    return context()
 
 
 @main.group()
@@ -207,33 +145,48 @@ def batch() -> None:
 @engine_options
 @click.option("--url", help="Use a running endpoint instead of an engine in this process.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=16, show_default=True)
+@click.option("--budget", type=float, metavar="TOKENS",
+              help="Let the whole job take so many tokens, by a price of its own.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Go on in OUT though it was begun by another job.")
 def batch_run(
-    source: Path, out: Path, url: str | None, concurrency: int, force: bool, **flags: Any
+    source: Path,
+    out: Path,
+    url: str | None,
+    concurrency: int,
+    budget: float | None,
+    force: bool,
+    **flags: Any,
 ) -> None:
     """Answer every line of SOURCE into OUT; the same command again resumes."""
     import asyncio
 
     from scheduler import batch as job
     from scheduler.progress import progress
+    from scheduler.session import answering, settings
 
     files = job.Files.beside(out)
-    told = {"url": url} if url else flags
+    told = ({"url": url} if url else flags) | ({"budget": budget} if budget else {})
     with one_line_errors():
-        if url is None:
-            settings(**flags)
+        where = url or settings(**flags)
         try:
             done = job.prepare(source, files, told, force=force)
         except job.ResumeRefused as error:
             click.echo(f"Error: {error}", err=True)
             raise SystemExit(4) from error
+        price = None if budget is None else job.price_for(budget, source, files, done)
 
     async def work() -> job.Summary:
         total = job.count_lines(source)
-        async with _answering(url, flags) as answer:
+        async with answering(where) as answer:
             with progress("batch", total, done=len(done)) as bar:
                 return await job.run(
-                    source, files, answer, done=done, concurrency=concurrency, progress=bar
+                    source,
+                    files,
+                    answer,
+                    done=done,
+                    concurrency=concurrency,
+                    progress=bar,
+                    price=price,
                 )
 
     summary = asyncio.run(work())
@@ -290,6 +243,74 @@ def report(folder: Path) -> None:
         picture = write(folder / "report", scored, told.read_curves(folder))
     click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
     click.echo(f"picture: {picture}")
+
+
+@main.group()
+def curves() -> None:
+    """What was learned, from the file that `serve --curves` keeps, or a folder of an experiment."""
+
+
+@curves.command("show")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+def curves_show(path: Path) -> None:
+    """Every class: what is best at its price, and what fixed settings would give."""
+    from scheduler.curves import read, show
+
+    with one_line_errors():
+        click.echo(show(read(path)))
+
+
+@curves.command("plot")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
+              default=Path("curves.png"), show_default=True)  # fmt: skip
+def curves_plot(path: Path, out: Path) -> None:
+    """A picture: accuracy against tokens, one colour a class."""
+    from scheduler.curves import read
+    from scheduler.picture import draw_curves
+
+    with one_line_errors():
+        draw_curves(out, read(path))
+    click.echo(f"picture: {out}")
+
+
+@curves.command("export")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+def curves_export(path: Path) -> None:
+    """All points of all classes as CSV, to standard output."""
+    from scheduler.curves import export, read
+
+    with one_line_errors():
+        click.echo(export(read(path)), nl=False)
+
+
+@main.group()
+def classes() -> None:
+    """Classes of queries that declare none."""
+
+
+@classes.command("fit")
+@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("classes.npz"),
+    show_default=True,
+)
+@click.option("--classes", "count", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
+def classes_fit(log: Path, out: Path, count: int, seed: int) -> None:
+    """Group the questions of LOG, an outcome log, by how they read; serve with `classes = OUT`."""
+    from scheduler import query_classes
+
+    with one_line_errors():
+        texts = query_classes.questions(log)
+        fitted = query_classes.fit(texts, count, seed=seed)
+    fitted.save(out)
+    for size in query_classes.sizes(fitted, texts):
+        click.echo(f"{size.questions:8d}  {size.name}")
+    click.echo(f"classes: {out}")
 
 
 @main.command()

@@ -34,8 +34,14 @@ class Counts:
 
 
 class Interval(NamedTuple):
+    """Of 95 %: two standard errors to either side."""
+
     low: float
     high: float
+
+    @property
+    def error(self) -> float:
+        return (self.high - self.low) / 4
 
 
 def interval(share: float, weight: float, *, deviations: float = 1.96) -> Interval:

@@ -5,25 +5,27 @@ a frozen `ClassCurve` in milliseconds, away from the request path. How much a cl
 its parent depends on what was seen of it, and on nothing else.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from policies.extension_curve import (
     ExtensionCounts,
     ExtensionCurve,
-    ExtensionRule,
     fit_extensions,
 )
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
-from policies.plan import Budget, Forecast, Plan
-from policies.tally import Ballot, Tally
-from policies.vote_curve import VoteCounts, VoteCurve, VoteRule, fit_votes
+from policies.menu import Arm, ArmName, Menu, menu_at
+from policies.plan import Budget, Plan
+from policies.tally import Ballot, Standing
+from policies.vote_curve import MOST_TOKENS, VoteCounts, VoteCurve, fit_votes
+from policies.vote_rule import VoteRule, vote_rules
 from policies.vote_types import MAX_VOTES
 
-VERSION = 1
-ArmName = Literal["waits", "votes", "cap"]
-_PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+VERSION = 2
+_SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
+PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class Observation:
         if answer is None:
             return False if self.right else None
         return self.right.get(answer)
+
+    def check(self) -> None:
+        """Raise ValueError where an engine reports what cannot be."""
+        for ballot in self.history:
+            for name in ("tokens", "thinking_tokens", "extensions", "weight"):
+                count = getattr(ballot, name)
+                if not 0 <= count <= MOST_TOKENS:
+                    raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
 
     def is_cut(self, ballot: Ballot) -> bool:
         is_full = ballot.thinking_tokens >= self.budget.max_thinking_tokens
@@ -62,6 +72,7 @@ class ClassStatistics:
 
     def observe(self, observation: Observation) -> None:
         """Greedy chains tell of "Wait" and of caps, sampled ones of votes."""
+        observation.check()
         self.queries += 1.0
         self.labelled += bool(observation.right)
         is_shadow = observation.plan is not None and observation.plan.shadow
@@ -94,18 +105,30 @@ class ClassStatistics:
             self.extensions.observe(whole, [observation.truth(end.answer) for end in whole])
 
     def _observe_votes(self, observation: Observation) -> None:
-        tally = Tally(observation.history)
-        votes = tally.voting[:MAX_VOTES]
-        if not votes or any(ballot.extensions for ballot in votes):
+        """Votes of chains that were not extended; what gave no answer costs, and does not vote."""
+        counts: dict[str, int] = {}
+        tokens = 0.0
+        for ballot in observation.history[:MAX_VOTES]:
+            if ballot.extensions:
+                return
+            tokens += ballot.tokens
+            if ballot.answer is not None:
+                counts[ballot.answer] = counts.get(ballot.answer, 0) + 1
+        if not counts:
             return
-        tally = Tally(votes)
-        self.votes.observe(tally.standing, tally.tokens, observation.truth(tally.leader))
+        leader = max(counts, key=counts.__getitem__)
+        first, second, *rest = [*sorted(counts.values(), reverse=True), 0]
+        start = min(observation.history, key=lambda ballot: ballot.chain)
+        self.votes.observe(
+            Standing(first, second, sum(rest)),
+            tokens,
+            observation.truth(leader),
+            first_tokens=start.thinking_tokens,
+        )
 
     def merge(self, other: Self) -> None:
-        self.queries += other.queries
-        self.labelled += other.labelled
-        self.shadow_chains += other.shadow_chains
-        self.shadow_votes += other.shadow_votes
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.extensions.merge(other.extensions)
         self.votes.merge(other.votes)
         self.lengths.merge(other.lengths)
@@ -114,54 +137,26 @@ class ClassStatistics:
         """Forget: what was seen counts `factor` times as much."""
         if not 0 <= factor <= 1:
             raise ValueError(f"factor must be in [0, 1], got {factor!r}")
-        self.queries *= factor
-        self.labelled *= factor
-        self.shadow_chains *= factor
-        self.shadow_votes *= factor
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) * factor)
         for counts in (self.extensions, self.votes, self.lengths):
             counts.scale(factor)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"version": VERSION, **asdict(self)}
+        lists = {"extensions": asdict(self.extensions), "lengths": asdict(self.lengths)}
+        sums = {name: getattr(self, name) for name in _SUMS}
+        return {"version": VERSION, **sums, **lists, "votes": self.votes.as_rows()}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         if stored.get("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
         return cls(
-            float(stored["queries"]),
-            float(stored["labelled"]),
-            float(stored["shadow_chains"]),
-            float(stored["shadow_votes"]),
-            ExtensionCounts.from_rows(stored["extensions"]),
-            VoteCounts.from_rows(stored["votes"]),
-            LengthCounts.from_rows(stored["lengths"]),
+            **{name: float(stored[name]) for name in _SUMS},
+            extensions=ExtensionCounts.from_rows(stored["extensions"]),
+            votes=VoteCounts.from_rows(stored["votes"]),
+            lengths=LengthCounts.from_rows(stored["lengths"]),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One way to spend: what it is expected to reach. `error` is the accuracy's standard error."""
-
-    name: ArmName
-    forecast: Forecast
-    error: float
-    max_thinking_tokens: int | None = None
-
-    def worth(self, price: float, *, hope: float = 0.0) -> float:
-        """Accuracy less the price of its tokens; `hope` adds that many standard errors."""
-        accuracy = min(1.0, self.forecast.accuracy + hope * self.error)
-        return accuracy - price * self.forecast.tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Menu:
-    """The best rule of every arm at one price, best arm first."""
-
-    price: float
-    arms: tuple[Arm, ...]
-    extension_rule: ExtensionRule | None
-    vote_rule: VoteRule | None
 
 
 class Point(NamedTuple):
@@ -217,7 +212,7 @@ class ClassCurve:
         """For JSON: the counts, the points, and both tables at the curve's own price."""
         menu = self.menu(self.price)
         goes_on = menu.extension_rule.goes_on if menu.extension_rule else ()
-        needed = menu.vote_rule.needed if menu.vote_rule else {}
+        votes_in = menu.vote_rule.goes_on if menu.vote_rule else []
         return {
             "queries": self.queries,
             "labelled": self.labelled,
@@ -236,22 +231,37 @@ class ClassCurve:
             "extend_in": sorted([*state] for state in goes_on),
             "repairs": list(self.extension.repairs) if self.extension else [],
             "corruptions": list(self.extension.corruptions) if self.extension else [],
-            "vote_on_at": [[*standing] for standing, more in needed.items() if more],
+            "vote_on_at": [[*standing] for standing in votes_in],
         }
 
 
 def fit(
-    statistics: ClassStatistics, *, parent: ClassStatistics | None = None, price: float
+    statistics: ClassStatistics,
+    *,
+    parent: ClassStatistics | None = None,
+    price: float,
+    round_tokens: float = 0.0,
+    ladder: Sequence[float] = PRICE_LADDER,
 ) -> ClassCurve:
-    """Snapshot of a class; `price` is the accuracy that one token must buy."""
+    """Snapshot of a class; `price` is the accuracy that one token must buy.
+
+    Menus are made at these multiples of the price. `round_tokens` is what one more round of
+    sampling is worth waiting for, in tokens: the larger, the more votes are drawn at once.
+    """
     if not 0 < price < 1:
         raise ValueError(f"price must be in (0, 1), got {price!r}")
+    if not 0 <= round_tokens < math.inf:
+        raise ValueError(f"round_tokens must be finite and >= 0, got {round_tokens!r}")
     usual = ClassStatistics() if parent is None else parent
     extension = fit_extensions(statistics.extensions, usual.extensions)
     votes = fit_votes(statistics.votes, usual.votes)
     length = None
     if extension is not None:
         length = fit_lengths(statistics.lengths, usual.lengths, accuracy_at_end=extension.right[0])
+    prices = [price * step for step in ladder]
+    rules: Sequence[VoteRule | None] = [None] * len(prices)
+    if votes is not None:
+        rules = vote_rules(votes, prices, round_tokens=round_tokens)
     return ClassCurve(
         statistics.queries,
         statistics.labelled,
@@ -261,29 +271,8 @@ def fit(
         extension,
         votes,
         length,
-        tuple(_menu(extension, votes, length, price * step) for step in _PRICE_LADDER),
+        tuple(
+            menu_at(extension, votes, length, at, rule)
+            for at, rule in zip(prices, rules, strict=True)
+        ),
     )
-
-
-def _menu(
-    extension: ExtensionCurve | None,
-    votes: VoteCurve | None,
-    length: LengthCurve | None,
-    price: float,
-) -> Menu:
-    arms = []
-    extension_rule = extension.rule(price) if extension else None
-    if extension and extension_rule:
-        arms.append(Arm("waits", extension_rule.forecast, max(extension.errors)))
-    vote_rule = votes.rule(price) if votes else None
-    if votes and vote_rule:
-        low, high = votes.interval(1)
-        arms.append(Arm("votes", vote_rule.forecast, (high - low) / 4))
-    if length and len(length.forecasts) > 1:
-        caps = [
-            Arm("cap", forecast, 0.0, CAPS[row])
-            for row, forecast in enumerate(length.forecasts[:-1])
-        ]
-        arms.append(max(caps, key=lambda arm: arm.worth(price)))
-    arms.sort(key=lambda arm: arm.worth(price), reverse=True)
-    return Menu(price, tuple(arms), extension_rule, vote_rule)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, whole
+from policies.plan import Budget, number, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class Majority:
 
     def __post_init__(self) -> None:
         whole("samples", self.samples, at_least=1, at_most=1024)
-        Budget(self.max_thinking_tokens or 0, 0, self.extensions, None, self.answer_tokens)
+        Budget.within(
+            self.max_thinking_tokens, extensions=self.extensions, answer_tokens=self.answer_tokens
+        )
+        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:

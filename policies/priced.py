@@ -13,12 +13,20 @@ from policies.plan import Budget, Plan, whole
 from policies.tally import Ballot, Standing
 
 if TYPE_CHECKING:
-    from policies.curve import Arm, Menu
+    from policies.curve import ClassCurve
+    from policies.menu import Arm, Menu
+    from policies.vote_rule import VoteRule
 
 GREEDY = 0.0
+USUAL_PRICE = 3e-4
 COLD_RUNS = 3
 """Shadow runs of each kind that a class needs before its curve is trusted."""
 SHADOW_VOTES = 6
+AGREEMENT_VOTES = 4
+"""Votes of a shadow run: so many to tell what votes reach, and so many to tell how they scatter,
+which is enough where there is nothing to compare votes with."""
+LEAD = 3
+"""Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 HOPE = 1.0
@@ -34,18 +42,20 @@ class Priced:
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
     A shadow run goes past the best stop and so shows what every earlier stop would have given: all
     first queries of a class are such, later a share of at most `exploration` that falls with the
-    square root of the queries seen.
+    square root of the queries seen. A `price` of None is whatever the server asks. `votes_only`
+    is for models that should not be decoded greedily, as many reasoning models.
     """
 
-    price: float = 3e-4
+    price: float | None = None
     max_samples: int = 16
     max_extensions: int = 5
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
     exploration: float = 0.08
+    votes_only: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.price < 1:
+        if self.price is not None and not 0 < self.price < 1:
             raise ValueError(f"price must be in (0, 1), got {self.price!r}")
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
         whole("max_extensions", self.max_extensions, at_most=MAX_WAITS)
@@ -75,22 +85,38 @@ class Priced:
             "waits": max(0.0, COLD_RUNS - (curve.shadow_chains if curve else 0.0)),
             "votes": max(0.0, COLD_RUNS - (curve.shadow_votes if curve else 0.0)),
         }
+        if self.votes_only:
+            del missing["waits"]
         total = sum(missing.values())
         if self.exploration and total:
-            kind = "waits" if rng.random() * total < missing["waits"] else "votes"
+            kind = "votes" if rng.random() * total < missing["votes"] else "waits"
             return self._plan(situation, kind, shadow=True, propensity=missing[kind] / total)
         arms = self._arms(situation)
         if curve is None or not arms:
-            return self._plan(situation, "waits")
+            return self._plan(situation, "votes" if self.votes_only else "waits")
         price, best = self._price(situation), arms[0]
         trials = [
             arm for arm in arms if arm is best or arm.worth(price, hope=HOPE) > best.worth(price)
         ]
-        chance = min(self.exploration, 1.2 / math.sqrt(max(1.0, curve.queries)))
+        chance = self._curiosity(curve, price, rivals=len(trials) - 1)
         if rng.random() < chance:
             arm, propensity = rng.choice(trials), chance / len(trials)
             return self._plan(situation, arm.name, arm=arm, shadow=True, propensity=propensity)
         return self._plan(situation, best.name, arm=best, propensity=1 - chance)
+
+    def _curiosity(self, curve: "ClassCurve", price: float, *, rivals: int) -> float:
+        """Chance of a shadow run: less and less, and less where it can only sharpen one arm's rule.
+
+        None where votes are the only arm and could not pay for the two that it takes to outvote the
+        first, even if they were worth a standard error more than it seems.
+        """
+        votes = curve.votes
+        if self.votes_only and votes:
+            gain = votes.accuracy[-1] - votes.accuracy[0] + HOPE * votes.interval(1).error
+            if gain < 2 * price * votes.first_tokens:
+                return 0.0
+        scale = 1.2 if rivals else 0.3
+        return min(self.exploration, scale / math.sqrt(max(1.0, curve.queries)))
 
     def _plan(
         self,
@@ -112,7 +138,7 @@ class Priced:
 
     def _price(self, situation: Situation) -> float:
         """Accuracy that one token must buy, by the worth of this query."""
-        return (situation.price or self.price) / situation.query.limits.value
+        return (situation.price or self.price or USUAL_PRICE) / situation.query.limits.value
 
     def _arms(self, situation: Situation) -> "Sequence[Arm]":
         """Best first. With a target accuracy only one: the cheapest that reaches it, or nearest."""
@@ -120,12 +146,15 @@ class Priced:
         if curve is None:
             return ()
         if target is None:
-            return curve.menu(self._price(situation)).arms
-        arms = [arm for menu in curve.menus for arm in menu.arms]
+            return self._allowed(curve.menu(self._price(situation)))
+        arms = [arm for menu in curve.menus for arm in self._allowed(menu)]
         reaching = [arm for arm in arms if arm.forecast.accuracy >= target]
         if reaching:
             return [min(reaching, key=lambda arm: arm.forecast.tokens)]
         return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]
+
+    def _allowed(self, menu: "Menu") -> "Sequence[Arm]":
+        return [arm for arm in menu.arms if arm.name == "votes" or not self.votes_only]
 
     def _menu(self, situation: Situation, kind: str) -> "Menu | None":
         """Where the rule of a plan stands: at the price, or where its arm reaches the target."""
@@ -151,7 +180,8 @@ class Priced:
         if plan.name != "votes":
             return self._draw(situation, plan)
         left = self._votes_left(situation, plan)
-        needed = left if plan.shadow else 1 + self._votes_needed(situation, Standing(1, 0, 0))
+        rule = self._vote_rule(situation)
+        needed = left if plan.shadow else rule.first_wave if rule else LEAD
         return self._draw(situation, plan, samples=min(needed, left))
 
     def _wait(self, situation: Situation, plan: Plan) -> Decision:
@@ -187,15 +217,21 @@ class Priced:
         return self._draw(situation, plan, samples=min(needed, left))
 
     def _votes_left(self, situation: Situation, plan: Plan) -> int:
-        most = min(self.max_samples, SHADOW_VOTES) if plan.shadow else self.max_samples
+        shadow = AGREEMENT_VOTES if self.votes_only else SHADOW_VOTES
+        most = min(self.max_samples, shadow) if plan.shadow else self.max_samples
         return most - len(situation.tally.ballots)
 
     def _votes_needed(self, situation: Situation, standing: Standing) -> int:
-        """Votes to draw whatever they say; without a curve until one answer leads by three."""
+        """Votes to draw next; without a curve until one answer leads by enough."""
+        rule = self._vote_rule(situation)
+        if rule is None:
+            return max(0, LEAD - standing.leader + standing.runner_up)
+        start = min(situation.tally.history, key=lambda ballot: ballot.chain)
+        return rule.wave(standing, start.thinking_tokens)
+
+    def _vote_rule(self, situation: Situation) -> "VoteRule | None":
         menu = self._menu(situation, "votes")
-        if menu is None or menu.vote_rule is None:
-            return max(0, 3 - standing.leader + standing.runner_up)
-        return menu.vote_rule.needed.get(standing, 0)
+        return menu.vote_rule if menu else None
 
     def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""

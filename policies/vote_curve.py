@@ -2,125 +2,153 @@
 
 A type says how often a sampled chain gives the most likely answer and how often the second most
 likely. Counts of (leader, runner-up, rest) are all that a vote needs to remember (arXiv
-2602.05395); their histogram gives the mixture by expectation maximisation, and backward induction
-gives the vote counts at which to stop for any price. Stopping early needs no correction: the
-likelihood of the votes does not depend on the rule that ended them.
+2602.05395); their histogram gives the mixture by expectation maximisation. Stopping early needs no
+correction: the likelihood of the votes does not depend on the rule that ended them.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from policies.counts import Counts, Interval, interval
-from policies.plan import Forecast
+from policies.counts import Interval, interval
 from policies.tally import Standing
-from policies.vote_types import INDEX, LEADER, MAX_VOTES, MODE, STANDINGS, Floats, Integers, tables
+from policies.vote_types import INDEX, MAX_VOTES, MODE, STANDINGS, Floats, tables
 
-_PRIOR_QUERIES = 1.5
-_PRIOR_LABELS = 0.5
-_SHIFT_LABELS = 4.0
+_PRIOR_VOTES = 3.0
 _LEAST_LABELS = 4.0
-_SWEEPS = 12
+MOST_TOKENS = 1e9
+"""Of one query; more is a mistake."""
 
 
-def _row() -> list[float]:
-    return [0.0] * len(STANDINGS)
+def length_bin(tokens: float) -> int:
+    """Half octaves: a chain is in another bin than one that is twice as long, two bins away."""
+    if not 0 <= tokens <= MOST_TOKENS:
+        raise ValueError(f"first_tokens must be in [0, {MOST_TOKENS:g}], got {tokens!r}")
+    return int(2 * math.log2(1 + tokens))
 
 
-@dataclass(slots=True)
-class VoteCounts(Counts):
-    """Queries by their last standing; `right` and `wrong` are those whose leader was checked."""
+class Cell(NamedTuple):
+    """Queries that ended at one standing; `right` and `wrong` are those whose leader was checked.
 
-    unlabelled: list[float] = field(default_factory=_row)
-    right: list[float] = field(default_factory=_row)
-    wrong: list[float] = field(default_factory=_row)
-    tokens: list[float] = field(default_factory=_row)
+    `tokens` is what all their votes cost together.
+    """
 
-    def observe(self, standing: Standing, tokens: int, right: bool | None) -> None:
-        """One query: its last standing, the tokens of all voters, whether the leader is right."""
-        row = INDEX[standing]
-        counts = self.unlabelled if right is None else self.right if right else self.wrong
-        counts[row] += 1.0
-        self.tokens[row] += tokens
+    unlabelled: float = 0.0
+    right: float = 0.0
+    wrong: float = 0.0
+    tokens: float = 0.0
 
     @property
     def queries(self) -> float:
-        return sum(self.unlabelled) + self.labelled
+        return self.unlabelled + self.right + self.wrong
+
+
+_NOTHING = Cell()
+Key = tuple[int, Standing]
+"""Bin of the first chain's length, and the last standing."""
+
+
+@dataclass(slots=True)
+class VoteCounts:
+    """A histogram of queries by the length of the first chain and by the last standing.
+
+    Only what was seen is kept. Adding two is having observed both, scaling down is forgetting.
+    """
+
+    cells: dict[Key, Cell] = field(default_factory=dict)
+
+    def observe(
+        self, standing: Standing, tokens: float, right: bool | None, *, first_tokens: float = 0.0
+    ) -> None:
+        """One query: its last standing, the tokens of all voters, whether the leader is right."""
+        if standing not in INDEX:
+            raise ValueError(f"standing must be a vote of 1 to {MAX_VOTES}, got {standing!r}")
+        if not 0 <= tokens <= MOST_TOKENS:
+            raise ValueError(f"tokens must be in [0, {MOST_TOKENS:g}], got {tokens!r}")
+        key = (length_bin(first_tokens), standing)
+        self._add(key, Cell(right is None, right is True, right is False, tokens))
+
+    def merge(self, other: Self) -> None:
+        for key, cell in other.cells.items():
+            self._add(key, cell)
+
+    def scale(self, factor: float) -> None:
+        for key, cell in self.cells.items():
+            self.cells[key] = Cell(*(count * factor for count in cell))
+
+    def _add(self, key: Key, new: Cell) -> None:
+        old = self.cells.get(key, _NOTHING)
+        self.cells[key] = Cell(old[0] + new[0], old[1] + new[1], old[2] + new[2], old[3] + new[3])
+
+    def of_length(self, length: int) -> "VoteCounts":
+        """Only the queries whose first chain was so long."""
+        return VoteCounts({key: cell for key, cell in self.cells.items() if key[0] == length})
+
+    def lengths(self) -> dict[int, float]:
+        """Queries by the length of their first chain."""
+        queries: dict[int, float] = {}
+        for (length, _), cell in self.cells.items():
+            queries[length] = queries.get(length, 0.0) + cell.queries
+        return queries
+
+    def as_rows(self) -> list[list[float]]:
+        """For JSON: length, leader, runner-up, rest, and the cell's four sums; in a fixed order."""
+        keys = sorted(self.cells)
+        return [[length, *standing, *self.cells[length, standing]] for length, standing in keys]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[Any]]) -> Self:
+        cells = {}
+        for row in rows:
+            if len(row) != 8 or Standing(*row[1:4]) not in INDEX:
+                raise ValueError(f"votes must have a standing and 4 sums in each row, got {row!r}")
+            cell = Cell(*map(float, row[4:]))
+            if not all(0 <= count < math.inf for count in cell):
+                raise ValueError(f"votes must be finite and not negative, got {row!r}")
+            cells[int(row[0]), Standing(*row[1:4])] = cell
+        return cls(cells)
+
+    @property
+    def queries(self) -> float:
+        return sum(cell.queries for cell in self.cells.values())
 
     @property
     def labelled(self) -> float:
-        return sum(self.right) + sum(self.wrong)
+        return sum(cell.right + cell.wrong for cell in self.cells.values())
 
 
-@dataclass(frozen=True, slots=True)
-class VoteRule:
-    """The best stopping rule at one price.
-
-    `needed` is how many more votes will be drawn whatever they say; 0 means stop. Drawing them all
-    at once costs no token more than drawing one by one.
-    """
-
-    price: float
-    needed: Mapping[Standing, int]
-    forecast: Forecast
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VoteCurve:
-    """One class: per standing the chance that its leader is right, and what the next vote brings.
+    """One class, by standing: what its leader is worth, and what the next vote brings.
+
+    `right` is the chance that the leader is right, `is_mode` that it is the most likely answer;
+    `leads` and `seconds` that the next vote goes to it or to one level with the runner-up. How long
+    the first chain thinks tells how hard a question is: column 0 is for all questions, the others,
+    as `columns` tells, are for those lengths that were seen often enough; `shares` by column.
 
     `accuracy[n - 1]`, `tokens[n - 1]` and the `labels` behind them belong to exactly n votes.
     """
 
     right: Floats
+    is_mode: Floats
     leads: Floats
     seconds: Floats
     next_tokens: Floats
+    columns: Mapping[int, int]
+    shares: tuple[float, ...]
     first_tokens: float
     accuracy: tuple[float, ...]
-    tokens: tuple[float, ...]
     labels: tuple[float, ...]
+
+    @property
+    def tokens(self) -> tuple[float, ...]:
+        return tuple(votes * self.first_tokens for votes in range(1, len(self.accuracy) + 1))
 
     def interval(self, votes: int) -> Interval:
         return interval(self.accuracy[votes - 1], self.labels[votes - 1] + _LEAST_LABELS)
-
-    def rule(self, price: float, max_votes: int = MAX_VOTES) -> VoteRule:
-        static = tables()
-        value = self.right.copy()
-        needed = np.zeros(len(STANDINGS), dtype=np.int64)
-        for rows in reversed(static.layers[: max_votes - 1]):
-            on = self._expect(value, rows) - price * self.next_tokens[rows]
-            goes_on = on > self.right[rows] + 1e-12
-            value[rows] = np.where(goes_on, on, self.right[rows])
-            soonest = np.minimum(needed[static.if_lead[rows]], needed[static.if_second[rows]])
-            soonest = np.minimum(soonest, needed[static.if_other[rows]])
-            needed[rows] = np.where(goes_on, 1 + soonest, 0)
-        return VoteRule(
-            price,
-            dict(zip(STANDINGS, needed.tolist(), strict=True)),
-            self._forecast(needed == 0),
-        )
-
-    def _expect(self, value: Floats, rows: Integers) -> Floats:
-        """The mean of `value` after one more vote."""
-        static = tables()
-        leads, seconds = self.leads[rows], self.seconds[rows]
-        return (
-            leads * value[static.if_lead[rows]]
-            + seconds * value[static.if_second[rows]]
-            + (1 - leads - seconds) * value[static.if_other[rows]]
-        )
-
-    def _forecast(self, stops: NDArray[np.bool_]) -> Forecast:
-        accuracy = self.right.copy()
-        tokens = np.zeros_like(accuracy)
-        for rows in reversed(tables().layers[:-1]):
-            on = rows[~stops[rows]]
-            accuracy[on] = self._expect(accuracy, on)
-            tokens[on] = self.next_tokens[on] + self._expect(tokens, on)
-        return Forecast(float(accuracy[0]), self.first_tokens + float(tokens[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +160,25 @@ class _Mixture:
     tokens: Floats
 
 
+class _Weight(NamedTuple):
+    """What a prior counts as: queries for the mixture, labels for each type and for their shift.
+
+    `sweeps` of expectation maximisation start at the prior: the nearer it is, the fewer will do.
+    """
+
+    queries: float
+    labels: float
+    shift: float
+    sweeps: int
+    inherits_tokens: bool = False
+
+
+_CLASS = _Weight(queries=1.5, labels=0.5, shift=4.0, sweeps=12)
+_LENGTH = _Weight(queries=3.0, labels=4.0, shift=8.0, sweeps=4, inherits_tokens=True)
+_LEAST_OF_LENGTH = 5.0
+"""Queries with a first chain of some length before that length has an outlook of its own."""
+
+
 def _prior() -> _Mixture:
     mode = tables().mode
     weights = np.where(mode > 0.9, 2.0, 1.0)
@@ -140,93 +187,94 @@ def _prior() -> _Mixture:
     return _Mixture(weights / weights.sum(), right, np.zeros_like(mode))
 
 
-def _mixture(counts: VoteCounts, prior: _Mixture) -> _Mixture:
+def _mixture(counts: VoteCounts, prior: _Mixture, weight: _Weight) -> _Mixture:
     """Expectation maximisation over the standings seen; the prior counts as a few queries."""
-    static = tables()
-    unlabelled, right, wrong, tokens = (np.array(row) for row in counts.rows().values())
-    queries = unlabelled + right + wrong
-    seen = np.flatnonzero(queries)
-    if not len(seen):
+    if not counts.cells:
         return prior
-    likelihood = static.likelihood[seen]
+    static = tables()
+    rows = [INDEX[standing] for _, standing in counts.cells]
+    unlabelled, right, wrong, tokens = np.array(list(counts.cells.values())).T
+    likelihood = static.likelihood[rows]
+    flat = likelihood.reshape(len(rows), -1)
+    by_type = static.by_type[rows]
+
+    def spread(joint: Floats, cases: Floats) -> Floats:
+        """Cases by standing, dealt out over types and roles as the joint chance says."""
+        if not cases.any():
+            return np.zeros_like(joint)
+        chance = np.maximum(flat @ joint.ravel(), 1e-300)
+        return np.asarray(joint * (cases / chance @ flat).reshape(joint.shape))
+
     weights, truth = prior.weights, prior.right
-    by_type = np.zeros((len(seen), len(weights)))
-    for _ in range(_SWEEPS):
-        joint = likelihood * weights[None, :, None]
-        leader_right = truth[:, LEADER][None]
-        free = _spread(joint, unlabelled[seen])
-        if_right = _spread(joint * leader_right, right[seen])
-        if_wrong = _spread(joint * (1 - leader_right), wrong[seen])
-        by_type = (free + if_right + if_wrong).sum(axis=2)
-        weights = _PRIOR_QUERIES * prior.weights + by_type.sum(axis=0)
+    for _ in range(weight.sweeps):
+        joint = np.repeat(weights[:, None], truth.shape[1], axis=1)
+        if_right = spread(joint * truth, right)
+        if_wrong = spread(joint * (1 - truth), wrong)
+        members = (spread(joint, unlabelled) + if_right + if_wrong).sum(axis=1)
+        weights = weight.queries * prior.weights + members
         weights /= weights.sum()
-        truth = _calibrated(prior.right, _by_role(if_right), _by_role(if_wrong))
-    votes = by_type.T @ static.votes[seen]
-    spent = (by_type / queries[seen, None]).T @ tokens[seen]
-    own_mean = tokens.sum() / (queries @ static.votes)
-    return _Mixture(weights, truth, (3 * own_mean + spent) / (3 + votes))
+        truth = _calibrated(prior.right, if_right, if_wrong, weight)
+    belongs = by_type * weights
+    belongs /= belongs.sum(axis=1, keepdims=True)
+    votes = belongs.T @ ((unlabelled + right + wrong) * static.votes[rows])
+    usual = prior.tokens if weight.inherits_tokens else tokens.sum() / votes.sum()
+    mean = (_PRIOR_VOTES * usual + belongs.T @ tokens) / (_PRIOR_VOTES + votes)
+    return _Mixture(weights, truth, mean)
 
 
-def _spread(joint: Floats, counts: Floats) -> Floats:
-    """Counts by standing, dealt out over types and roles as the joint chance says."""
-    total = np.maximum(joint.sum(axis=(1, 2), keepdims=True), 1e-300)
-    return np.asarray(joint / total * counts[:, None, None])
-
-
-def _by_role(spread: Floats) -> Floats:
-    return np.asarray(spread.sum(axis=0) @ (LEADER[:, None] == np.arange(3)))
-
-
-def _calibrated(prior: Floats, right: Floats, wrong: Floats) -> Floats:
+def _calibrated(prior: Floats, right: Floats, wrong: Floats, weight: _Weight) -> Floats:
     """P(right) by type and role: one shift for all modes, then each type's own labels."""
     labels = right + wrong
     excess = right[:, MODE].sum() - prior[:, MODE] @ labels[:, MODE]
-    shift = excess / (labels[:, MODE].sum() + _SHIFT_LABELS)
+    shift = excess / (labels[:, MODE].sum() + weight.shift)
     centre = prior.copy()
     centre[:, MODE] = np.clip(centre[:, MODE] + shift, 0.01, 0.995)
-    return np.asarray((_PRIOR_LABELS * centre + right) / (_PRIOR_LABELS + labels))
+    return np.asarray((weight.labels * centre + right) / (weight.labels + labels))
 
 
 def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve | None:
     """None as long as neither the class nor its parent has seen a vote."""
     prior = _prior()
     if parent is not None:
-        prior = _mixture(parent, prior)
-    mixture = _mixture(counts, prior)
+        prior = _mixture(parent, prior, _CLASS)
+    mixture = _mixture(counts, prior, _CLASS)
     if not mixture.tokens.any():
         return None
+    queries = max(1.0, counts.queries)
+    lengths = {length: n for length, n in counts.lengths().items() if n >= _LEAST_OF_LENGTH}
+    known = [_mixture(counts.of_length(length), mixture, _LENGTH) for length in lengths]
     static = tables()
-    posterior = static.likelihood * mixture.weights[None, :, None]
-    posterior /= posterior.sum(axis=(1, 2), keepdims=True)
-    right = np.einsum("sth,th->s", posterior, mixture.right[:, LEADER])
-    leads = np.einsum("sth,th->s", posterior, static.lead_share)
-    seconds = np.einsum("sth,sth->s", posterior, static.second_share)
-    next_tokens = posterior.sum(axis=2) @ mixture.tokens
-    first_tokens = float(mixture.weights @ mixture.tokens)
-
-    reach = np.zeros(len(STANDINGS))
-    reach[0] = 1.0
-    tokens = [first_tokens]
-    for rows in static.layers[:-1]:
-        tokens.append(tokens[-1] + float(reach[rows] @ next_tokens[rows]))
-        np.add.at(reach, static.if_lead[rows], reach[rows] * leads[rows])
-        np.add.at(reach, static.if_second[rows], reach[rows] * seconds[rows])
-        others = 1 - leads[rows] - seconds[rows]
-        np.add.at(reach, static.if_other[rows], reach[rows] * others)
-    accuracy = np.einsum("t,ntr,tr->n", mixture.weights, static.leads, mixture.right)
     return VoteCurve(
-        right,
-        leads,
-        seconds,
-        next_tokens,
-        first_tokens,
-        tuple(accuracy.tolist()),
-        tuple(tokens),
+        *_outlook([mixture, *known]),
+        {length: column for column, length in enumerate(lengths, start=1)},
+        (1 - sum(lengths.values()) / queries, *(n / queries for n in lengths.values())),
+        float(mixture.weights @ mixture.tokens),
+        tuple(np.einsum("t,ntr,tr->n", mixture.weights, static.leads, mixture.right).tolist()),
         tuple(_labels(counts, votes) for votes in range(1, MAX_VOTES + 1)),
     )
 
 
+def _outlook(mixtures: Sequence[_Mixture]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Sums over types and roles, by standing and mixture: all but the first divided by it."""
+    static = tables()
+    weights = np.stack([mixture.weights for mixture in mixtures], axis=1)
+    truth = np.stack([mixture.right for mixture in mixtures], axis=2)
+    tokens = np.stack([mixture.tokens for mixture in mixtures], axis=1)
+    is_mode = np.zeros((*static.share.shape, 1))
+    is_mode[:, MODE] = 1.0
+    factors = (truth, is_mode, static.share[:, :, None])
+    sums = [weights[:, None] * factor for factor in factors]
+    flat = np.concatenate([each.reshape(-1, len(mixtures)) for each in sums], axis=1)
+    right, mode, leads = np.split(static.likelihood.reshape(len(STANDINGS), -1) @ flat, 3, axis=1)
+    by_type = static.by_type @ np.concatenate([weights, weights * tokens], axis=1)
+    total, next_tokens = np.split(by_type, 2, axis=1)
+    seconds = static.level @ weights
+    return right / total, mode / total, leads / total, seconds / total, next_tokens / total
+
+
 def _labels(counts: VoteCounts, votes: int) -> float:
     """Checked queries behind the curve at so many votes; one with fewer votes counts in part."""
-    checked = zip(STANDINGS, counts.right, counts.wrong, strict=True)
-    return sum((right + wrong) * min(1, sum(here) / votes) for here, right, wrong in checked)
+    return sum(
+        (cell.right + cell.wrong) * min(1, sum(standing) / votes)
+        for (_, standing), cell in counts.cells.items()
+    )

@@ -1,12 +1,14 @@
 """Types of questions by how their sampled answers scatter, and what each type's votes look like.
 
-A type gives the chance of the most likely answer (the mode) and of the second most likely; the
-rest is spread evenly over a few others. Votes are remembered as (leader, runner-up, rest) only.
+A type gives the chance of the most likely answer (the mode) and of the second most likely, and
+whether the rest is spread over a few other answers, as in multiple choice, or over many. Votes are
+remembered as (leader, runner-up, rest) only.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from math import factorial
 
 import numpy as np
@@ -17,7 +19,8 @@ from policies.tally import Standing
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MAX_VOTES = 16
+MAX_VOTES = 24
+"""Tables grow with the third power of it; the mode of most questions is plain well before."""
 STANDINGS = tuple(
     Standing(leader, runner_up, votes - leader - runner_up)
     for votes in range(1, MAX_VOTES + 1)
@@ -27,60 +30,72 @@ STANDINGS = tuple(
 )
 INDEX: Mapping[Standing, int] = {standing: row for row, standing in enumerate(STANDINGS)}
 
-MODE, SECOND, OTHER = range(3)
-LEADER = np.array([MODE, SECOND, MODE, OTHER, SECOND, OTHER, OTHER])
-"""Who leads, in each case of who can lead and who can be the runner-up."""
-_RUNNER_UP = np.array([SECOND, MODE, OTHER, MODE, OTHER, SECOND, OTHER])
-_ONE_FOR_EACH_LEADER = np.array([0, 1, 3])
-_OTHERS = MAX_VOTES - 2
-_ANSWERS = (1, 1, _OTHERS)
-"""How many answers have each role."""
+MODES = (0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98, 0.997)
+RIVALS = (0.12, 0.5, 0.9)
+"""The second most likely answer's chance, as a share of the most that it can be."""
+OTHERS = (2, MAX_VOTES - 2)
+"""Over how many answers the rest is spread: as with four choices, or as with no repetition."""
+
+ROLES = MODE, SECOND, OTHER = range(3)
+_CASES = (
+    (MODE, SECOND),
+    (SECOND, MODE),
+    (MODE, OTHER),
+    (OTHER, MODE),
+    (SECOND, OTHER),
+    (OTHER, SECOND),
+    (OTHER, OTHER),
+)
+"""Who leads before whom; the first case of each leader stands for "nobody is second"."""
+_LONE_CASES = (0, 1, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Axes: standing, type, and case of who leads before whom.
+    """Axes: standing, type, and the role of the leader; `by_type` is summed over the roles.
 
-    `second_share` is the chance that the next vote goes to an answer with as many votes as the
-    runner-up; `leads[votes - 1]` is the chance, by type and role, to lead that many votes.
+    `level[s, t]` is the chance, times the likelihood, that the next vote goes to an answer with as
+    many votes as the runner-up; `share[t, role]` is the chance of one answer of that role;
+    `leads[votes - 1]` is the chance, by type and role, to lead that many votes.
     """
 
     votes: Integers
     mode: Floats
+    share: Floats
     likelihood: Floats
-    lead_share: Floats
-    second_share: Floats
+    by_type: Floats
+    level: Floats
     leads: Floats
     if_lead: Integers
     if_second: Integers
     if_other: Integers
-    layers: tuple[Integers, ...]
+    layers: tuple[slice, ...]
 
 
 @cache
 def tables() -> Tables:
-    modes = np.array([0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98, 0.997])
-    rivals = np.array([0.12, 0.5, 0.9])
-    mode = np.repeat(modes, len(rivals))
-    second = np.tile(rivals, len(modes)) * np.minimum(mode, 1 - mode)
-    other = np.maximum(1 - mode - second, 1e-4) / _OTHERS
-    share = np.stack([mode, second, other], axis=1)
-    series = _Series(share)
-    likelihood, second_share = _standings(share, series)
+    by_spread = [_tables_of(others) for others in OTHERS]
+    share, likelihood, level, leads = (
+        np.concatenate(parts, axis=axis)
+        for parts, axis in zip(zip(*by_spread, strict=True), (0, 1, 1, 1), strict=True)
+    )
+    top = likelihood.max(axis=(1, 2))
+    likelihood /= top[:, None, None]
     votes = np.array([sum(standing) for standing in STANDINGS])
     after = np.array([after_vote(standing) for standing in STANDINGS]).T
-    layers = tuple(np.flatnonzero(votes == count) for count in range(1, MAX_VOTES + 1))
+    starts = np.searchsorted(votes, np.arange(1, MAX_VOTES + 2))
     return Tables(
         votes,
-        mode,
+        share[:, MODE],
+        share,
         likelihood,
-        share[:, LEADER],
-        second_share,
-        np.stack([_leads(share, series, count) for count in range(1, MAX_VOTES + 1)]),
+        likelihood.sum(axis=2),
+        level / top[:, None],
+        leads,
         after[0],
         after[1],
         after[2],
-        layers,
+        tuple(slice(start, end) for start, end in zip(starts[:-1], starts[1:], strict=True)),
     )
 
 
@@ -97,6 +112,22 @@ def after_vote(standing: Standing) -> tuple[int, int, int]:
     return (lead, INDEX[Standing(high, low, rest)], INDEX[Standing(first, second, rest + 1)])
 
 
+def _tables_of(others: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Share, likelihood, level and leads of the types whose rest is spread over `others`."""
+    mode, rival = np.array(list(product(MODES, RIVALS))).T
+    second = rival * np.minimum(mode, 1 - mode)
+    # No answer of the rest is likelier than the second, and none is likelier than the mode.
+    second = np.maximum(second, (1 - mode) / (others + 1))
+    mode, second = mode[mode >= second], second[mode >= second]
+    other = np.maximum(1 - mode - second, 1e-4) / others
+    share = np.stack([mode, second, other], axis=1)
+    series = _Series(share)
+    answers = (1, 1, others)
+    likelihood, level = _standings(share, answers, series)
+    counts = range(1, MAX_VOTES + 1)
+    return share, likelihood, level, np.stack([_leads(share, answers, series, n) for n in counts])
+
+
 class _Series:
     """Exponential generating functions of the votes of several answers, capped for each answer.
 
@@ -109,6 +140,7 @@ class _Series:
         self._known: dict[tuple[tuple[int, ...], int], Floats] = {}
 
     def of(self, answers: tuple[int, ...], most: int) -> Floats:
+        """Axes: type, number of votes."""
         if (answers, most) not in self._known:
             self._known[answers, most] = self._product(answers, most)
         return self._known[answers, most]
@@ -130,38 +162,43 @@ def _without(answers: tuple[int, ...], role: int) -> tuple[int, ...]:
     return tuple(count - (place == role) for place, count in enumerate(answers))
 
 
-def _standings(share: Floats, series: _Series) -> tuple[Floats, Floats]:
-    """Likelihood, up to a factor for each standing, and the share of all level with the second."""
-    shape = (len(STANDINGS), len(share), len(LEADER))
-    likelihood, second_share = np.zeros(shape), np.zeros(shape)
-    for case, (first, second) in enumerate(zip(LEADER, _RUNNER_UP, strict=True)):
-        rivals = _without(_ANSWERS, first)
+def _standings(share: Floats, answers: tuple[int, ...], series: _Series) -> tuple[Floats, Floats]:
+    """Likelihood up to a factor for each standing, and the same times the level share."""
+    likelihood = np.zeros((len(STANDINGS), len(share), len(ROLES)))
+    level = np.zeros((len(STANDINGS), len(share)))
+    by_runner_up: dict[int, list[int]] = {}
+    for row, standing in enumerate(STANDINGS):
+        by_runner_up.setdefault(standing.runner_up, []).append(row)
+    for case, (first, second) in enumerate(_CASES):
+        rivals = _without(answers, first)
         rest = _without(rivals, second)
-        for row, (leader, runner_up, others) in enumerate(STANDINGS):
-            leading = _ANSWERS[first] * share[:, first] ** leader
+        for runner_up, rows in by_runner_up.items():
+            leader, _, others = np.array([STANDINGS[row] for row in rows]).T
+            chance = answers[first] * share[:, first] ** leader[:, None]
             if runner_up == 0:
-                likelihood[row, :, case] = leading * (case in _ONE_FOR_EACH_LEADER)
-                second_share[row, :, case] = 1 - share[:, first]
+                if case in _LONE_CASES:
+                    likelihood[rows, :, first] += chance
+                    level[rows] += chance * (1 - share[:, first])
                 continue
-            spread = series.of(rest, runner_up)[:, others]
-            following = rivals[second] * share[:, second] ** runner_up
-            likelihood[row, :, case] = leading * following * spread
-            level = np.zeros(len(share))
+            chance = chance * rivals[second] * share[:, second] ** runner_up
+            spread = series.of(rest, runner_up)[:, others].T
+            likelihood[rows, :, first] += chance * spread
+            level[rows] += chance * spread * share[:, second]
             for role, count in enumerate(rest):
-                if count and others >= runner_up:
-                    alone = share[:, role] ** runner_up / factorial(runner_up)
-                    without = series.of(_without(rest, role), runner_up)[:, others - runner_up]
-                    level += count * share[:, role] * alone * without
-            ties = np.divide(level, spread, out=np.zeros_like(level), where=spread > 0)
-            second_share[row, :, case] = share[:, second] + ties
-    return likelihood / likelihood.max(axis=(1, 2), keepdims=True), second_share
+                if count:
+                    alone = share[:, role] ** (runner_up + 1) / factorial(runner_up)
+                    without = series.of(_without(rest, role), runner_up).T
+                    left = others - runner_up
+                    also = without[np.maximum(left, 0)] * (left >= 0)[:, None]
+                    level[rows] += chance * count * alone * also
+    return likelihood, level
 
 
-def _leads(share: Floats, series: _Series, votes: int) -> Floats:
+def _leads(share: Floats, answers: tuple[int, ...], series: _Series, votes: int) -> Floats:
     """Chance of each role to lead; a tie of two is halved, rarer ones are nearly shared fairly."""
     chances = np.zeros_like(share)
-    for role, count in enumerate(_ANSWERS):
-        rivals = _without(_ANSWERS, role)
+    for role, count in enumerate(answers):
+        rivals = _without(answers, role)
         for won in range(1, votes + 1):
             ahead = count * share[:, role] ** won / factorial(won)
             for most in (won - 1, won):

@@ -8,12 +8,14 @@ beside OUT says what the job was; another job does not write into the same file.
 import asyncio
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from policies.price import Price
 from scheduler.errors import InvalidRequest, RequestError
 from scheduler.progress import Progress
 
@@ -81,8 +83,12 @@ async def run(
     done: set[str],
     concurrency: int,
     progress: Progress,
+    price: Price | None = None,
 ) -> Summary:
-    """Answer every line that is not done, at most `concurrency` at a time."""
+    """Answer every line that is not done, at most `concurrency` at a time.
+
+    A `price` goes with every line that leaves its policy open, and follows what the lines took.
+    """
     answered = failed = skipped = tokens = 0
     errors: dict[str, int] = {}
     gate = asyncio.Semaphore(concurrency)
@@ -112,16 +118,18 @@ async def run(
             progress.advance()
 
         async def one(custom_id: str, number: int, body: dict[str, Any]) -> None:
-            nonlocal answered, tokens
+            nonlocal answered, tokens, price
             try:
-                reply = await answer(body)
+                reply = await answer(_priced(body, price) if price else body)
             except RequestError as error:
                 fail(custom_id, number, error)
                 return
             finally:
                 gate.release()
             answered += 1
-            tokens += reply["usage"]["completion_tokens"]
+            spent = reply["usage"]["completion_tokens"]
+            tokens += spent
+            price = price.after(spent) if price else None
             response = {"status_code": 200, "request_id": reply["id"], "body": reply}
             line = {"id": f"batch_req_{reply['id']}", "custom_id": custom_id}
             record(out, line | {"response": response, "error": None})
@@ -149,6 +157,29 @@ async def run(
                     group.create_task(one(custom_id, number, body))
         os.fsync(out.fileno())
     return Summary(answered, failed, skipped, tokens, errors)
+
+
+def price_for(budget: float, source: Path, files: Files, done: set[str]) -> Price:
+    """The price that spends a whole job's budget, less what an earlier run has spent of it.
+
+    It is held on average: the last few lines are not cut short for it.
+    """
+    lines = _lines(files.out)
+    spent = sum(line["response"]["body"]["usage"]["completion_tokens"] for line in lines)
+    left = count_lines(source) - len(done)
+    if not 0 < budget < math.inf:
+        raise ValueError(f"budget must be positive and finite, got {budget!r}")
+    if left and spent >= budget:
+        raise ValueError(f"budget is {budget:g} tokens, and {spent} are spent with {left} to go")
+    return Price.for_job(max(1.0, budget - spent), left)
+
+
+def _priced(body: dict[str, Any], price: Price) -> dict[str, Any]:
+    """The body with the job's price, unless it says itself how it is to be answered."""
+    own = body.get("thinkbudget", {})
+    if not isinstance(own, dict) or "price" in own or own.get("policy", "priced") != "priced":
+        return body
+    return body | {"thinkbudget": own | {"policy": "priced", "price": price.per_token}}
 
 
 def count_lines(source: Path) -> int:

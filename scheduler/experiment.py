@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from policies import build
 from policies.base import Message, Policy, Query
+from policies.price import Price
 from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook
 from scheduler.engines import make_engine
+from scheduler.journal import save
+from scheduler.pricing import Pricing
 from scheduler.progress import Progress
 from scheduler.questions import Question, load_questions, spread
 from workers.answer import is_right
@@ -51,7 +54,7 @@ def question_set(config: ExperimentConfig) -> list[Question]:
     if config.questions is not None:
         return spread(load_questions(config.questions), config.count)
     if config.engine.kind == "simulated":
-        from workers.simulated import questions
+        from workers.simulated_law import questions
 
         made = questions(config.count or 300, config.engine.seed)
         return [Question(q["id"], q["class"], q["question"], q["answer"]) for q in made]
@@ -82,7 +85,7 @@ async def _run_pair(
     folder: Path,
     progress: Progress,
 ) -> None:
-    book = CurveBook(config.price)
+    book = CurveBook()
     path = pair.path(folder)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as log:
@@ -91,7 +94,7 @@ async def _run_pair(
             info=await engine.info(),
             policy=_policy(config, pair.policy),
             book=book,
-            price=config.price,
+            pricing=Pricing(Price(config.price)),
             seed=pair.seed,
         )
         queries = iter(_queries(config, pair, asked))
@@ -107,7 +110,7 @@ async def _run_pair(
         async with asyncio.TaskGroup() as group:
             for _ in range(config.concurrency):
                 group.create_task(worker())
-    book.save(path.with_suffix(".curves.json"))
+    save(book, path.with_suffix(".curves.json"))
     partial.replace(path)
 
 

@@ -31,6 +31,14 @@ def draw(path: Path, rows: Sequence[Row], curves: Sequence[dict[str, Any]]) -> N
     plt.close(figure)
 
 
+def draw_curves(path: Path, curves: Sequence[dict[str, Any]]) -> None:
+    figure, axes = plt.subplots(figsize=(9, 6))
+    _curves(axes, curves)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def _policies(axes: "Axes", rows: Sequence[Row]) -> None:
     for place, row in enumerate(rows):
         colour = LEARNED if row.policy.startswith("priced") else COLOURS[place % 6]

@@ -8,11 +8,14 @@ from typing import Any
 import httpx
 
 from policies import build
+from policies.price import Price
 from scheduler.app import make_app
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook
+from scheduler.pricing import Pricing
 from workers.clock import run_virtual
-from workers.simulated import LAWS, SimulatedEngine, questions
+from workers.simulated import SimulatedEngine
+from workers.simulated_law import LAWS, questions
 
 PRICE = 3e-4
 SLACK = 0.15
@@ -52,9 +55,9 @@ def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
             controller = Controller(
                 engine=engine,
                 info=await engine.info(),
-                policy=build("priced", price=PRICE),
-                book=CurveBook(PRICE),
-                price=PRICE,
+                policy=build("priced"),
+                book=CurveBook(),
+                pricing=Pricing(Price(PRICE)),
                 outcomes=outcomes,
             )
             transport = httpx.ASGITransport(make_app(controller))

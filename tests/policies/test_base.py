@@ -1,7 +1,9 @@
 """Budgets and limits are valid or are refused with the name of what is wrong."""
 
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policies.base import Draw, Limits, Query, Situation
@@ -16,6 +18,7 @@ def test_a_budget_is_accepted_exactly_when_its_numbers_make_sense(
     most: int, least: int, extensions: int, answer: int
 ) -> None:
     valid = 0 <= least <= most and 0 <= extensions <= 1000 and answer >= 1
+    valid &= not extensions or least < most
     try:
         budget = Budget(most, least, extensions, None, answer)
     except ValueError as error:
@@ -46,9 +49,48 @@ def test_limits_name_the_field_that_is_wrong(field: str, value: float) -> None:
         Limits(**{field: value})  # type: ignore[arg-type]
 
 
-def test_an_extension_text_must_not_be_empty() -> None:
+@pytest.mark.parametrize("text", ["", "x" * 1001, "\ud800", 7])
+def test_an_extension_text_must_be_one(text: str) -> None:
     with pytest.raises(ValueError, match="extension_text"):
-        Budget(10, extension_text="")
+        Budget(10, extension_text=text)
+
+
+def test_the_papers_own_loops_may_extend_with_nothing() -> None:
+    assert Budget(10, extension_text="", harness_compat=True).compat
+    assert Budget(10, extension_text="", readme_compat=True).compat
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"harness_compat": True, "readme_compat": True}, "harness_compat and readme_compat"),
+        ({"harness_compat": True, "answer_when_cut": False}, "answer_when_cut=False"),
+        ({"readme_compat": True, "answer_when_cut": False}, "answer_when_cut=False"),
+        ({"min_thinking_tokens": 10, "extensions": 2}, "extensions is 2, .* both 10"),
+    ],
+)
+def test_a_budget_that_contradicts_itself_is_refused(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Budget(10, **fields)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 3), st.integers(0, 60))
+def test_a_capped_budget_is_valid_and_gives_up_as_little_as_it_can(
+    most: int, least: int, extensions: int, cap: int
+) -> None:
+    assume(least < most or (least == most and not extensions))
+    budget = Budget(most, least, extensions)
+    capped = budget.capped(cap)
+    assert capped.max_thinking_tokens == min(most, cap)
+    assert capped.extensions == (extensions if min(most, cap) else 0)
+    assert min(least, cap) - capped.min_thinking_tokens in (0, 1)
+    if least < cap or not extensions:
+        assert capped.min_thinking_tokens == min(least, cap)
+
+
+def test_the_papers_evaluation_code_pays_every_round_in_full() -> None:
+    assert Budget(100, extensions=2, answer_tokens=10).most_tokens == 110
+    assert Budget(100, extensions=2, answer_tokens=10, harness_compat=True).most_tokens == 310
 
 
 def test_a_draw_needs_a_sample() -> None:
@@ -59,6 +101,11 @@ def test_a_draw_needs_a_sample() -> None:
 @given(st.none() | st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 3000))
 def test_a_situations_budget_fits_its_context(cap: int | None, least: int, room: int) -> None:
     situation = Situation(Query("q", ()), Tally(), room)
-    budget = situation.budget(cap, min_thinking_tokens=least)
-    assert budget.max_thinking_tokens <= room
-    assert budget.min_thinking_tokens <= budget.max_thinking_tokens
+    for extensions in (0, 2):
+        assume(cap is None or least < cap or (least == cap and not extensions))
+        budget = situation.budget(cap, min_thinking_tokens=least, extensions=extensions)
+        assert budget == Budget.within(
+            cap, min_thinking_tokens=least, extensions=extensions
+        ).capped(room)
+        assert budget.max_thinking_tokens == (room if cap is None else min(cap, room))
+        assert budget.min_thinking_tokens <= budget.max_thinking_tokens

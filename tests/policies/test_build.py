@@ -5,6 +5,7 @@ import pytest
 from policies import POLICIES, build
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.priced import Priced
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -23,7 +24,7 @@ def test_an_unknown_policy_names_the_nearest() -> None:
 
 
 def test_an_unknown_policy_unlike_any_lists_them() -> None:
-    with pytest.raises(ValueError, match="fixed, majority, adaptive_consistency, priced"):
+    with pytest.raises(ValueError, match=", ".join(POLICIES)):
         build("zzz")
 
 
@@ -52,3 +53,9 @@ def test_a_wrong_value_names_the_option_and_the_value(
     with pytest.raises(ValueError) as caught:
         build(name, **{option: value})
     assert option in str(caught.value) and str(value) in str(caught.value)
+
+
+def test_a_switch_is_true_or_false() -> None:
+    assert build("priced", votes_only=True) == Priced(votes_only=True)
+    with pytest.raises(ValueError, match="votes_only must be true or false, got 1"):
+        build("priced", votes_only=1)

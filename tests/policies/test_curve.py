@@ -74,15 +74,33 @@ def test_whatever_was_observed_a_curve_can_be_fitted_and_written(many: list[Obse
 
 
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 1, got 7"):
+    with pytest.raises(ValueError, match="version must be 2, got 7"):
         ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
 
 
 def test_rows_of_another_length_are_refused() -> None:
     stored = ClassStatistics().as_dict()
-    stored["votes"]["right"] = [0.0]
+    stored["extensions"]["right"] = [0.0]
     with pytest.raises(ValueError, match="right must have"):
         ClassStatistics.from_dict(stored)
+
+
+@pytest.mark.parametrize("field", ["tokens", "thinking_tokens", "extensions", "weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**12])
+def test_an_absurd_ballot_is_refused_and_named_and_nothing_is_learned(
+    field: str, value: float
+) -> None:
+    ballot = replace(Ballot(0, "a", 54, 50), **{field: value})
+    for temperature in (0.0, None):
+        statistics = ClassStatistics()
+        with pytest.raises(ValueError, match=f"^{field} must be in"):
+            statistics.observe(Observation("class", (ballot,), BUDGET, temperature))
+        assert statistics == ClassStatistics()
+
+
+def test_the_price_of_a_round_is_checked() -> None:
+    with pytest.raises(ValueError, match="round_tokens must be finite and >= 0, got -1"):
+        fit(ClassStatistics(), price=1e-3, round_tokens=-1)
 
 
 def test_scaling_down_twice_is_scaling_down_once_by_both() -> None:

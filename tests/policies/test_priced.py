@@ -198,3 +198,47 @@ def test_a_lost_chain_is_replaced_and_three_are_given_up() -> None:
     assert isinstance(decision, Draw) and decision.temperature is None
     thrice = Tally(tuple(replace(lost, chain=number) for number in range(3)))
     assert Priced().decide(replace(once, tally=thrice), Random(0)) == Stop("no answer")
+
+
+def test_votes_only_never_asks_for_a_greedy_chain() -> None:
+    policy = Priced(votes_only=True)
+    for curve in (None, WAITS_PAY, VOTES_PAY, HOPELESS):
+        for seed in range(30):
+            draw = first(policy, start(curve), seed)
+            assert draw.temperature is None
+            assert draw.plan is not None and draw.plan.name == "votes"
+            done = replace(start(curve), tally=Tally(votes("ab")), plan=draw.plan)
+            assert not isinstance(policy.decide(done, Random(seed)), Extend)
+
+
+def test_where_votes_cannot_pay_nothing_is_explored() -> None:
+    policy = Priced(votes_only=True, exploration=1.0)
+    cheap = [plan_of(policy, replace(start(VOTES_PAY), price=1e-5), seed) for seed in range(100)]
+    dear = [plan_of(policy, replace(start(VOTES_PAY), price=0.02), seed) for seed in range(100)]
+    assert any(plan.shadow for plan in cheap) and not any(plan.shadow for plan in dear)
+
+
+def test_curiosity_falls_with_what_was_seen() -> None:
+    policy = Priced(votes_only=True, exploration=1.0)
+    few = learned([], ["aabacaad", "acaabaae", "baaacaad"])
+    many = learned([], ["aabacaad", "acaabaae", "baaacaad"] * 50)
+    shares = [
+        sum(plan_of(policy, replace(start(curve), price=1e-5), seed).shadow for seed in range(300))
+        for curve in (few, many)
+    ]
+    assert shares[0] > 2 * shares[1]
+
+
+def test_a_long_first_chain_is_asked_again_and_a_short_one_is_believed() -> None:
+    statistics = ClassStatistics()
+    for answers, tokens in [("aaaa", 40), ("abaa", 100), ("baaa", 100)] * 40:
+        plan = Plan("votes", BUDGET, shadow=True)
+        ballots = votes(answers, tokens=tokens)
+        statistics.observe(Observation("class", ballots, BUDGET, None, plan, RIGHT))
+    curve = fit(statistics, price=5e-4)
+    policy = Priced(5e-4, votes_only=True, exploration=0.0)
+    plan = plan_of(policy, start(curve))
+    for tokens, expected in ((40, Stop("settled")), (100, None)):
+        ballot = votes("a", tokens=tokens)
+        decision = policy.decide(replace(start(curve), tally=Tally(ballot), plan=plan), Random(0))
+        assert decision == expected or (expected is None and isinstance(decision, Draw))

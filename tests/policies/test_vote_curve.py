@@ -1,13 +1,17 @@
-"""A mixture of question types finds what votes are worth, and the rule stops where it should."""
+"""A mixture of question types finds what votes are worth, from counts that add up."""
 
-from functools import cache
+import json
+from copy import deepcopy
 from random import Random
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policies.tally import Standing
-from policies.vote_curve import VoteCounts, VoteCurve, fit_votes
-from policies.vote_types import MAX_VOTES, STANDINGS, after_vote
+from policies.vote_curve import VoteCounts, VoteCurve, fit_votes, length_bin
+from policies.vote_types import INDEX, MAX_VOTES, STANDINGS
 
 
 def standing(answers: list[int]) -> Standing:
@@ -72,45 +76,107 @@ def test_a_class_without_votes_takes_its_parents_curve() -> None:
     assert own.accuracy[0] == pytest.approx(pooled.accuracy[0])
 
 
-def test_the_rule_is_as_good_as_brute_force_over_all_continuations() -> None:
-    curve, price, most = learned(queries=100, votes=8), 5e-4, 5
-
-    @cache
-    def value(row: int) -> float:
-        right = float(curve.right[row])
-        if sum(STANDINGS[row]) == most:
-            return right
-        lead, second = float(curve.leads[row]), float(curve.seconds[row])
-        chances = (lead, second, 1 - lead - second)
-        after = after_vote(STANDINGS[row])
-        on = sum(chance * value(to) for chance, to in zip(chances, after, strict=True))
-        return max(right, on - price * float(curve.next_tokens[row]))
-
-    rule = curve.rule(price, most)
-    expected = value(0) - price * curve.first_tokens
-    assert rule.forecast.accuracy - price * rule.forecast.tokens == pytest.approx(expected)
+def test_stopping_early_leaves_the_fit_unbiased() -> None:
+    """Stopped as soon as two answers in a row agree, or never: the same curve within its noise."""
+    rng, stopped, full = Random(5), VoteCounts(), VoteCounts()
+    for _ in range(3000):
+        answers = ask(rng, 10)
+        until = next((n for n in range(2, 10) if answers[n - 1] == answers[n - 2]), 10)
+        for counts, votes in ((stopped, answers[:until]), (full, answers)):
+            counts.observe(standing(votes), 50.0 * len(votes), leader(votes) == 0)
+    early, late = fit_votes(stopped), fit_votes(full)
+    assert early is not None and late is not None
+    naive = sum(cell.right for cell in stopped.cells.values()) / stopped.queries
+    for votes in (1, 3, 5, 9):
+        assert early.accuracy[votes - 1] == pytest.approx(late.accuracy[votes - 1], abs=0.02)
+    assert abs(naive - late.accuracy[9]) > 0.025, "stopping has no effect, nothing is shown"
 
 
-def test_votes_that_are_surely_needed_are_drawn_together() -> None:
-    rule = learned(queries=100, votes=8).rule(1e-5)
-    for row, here in enumerate(STANDINGS):
-        if rule.needed[here] > 1:
-            assert all(
-                rule.needed[STANDINGS[to]] >= rule.needed[here] - 1 for to in after_vote(here)
-            )
-        assert rule.needed[here] <= MAX_VOTES - sum(STANDINGS[row])
-
-
-def test_a_higher_price_never_buys_more_votes() -> None:
-    curve = learned(queries=100, votes=8)
-    tokens = [curve.rule(price).forecast.tokens for price in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)]
-    assert tokens == sorted(tokens, reverse=True)
-
-
-def test_no_vote_is_bought_when_the_votes_always_agree() -> None:
-    counts = VoteCounts()
-    for _ in range(100):
-        counts.observe(Standing(8, 0, 0), 400, None)
+def test_the_length_of_the_first_chain_tells_hard_questions_from_easy_ones() -> None:
+    rng, counts = Random(6), VoteCounts()
+    for _ in range(400):
+        hard = rng.random() < 0.5
+        share = 0.45 if hard else 0.97
+        answers = [0 if rng.random() < share else rng.randint(1, 9) for _ in range(5)]
+        thought = 400.0 if hard else 100.0
+        counts.observe(standing(answers), 5 * thought, None, first_tokens=thought)
     curve = fit_votes(counts)
     assert curve is not None
-    assert curve.rule(1e-3).needed[Standing(1, 0, 0)] == 0
+    short, long = (curve.columns[length_bin(tokens)] for tokens in (100.0, 400.0))
+    row = INDEX[Standing(1, 0, 0)]
+    assert curve.leads[row, short] > curve.leads[row, 0] + 0.1 > curve.leads[row, long] + 0.2
+    assert curve.next_tokens[row, long] > 2 * curve.next_tokens[row, short]
+    assert sum(curve.shares) == pytest.approx(1.0)
+
+
+observations = st.lists(
+    st.tuples(
+        st.sampled_from(STANDINGS),
+        st.integers(0, 10**6),
+        st.sampled_from([None, True, False]),
+        st.integers(0, 10**6),
+    ),
+    max_size=12,
+)
+
+
+def counted(seen: list[tuple[Standing, int, bool | None, int]]) -> VoteCounts:
+    counts = VoteCounts()
+    for here, tokens, right, first in seen:
+        counts.observe(here, tokens, right, first_tokens=first)
+    return counts
+
+
+def merged(*parts: VoteCounts) -> VoteCounts:
+    total = VoteCounts()
+    for part in parts:
+        total.merge(part)
+    return total
+
+
+@given(observations, observations, observations)
+def test_merging_is_commutative_and_associative(a: list, b: list, c: list) -> None:  # type: ignore[type-arg]
+    one, two, three = counted(a), counted(b), counted(c)
+    assert merged(one, two) == merged(two, one)
+    assert merged(merged(one, two), three) == merged(one, merged(two, three))
+    assert merged(one, two, three) == counted([*a, *b, *c])
+
+
+@settings(max_examples=20, deadline=None)
+@given(observations)
+def test_what_is_stored_comes_back_and_fits_the_same(seen: list) -> None:  # type: ignore[type-arg]
+    counts = counted(seen)
+    again = VoteCounts.from_rows(json.loads(json.dumps(counts.as_rows())))
+    assert again == counts
+    curve, same = fit_votes(counts), fit_votes(again)
+    if curve and same:
+        assert np.allclose(curve.right, same.right) and np.isfinite(curve.right).all()
+
+
+def test_forgetting_scales_every_count() -> None:
+    counts = counted([(Standing(2, 1, 0), 300, True, 100)] * 4)
+    half = deepcopy(counts)
+    half.scale(0.5)
+    assert half.queries == 2.0 and half.labelled == 2.0 and counts.queries == 4.0
+
+
+@pytest.mark.parametrize("tokens", [-1.0, float("nan"), float("inf"), 1e12])
+def test_absurd_tokens_are_refused_and_named(tokens: float) -> None:
+    with pytest.raises(ValueError, match="^tokens must be"):
+        VoteCounts().observe(Standing(1, 0, 0), tokens, None)
+    with pytest.raises(ValueError, match="^first_tokens must be"):
+        VoteCounts().observe(Standing(1, 0, 0), 10, None, first_tokens=tokens)
+
+
+@pytest.mark.parametrize("votes", [(0, 0, 0), (1, 2, 0), (MAX_VOTES + 1, 0, 0), (2, 0, 1)])
+def test_an_impossible_standing_is_refused_and_named(votes: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="^standing must be"):
+        VoteCounts().observe(Standing(*votes), 10, None)
+
+
+@pytest.mark.parametrize(
+    "row", [[13, 1, 0, 0, float("nan"), 0, 0, 50], [13, 1, 0, 0, -1, 0, 0, 50], [13, 1, 0, 0, 1]]
+)
+def test_a_broken_row_is_refused_and_named(row: list[float]) -> None:
+    with pytest.raises(ValueError, match="^votes must"):
+        VoteCounts.from_rows([row])

@@ -7,10 +7,12 @@ import httpx
 
 from policies import build
 from policies.base import Limits, Message, Query
+from policies.price import Price
 from scheduler.app import make_app
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook
 from scheduler.ledger import Ledger
+from scheduler.pricing import Pricing
 from scheduler.run import Run
 from workers.clock import run_virtual
 from workers.engine import Engine
@@ -45,8 +47,8 @@ async def make_controller(
         engine=engine,
         info=await engine.info(),
         policy=build(policy, **options),
-        book=CurveBook(PRICE),
-        price=PRICE,
+        book=CurveBook(),
+        pricing=Pricing(Price(PRICE)),
     )
 
 

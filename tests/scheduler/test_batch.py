@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
-from scheduler.batch import Files, ResumeRefused, Summary, count_lines, prepare, run
+from policies.price import Price
+from scheduler.batch import (
+    Files,
+    ResumeRefused,
+    Summary,
+    count_lines,
+    prepare,
+    price_for,
+    run,
+)
 from scheduler.chat import complete
 from scheduler.errors import Overloaded
 from tests.scheduler.simulation import chat, make_controller
 from workers.clock import run_virtual
+from workers.simulated_law import LAWS
 
 SETTINGS = {"policy": "fixed"}
 
@@ -199,3 +209,83 @@ def test_every_output_has_files_of_its_own() -> None:
     names = ["out.jsonl", "out.v1.jsonl", "out.v2.jsonl", "day.1", "day.2"]
     every = [path for name in names for path in Files.beside(Path(name))]
     assert len(set(every)) == len(every)
+
+
+def jobs(count: int) -> list[str]:
+    kinds = list(LAWS)
+    return [
+        json.dumps(
+            {
+                "custom_id": str(number),
+                "body": chat(
+                    f"{kinds[number % len(kinds)]} question {number}",
+                    metadata={"query_class": kinds[number % len(kinds)]},
+                    thinkbudget={"reference_answer": str(number % 10)},
+                ),
+            }
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_jobs_budget_is_spent_and_not_more(tmp_path: Path) -> None:
+    count, budget = 600, 600 * 220
+    source, files = write(tmp_path, *jobs(count)), Files.beside(tmp_path / "out.jsonl")
+
+    async def main() -> Summary:
+        done = prepare(source, files, SETTINGS, force=False)
+        price = price_for(budget, source, files, done)
+        answer = partial(complete, await make_controller(policy="priced"))
+        return await run(
+            source, files, answer, done=done, concurrency=8, progress=Steps(), price=price
+        )
+
+    summary = run_virtual(main())
+    assert summary.failed == 0
+    assert summary.tokens == pytest.approx(budget, rel=0.02)
+    prices = [one["response"]["body"]["thinkbudget"]["price"] for one in answered(tmp_path)]
+    assert len(set(prices)) > 100
+
+
+def test_a_jobs_price_goes_with_lines_that_leave_their_policy_open(tmp_path: Path) -> None:
+    own = [{"policy": "fixed"}, {"price": 2e-4}, {}]
+    source = write(tmp_path, *(line(str(n), thinkbudget=wish) for n, wish in enumerate(own)))
+    files = Files.beside(tmp_path / "out.jsonl")
+    asked: dict[str, object] = {}
+
+    async def main() -> None:
+        done = prepare(source, files, SETTINGS, force=False)
+        controller = await make_controller()
+
+        async def answer(body: dict[str, Any]) -> dict[str, Any]:
+            asked[body["messages"][0]["content"][-1]] = body["thinkbudget"]
+            return await complete(controller, body)
+
+        price = Price.for_job(3000, 3, 1e-3)
+        await run(source, files, answer, done=done, concurrency=1, progress=Steps(), price=price)
+
+    run_virtual(main())
+    assert asked["0"] == own[0] and asked["1"] == own[1]
+    assert isinstance(asked["2"], dict) and asked["2"]["policy"] == "priced"
+
+
+def test_a_resumed_job_has_what_is_left_of_its_budget(tmp_path: Path) -> None:
+    source, files = (
+        write(tmp_path, *(line(str(n)) for n in range(4))),
+        Files.beside(tmp_path / "out.jsonl"),
+    )
+    ran(source)
+    kept = answered(tmp_path)[:1]
+    files.out.write_text(json.dumps(kept[0]) + "\n", encoding="utf-8")
+    spent = kept[0]["response"]["body"]["usage"]["completion_tokens"]
+    price = price_for(spent + 300, source, files, {kept[0]["custom_id"]})
+    assert price.tokens_per_query == 100
+    with pytest.raises(ValueError, match=f"budget is {spent} tokens, and {spent} are spent"):
+        price_for(spent, source, files, {kept[0]["custom_id"]})
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_must_be_positive(tmp_path: Path, budget: float) -> None:
+    source = write(tmp_path, line("0"))
+    with pytest.raises(ValueError, match=f"budget .*{budget}"):
+        price_for(budget, source, Files.beside(tmp_path / "out.jsonl"), set())

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies import POLICIES
 from scheduler import chat as subject
 from scheduler.errors import RequestError
 from scheduler.protocol import BudgetOptions, ChatRequest
 from tests.scheduler.simulation import chat, make_controller, post
 from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine, reference
+from workers.simulated import SimulatedEngine
+from workers.simulated_law import reference
 
 
 def replied(body: dict[str, Any], **server: Any) -> dict[str, Any]:
@@ -50,7 +52,9 @@ def test_usage_counts_every_chain() -> None:
     assert usage["completion_tokens"] == spent["tokens"] == sum(kinds.values())
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert usage["prompt_tokens"] == 6
-    assert usage["completion_tokens_details"]["reasoning_tokens"] == kinds["reasoning"]
+    details = usage["completion_tokens_details"]
+    assert details == {f"{kind}_tokens": count for kind, count in kinds.items()}
+    assert kinds.keys() == {"reasoning", "answer", "forced", "probe", "discarded"}
     assert 0 < spent["selected_tokens"] < spent["tokens"]
 
 
@@ -154,6 +158,63 @@ def test_a_deadline_before_any_answer_is_an_error() -> None:
     assert reply.json()["error"]["code"] == "deadline_exceeded"
 
 
+@pytest.mark.parametrize(
+    ("options", "stop_reason", "kind"),
+    [
+        ({"policy": "dynasor", "probe_every": 16, "agree": 2}, "settled", "probe"),
+        ({"policy": "deer", "extensions": 2}, "settled", "probe"),
+        (
+            {"policy": "rejection_sampling", "max_thinking_tokens": 9},
+            "no try accepted",
+            "discarded",
+        ),
+        ({"policy": "token_conditional", "tokens": 30, "forced": True}, "plan done", "reasoning"),
+        ({"policy": "class_conditional", "length": "long"}, "plan done", "reasoning"),
+        ({"policy": "deepconf", "samples": 3, "measure": "mean"}, "plan done", "answer"),
+        ({"policy": "deepconf_online", "samples": 8, "warmup": 2}, "settled", "answer"),
+        ({"policy": "fixed", "extensions": 1, "extension_text": "Hmm"}, "plan done", "reasoning"),
+        ({"policy": "fixed", "extensions": 1, "readme_compat": True}, "plan done", "reasoning"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_every_baseline_can_be_asked_for(
+    options: dict[str, Any], stop_reason: str, kind: str, streamed: bool
+) -> None:
+    fields = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
+    reply = post(chat("medium question", thinkbudget=options, **fields))
+    assert reply.status_code == 200, reply.text
+    if streamed:
+        chunks = [json.loads(line[6:]) for line in reply.text.split("\n\n")[:-2]]
+        told, usage = chunks[-2]["thinkbudget"], chunks[-1]["usage"]
+    else:
+        told, usage = reply.json()["thinkbudget"], reply.json()["usage"]
+    assert (told["policy"], told["stop_reason"]) == (options["policy"], stop_reason)
+    assert told["violations"] == []
+    assert told["spent"]["by_kind"][kind] > 0
+    assert usage["completion_tokens"] == sum(told["spent"]["by_kind"].values())
+    assert usage["completion_tokens_details"][f"{kind}_tokens"] > 0
+
+
+def test_a_reply_without_an_accepted_try_has_no_content() -> None:
+    options = {"policy": "rejection_sampling", "max_thinking_tokens": 5, "max_tries": 3}
+    reply = replied(chat("medium question", thinkbudget=options))
+    (choice,) = reply["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", "length")
+    assert reply["thinkbudget"]["answer"] is None
+
+
+@pytest.mark.parametrize("most", [1, 3, 20])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_max_tokens_bounds_every_policy(policy: str, most: int) -> None:
+    options = {"extensions": 2} if policy in ("fixed", "majority", "deer") else {}
+    if policy == "fixed":
+        options["min_thinking_tokens"] = 900
+    reply = post(chat("medium question", max_tokens=most, thinkbudget={"policy": policy} | options))
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["thinkbudget"]["spent"]["selected_tokens"] <= most
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"thinkbudget": {"policy": "prised"}}, "policy", "priced"),
     ({"thinkbudget": {"policy": "prised"}, "max_tokens": 9}, "policy", "priced"),
@@ -178,6 +239,29 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"thinkbudget": {"policy": "fixed", "temperature": -1}}, "temperature", "-1"),
     ({"thinkbudget": {"policy": "fixed", "temperature": float("nan")}}, "temperature", "nan"),
     ({"thinkbudget": {"policy": "fixed", "extensions": 2000}}, "extensions", "2000"),
+    (
+        {"thinkbudget": {"policy": "fixed", "max_thinking_tokens": 0, "extensions": 1}},
+        "max_thinking_tokens",
+        "no natural end is possible",
+    ),
+    ({"thinkbudget": {"policy": "fixed", "extension_text": ""}}, "extension_text", "''"),
+    ({"thinkbudget": {"policy": "fixed", "extension_text": 3}}, "extension_text", "3"),
+    ({"thinkbudget": {"policy": "fixed", "extension_text": "\ud800"}}, "extension_text", "ud800"),
+    (
+        {"thinkbudget": {"policy": "fixed", "harness_compat": True, "readme_compat": True}},
+        "harness_compat",
+        "exclude each other",
+    ),
+    ({"thinkbudget": {"policy": "fixed", "harness_compat": 1}}, "harness_compat", "1"),
+    ({"thinkbudget": {"policy": "dynasor", "agree": 0}}, "agree", "0"),
+    ({"thinkbudget": {"policy": "dynasor", "probe_evry": 9}}, "probe_evry", "probe_every"),
+    ({"thinkbudget": {"policy": "deer", "threshold": float("nan")}}, "threshold", "nan"),
+    ({"thinkbudget": {"policy": "deepconf", "measure": "bottom"}}, "measure", "'lowest'"),
+    ({"thinkbudget": {"policy": "deepconf", "keep": 0}}, "keep", "0"),
+    ({"thinkbudget": {"policy": "deepconf_online", "warmup": 99}}, "warmup", "99"),
+    ({"thinkbudget": {"policy": "rejection_sampling", "max_tries": 0}}, "max_tries", "0"),
+    ({"thinkbudget": {"policy": "token_conditional", "forced": "yes"}}, "forced", "'yes'"),
+    ({"thinkbudget": {"policy": "class_conditional", "length": "mid"}}, "length", "'short'"),
     ({"thinkbudget": {"price": 2}}, "price", "2"),
     ({"thinkbudget": {"exploration": float("nan")}}, "exploration", "nan"),
     ({"thinkbudget": {"max_total_tokens": 20}}, "max_total_tokens", "20"),
@@ -248,11 +332,13 @@ OPTIONS = st.sampled_from(
     [
         *BudgetOptions.model_fields, "samples", "extensions", "max_thinking_tokens", "wave",
         "min_thinking_tokens", "answer_tokens", "temperature", "threshold", "price", "exploration",
+        "extension_text", "harness_compat", "probe_every", "agree", "keep", "measure", "warmup",
+        "max_tries", "tokens", "forced", "length",
     ]
 )  # fmt: skip
 BUDGETS = st.dictionaries(
     OPTIONS | TEXT,
-    JSON | st.integers(0, 5000) | st.sampled_from(["fixed", "majority", "priced"]),
+    JSON | st.integers(0, 5000) | st.sampled_from(["short", "tail", *POLICIES]),
     max_size=4,
 )
 BODIES = JSON | st.dictionaries(

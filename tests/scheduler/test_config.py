@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from policies.price import Price
 from scheduler.config import (
     EngineConfig,
     ExperimentConfig,
     PolicyConfig,
+    PriceConfig,
     ServeConfig,
     from_table,
     read_toml,
@@ -46,6 +48,15 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_a_goal_for_the_price_is_read(tmp_path: Path) -> None:
+    text = "[price]\ntokens_per_query = 400\nload = 0.5\nshares = { alice = 2, bob = 1.5 }"
+    settings = read_toml(write(tmp_path, text), ServeConfig)
+    assert settings.pricing == PriceConfig(
+        tokens_per_query=400.0, load=0.5, shares={"alice": 2.0, "bob": 1.5}
+    )
+    assert settings.pricing.price() == Price.for_tokens(400)
+
+
 def test_tables_of_policies_are_read(tmp_path: Path) -> None:
     path = write(
         tmp_path,
@@ -78,7 +89,17 @@ def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
         ("port = '80'", ["port must be int", "'80'"]),
         ("port = 80.0", ["port must be int", "80.0"]),
         ("port = true", ["port must be int", "True"]),
-        ("price = 'cheap'", ["price must be float", "'cheap'"]),
+        ("price = 'cheap'", ["price must be float or PriceConfig", "'cheap'"]),
+        ("[price]\nper_token = 2.0", ["price.per_token", "2.0"]),
+        ("[price]\naccuracy = 1.5", ["price.accuracy", "1.5"]),
+        ("[price]\ntokens_per_query = -3", ["price.tokens_per_query", "-3"]),
+        ("[price]\ntokens_per_query = nan", ["price.tokens_per_query", "nan"]),
+        ("[price]\nload = inf", ["price.load", "inf"]),
+        ("[price]\nshares = { a = 0 }", ["price.shares.a", "0"]),
+        (
+            "[price]\naccuracy = 0.9\ntokens_per_query = 9",
+            ["price.tokens_per_query and accuracy exclude"],
+        ),
         ("price = true", ["price must be float", "True"]),
         ("price = 2", ["price must be in (0, 1)", "2.0"]),
         ("price = nan", ["price", "nan"]),
@@ -138,9 +159,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_toml(tmp_path, ServeConfig)
 
 
-def test_the_servers_price_and_answer_reserve_go_to_its_policy() -> None:
+def test_the_servers_answer_reserve_goes_to_its_policy_and_its_price_to_all() -> None:
     priced = ServeConfig(price=1e-3, answer_tokens=64)
-    assert priced.policy_options == {"answer_tokens": 64, "price": 1e-3}
+    assert priced.policy_options == {"answer_tokens": 64}
+    assert priced.pricing.price() == Price(1e-3)
     own = from_table(
         ServeConfig, {"policy": {"name": "fixed", "options": {"answer_tokens": 9}}, "price": 1e-3}
     )

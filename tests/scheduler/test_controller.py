@@ -2,17 +2,27 @@
 
 import io
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from policies import build
 from policies.base import Limits, Query
+from policies.price import Price
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, Overloaded
 from scheduler.outcome import Outcome
+from scheduler.pricing import Pricing
 from scheduler.protocol import MAX_BODY_BYTES
 from tests.scheduler.simulation import make_controller, make_query
 from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine, reference
+from workers.engine import Event, Refused, SampleRequest
+from workers.sample import Sample
+from workers.simulated import SimulatedEngine
+from workers.simulated_law import reference
 
 
 async def answered(controller: Controller, *queries: Query, learn: bool = True) -> list[Outcome]:
@@ -52,6 +62,47 @@ def test_a_prompt_that_does_not_fit_is_refused_by_its_field() -> None:
         assert controller.book.curve("simulated", "default") is None
 
     run_virtual(main())
+
+
+class Refusing(SimulatedEngine):
+    """Its tokenizer knows no word of the extension text; its chains break their budgets."""
+
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+        if (text := request.forcing.extension_text) is not None:
+            raise Refused("extension_text", f"extension_text {text!r} has no tokens")
+        async with aclosing(super().sample(request)) as events:
+            async for event in events:
+                broken = ("max_thinking_tokens", "extensions")
+                yield replace(event, violations=broken) if isinstance(event, Sample) else event
+
+
+def test_an_option_that_the_engine_refuses_is_named_as_the_option_it_is() -> None:
+    async def main() -> None:
+        controller = await make_controller(Refusing(), extensions=1, extension_text="\u2603")
+        with pytest.raises(InvalidRequest, match="has no tokens") as refused:
+            await controller.answer(make_query())
+        assert refused.value.field == "thinkbudget.extension_text"
+        assert controller.ledger.reserved == 0
+
+    run_virtual(main())
+
+
+def test_broken_budgets_are_counted_by_kind_and_logged_by_query(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        controller = await make_controller(Refusing(), policy="majority", samples=2)
+        assert controller.violations == {}
+        outcome = await controller.answer(make_query(id="q-17"))
+        assert len(outcome.violations) == 4
+        assert controller.violations == {"max_thinking_tokens": 2, "extensions": 2}
+        lines = outcome.as_dict()["samples"]
+        assert [line["violations"] for line in lines] == [["max_thinking_tokens", "extensions"]] * 2
+
+    run_virtual(main())
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 4
+    assert all("q-17" in record.getMessage() for record in errors)
 
 
 def test_a_limit_too_small_for_any_answer_is_refused_by_its_field() -> None:
@@ -123,5 +174,57 @@ def test_a_very_long_question_is_no_burden() -> None:
         controller = await make_controller()
         with pytest.raises(InvalidRequest, match="does not fit"):
             await controller.answer(make_query("w " * (MAX_BODY_BYTES // 2)))
+
+    run_virtual(main())
+
+
+def test_the_log_tells_what_was_considered_and_decided() -> None:
+    async def main() -> list[dict[str, Any]]:
+        log = io.StringIO()
+        controller = await make_controller(policy="priced")
+        controller.outcomes = log
+        questions = [f"medium question {number}" for number in range(30)]
+        await answered(
+            controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
+        )
+        return [json.loads(line) for line in log.getvalue().splitlines()]
+
+    first, *_, last = run_virtual(main())
+    assert first["considered"]["alternatives"] == []
+    assert 0 < first["plan"]["propensity"] <= 1
+    considered = last["considered"]
+    assert {arm["name"] for arm in considered["alternatives"]} >= {"waits", "votes"}
+    assert last["plan"]["name"] in {arm["name"] for arm in considered["alternatives"]}
+    worths = [arm["accuracy"] - last["price"] * arm["tokens"] for arm in considered["alternatives"]]
+    assert worths == sorted(worths, reverse=True)
+    assert considered["queries"] > 20
+    steps = considered["steps"]
+    assert steps[0]["says"] == "draw" and steps[0]["ballots"] == steps[0]["tokens"] == 0
+    drawn = [chain for step in steps if step["says"] == "draw" for chain in step["chains"]]
+    assert sorted(set(drawn)) == sorted({sample["chain"] for sample in last["samples"]})
+    assert 0 <= last["chance"] <= 1
+
+
+def test_a_target_accuracy_for_all_moves_the_price() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        controller.pricing = Pricing(Price.for_accuracy(0.5))
+        before = controller.pricing.now()
+        questions = [f"easy question {number}" for number in range(10)]
+        outcomes = await answered(
+            controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
+        )
+        assert outcomes[0].price == before
+        assert controller.pricing.now() > before
+
+    run_virtual(main())
+
+
+def test_a_querys_own_price_goes_before_the_servers() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        own = build("priced", price=1e-3)
+        assert (await controller.answer(make_query(), policy=own)).price == 1e-3
+        assert (await controller.answer(make_query())).price == controller.pricing.now()
 
     run_virtual(main())

@@ -9,7 +9,7 @@ import pytest
 from scheduler import experiment
 from scheduler.config import EngineConfig, ExperimentConfig, PolicyConfig
 from workers.clock import run_virtual
-from workers.simulated import reference
+from workers.simulated_law import reference
 
 POLICIES = {"plain": PolicyConfig("fixed"), "votes": PolicyConfig("majority", {"samples": 3})}
 

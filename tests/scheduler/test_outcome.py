@@ -16,6 +16,7 @@ from scheduler.run import Run
 from scheduler.solve import Means, solve
 from tests.scheduler.simulation import make_query, make_run
 from workers.clock import run_virtual
+from workers.forcing import UNANSWERED
 from workers.sample import Sample, lost
 from workers.simulated import SimulatedEngine
 
@@ -63,14 +64,19 @@ def test_with_a_reference_it_is_right_or_wrong(reference: str, correct: bool) ->
 
 
 def test_the_kinds_of_tokens_add_up_to_all_that_were_generated_and_forced() -> None:
-    cancelled = Sample(2, "", "", None, "cancelled", generated_tokens=33, complete=False)
+    gone = [
+        Sample(number, "", "", None, cause, 30, generated_tokens=33, complete=False)
+        for number, cause in enumerate(UNANSWERED, start=2)
+    ]
     run = run_with(
         chain(0, "7", 50, generated_tokens=58, discarded_tokens=2, forced_tokens=4),
-        chain(1, "7", 40),
-        cancelled,
+        chain(1, "7", 40, probe_tokens=36),
+        *gone,
     )
     tokens = conclude(run, Stop("plan done"), model="m", policy="p").tokens
-    assert tokens._asdict() == {"reasoning": 90, "answer": 12, "forced": 4, "discarded": 35}
+    assert tokens._asdict() == {
+        "reasoning": 90, "answer": 12, "forced": 4, "probe": 36, "discarded": 2 + 33 * 5,
+    }  # fmt: skip
     assert tokens.total == run.tokens == run.account.spent
 
 

@@ -1,29 +1,53 @@
 """What a wave may cost, what is shown of it, and at which temperature it is sampled."""
 
 from contextlib import aclosing
+from dataclasses import asdict
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import build
-from policies.base import Draw, Extend, Limits, Policy, Query, Stop
+from policies.base import Conclude, Draw, Extend, Limits, Policy, Query, Stop
 from policies.plan import Budget
+from policies.signals import Confidence as PolicyConfidence
+from policies.signals import Probing, Signals
+from scheduler.fitting import DELIMITER_TOKENS
 from scheduler.ledger import Ledger
-from scheduler.run import DELIMITER_TOKENS, Run
+from scheduler.run import Run
 from tests.scheduler.simulation import make_query, make_run
+from workers import engine
 from workers.clock import run_virtual
-from workers.sample import Accepted, Delta, Sample, lost
-from workers.simulated import LAWS, SimulatedEngine
+from workers.forcing import Forcing
+from workers.sample import Accepted, Confidence, Delta, Probe, Sample, lost
+from workers.simulated import SimulatedEngine
+from workers.simulated_law import LAWS
 
 BUDGET = Budget(100, answer_tokens=60)
 WORST = 100 + 60 + DELIMITER_TOKENS
 POLICIES = st.one_of(
     st.builds(
         lambda most, waits: build("fixed", max_thinking_tokens=most, extensions=waits),
-        st.none() | st.integers(0, 300),
+        st.none() | st.integers(1, 300),
         st.integers(0, 4),
+    ),
+    st.builds(
+        lambda every, agree: build("dynasor", probe_every=every, agree=agree),
+        st.integers(1, 80),
+        st.integers(1, 4),
+    ),
+    st.builds(lambda waits: build("deer", extensions=waits), st.integers(0, 3)),
+    st.builds(lambda samples: build("deepconf", samples=samples), st.integers(1, 12)),
+    st.builds(lambda most: build("deepconf_online", warmup=most, samples=12), st.integers(1, 12)),
+    st.builds(
+        lambda most, wave: build("rejection_sampling", max_thinking_tokens=most, wave=wave),
+        st.none() | st.integers(0, 300),
+        st.integers(1, 8),
+    ),
+    st.builds(
+        lambda tokens: build("token_conditional", tokens=tokens, forced=True), st.integers(1, 300)
     ),
     st.builds(
         lambda samples, most: build("majority", samples=samples, max_thinking_tokens=most),
@@ -67,6 +91,7 @@ def test_then_it_loses_thinking() -> None:
 def test_no_part_of_a_budget_is_made_larger(
     limit: int, samples: int, thinking: int, answer: int, waits: int
 ) -> None:
+    waits = waits if thinking else 0
     run, asked = run_of(limit=limit), Budget(thinking, thinking // 2, waits, None, answer)
     if not run.dispatch(Draw(samples, asked), stream=False):
         assert run.account.reserved == 0
@@ -77,7 +102,7 @@ def test_no_part_of_a_budget_is_made_larger(
     assert forcing.max_thinking_tokens <= asked.max_thinking_tokens
     assert forcing.min_thinking_tokens <= asked.min_thinking_tokens
     assert forcing.answer_tokens <= asked.answer_tokens
-    assert forcing.extensions == asked.extensions
+    assert forcing.extensions == (asked.extensions if forcing.max_thinking_tokens else 0)
     assert run.account.reserved <= limit
 
 
@@ -131,14 +156,24 @@ async def _drive(run: Run, policy: Policy, engine: SimulatedEngine) -> None:
         reserved, spent = run.account.reserved, run.account.spent
         async with aclosing(engine.sample(run.request)) as events:
             async for event in events:
-                if isinstance(event, Sample):
+                if isinstance(event, Probe | Sample):
                     run.take(event)
+                    await _steer(run, policy, engine)
         run.settle()
         assert run.account.reserved == 0
         assert run.account.spent - spent <= reserved
 
 
-@settings(max_examples=60, deadline=None)
+async def _steer(run: Run, policy: Policy, engine: SimulatedEngine) -> None:
+    """Conclude what the policy concludes; nothing is cancelled, so that every wave ends itself."""
+    while run.pending:
+        decision = policy.decide(run.situation(), Random(0))
+        if not isinstance(decision, Conclude) or not run.conclude(decision.chain):
+            return
+        await engine.conclude(run.query.id, decision.chain)
+
+
+@settings(max_examples=80, deadline=None)
 @given(
     limit=st.none() | st.integers(1, 4000),
     policy=POLICIES,
@@ -204,3 +239,86 @@ def test_a_lost_chain_costs_but_casts_no_ballot() -> None:
     assert [ballot.chain for ballot in run.tally.ballots] == [0]
     assert run.tokens == run.account.spent == 56
     assert run.samples.keys() == {0}
+
+
+PROBING = Probing(every=10, answer_tokens=4)
+
+
+def trial(chain: int, at: int, answer: str | None = "7") -> Probe:
+    return Probe(chain, at, answer, f"Final Answer: {answer}", 0.9, 5)
+
+
+def test_what_policies_ask_for_is_what_engines_know() -> None:
+    pairs: list[tuple[Any, Any]] = [
+        (Budget(7), Forcing(7)),
+        (Probing(every=3), engine.Probing(every=3)),
+        (Signals(), engine.Signals()),
+    ]
+    for ours, theirs in pairs:
+        assert list(asdict(ours).items()) == list(asdict(theirs).items())
+    assert PolicyConfidence._fields == Confidence._fields
+
+
+def test_a_draw_reaches_the_engine_whole() -> None:
+    run = run_of()
+    budget = Budget(100, answer_when_cut=False)
+    run.dispatch(
+        Draw(2, budget, suffix=" Hurry.", probing=PROBING, signals=Signals(5, 9, 1.5)),
+        stream=False,
+    )
+    asked = run.request
+    assert asked.suffix == " Hurry."
+    assert asked.probing == engine.Probing(every=10, answer_tokens=4)
+    assert asked.signals == engine.Signals(5, 9, 1.5)
+    assert not asked.forcing.answer_when_cut
+
+
+def test_trial_answers_of_chains_that_think_are_seen_in_order() -> None:
+    run = run_of()
+    run.dispatch(Draw(3, BUDGET, probing=PROBING), stream=False)
+    for event in (trial(1, 20), trial(0, 10), trial(1, 10, None), trial(2, 10)):
+        run.take(event)
+    seen = [(probe.chain, probe.thinking_tokens) for probe in run.situation().probes]
+    assert seen == [(0, 10), (1, 10), (1, 20), (2, 10)]
+    assert run.conclude(1)
+    run.take(Sample(2, "", "7", "7", "natural", 30, 6, generated_tokens=36, probe_tokens=5))
+    assert [probe.chain for probe in run.situation().probes] == [0]
+    assert not run.conclude(1) and not run.conclude(2) and not run.conclude(9)
+    assert run.records[0].probes == (trial(2, 10),)
+
+
+def test_nothing_can_be_concluded_while_nothing_runs() -> None:
+    with pytest.raises(ValueError, match="chain 3 cannot be concluded"):
+        run_of().dispatch(Conclude(3), stream=False)
+
+
+@pytest.mark.parametrize("cause", ["rejected", "unsure", "deadline"])
+def test_a_try_without_an_answer_is_on_record_and_does_not_vote(cause: Any) -> None:
+    run = run_of()
+    run.dispatch(Draw(1, BUDGET), stream=False)
+    sure = Confidence(3.0, 1.0, 2.0, None)
+    run.take(Sample(0, "", "7", "7", cause, 30, generated_tokens=30, confidence=sure))
+    (ballot,) = run.tally.history
+    assert (ballot.answer, ballot.stop_cause, ballot.tokens) == (None, cause, 30)
+    assert ballot.confidence == PolicyConfidence(3.0, 1.0, 2.0, None)
+    assert run.samples == {}
+
+
+STEERING: list[tuple[Draw, bool]] = [
+    (Draw(1, BUDGET), False),
+    (Draw(1, BUDGET, probing=PROBING, signals=Signals()), False),
+    (Draw(1, BUDGET, suffix=" Hurry."), True),
+    (Draw(1, Budget(9, answer_when_cut=False)), True),
+    (Draw(1, Budget(9, extensions=1, extension_text="Hmm")), True),
+    (Draw(1, Budget(9, harness_compat=True)), True),
+    (Draw(1, BUDGET, signals=Signals(end_below=1.0)), True),
+]
+
+
+@pytest.mark.parametrize(("draw", "steered"), STEERING)
+def test_chains_that_were_bent_are_known(draw: Draw, steered: bool) -> None:
+    run = run_of()
+    run.dispatch(draw, stream=False)
+    assert run.steered is steered
+    run.conclude(0)
+    assert run.steered

@@ -80,8 +80,11 @@ class Deaf:
     async def check(self) -> None:
         """Well, as far as it knows."""
 
-    async def cancel(self, query: str) -> None:
+    async def cancel(self, query: str, chain: int | None = None) -> None:
         """Not heard."""
+
+    async def conclude(self, query: str, chain: int) -> None:
+        """Not heard either."""
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -1,0 +1,178 @@
+"""What a run of the policies shows: tokens at equal accuracy, with intervals, and goals.
+
+Accuracies to compare at lie between that of one vote and that of the best fixed majority, at the
+shares in `LEVELS`; a goal on tokens is held against the worst of them. With every peer counts the
+setting that asks once. Time is the length of the longest chain of every round, added up.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.frontier import Estimate, Floats, Mean, Sample, estimate, tokens_at, weights
+from benchmarks.replay import Setting
+
+LEVELS = (0.5, 0.75, 0.9)
+REPLICATES = 300
+MIXED = "mixed"
+FIXED, TUNED, OURS, WAVES = "majority", "adaptive_consistency", "priced", "priced_in_waves"
+DEFAULT = f"{TUNED} threshold=0.95"
+ALL_AT_ONCE = f"{FIXED} samples=16"
+LOSS = 0.002
+"""What may be lost against one setting of a peer: one answer in five hundred."""
+
+
+class Run(NamedTuple):
+    """One stream under many settings; `table` by setting, query, and (right, tokens, time)."""
+
+    settings: Sequence[Setting]
+    table: Floats
+    sample: Sample
+
+
+class Goal(NamedTuple):
+    name: str
+    estimate: Estimate
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return bool(self.estimate.value <= self.goal)
+
+    def __str__(self) -> str:
+        word = "met" if self.met else "missed"
+        return f"{word:7}{_figure(self.estimate):>24}, goal {self.goal:<5} {self.name}"
+
+    def as_dict(self) -> dict[str, object]:
+        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
+        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
+
+
+def replicated(run: Run) -> list[dict[str, list[Mean]]]:
+    """Accuracy and tokens of every setting by family: as it is, then by bootstrap replicate."""
+    drawn = weights(run.sample, REPLICATES + 1, np.random.default_rng(0))
+    means = np.einsum("bq,sqv->bsv", drawn, run.table, optimize=True)
+    replicates = []
+    for each in means:
+        families: dict[str, list[Mean]] = {}
+        for setting, (accuracy, tokens, _) in zip(run.settings, each, strict=True):
+            families.setdefault(setting.family, []).append(Mean(accuracy, tokens))
+        once = families[FIXED][0]
+        replicates.append(
+            {
+                family: points if family in (FIXED, OURS) else [once, *points]
+                for family, points in families.items()
+                if family != WAVES
+            }
+        )
+    return replicates
+
+
+def levels(fixed: Sequence[Mean]) -> list[float]:
+    """Accuracies to compare at."""
+    once, best = fixed[0].accuracy, max(point.accuracy for point in fixed)
+    return [once + level * (best - once) for level in LEVELS]
+
+
+def against(replicates: Sequence[dict[str, list[Mean]]], peers: Sequence[str]) -> list[Estimate]:
+    """Tokens of `priced` over those of the best of these peers: at each level, then the worst."""
+    ratios = []
+    for families in replicates:
+        row = [
+            _ratio(
+                tokens_at(families[OURS], accuracy),
+                min(tokens_at(families[peer], accuracy) for peer in peers),
+            )
+            for accuracy in levels(families[FIXED])
+        ]
+        ratios.append([*row, max(row)])
+    return [estimate(column) for column in zip(*ratios, strict=True)]
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    """Not to be reached by us is the worst there is; by them alone, the best."""
+    return ours / theirs if np.isfinite(ours) else np.inf
+
+
+def against_default(run: Run, replicates: Sequence[dict[str, list[Mean]]]) -> list[Estimate]:
+    """Against adaptive consistency's own threshold: at its accuracy, and at a little less."""
+    place = [s.label for s in run.settings if s.family == TUNED].index(DEFAULT)
+    ratios = []
+    for families in replicates:
+        default = families[TUNED][1 + place]
+        ratios.append(
+            [
+                tokens_at(families[OURS], default.accuracy - loss) / default.tokens
+                for loss in (0.0, LOSS)
+            ]
+        )
+    return [estimate(column) for column in zip(*ratios, strict=True)]
+
+
+def goals(scope: str, run: Run) -> Iterator[Goal]:
+    """Print how a scope went, and yield what was to be reached in it."""
+    replicates = replicated(run)
+    families = [family for family in replicates[0] if family != OURS]
+    _show_points(scope, run, replicates[0])
+    if OURS not in replicates[0]:
+        return
+    ratios = {family: against(replicates, [family]) for family in families}
+    ratios["best peer"] = against(replicates, families)
+    _show_ratios(ratios)
+    if WAVES in {setting.family for setting in run.settings}:
+        tokens, time = in_waves(run)
+        yield Goal(f"{scope}: tokens of waves over 16 votes, 0.2 points less", tokens, 0.5)
+        yield Goal(f"{scope}: time of waves over 16 votes at once", time, 1.2)
+    if scope == MIXED:
+        yield Goal("mixed: tokens over fixed majority", ratios[FIXED][-1], 0.45)
+        yield Goal("mixed: tokens over the best tuned peer", ratios["best peer"][-1], 0.75)
+    elif TUNED in ratios:
+        equal, nearly = against_default(run, replicates)
+        print(
+            f"  {DEFAULT}: {_figure(equal)} at its accuracy, {_figure(nearly)} at 0.2 points less"
+        )
+        yield Goal(f"{scope}: tokens over tuned {TUNED}", ratios[TUNED][-1], 1.05)
+        yield Goal(f"{scope}: tokens over {TUNED}'s default, 0.2 points less", nearly, 0.75)
+
+
+def in_waves(run: Run) -> tuple[Estimate, Estimate]:
+    """Tokens and time of the best setting in waves, over those of 16 votes sent all at once.
+
+    The best has at most `LOSS` less accuracy, and is the nearest to its two goals.
+    """
+    drawn = weights(run.sample, REPLICATES + 1, np.random.default_rng(0))
+    means = np.einsum("bq,sqv->bsv", drawn, run.table, optimize=True)
+    labels = [setting.label for setting in run.settings]
+    waves = [place for place, setting in enumerate(run.settings) if setting.family == WAVES]
+    ratios = []
+    for each in means:
+        accuracy, tokens, time = each[labels.index(ALL_AT_ONCE)]
+        found = [
+            (each[place, 1] / tokens, each[place, 2] / time)
+            for place in waves
+            if each[place, 0] >= accuracy - LOSS
+        ]
+        ratios.append(min(found, key=lambda pair: max(pair[0] / 0.5, pair[1] / 1.2), default=None))
+    columns = [[np.inf if r is None else float(r[part]) for r in ratios] for part in (0, 1)]
+    return estimate(columns[0]), estimate(columns[1])
+
+
+def _show_points(scope: str, run: Run, families: Mapping[str, Sequence[Mean]]) -> None:
+    at = levels(families[FIXED])
+    print(f"\n{scope}: {run.table.shape[1]} queries a setting; tokens a query")
+    print(f"  {'at an accuracy of':24}" + "".join(f"{accuracy:>10.4f}" for accuracy in at))
+    for family, points in families.items():
+        reached = [tokens_at(points, accuracy) for accuracy in at]
+        cells = [f"{tokens:>10.0f}" if np.isfinite(tokens) else f"{'-':>10}" for tokens in reached]
+        print(f"  {family:24}" + "".join(cells))
+
+
+def _show_ratios(ratios: Mapping[str, Sequence[Estimate]]) -> None:
+    print("  tokens of priced over those of (95 % interval)")
+    for family, row in ratios.items():
+        print(f"  {family:24}" + "".join(f"{_figure(each):>22}" for each in row[:-1]))
+
+
+def _figure(value: Estimate) -> str:
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"

@@ -1,0 +1,201 @@
+"""Policies replayed on prefix traces: every one is asked just as the scheduler asks it.
+
+A recorded chain can be tried, concluded or cut only where an answer was forced out of it: a trial
+that is asked for at some position comes at the first such prefix at or past it (for the ends of
+paragraphs: at every one), and a cap cuts at the last prefix that it has room for, which alone is
+paid. Policies meet the same chains in the same order. A policy that learns starts cold, and is
+told the right answers of some queries only.
+
+Prefixes at fixed shares of a chain tell its length to whoever looks at their positions, which no
+live chain does: rules that look at tokens and trials both may do somewhat better here than live.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from benchmarks.recordings import Prefix, PrefixTrace, Traced
+from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
+from policies.exit_curve import ExitCurve, fit_exits
+from policies.exit_statistics import Course, ExitStatistics
+from policies.plan import Budget, Plan
+from policies.signals import ProbeResult, Probing
+from policies.tally import Ballot, Tally
+
+MAX_THINKING_TOKENS = 10**6
+LABELLED = 0.1
+
+
+class Costs(NamedTuple):
+    """Tokens of one trial answer, its forced words included, and of the answer in the end."""
+
+    trial: int = 24
+    answer: int = 8
+
+
+COSTS = Costs()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One policy with its options; `price` is the accuracy that one token must buy, if any."""
+
+    family: str
+    label: str
+    policy: Policy
+    price: float = 0.0
+
+
+class Curve(NamedTuple):
+    """The part of a class's curve that a policy on prefix traces looks at."""
+
+    exits: ExitCurve | None
+
+
+class Arrival(NamedTuple):
+    """A chain, by its place in the trace, and whether its right answer will be told."""
+
+    chain: int
+    labelled: bool
+
+
+class Played(NamedTuple):
+    right: bool
+    tokens: int
+
+
+def thinned(trace: PrefixTrace, keep: float, rng: Random) -> PrefixTrace:
+    """Only a share of the prefixes on the way, at random, so that their places tell less."""
+    chains = []
+    for chain in trace.chains:
+        last = len(chain.prefixes) - 1
+        prefixes = [
+            p for n, p in enumerate(chain.prefixes) if n in (0, last) or rng.random() < keep
+        ]
+        chains.append(chain._replace(prefixes=tuple(prefixes)))
+    return trace._replace(chains=tuple(chains))
+
+
+def arrivals(chains: Sequence[int], queries: int, rng: Random, labels: float) -> list[Arrival]:
+    """Of these chains, with replacement."""
+    return [Arrival(rng.choice(chains), rng.random() < labels) for _ in range(queries)]
+
+
+def play(
+    setting: Setting,
+    trace: PrefixTrace,
+    chain: Traced,
+    rng: Random,
+    exits: ExitCurve | None = None,
+    costs: Costs = COSTS,
+) -> tuple[Played, Course]:
+    """Answer one query with one chain; the course tells all its trials' answers, right or not."""
+    curve = Curve(exits)
+    query = Query(chain.question, (Message("user", chain.question),), trace.query_class)
+
+    def decide(
+        tally: Tally, plan: Plan | None, probes: Sequence[ProbeResult], pending: int
+    ) -> Decision:
+        return setting.policy.decide(
+            Situation(
+                query=query,
+                tally=tally,
+                max_thinking_tokens=MAX_THINKING_TOKENS,
+                curve=curve,  # type: ignore[arg-type]  # all that is looked at is its exits
+                price=setting.price,
+                plan=plan,
+                pending=pending,
+                probes=tuple(probes),
+            ),
+            rng,
+        )
+
+    begin = decide(Tally(), None, (), 0)
+    if not isinstance(begin, Draw) or begin.samples != 1:
+        raise ValueError(f"{setting.label}: one chain was recorded, got {begin!r}")
+    probes: list[ProbeResult] = []
+    answered, cause = _end(chain, begin.budget), "natural"
+    for prefix in _tried(chain, begin.probing, begin.budget):
+        probes.append(ProbeResult(0, prefix.tokens, prefix.answer, prefix.probability))
+        said = decide(Tally(), begin.plan, probes, 1)
+        if isinstance(said, Conclude):
+            answered, cause = prefix, "early_exit"
+            break
+        if isinstance(said, Stop):
+            answered, cause = Prefix(prefix.tokens, None, 0.0, False), "cancelled"
+            break
+    tokens = answered.tokens + len(probes) * costs.trial + costs.answer
+    ballot = Ballot(0, answered.answer, tokens, answered.tokens, 0, cause)
+    if not isinstance(last := decide(Tally((ballot,)), begin.plan, (), 0), Stop):
+        raise ValueError(f"{setting.label}: one chain was recorded, got {last!r}")
+    course = Course(
+        probes,
+        answered.tokens,
+        answered.answer,
+        concluded=cause != "natural" or answered.tokens < chain.tokens,
+        is_whole=begin.plan is not None and begin.plan.shadow,
+        trial_tokens=costs.trial,
+        right={p.answer: p.right for p in chain.prefixes if p.answer is not None},
+    )
+    return Played(answered.right, tokens), course
+
+
+def _end(chain: Traced, budget: Budget) -> Prefix:
+    """Where a chain answers that nobody concludes: its own end, or where its cap cuts it."""
+    cap = budget.max_thinking_tokens
+    if cap >= chain.tokens:
+        return chain.prefixes[-1]._replace(tokens=chain.tokens)
+    within = [prefix for prefix in chain.prefixes if prefix.tokens <= cap]
+    return within[-1] if within else Prefix(cap, None, 0.0, False)
+
+
+def _tried(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[Prefix]:
+    """The prefixes at which a chain is asked for a trial answer."""
+    if probing is None:
+        return
+    most = min(chain.tokens, budget.max_thinking_tokens + 1)
+    done, asked = 0, 0
+    for prefix in chain.prefixes:
+        if not done < prefix.tokens < most or asked >= probing.most:
+            continue
+        every = probing.every
+        is_due = probing.paragraphs or any(done < at <= prefix.tokens for at in probing.at)
+        if is_due or (every and prefix.tokens // every > done // every):
+            done, asked = prefix.tokens, asked + 1
+            yield prefix
+
+
+class Learner:
+    """A curve book in small, of one class: refits when a tenth has come in."""
+
+    def __init__(self, price: float) -> None:
+        self._price = price
+        self._known = ExitStatistics()
+        self._unfitted = 0
+        self.exits: ExitCurve | None = None
+
+    def observe(self, course: Course) -> None:
+        self._known.add(course)
+        self._unfitted += 1
+        if self._unfitted >= 0.1 * self._known.queries:
+            self._unfitted = 0
+            self.exits = fit_exits(self._known, prices=[self._price])
+
+
+def replay(
+    setting: Setting,
+    trace: PrefixTrace,
+    stream: Sequence[Arrival],
+    seed: int,
+    costs: Costs = COSTS,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[list[Played], ExitCurve | None]:
+    """A stream under a policy that learns, and what it knows in the end."""
+    rng, learner, outcomes = Random(seed), Learner(setting.price), []
+    for asked in stream:
+        played, course = play(setting, trace, trace.chains[asked.chain], rng, learner.exits, costs)
+        learner.observe(course if asked.labelled else course._replace(right={}))
+        outcomes.append(played)
+        tick()
+    return outcomes, learner.exits

@@ -1,0 +1,282 @@
+"""Thinking-token budgets that learn: tokens at equal accuracy on prefix traces, in one run.
+
+    python -m benchmarks.prefixes [--traces DIR] [--seeds N] [--quick]
+
+DIR holds prefix traces (see benchmarks/recordings.py), each file a query class. `priced_exit` has
+its price for a knob, starts cold, and is told the right answers of a tenth of its queries; all of
+its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
+settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
+
+Accuracies to compare at are those that caps reach with the shares `LEVELS` of the tokens of the
+best cap. Then `priced_exit` learns from one half of the questions and answers the other, without
+learning on: its peers are tuned on that other half in hindsight, or on the first half as it is.
+Intervals are of a bootstrap over seeds and questions. The last line is JSON: every goal, its value
+(the worst of the levels), and whether it is met.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.cells import FIXED, Part, levels, ratios, replicated
+from benchmarks.frontier import Estimate, Floats, tokens_at
+from benchmarks.prefix_replay import (
+    LABELLED,
+    Costs,
+    Played,
+    Setting,
+    arrivals,
+    play,
+    replay,
+    thinned,
+)
+from benchmarks.recordings import PrefixTrace, load_recordings
+from policies import build
+from policies.exit_curve import ExitCurve
+from scheduler.progress import progress
+
+TRACES = Path(__file__).parent / "traces"
+OURS, PEERS = "priced_exit", ("dynasor", "deer")
+PRICES = (0.01, 0.03, 0.08, 0.16, 0.3, 0.5, 1.0)
+"""Accuracy that a mean chain must buy."""
+TUNING = (0.003, 0.006, 0.02, 0.05, *PRICES)
+AGREE = (2, 3, 4, 5, 6, 8)
+PROBE_EVERY = (64, 512, 1024, 2048, 3072, 4096)
+THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
+GOALS: Mapping[str, Mapping[str, float]] = {
+    "early": {FIXED: 1.0, "peers": 1.0},
+    "late": {FIXED: 0.65, "peers": 0.85},
+}
+
+
+Places = NDArray[np.int64]
+
+
+class Goal(NamedTuple):
+    name: str
+    estimate: Estimate
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return bool(self.estimate.value <= self.goal)
+
+    def as_dict(self) -> dict[str, object]:
+        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
+        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
+
+
+def peers(trace: PrefixTrace) -> list[Setting]:
+    """Settings that do not learn; caps lie at every twentieth of all recorded prefixes."""
+    tokens = [prefix.tokens for chain in trace.chains for prefix in chain.prefixes]
+    caps = sorted({int(cap) for cap in np.quantile(tokens, np.arange(0, 1, 0.05))})
+    chosen: list[tuple[str, dict[str, object]]] = [
+        (FIXED, {"max_thinking_tokens": cap}) for cap in (*caps, None)
+    ]
+    chosen += [
+        ("dynasor", {"agree": agree, "probe_every": every})
+        for agree in AGREE
+        for every in PROBE_EVERY
+    ]
+    chosen += [("deer", {"threshold": threshold}) for threshold in THRESHOLDS]
+    return [Setting(name, f"{name} {options}", build(name, **options)) for name, options in chosen]
+
+
+def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[Setting]:
+    mean = float(np.mean([chain.tokens for chain in trace.chains]))
+    options = {} if explore else {"exploration": 0.0}
+    return [
+        Setting(OURS, f"{OURS} {part:g}/chain", build(OURS, **options), price=part / mean)
+        for part in (PRICES[::2] if quick else PRICES)
+    ]
+
+
+class Bench:
+    """One trace: what peers make of each of its chains is played once for all."""
+
+    def __init__(self, trace: PrefixTrace, costs: Costs, labels: float, *, quick: bool) -> None:
+        self.trace, self.costs, self.labels, self.quick = trace, costs, labels, quick
+        names = sorted({chain.question for chain in trace.chains})
+        self.questions = np.array([names.index(chain.question) for chain in trace.chains])
+        self.peers = peers(trace)
+        self.table = np.array([self._each(setting) for setting in self.peers])
+
+    def _each(self, setting: Setting, exits: ExitCurve | None = None) -> list[Played]:
+        rng = Random(0)
+        return [
+            play(setting, self.trace, chain, rng, exits, self.costs)[0]
+            for chain in self.trace.chains
+        ]
+
+    def streams(self, seeds: int, early: int, late: int) -> Iterator[Part]:
+        """From a cold start: the first queries, all of them, and the last third."""
+        settings = ours(self.trace, quick=self.quick)
+        chains, played = [], []
+        everything = range(len(self.trace.chains))
+        with progress(self.trace.query_class, seeds * len(settings)) as bar:
+            for seed in range(seeds):
+                stream = arrivals(everything, late, Random(f"{seed}"), self.labels)
+                chains.append([asked.chain for asked in stream])
+                runs = []
+                for setting in settings:
+                    outcomes, _ = replay(setting, self.trace, stream, seed, self.costs)
+                    runs.append(outcomes)
+                    bar.advance(setting.label)
+                played.append(runs)
+        asked, table = np.array(chains), np.array(played, dtype=np.float64)
+        for name, part, goals in (
+            (f"first {early} queries", slice(0, early), GOALS["early"]),
+            (f"all {late} queries", slice(0, late), GOALS["late"]),
+            (f"last third of {late} queries", slice(late - late // 3, late), {}),
+        ):
+            yield self._part(name, asked[:, part], table[:, :, part], goals)
+
+    def held_out(self, seeds: int, queries: int) -> Iterator[Part]:
+        """Learned on one half of the questions, judged on the other."""
+        settings = ours(self.trace, quick=self.quick)
+        frozen = ours(self.trace, quick=self.quick, explore=False)
+        number = self.questions.max() + 1
+        asked, played = [], []
+        tuned: list[NDArray[np.bool_]] = []
+        with progress(f"{self.trace.query_class}, halves", 2 * seeds * len(settings)) as bar:
+            for seed in range(seeds):
+                half = np.isin(self.questions, Random(seed).sample(range(number), number // 2))
+                result = np.zeros((len(settings), len(half), 2))
+                for learned in (half, ~half):
+                    own = np.flatnonzero(learned).tolist()
+                    stream = arrivals(own, queries, Random(f"half {seed}"), self.labels)
+                    for place, setting in enumerate(settings):
+                        _, exits = replay(setting, self.trace, stream, seed, self.costs)
+                        each = np.array(self._each(frozen[place], exits), dtype=np.float64)
+                        result[place, ~learned] = each[~learned]
+                        bar.advance(setting.label)
+                asked.append(np.arange(len(half)))
+                played.append(result)
+                tuned.append(half)
+        chains, table = np.array(asked), np.array(played)
+        hindsight = self._part("other half, peers tuned on it", chains, table, {})
+        yield hindsight
+        yield hindsight._replace(
+            name="other half, all tuned on the first",
+            sums={OURS: hindsight.sums[OURS], **self._tuned(tuned, hindsight)},
+            goals=GOALS["late"],
+        )
+
+    def _tuned(self, halves: Sequence[NDArray[np.bool_]], like: Part) -> dict[str, Floats]:
+        """Peers at their best on one half at each price, played on the other."""
+        mean = float(np.mean([chain.tokens for chain in self.trace.chains]))
+        place = {cell: number for number, cell in enumerate(like.cells)}
+        families: dict[str, Floats] = {}
+        for family in (FIXED, *PEERS):
+            table = self.table[[s.family == family for s in self.peers]]
+            sums = np.zeros((len(TUNING), len(like.cells), 2))
+            for seed, half in enumerate(halves):
+                for learned in (half, ~half):
+                    right, tokens = table[:, learned].mean(axis=1).T
+                    where = [place[seed, q] for q in self.questions[~learned]]
+                    for row, part in enumerate(TUNING):
+                        best = int(np.argmax(right - part / mean * tokens))
+                        np.add.at(sums[row], where, table[best, ~learned])
+            families[family] = sums
+        return families
+
+    def _part(self, name: str, asked: Places, ours: Floats, goals: Mapping[str, float]) -> Part:
+        """`asked` by seed and query, `ours` by seed, setting, query and (right, tokens)."""
+        cells: dict[tuple[int, int], int] = {}
+        where = np.array(
+            [
+                [cells.setdefault((seed, self.questions[chain]), len(cells)) for chain in row]
+                for seed, row in enumerate(asked)
+            ]
+        )
+        families: dict[str, list[Floats]] = {}
+        settings = [(s.family, row[asked]) for s, row in zip(self.peers, self.table, strict=True)]
+        settings += [(OURS, ours[:, place]) for place in range(ours.shape[1])]
+        for family, outcomes in settings:
+            sums = np.zeros((len(cells), 2))
+            np.add.at(sums, where.ravel(), outcomes.reshape(-1, 2))
+            families.setdefault(family, []).append(sums)
+        counts = np.bincount(where.ravel(), minlength=len(cells)).astype(np.float64)
+        return Part(name, {f: np.array(s) for f, s in families.items()}, counts, [*cells], goals)
+
+
+def judged(query_class: str, part: Part) -> Iterator[Goal]:
+    """Print how a part went, and yield what was to be reached in it."""
+    (families, *_), compared = replicated(part), ratios(part, OURS, PEERS)
+    at = levels(families[FIXED])
+    print(f"\n{query_class}, {part.name}: tokens a query at an accuracy of")
+    print(" " * 12 + "".join(f"{accuracy:>22.4f}" for accuracy in at))
+    for family in (FIXED, *PEERS, OURS):
+        reached = [tokens_at(families[family], accuracy) for accuracy in at]
+        cells = [
+            f"{tokens:>22.0f}" if math.isfinite(tokens) else f"{'-':>22}" for tokens in reached
+        ]
+        best = max(families[family])
+        print(f"{family:12}" + "".join(cells) + f"   best {best.accuracy:.4f} at {best.tokens:.0f}")
+    print(f"tokens of {OURS} over those of (95 % interval)")
+    for family, row in compared.items():
+        print(f"{family:12}" + "".join(f"{figure(each):>22}" for each in row[:-1]))
+    for family, goal in part.goals.items():
+        yield Goal(f"{query_class}, {part.name}: over {family}", compared[family][-1], goal)
+
+
+def figure(value: Estimate) -> str:
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+@click.command(help=(__doc__ or "").split("\n\n")[0])
+@click.option("--traces", type=click.Path(path_type=Path), default=TRACES, show_default=False)
+@click.option("--seeds", default=3, type=click.IntRange(1, 1000))
+@click.option("--early", default=1500, type=click.IntRange(20))
+@click.option("--late", default=15_000, type=click.IntRange(60))
+@click.option("--labels", default=LABELLED, type=click.FloatRange(0, 1), help="Share checked.")
+@click.option("--trial-tokens", default=24, type=click.IntRange(0), help="Cost of one trial.")
+@click.option("--answer-tokens", default=8, type=click.IntRange(0), help="Of every answer.")
+@click.option("--keep", default=1.0, type=click.FloatRange(0, 1), help="Share of prefixes kept.")
+@click.option("--quick", is_flag=True, help="One seed, a tenth of the queries, half the prices.")
+def main(
+    traces: Path,
+    seeds: int,
+    early: int,
+    late: int,
+    labels: float,
+    trial_tokens: int,
+    answer_tokens: int,
+    keep: float,
+    quick: bool,
+) -> None:
+    try:
+        recorded = load_recordings(traces)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if not recorded.prefixes:
+        raise click.UsageError(f"{traces}: no prefix traces; see benchmarks/recordings.py")
+    for name in recorded.skipped:
+        print(f"{name}: no trace, skipped", file=sys.stderr)
+    if quick:
+        seeds, early, late = 1, max(20, early // 10), max(60, late // 10)
+    if early > late:
+        raise click.UsageError(f"early must be at most late ({late}), got {early}")
+    reached: list[Goal] = []
+    for trace in recorded.prefixes:
+        kept = thinned(trace, keep, Random(0))
+        bench = Bench(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
+        for part in (*bench.streams(seeds, early, late), *bench.held_out(seeds, late)):
+            reached += judged(trace.query_class, part)
+    print()
+    for goal in reached:
+        word = "met" if goal.met else "missed"
+        print(f"{word:7}{figure(goal.estimate):>24}, goal {goal.goal:<5} {goal.name}")
+    print(json.dumps({goal.name: goal.as_dict() for goal in reached}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Policies replayed on vote traces: every one is asked just as the scheduler asks it.
+
+A question comes up with its recorded chains in an order of its own; all policies meet the same
+questions in the same order with the same chains. A wave's chains come in one by one; a policy that
+stops within a wave pays for all of it. A policy that learns starts cold, and is told the right
+answers of some queries only.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from benchmarks.recordings import VoteTrace
+from policies.base import Draw, Message, Policy, Query, Situation, Stop
+from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.plan import Budget, Plan
+from policies.tally import Ballot, Tally
+
+MAX_THINKING_TOKENS = 10**6
+LABELLED = 0.1
+LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsack"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One policy with its options; `price` is the accuracy that one token must buy, if any.
+
+    `round_tokens` is what a round of sampling is worth not waiting for, see `policies.curve.fit`.
+    """
+
+    family: str
+    label: str
+    policy: Policy
+    price: float = 0.0
+    round_tokens: float = 0.0
+
+    @property
+    def learns(self) -> bool:
+        return self.family in LEARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A question that is asked: its place in the trace, and its chains in the order drawn."""
+
+    question: int
+    query: Query
+    chains: tuple[Ballot, ...]
+    right: frozenset[str]
+    labelled: bool
+
+
+class Played(NamedTuple):
+    """`rounds` is how often chains were waited for, `longest` the longest of each, added up."""
+
+    right: bool
+    tokens: int
+    rounds: int
+    longest: int
+
+
+def arrivals(trace: VoteTrace, queries: int, rng: Random) -> list[Arrival]:
+    """All questions in random order, again and again, up to so many queries."""
+    stream: list[Arrival] = []
+    while len(stream) < queries:
+        for question in rng.sample(range(len(trace.questions)), len(trace.questions)):
+            stream.append(_arrival(trace, question, len(stream), rng))
+    return stream[:queries]
+
+
+def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arrival:
+    recorded = trace.questions[question]
+    right = {sample.answer for sample in recorded if sample.right}
+    chains = (
+        Ballot(chain, sample.answer, sample.tokens, sample.tokens)
+        for chain, sample in enumerate(rng.sample(recorded, len(recorded)))
+    )
+    query = Query(
+        f"{trace.query_class}-{number}",
+        (Message("user", f"{trace.query_class} {question}"),),
+        trace.query_class,
+    )
+    known = frozenset(answer for answer in right if answer is not None)
+    return Arrival(question, query, tuple(chains), known, rng.random() < LABELLED)
+
+
+def play(
+    setting: Setting, asked: Arrival, rng: Random, curve: ClassCurve | None = None
+) -> tuple[Played, Observation]:
+    """Answer one query; when its recorded chains are used up, the vote so far has to do."""
+    tally, plan, budget = Tally(), None, Budget(0)
+    rounds = longest = tokens = 0
+    decide, history = setting.policy.decide, asked.chains
+    while True:
+        decision = decide(_situation(setting, asked, tally, plan, curve), rng)
+        if isinstance(decision, Stop):
+            break
+        if not isinstance(decision, Draw):
+            raise ValueError(f"{setting.label}: votes were recorded, no {type(decision).__name__}")
+        plan, budget = decision.plan or plan, decision.budget
+        start = len(tally.history)
+        wave = history[start : start + decision.samples]
+        if not wave:
+            break
+        rounds += 1
+        longest += max(ballot.tokens for ballot in wave)
+        tokens += sum(ballot.tokens for ballot in wave)
+        for end in range(start + 1, start + len(wave)):
+            part = Tally(history[:end])
+            pending = start + len(wave) - end
+            said = decide(_situation(setting, asked, part, plan, curve, pending), rng)
+            if isinstance(said, Stop):
+                wave, decision = history[start:end], said
+                break
+        tally = Tally(history[: start + len(wave)])
+        if isinstance(decision, Stop):
+            break
+    right = {b.answer: b.answer in asked.right for b in tally.history if b.answer is not None}
+    seen = Observation(
+        asked.query.query_class,
+        tally.history,
+        budget,
+        None,
+        plan,
+        right if asked.labelled else {},
+    )
+    return Played(tally.leader in asked.right, tokens, rounds, longest), seen
+
+
+def _situation(
+    setting: Setting,
+    asked: Arrival,
+    tally: Tally,
+    plan: Plan | None,
+    curve: ClassCurve | None,
+    pending: int = 0,
+) -> Situation:
+    return Situation(
+        query=asked.query,
+        tally=tally,
+        max_thinking_tokens=MAX_THINKING_TOKENS,
+        curve=curve,
+        price=setting.price,
+        plan=plan,
+        pending=pending,
+    )
+
+
+class Learner:
+    """A curve book in small: refits a class when a tenth has come in; a class leans on the others.
+
+    Only the setting's own price is ever asked, so menus are made for that one.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._price, self._round_tokens = setting.price or 1e-6, setting.round_tokens
+        self._known: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
+        self._unfitted: dict[str, int] = defaultdict(int)
+        self.curves: dict[str, ClassCurve] = {}
+
+    def observe(self, seen: Observation) -> None:
+        own = self._known[seen.query_class]
+        own.observe(seen)
+        self._unfitted[seen.query_class] += 1
+        if self._unfitted[seen.query_class] < 0.1 * own.queries:
+            return
+        self._unfitted[seen.query_class] = 0
+        others = ClassStatistics()
+        for statistics in self._known.values():
+            if statistics is not own:
+                others.merge(statistics)
+        self.curves[seen.query_class] = fit(
+            own,
+            parent=others,
+            price=self._price,
+            round_tokens=self._round_tokens,
+            ladder=(1.0,),
+        )
+
+
+def replay(
+    setting: Setting,
+    stream: Iterable[Arrival],
+    seed: int,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Played]:
+    rng, learner = Random(seed), Learner(setting)
+    outcomes = []
+    for asked in stream:
+        curve = learner.curves.get(asked.query.query_class)
+        played, seen = play(setting, asked, rng, curve)
+        if setting.learns:
+            learner.observe(seen)
+        outcomes.append(played)
+        tick()
+    return outcomes
+
+
+def mixed(streams: Sequence[Sequence[Arrival]], rng: Random) -> list[Arrival]:
+    """One stream of all classes in random order; within a class the order stays."""
+    turns = [number for number, stream in enumerate(streams) for _ in stream]
+    rng.shuffle(turns)
+    waiting = [iter(stream) for stream in streams]
+    return [next(waiting[number]) for number in turns]

@@ -1,0 +1,101 @@
+"""One chain that answers as soon as the tokens ahead would buy less than they cost."""
+
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from policies.base import Conclude, Decision, Draw, Situation, Stop
+from policies.exit_statistics import POSITIONS
+from policies.plan import Budget, Plan, number, whole
+from policies.signals import Probing
+
+if TYPE_CHECKING:
+    from policies.exit_curve import ExitCurve, ExitRule
+
+USUAL_PRICE = 1e-5
+COLD_RUNS = 15
+"""Shadow runs that a class needs before its curve is trusted."""
+_CURIOSITY = 1.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedExit:
+    """Ask for trial answers on the way; conclude where the tokens ahead are not worth it.
+
+    Stopping at the best expected value is Wald's; that a price per token should decide it is from
+    CLEAR (arXiv 2606.03092) and, for trial answers, what Dynasor (2412.20993) and DEER (2504.15895)
+    leave to fixed thresholds. Here what more thinking is worth is learned while serving. A shadow
+    run is never concluded, and so shows what every earlier exit would have given: all first queries
+    of a class are such, later a share of at most `exploration` that falls with the square root of
+    the queries seen. A `price` of None is whatever the server asks.
+    """
+
+    price: float | None = None
+    max_thinking_tokens: int | None = None
+    answer_tokens: int = 128
+    probe_tokens: int = 20
+    exploration: float = 0.08
+    temperature: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        number("price", self.price, above=0, below=1, optional=True)
+        whole("probe_tokens", self.probe_tokens, at_least=1)
+        number("exploration", self.exploration, at_least=0, at_most=1)
+        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        self._budget()
+
+    @property
+    def name(self) -> str:
+        return "priced_exit"
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        if situation.tally.history:
+            exited = situation.tally.history[-1].stop_cause == "early_exit"
+            return Stop("not worth it" if exited else "plan done")
+        plan = situation.plan or self._choose(situation, rng)
+        if situation.probes and not plan.shadow:
+            rule = self._rule(situation)
+            if rule is not None and rule.concludes(situation.probes):
+                return Conclude(situation.probes[-1].chain)
+        at = tuple(p for p in POSITIONS if p < plan.budget.max_thinking_tokens)
+        probing = Probing(at=at, answer_tokens=self.probe_tokens) if at else None
+        return Draw(1, plan.budget, plan.temperature, plan, final=True, probing=probing)
+
+    def _choose(self, situation: Situation, rng: Random) -> Plan:
+        curve = _exits(situation)
+        if curve is None or curve.whole < COLD_RUNS:
+            chance = 1.0 if self.exploration else 0.0
+        else:
+            chance = min(self.exploration, _CURIOSITY / math.sqrt(max(1.0, curve.queries)))
+        is_shadow = rng.random() < chance
+        rule = None if is_shadow else self._rule(situation)
+        return Plan(
+            "exit",
+            self._budget().capped(situation.max_thinking_tokens),
+            self.temperature,
+            is_shadow,
+            chance if is_shadow else 1 - chance,
+            rule.forecast if rule else None,
+        )
+
+    def _rule(self, situation: Situation) -> "ExitRule | None":
+        """At the price; with a target accuracy the cheapest that reaches it, or the nearest."""
+        curve, target = _exits(situation), situation.query.limits.target_accuracy
+        if curve is None:
+            return None
+        if target is None:
+            price = situation.price or self.price or USUAL_PRICE
+            return curve.rule(price / situation.query.limits.value)
+        reaching = [rule for rule in curve.rules if rule.forecast.accuracy >= target]
+        if reaching:
+            return min(reaching, key=lambda rule: rule.forecast.tokens)
+        return max(curve.rules, key=lambda rule: rule.forecast.accuracy)
+
+    def _budget(self) -> Budget:
+        return Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+
+
+def _exits(situation: Situation) -> "ExitCurve | None":
+    exits: ExitCurve | None = getattr(situation.curve, "exits", None)
+    return exits

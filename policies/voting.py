@@ -1,0 +1,54 @@
+"""Votes one by one or in waves until a rule is satisfied: the frame that stopping rules fill in."""
+
+from dataclasses import dataclass
+from random import Random
+
+from policies.base import Decision, Draw, Situation, Stop
+from policies.plan import Budget, whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voting:
+    """A rule says when the vote is settled; samples come in waves of `wave` until it does.
+
+    A wave is cut short as soon as the vote is settled, so its size trades tokens for time.
+    """
+
+    max_samples: int = 40
+    wave: int = 4
+    max_thinking_tokens: int | None = None
+    answer_tokens: int = 128
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        whole("max_samples", self.max_samples, at_least=1, at_most=1024)
+        whole("wave", self.wave, at_least=1, at_most=1024)
+        Budget(self.max_thinking_tokens or 0, 0, 0, None, self.answer_tokens)
+        if self.temperature is not None and not 0 < self.temperature <= 2:
+            raise ValueError(f"temperature must be in (0, 2], got {self.temperature!r}")
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    def settled(self, situation: Situation) -> bool:
+        """Whether the vote can stop; asked only after a first vote."""
+        raise NotImplementedError
+
+    def next_wave(self, situation: Situation) -> int:
+        return self.wave
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        if situation.tally.leader is not None and self.settled(situation):
+            return Stop("settled")
+        left = self.max_samples - len(situation.tally.ballots)
+        if left <= 0:
+            return Stop("plan done")
+        budget = situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+        return Draw(min(self.next_wave(situation), left), budget, self.temperature)
+
+
+def share(name: str, value: float, *, below: float = 1.0) -> None:
+    """Refuse what is no chance between 0 and `below`, both excluded."""
+    if not 0 < value < below:
+        raise ValueError(f"{name} must be in (0, {below:g}), got {value!r}")

@@ -1,0 +1,66 @@
+"""A controller's copy of the curves, and what it has yet to tell the book.
+
+While the book is away, the copy serves on with what it has. A report that was not confirmed is sent
+again, the same under the same number, so it counts once whether or not it had arrived.
+"""
+
+import logging
+import uuid
+from typing import Any, Protocol
+
+from policies.curve import ClassCurve
+from scheduler.curvebook import MAX_CLASSES, OTHER, Edition, Key, Report, Seen
+
+log = logging.getLogger("thinkbudget")
+
+MAX_SPOOLED = 100_000
+MAX_REPORTED = 1000
+"""Observations of one report: a book that comes back is not to be buried."""
+
+
+class FarBook(Protocol):
+    """The one book, in another process. Raises when it cannot be reached."""
+
+    async def exchange(self, report: Report, life: str, version: int) -> Edition: ...
+
+    async def export(self) -> dict[str, Any]: ...
+
+
+class BookCopy:
+    def __init__(self, far: FarBook) -> None:
+        self._far = far
+        self._curves: dict[Key, ClassCurve] = {}
+        self._life, self._version = "", 0
+        self._spool: list[Seen] = []
+        self._report = Report(uuid.uuid4().hex, 0, [])
+        self.is_confirmed = True
+        self.dropped = 0
+
+    def curve(self, model: str, query_class: str) -> ClassCurve | None:
+        curve = self._curves.get((model, query_class))
+        return self._curves.get((model, OTHER)) if curve is None else curve
+
+    def observe(self, seen: Seen) -> None:
+        if len(self._spool) < MAX_SPOOLED:
+            self._spool.append(seen)
+        else:
+            self.dropped += 1
+
+    async def export(self) -> dict[str, Any]:
+        return await self._far.export()
+
+    async def exchange(self) -> None:
+        """Report what was seen, and take newer curves; raises what the book raises."""
+        if self.is_confirmed:
+            seen, self._spool = self._spool[:MAX_REPORTED], self._spool[MAX_REPORTED:]
+            writer, number, _ = self._report
+            self._report = Report(writer, number + 1, seen)
+            self.is_confirmed = False
+        edition = await self._far.exchange(self._report, self._life, self._version)
+        self.is_confirmed = True
+        if len(self._curves) > 2 * MAX_CLASSES:
+            # Nobody tells of classes that were folded: begin anew, with all that is still there.
+            self._curves, self._life = {}, ""
+            return
+        self._curves.update(edition.curves)
+        self._life, self._version = edition.life, edition.version

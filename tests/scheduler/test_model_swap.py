@@ -1,0 +1,72 @@
+"""On the simulated population: when every class changes, the book is soon as good as a new one."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from policies.drift import Watch
+from policies.priced import Priced
+from scheduler.curvebook import CurveBook, Seen
+from tests.policies.population import Question, question, solve
+
+PRICE = 3e-4
+OLD = {"a": "easy", "b": "hard", "c": "sum"}
+NEW = {"a": "sum", "b": "easy", "c": "hard"}
+"""The shape of each class, before and after."""
+
+
+def asked(shapes: dict[str, str], query_class: str, number: int, rng: Random) -> Question:
+    made = question(shapes[query_class], number, rng, samples=20)
+    return replace(made, query=replace(made.query, query_class=query_class))
+
+
+def learn(book: CurveBook, shapes: dict[str, str], queries: int, model: str, seed: int) -> None:
+    rng = Random(seed)
+    for number in range(queries):
+        for query_class in shapes:
+            one = asked(shapes, query_class, number, rng)
+            _, seen = solve(Priced(PRICE), one, rng, curve=book.curve(model, query_class))
+            right = {b.answer: one.right(b.answer) for b in seen.history if b.answer is not None}
+            book.observe(Seen(model, replace(seen, right=right), PRICE))
+
+
+def worth(book: CurveBook, model: str) -> float:
+    """Accuracy less the price of its tokens, on the new population, without trials."""
+    rng, total, count = Random(99), 0.0, 200
+    for number in range(count):
+        for query_class in NEW:
+            one = asked(NEW, query_class, number, rng)
+            curve = book.curve(model, query_class)
+            outcome, _ = solve(Priced(PRICE, exploration=0.0), one, Random(number), curve=curve)
+            total += outcome.right - PRICE * outcome.tokens
+    return total / count / len(NEW)
+
+
+@pytest.fixture(scope="module")
+def reference() -> float:
+    """What a book reaches that has known nothing but the new population."""
+    book = CurveBook()
+    learn(book, NEW, 500, "m", seed=5)
+    return worth(book, "m")
+
+
+@pytest.mark.parametrize("model", ["m", "m2"], ids=["in silence", "under a new name"])
+def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
+    reference: float, model: str
+) -> None:
+    book = CurveBook()
+    learn(book, OLD, 300, "m", seed=1)
+    learn(book, NEW, 500, model, seed=2)
+    assert worth(book, model) > reference - 0.01
+
+
+def test_a_watch_makes_it_come_back_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = []
+    for observe in (Watch.observe, lambda *_: False):
+        monkeypatch.setattr(Watch, "observe", observe)
+        book = CurveBook()
+        learn(book, OLD, 300, "m", seed=1)
+        learn(book, NEW, 120, "m", seed=2)
+        reached.append(worth(book, "m"))
+    assert reached[0] > reached[1] + 0.02
