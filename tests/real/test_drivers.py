@@ -73,15 +73,15 @@ CONFIGS: dict[str, Callable[[int], Forcing]] = {
 
 
 class Setting(NamedTuple):
-    """An engine, and what its core said of preemptions so far."""
+    """An engine, and what its core says of itself, where it was asked to."""
 
     engine: ChainEngine
-    preemptions: Callable[[], int]
+    core: Any = None
 
 
 @pytest.fixture(scope="module")
 def pocket(engine: ChainEngine) -> Setting:
-    return Setting(engine, lambda: 0)
+    return Setting(engine)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) ->
         return VllmEngine(options, format_="s1", driver="processor", stat_loggers=[seen])
 
     engine = loop.run(start())
-    yield Setting(engine, lambda: seen.preemptions)
+    yield Setting(engine, seen)
     loop.run(engine.close())
 
 
@@ -227,8 +227,34 @@ def test_all_drivers_give_the_tokens_of_the_plain_loop(
 
 
 def test_chains_were_preempted_again_and_again_meanwhile(wandering: Setting) -> None:
-    print(f"{wandering.preemptions()} preemptions")
-    assert wandering.preemptions() >= LEAST_PREEMPTIONS
+    print(f"{wandering.core.preemptions} preemptions")
+    assert wandering.core.preemptions >= LEAST_PREEMPTIONS
+
+
+def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: Setting) -> None:
+    engine, core = wandering.engine, wandering.core
+    forcing = Forcing(500, 500, answer_tokens=16)
+    wanted = SampleRequest("freed", (("user", questions()[0]),), tuple(range(8)), forcing)
+
+    async def story() -> tuple[float, float]:
+        async def watch() -> list[Sample]:
+            return [event async for event in engine.sample(wanted) if isinstance(event, Sample)]
+
+        running = asyncio.create_task(watch())
+        while core.running < 8 or core.kv_usage < 0.2:
+            await asyncio.sleep(0.01)
+        full = core.kv_usage
+        for number in range(7):
+            await engine.cancel("freed", number)
+        while core.running > 1:
+            await asyncio.sleep(0.01)
+        freed = core.kv_usage
+        await engine.cancel("freed")
+        assert {sample.stop_cause for sample in await running} == {"cancelled"}
+        return full, freed
+
+    full, freed = loop.run(asyncio.wait_for(story(), 60))
+    assert freed < full / 2
 
 
 @pytest.mark.parametrize("cap, waits", [(1, 1), (3, 2), (32, 0), (64, 2), (128, 4), (300, 8)])
