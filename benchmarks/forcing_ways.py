@@ -49,12 +49,16 @@ class Bench:
         }
         self.core, self.prompter = plain.core, plain.prompter
         self.names = (f"bench-{number}" for number in itertools.count())
-        self.ways: dict[str, Work] = {"plain": self.plain, "barrier": self.barrier}
+        self.ways: dict[str, Work] = {
+            "plain": self.plain,
+            "barrier": self.barrier,
+            "one batch": self.one_batch,
+        }
         for name in DRIVERS:
             self.ways[name] = self._driver(name)
 
     async def plain(self, jobs: Sequence[Job], streams: int) -> int:
-        """As many tokens as the budget allows, in one call and unforced."""
+        """As many tokens as the budget allows, in one call and unforced, and their text."""
 
         async def one(job: Job) -> int:
             closing = len(self.engines["session"].format.end_on_cut)
@@ -62,15 +66,21 @@ class Bench:
             call = Call(most, 0, frozenset())
             prompt = self.prompter.tokens((("user", job.text),))
             sampling = Sampling(temperature=0, ignore_end_of_turn=True)
-            count = 0
+            tokens: list[int] = []
             async for piece in self.core.generate(next(self.names), prompt, call, sampling):
-                count += len(piece.tokens)
-            return count
+                tokens += piece.tokens
+            self.engines["session"].format.decode(tokens)
+            return len(tokens)
 
         return await at_once(jobs, streams, one)
 
     async def barrier(self, jobs: Sequence[Job], streams: int) -> int:
-        """Rounds over the whole batch; the paper's own semantics."""
+        """One batch after another, each of as many chains as there are streams."""
+        batches = [jobs[at : at + streams] for at in range(0, len(jobs), streams)]
+        return sum([await self.one_batch(batch, streams) for batch in batches])
+
+    async def one_batch(self, jobs: Sequence[Job], streams: int) -> int:
+        """Rounds over all the jobs; the paper's own semantics."""
         engine, sampling = self.engines["session"], Sampling(temperature=0)
         prompts = [self.prompter.tokens((("user", job.text),)) for job in jobs]
         chains = [

@@ -34,6 +34,8 @@ class StopTexts(NamedTuple):
 
     def unsure(self, tokens: Sequence[int]) -> int:
         """How many of the last tokens may be the beginning of a stop text: not to be shown yet."""
+        if not self.format.stop_texts:
+            return 0
         tail = self._tail(tokens)
         sure = self.format.decode(tail).rstrip(PARTIAL)
         overlap = max((_overlap(sure, stop) for stop in self.format.stop_texts), default=0)

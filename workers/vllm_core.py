@@ -108,7 +108,7 @@ class VllmCore:
         self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
     ) -> AsyncGenerator[Piece]:
         fields = {**self.recommended, **_temperature(sampling), **_pace(sampling)}
-        parameters = SamplingParams(**fields, **order, detokenize=False)
+        parameters = SamplingParams(**fields, **order, detokenize=False, skip_clone=True)
         outputs = self._llm.generate(tokens_input(list(tokens)), parameters, name)
         async for piece in self._pieces(outputs, sampling):
             yield piece
@@ -167,6 +167,7 @@ class VllmCore:
             spaces_between_special_tokens=False,
             logprobs=sampling.logprobs,
             ignore_eos=sampling.ignore_end_of_turn,
+            skip_clone=True,  # these parameters are of this call alone
             **_pace(sampling),
         )
 
