@@ -47,16 +47,19 @@ def replicated(part: Part) -> list[dict[str, list[Mean]]]:
 
 def levels(fixed: Sequence[Mean]) -> list[float]:
     """Accuracies that caps, or mixes of two, reach with shares of the tokens of the best cap."""
-    best = max(fixed)
-    reached = []
-    for share in LEVELS:
-        tokens = share * best.tokens
-        low, high = 0.0, best.accuracy
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (middle, high) if tokens_at(fixed, middle) <= tokens else (low, middle)
-        reached.append(low)
-    return reached
+    best = max(fixed).tokens
+    return [_accuracy_at(fixed, share * best) for share in LEVELS]
+
+
+def _accuracy_at(settings: Sequence[Mean], tokens: float) -> float:
+    below = [one for one in settings if one.tokens <= tokens]
+    above = [one for one in settings if one.tokens > tokens]
+    highest = max((one.accuracy for one in below), default=0.0)
+    for low in below:
+        for high in above:
+            part = (tokens - low.tokens) / (high.tokens - low.tokens)
+            highest = max(highest, low.accuracy + part * (high.accuracy - low.accuracy))
+    return highest
 
 
 def ratios(part: Part, ours: str, peers: Sequence[str]) -> dict[str, list[Estimate]]:

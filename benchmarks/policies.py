@@ -63,7 +63,7 @@ def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> lis
                 options["wave"] = 1
             chosen.append(Setting(family, f"{family} {option}={value:g}", build(family, **options)))
         for part in thinned(PRICES.get(family, ()), quick):
-            for chains in ROUNDS if family == WAVES else (0.0,):
+            for chains in (ROUNDS[-1:] if quick else ROUNDS) if family == WAVES else (0.0,):
                 label = f"{family} price={part:g}/chain" + (f" round={chains:g}" * (chains > 0))
                 policy, price = _learner(family), part / mean_tokens
                 rounds = chains * mean_tokens
@@ -164,7 +164,7 @@ def _sample(streams: Sequence[Sequence[Sequence[Arrival]]], members: Sequence[in
 @click.option("--policies", "names", default=",".join(FAMILIES), help="Comma-separated families.")
 @click.option("--seeds", default=3, type=click.IntRange(1, 1000))
 @click.option("--queries", default=1000, type=click.IntRange(20), help="Of each class, each seed.")
-@click.option("--quick", is_flag=True, help="One seed, 200 queries, half of the settings.")
+@click.option("--quick", is_flag=True, help="One seed, 100 queries, half of the settings.")
 def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> None:
     families = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in families if name not in FAMILIES]:
@@ -181,7 +181,7 @@ def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> Non
     if not recorded.votes:
         raise click.UsageError(f"{traces}: no vote traces; python -m benchmarks.record_traces")
     if quick:
-        seeds, queries = 1, min(queries, 200)
+        seeds, queries = 1, min(queries, 100)
     reached = [
         goal
         for scope, run in play_all(

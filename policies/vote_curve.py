@@ -19,6 +19,7 @@ from policies.vote_types import INDEX, MAX_VOTES, MODE, STANDINGS, Floats, table
 
 _PRIOR_VOTES = 3.0
 _LEAST_LABELS = 4.0
+_SWEEPS = 12
 MOST_TOKENS = 1e9
 """Of one query; more is a mistake."""
 
@@ -161,20 +162,16 @@ class _Mixture:
 
 
 class _Weight(NamedTuple):
-    """What a prior counts as: queries for the mixture, labels for each type and for their shift.
-
-    `sweeps` of expectation maximisation start at the prior: the nearer it is, the fewer will do.
-    """
+    """What a prior counts as: queries for the mixture, labels for each type and for their shift."""
 
     queries: float
     labels: float
     shift: float
-    sweeps: int
     inherits_tokens: bool = False
 
 
-_CLASS = _Weight(queries=1.5, labels=0.5, shift=4.0, sweeps=12)
-_LENGTH = _Weight(queries=3.0, labels=4.0, shift=8.0, sweeps=4, inherits_tokens=True)
+_CLASS = _Weight(queries=1.5, labels=0.5, shift=4.0)
+_LENGTH = _Weight(queries=3.0, labels=4.0, shift=8.0, inherits_tokens=True)
 _LEAST_OF_LENGTH = 5.0
 """Queries with a first chain of some length before that length has an outlook of its own."""
 
@@ -206,7 +203,7 @@ def _mixture(counts: VoteCounts, prior: _Mixture, weight: _Weight) -> _Mixture:
         return np.asarray(joint * (cases / chance @ flat).reshape(joint.shape))
 
     weights, truth = prior.weights, prior.right
-    for _ in range(weight.sweeps):
+    for _ in range(_SWEEPS):
         joint = np.repeat(weights[:, None], truth.shape[1], axis=1)
         if_right = spread(joint * truth, right)
         if_wrong = spread(joint * (1 - truth), wrong)

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MAX_VOTES = 24
-"""Tables grow with the third power of it; the mode of most questions is plain well before."""
+"""More than this are never bought; tables grow with its third power."""
 STANDINGS = tuple(
     Standing(leader, runner_up, votes - leader - runner_up)
     for votes in range(1, MAX_VOTES + 1)

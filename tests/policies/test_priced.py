@@ -231,14 +231,14 @@ def test_curiosity_falls_with_what_was_seen() -> None:
 
 def test_a_long_first_chain_is_asked_again_and_a_short_one_is_believed() -> None:
     statistics = ClassStatistics()
-    for answers, tokens in [("aaaa", 40), ("abaa", 100), ("baaa", 100)] * 40:
+    for answers, tokens in [("aaaa", 40), ("abaa", 80), ("baaa", 80)] * 40:
         plan = Plan("votes", BUDGET, shadow=True)
         ballots = votes(answers, tokens=tokens)
         statistics.observe(Observation("class", ballots, BUDGET, None, plan, RIGHT))
-    curve = fit(statistics, price=5e-4)
-    policy = Priced(5e-4, votes_only=True, exploration=0.0)
+    curve = fit(statistics, price=1e-3)
+    policy = Priced(1e-3, votes_only=True, exploration=0.0)
     plan = plan_of(policy, start(curve))
-    for tokens, expected in ((40, Stop("settled")), (100, None)):
+    for tokens, expected in ((40, Stop("settled")), (80, None)):
         ballot = votes("a", tokens=tokens)
         decision = policy.decide(replace(start(curve), tally=Tally(ballot), plan=plan), Random(0))
         assert decision == expected or (expected is None and isinstance(decision, Draw))
