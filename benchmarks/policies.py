@@ -177,7 +177,7 @@ def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> Non
     for name in recorded.skipped:
         print(f"{name}: no trace, skipped", file=sys.stderr)
     for trace in recorded.prefixes:
-        print(f"{trace.query_class}: a prefix trace, not replayed here", file=sys.stderr)
+        print(f"{trace.query_class}: a prefix trace, for benchmarks.prefixes", file=sys.stderr)
     if not recorded.votes:
         raise click.UsageError(f"{traces}: no vote traces; python -m benchmarks.record_traces")
     if quick:

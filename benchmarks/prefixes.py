@@ -41,6 +41,7 @@ from benchmarks.prefix_replay import (
 from benchmarks.recordings import PrefixTrace, load_recordings
 from policies import build
 from policies.exit_curve import ExitCurve
+from policies.priced_exit import PricedExit
 from scheduler.progress import progress
 
 TRACES = Path(__file__).parent / "traces"
@@ -92,9 +93,9 @@ def peers(trace: PrefixTrace) -> list[Setting]:
 
 def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[Setting]:
     mean = float(np.mean([chain.tokens for chain in trace.chains]))
-    options = {} if explore else {"exploration": 0.0}
+    policy = PricedExit() if explore else PricedExit(exploration=0.0)
     return [
-        Setting(OURS, f"{OURS} {part:g}/chain", build(OURS, **options), price=part / mean)
+        Setting(OURS, f"{OURS} {part:g}/chain", policy, price=part / mean)
         for part in (PRICES[::2] if quick else PRICES)
     ]
 

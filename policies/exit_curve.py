@@ -28,8 +28,11 @@ from policies.signals import ProbeResult
 
 _LEAN = 12.0
 """Observations that those like a state count for."""
+_LEAN_GAIN = 4.0
+"""The same for what going on brings, where states differ more."""
 _PARENT_QUERIES = 15.0
 _AGREEMENT = 0.7
+"""Until seen otherwise: how often a trial agrees with the answer in the end."""
 _RIGHT_IF = (0.25, 0.5)
 """Until seen otherwise: how often a trial is right that differs from the end, or agrees."""
 _CALIBRATION = 8.0
@@ -37,8 +40,6 @@ _HOPE = 0.3
 """Standard errors by which going on may be better than it looks and still be worth a trial.
 
 A rule is chosen for looking best; what looks bad has to be known well before it is given up."""
-_DEVIATION = 0.5
-
 Floats = NDArray[np.float64]
 
 
@@ -98,21 +99,27 @@ def _leaning(sums: Floats, counts: Floats, usual: float) -> Floats:
 
 def _accuracy(counts: ExitCounts) -> tuple[Floats, Floats]:
     """Of answers in every state, and of natural ends right after it; the last row is the start."""
-    by_state = {name: np.array(row[:STATES]) for name, row in counts.rows().items()}
-    grid = {name: row.reshape(SHAPE) for name, row in by_state.items() if len(row) == STATES}
+    agreed, differed = _grid(counts.agreed), _grid(counts.differed)
+    right, wrong = _grid(counts.right), _grid(counts.wrong)
+    end_right, end_wrong = _grid(counts.end_right), _grid(counts.end_wrong)
     known = np.array(counts.known).reshape(2, 2)
     worth = (known[:, 1] + _CALIBRATION * np.array(_RIGHT_IF)) / (known.sum(1) + _CALIBRATION)
-    seen = grid["agreed"] + grid["differed"]
-    agreement = _leaning(grid["agreed"], seen, _AGREEMENT)
+    agreement = _leaning(agreed, agreed + differed, _AGREEMENT)
     expected = agreement * worth[1] + (1 - agreement) * worth[0]
-    checked = grid["right"] + grid["wrong"]
-    excess = grid["right"] - checked * expected
+    checked = right + wrong
+    excess = right - checked * expected
     usual = float(excess.sum() / (checked.sum() + _CALIBRATION))
     accuracy = np.clip(expected + _leaning(excess, checked, usual), 0.01, 0.99).ravel()
-    ends = grid["end_right"] + grid["end_wrong"]
-    usual = float((grid["end_right"].sum() + _CALIBRATION * worth[1]) / (ends.sum() + _CALIBRATION))
-    at_end = _leaning(grid["end_right"], ends, usual).ravel()
-    return np.append(accuracy, 0.0), np.append(at_end, usual)
+    ends = end_right + end_wrong
+    usual = float((end_right.sum() + _CALIBRATION * worth[1]) / (ends.sum() + _CALIBRATION))
+    untried = counts.end_right[START], counts.end_wrong[START]
+    at_once = (untried[0] + _LEAN * usual) / (sum(untried) + _LEAN)
+    at_end = np.append(_leaning(end_right, ends, usual).ravel(), at_once)
+    return np.append(accuracy, 0.0), at_end
+
+
+def _grid(row: Sequence[float]) -> Floats:
+    return np.array(row[:STATES]).reshape(SHAPE)
 
 
 def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float) -> ExitRule:
@@ -132,25 +139,26 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
             continue
         gain = onward[rows] @ value + ended[rows] * at_end[rows] - price * tokens[rows]
         gain -= went * accuracy[rows]
+        doubt = np.sqrt(accuracy[rows] * (1 - accuracy[rows]) / (went + _LEAN))
         expected = _gain(gain.reshape(SHAPE[1:]), went.reshape(SHAPE[1:])).ravel()
+        expected += _HOPE * doubt
         value[rows] += np.maximum(0.0, expected)
         ends_at[rows] = expected <= 0
         goes = ~ends_at[rows] & (went > 0)
-        many = np.maximum(went, 1e-12)
-        on = (onward[rows] @ right + ended[rows] * at_end[rows]) / many
-        cost = (onward[rows] @ spent + tokens[rows]) / many
+        each = np.maximum(went, 1e-12)
+        on = (onward[rows] @ right + ended[rows] * at_end[rows]) / each
+        cost = (onward[rows] @ spent + tokens[rows]) / each
         right[rows], spent[rows] = np.where(goes, on, right[rows]), np.where(goes, cost, 0.0)
-    all_ = max(1e-12, left[START])
+    many = max(1e-12, left[START])
     forecast = Forecast(
-        float((onward[START] @ right + ended[START] * at_end[START]) / all_),
-        float((onward[START] @ spent + tokens[START]) / all_),
+        float((onward[START] @ right + ended[START] * at_end[START]) / many),
+        float((onward[START] @ spent + tokens[START]) / many),
     )
     return ExitRule(price, tuple(ends_at.tolist()), forecast)
 
 
 def _gain(sums: Floats, counts: Floats) -> Floats:
-    """Of going on, by sureness and run; hope is what is left of the doubt."""
+    """Of going on, by sureness and run: each leans on its run, that on the step."""
     usual = sums.sum() / counts.sum()
-    by_run = (sums.sum(0) + _LEAN * usual) / (counts.sum(0) + _LEAN)
-    mean = (sums + _LEAN * by_run) / (counts + _LEAN)
-    return np.asarray(mean + _HOPE * _DEVIATION / np.sqrt(counts + _LEAN))
+    by_run = (sums.sum(0) + _LEAN_GAIN * usual) / (counts.sum(0) + _LEAN_GAIN)
+    return np.asarray((sums + _LEAN_GAIN * by_run) / (counts + _LEAN_GAIN))

@@ -4,12 +4,16 @@ Lengths fall into half octaves. A chain that ended by itself is an exact observa
 higher cap; one that was cut tells that it would have been longer (a right-censored length: the
 product-limit estimate of Kaplan and Meier), and how often a cut chain is right at that cap.
 Accuracy need not rise with the cap: a cut chain may be right more often than a finished one.
+Beyond every length seen a Hill curve goes on from where the counts end.
 """
 
 import bisect
+import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from policies.counts import Counts, Interval, interval, shrunk
+from policies.hill import Hill, Seen, fit_hill
 from policies.plan import Forecast
 
 CAPS = tuple(round(2 ** (half / 2)) for half in range(6, 33))
@@ -65,13 +69,31 @@ class LengthCounts(Counts):
         return sum(self.ended) + sum(self.cut)
 
 
+class CapForecast(NamedTuple):
+    """What one cap should reach, with 95 % intervals; beyond the lengths seen they widen."""
+
+    accuracy: float
+    accuracy_interval: Interval
+    tokens: float
+    tokens_interval: tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class LengthCurve:
-    """One class, by cap (in the order of CAPS, as far as a chain may still be cut there)."""
+    """One class, by cap (in the order of CAPS, as far as a chain may still be cut there).
+
+    The first `observed` caps are those that not all chains were cut below; `backbone` is what the
+    accuracies up to there say of higher ones, `hazard` the share of chains that end in a half
+    octave, `lengths` how many chains all this is known from.
+    """
 
     forecasts: tuple[Forecast, ...]
     still_thinking: tuple[float, ...]
     labelled: float
+    observed: int
+    lengths: float
+    hazard: float
+    backbone: Hill
 
     def at(self, cap: int) -> Forecast:
         """Accuracy and all tokens of one chain that may think for `cap` tokens.
@@ -89,6 +111,40 @@ class LengthCurve:
 
     def interval(self, row: int) -> Interval:
         return interval(self.forecasts[row].accuracy, self.labelled + _PRIOR_CUTS)
+
+    def beyond(self, cap: int) -> CapForecast:
+        """As `at`, with intervals, and for caps above all that was seen.
+
+        There accuracy moves as the backbone does, by no more than the share of chains that are
+        still thinking; they end as they did before, or at once, or not at all.
+        """
+        edge = CAPS[self.observed - 1]
+        known = self.at(min(cap, edge))
+        span = interval(known.accuracy, self.labelled + _PRIOR_CUTS)
+        error = known.tokens / math.sqrt(max(1.0, self.lengths))
+        low, high = max(0.0, known.tokens - 2 * error), known.tokens + 2 * error
+        if cap <= edge:
+            return CapForecast(known.accuracy, span, known.tokens, (low, high))
+        thinking = self.still_thinking[self.observed - 1]
+        step = self.backbone.at(cap) - self.backbone.at(edge)
+        step = min(thinking, max(-thinking, step))
+        doubt = min(thinking, 2 * self.backbone.interval(cap).error)
+        return CapForecast(
+            min(1.0, max(0.0, known.accuracy + step)),
+            Interval(max(0.0, span.low + step - doubt), min(1.0, span.high + step + doubt)),
+            known.tokens + self._tail(edge, cap),
+            (low, high + thinking * (cap - edge)),
+        )
+
+    def _tail(self, edge: int, cap: int) -> float:
+        """Tokens between two caps, where in every half octave the same share of chains ends."""
+        thinking, tokens, start = self.still_thinking[self.observed - 1], 0.0, edge
+        while start < cap and thinking > 1e-6:
+            end = min(cap, round(start * math.sqrt(2)) + 1)
+            tokens += thinking * (1 - self.hazard / 2) * (end - start)
+            thinking *= 1 - self.hazard
+            start = end
+        return tokens
 
 
 def fit_lengths(
@@ -108,8 +164,11 @@ def fit_lengths(
     surviving = 1.0
     accuracy_ended = tokens_ended = 0.0
     forecasts, still_thinking = [], []
+    observed, exposed = 0, 0.0
     for row, cap in enumerate(CAPS):
         at_risk -= known.cut[row]
+        observed += at_risk > 0
+        exposed += max(0.0, at_risk)
         hazard = known.ended[row] / at_risk if at_risk > 0 else 1.0
         ending = surviving * min(1.0, hazard)
         at_risk -= known.ended[row]
@@ -139,4 +198,15 @@ def fit_lengths(
         if surviving < 0.02:
             break
     labelled = sum(map(sum, (counts.ended_right, counts.ended_wrong)))
-    return LengthCurve(tuple(forecasts), tuple(still_thinking), labelled)
+    observed = max(1, observed)
+    checked = labelled + sum(map(sum, (counts.cut_right, counts.cut_wrong)))
+    seen = zip(CAPS, forecasts[:observed], strict=False)
+    return LengthCurve(
+        tuple(forecasts),
+        tuple(still_thinking),
+        labelled,
+        observed,
+        known.queries,
+        (sum(known.ended) + 1) / (exposed + 2),
+        fit_hill([Seen(cap, forecast.accuracy, checked / observed) for cap, forecast in seen]),
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 USUAL_PRICE = 1e-5
 COLD_RUNS = 15
 """Shadow runs that a class needs before its curve is trusted."""
-_CURIOSITY = 1.2
+_CURIOSITY = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,9 @@ class PricedExit:
     run is never concluded, and so shows what every earlier exit would have given: all first queries
     of a class are such, later a share of at most `exploration` that falls with the square root of
     the queries seen. A `price` of None is whatever the server asks.
+
+    Not in POLICIES: a class's curve does not carry its exits yet, so a server would run it as a
+    shadow for ever. `benchmarks/prefixes.py` feeds it.
     """
 
     price: float | None = None
