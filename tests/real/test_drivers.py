@@ -59,7 +59,6 @@ CONFIGS: dict[str, Callable[[int], Forcing]] = {
     for cap, waits, least in (
         (1, 0, 0),
         (3, 2, 0),
-        (32, 0, 0),
         (32, 1, 0),
         (64, 2, 0),
         (128, 1, 0),
@@ -69,7 +68,7 @@ CONFIGS: dict[str, Callable[[int], Forcing]] = {
         (200, 0, 120),
         (300, 3, 150),
     )
-} | {f"mixed {seed}": _mixed(seed) for seed in range(3)}
+} | {f"mixed {seed}": _mixed(seed) for seed in range(2)}
 
 
 class Setting(NamedTuple):
@@ -257,7 +256,7 @@ def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: S
     assert freed < full / 2
 
 
-@pytest.mark.parametrize("cap, waits", [(1, 1), (3, 2), (32, 0), (64, 2), (128, 4), (300, 8)])
+@pytest.mark.parametrize("cap, waits", [(1, 1), (32, 0), (64, 2), (300, 8)])
 def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
@@ -268,7 +267,7 @@ def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
 
 
 # Bytes that are no text grow to three tokens each when they are tokenised anew, so no large caps.
-@pytest.mark.parametrize("cap, waits", [(2, 1), (32, 0), (64, 2), (100, 3)])
+@pytest.mark.parametrize("cap, waits", [(2, 1), (32, 0), (100, 3)])
 def test_readme_compat_gives_the_tokens_of_the_papers_readme(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
