@@ -54,7 +54,7 @@ def _same(forcing: Forcing) -> Callable[[int], Forcing]:
 
 CONFIGS: dict[str, Callable[[int], Forcing]] = {
     f"cap {cap}, {waits} Waits, at least {least}": _same(
-        Forcing(cap, least, waits, answer_tokens=40)
+        Forcing(cap, least, waits, answer_tokens=16)
     )
     for cap, waits, least in (
         (1, 0, 0),
