@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.frontier import Estimate, Floats, Mean, Sample, estimate, tokens_at, weights
+from benchmarks.frontier import (
+    Estimate,
+    Floats,
+    Goal,
+    Mean,
+    Sample,
+    estimate,
+    figure,
+    tokens_at,
+    weights,
+)
 from benchmarks.replay import Setting
 
 LEVELS = (0.5, 0.75, 0.9)
@@ -29,24 +39,6 @@ class Run(NamedTuple):
     settings: Sequence[Setting]
     table: Floats
     sample: Sample
-
-
-class Goal(NamedTuple):
-    name: str
-    estimate: Estimate
-    goal: float
-
-    @property
-    def met(self) -> bool:
-        return bool(self.estimate.value <= self.goal)
-
-    def __str__(self) -> str:
-        word = "met" if self.met else "missed"
-        return f"{word:7}{_figure(self.estimate):>24}, goal {self.goal:<5} {self.name}"
-
-    def as_dict(self) -> dict[str, object]:
-        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
-        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
 
 
 def replicated(run: Run) -> list[dict[str, list[Mean]]]:
@@ -129,9 +121,7 @@ def goals(scope: str, run: Run) -> Iterator[Goal]:
         yield Goal("mixed: tokens over the best tuned peer", ratios["best peer"][-1], 0.75)
     elif TUNED in ratios:
         equal, nearly = against_default(run, replicates)
-        print(
-            f"  {DEFAULT}: {_figure(equal)} at its accuracy, {_figure(nearly)} at 0.2 points less"
-        )
+        print(f"  {DEFAULT}: {figure(equal)} at its accuracy, {figure(nearly)} at 0.2 points less")
         yield Goal(f"{scope}: tokens over tuned {TUNED}", ratios[TUNED][-1], 1.05)
         yield Goal(f"{scope}: tokens over {TUNED}'s default, 0.2 points less", nearly, 0.75)
 
@@ -171,8 +161,4 @@ def _show_points(scope: str, run: Run, families: Mapping[str, Sequence[Mean]]) -
 def _show_ratios(ratios: Mapping[str, Sequence[Estimate]]) -> None:
     print("  tokens of priced over those of (95 % interval)")
     for family, row in ratios.items():
-        print(f"  {family:24}" + "".join(f"{_figure(each):>22}" for each in row[:-1]))
-
-
-def _figure(value: Estimate) -> str:
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+        print(f"  {family:24}" + "".join(f"{figure(each):>22}" for each in row[:-1]))

@@ -23,6 +23,28 @@ class Estimate(NamedTuple):
     high: float
 
 
+def figure(value: Estimate) -> str:
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+class Goal(NamedTuple):
+    name: str
+    estimate: Estimate
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return bool(self.estimate.value <= self.goal)
+
+    def __str__(self) -> str:
+        word = "met" if self.met else "missed"
+        return f"{word:7}{figure(self.estimate):>24}, goal {self.goal:<5} {self.name}"
+
+    def as_dict(self) -> dict[str, object]:
+        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
+        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
+
+
 def tokens_at(settings: Sequence[Mean], accuracy: float) -> float:
     """Fewest tokens at which the settings, or a mix of two of them, reach an accuracy."""
     reaching = [one for one in settings if one.accuracy >= accuracy]

@@ -20,14 +20,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
-from benchmarks.frontier import Estimate, Floats, tokens_at
+from benchmarks.frontier import Floats, Goal, figure, tokens_at
 from benchmarks.prefix_replay import (
     LABELLED,
     Costs,
@@ -59,20 +58,6 @@ GOALS: Mapping[str, Mapping[str, float]] = {
 
 
 Places = NDArray[np.int64]
-
-
-class Goal(NamedTuple):
-    name: str
-    estimate: Estimate
-    goal: float
-
-    @property
-    def met(self) -> bool:
-        return bool(self.estimate.value <= self.goal)
-
-    def as_dict(self) -> dict[str, object]:
-        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
-        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
 
 
 def peers(trace: PrefixTrace) -> list[Setting]:
@@ -229,10 +214,6 @@ def judged(query_class: str, part: Part) -> Iterator[Goal]:
         yield Goal(f"{query_class}, {part.name}: over {family}", compared[family][-1], goal)
 
 
-def figure(value: Estimate) -> str:
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
-
-
 @click.command(help=(__doc__ or "").split("\n\n")[0])
 @click.option("--traces", type=click.Path(path_type=Path), default=TRACES, show_default=False)
 @click.option("--seeds", default=3, type=click.IntRange(1, 1000))
@@ -274,8 +255,7 @@ def main(
             reached += judged(trace.query_class, part)
     print()
     for goal in reached:
-        word = "met" if goal.met else "missed"
-        print(f"{word:7}{figure(goal.estimate):>24}, goal {goal.goal:<5} {goal.name}")
+        print(goal)
     print(json.dumps({goal.name: goal.as_dict() for goal in reached}))
 
 

@@ -35,7 +35,7 @@ class DifficultyKnapsack:
     def __post_init__(self) -> None:
         share("price", self.price)
         whole("max_samples", self.max_samples, at_least=PILOTS, at_most=1024)
-        Budget(self.max_thinking_tokens or 0, 0, 0, None, self.answer_tokens)
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property
     def name(self) -> str:

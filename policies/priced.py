@@ -59,7 +59,7 @@ class Priced:
             raise ValueError(f"price must be in (0, 1), got {self.price!r}")
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
         whole("max_extensions", self.max_extensions, at_most=MAX_WAITS)
-        Budget(self.max_thinking_tokens or 0, 0, 0, None, self.answer_tokens)
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
         if not 0 <= self.exploration <= 1:
             raise ValueError(f"exploration must be in [0, 1], got {self.exploration!r}")
 

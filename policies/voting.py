@@ -23,7 +23,7 @@ class Voting:
     def __post_init__(self) -> None:
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
         whole("wave", self.wave, at_least=1, at_most=1024)
-        Budget(self.max_thinking_tokens or 0, 0, 0, None, self.answer_tokens)
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
         if self.temperature is not None and not 0 < self.temperature <= 2:
             raise ValueError(f"temperature must be in (0, 2], got {self.temperature!r}")
 

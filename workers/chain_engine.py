@@ -106,8 +106,7 @@ class ChainEngine:
 
     def _room(self, prompt_tokens: int, answer_tokens: int) -> int:
         """Thinking tokens that fit between the prompt and the answer's reserve."""
-        closing = len(self.format.newline) + len(self.format.end_on_cut)
-        room = self.core.max_model_len - prompt_tokens - closing - answer_tokens
+        room = self.core.max_model_len - prompt_tokens - self.format.most_closing - answer_tokens
         if room < 0:
             raise Refused(
                 "messages",

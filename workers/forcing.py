@@ -191,7 +191,7 @@ class Chain:
     @property
     def forced_answer(self) -> tuple[int, ...]:
         """The tokens that a cut put at the head of the answer."""
-        return self.format.end_on_cut[len(self.format.end) :] if self.was_cut else ()
+        return self.format.forced_answer if self.was_cut else ()
 
     def next_call(self) -> Call | None:
         format_ = self.format
@@ -296,15 +296,15 @@ class Chain:
             return []
         self.stop_cause, self.phase = cause, "answer"
         if self.was_cut:
-            newline = () if self._on_a_fresh_line() else self.format.newline
-            self.closing = [*newline, *self.format.end_on_cut]
+            fresh = self._on_a_fresh_line()
+            self.closing = self.format.closing_on_cut(on_a_fresh_line=fresh)
         else:
             self.closing = list(self.format.end)
         self.forced_tokens += len(self.closing)
         return [Segment("answer", self.forced_answer)] if self.forced_answer else []
 
     def _on_a_fresh_line(self) -> bool:
-        return self.format.decode(self.thinking[-1:]).endswith("\n")
+        return self.format.ends_a_line(self.thinking)
 
     def _segments(self, after: list[Segment]) -> list[Segment]:
         """The thinking that was not shown yet, as far as no stop text can begin in it."""

@@ -107,6 +107,22 @@ class TokenFormat:
     def stop_texts(self) -> tuple[str, ...]:
         return self.strings.stop_texts
 
+    @property
+    def forced_answer(self) -> tuple[int, ...]:
+        """What a cut puts at the head of the answer."""
+        return self.end_on_cut[len(self.end) :]
+
+    @property
+    def most_closing(self) -> int:
+        """Tokens of the longest closing: a newline, and the delimiter of a cut."""
+        return len(self.newline) + len(self.end_on_cut)
+
+    def closing_on_cut(self, *, on_a_fresh_line: bool) -> list[int]:
+        return [*(() if on_a_fresh_line else self.newline), *self.end_on_cut]
+
+    def ends_a_line(self, tokens: Sequence[int]) -> bool:
+        return self.decode(tokens[-1:]).endswith("\n")
+
     def encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 

@@ -119,9 +119,8 @@ def most_tokens(chain: Chain, vocabulary: int) -> int:
     tail = tail_tokens(chain.forcing, chain.format, vocabulary)
     if chain.phase != "thinking":
         return chain.forcing.answer_tokens + tail
-    closing = len(chain.format.newline) + len(chain.format.end_on_cut)
     left = chain.cap - len(chain.thinking)
-    return left + closing + chain.forcing.answer_tokens + tail
+    return left + chain.format.most_closing + chain.forcing.answer_tokens + tail
 
 
 def order(chain: Chain, vocabulary: int) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Trial answers on branches of a running chain: its thoughts so far, cut, and an answer forced."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextlib import aclosing
 
 from workers.answer import extract
+from workers.confidence import geometric_mean
 from workers.core import Core, CoreDied, Sampling
 from workers.engine import Probing
 from workers.forcing import Call
@@ -43,8 +43,7 @@ class Trials:
 
     async def _try(self, thinking: list[int]) -> None:
         format_, running = self._running.chain.format, self._running
-        fresh_line = format_.decode(thinking[-1:]).endswith("\n")
-        closing = [*(() if fresh_line else format_.newline), *format_.end_on_cut]
+        closing = format_.closing_on_cut(on_a_fresh_line=format_.ends_a_line(thinking))
         reserve = running.chain.forcing.answer_tokens
         call = Call(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
         name = running.names()
@@ -68,8 +67,8 @@ class Trials:
         finally:
             self._open.discard(name)
         if finished:
-            text = format_.decode([*format_.end_on_cut[len(format_.end) :], *tokens]).strip()
-            probability = math.exp(certainty / len(tokens)) if tokens else 0.0
+            text = format_.decode([*format_.forced_answer, *tokens]).strip()
+            probability = geometric_mean(certainty, len(tokens)) or 0.0
             cost = len(closing) + len(tokens) + (piece.finish == "stop")
             probe = Probe(running.number, len(thinking), extract(text), text, probability, cost)
             self._emit(probe)

@@ -39,7 +39,6 @@ class VllmOptions:
     tensor_parallel_size: int = 1
     kv_cache_gib: float | None = None
     watchdog_seconds: float = 30.0
-    prefix_caching: bool = True
 
 
 class Setup:
@@ -57,7 +56,7 @@ class Setup:
             dtype="float32" if on_cpu else "auto",
             kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
             enforce_eager=on_cpu,
-            enable_prefix_caching=options.prefix_caching,
+            enable_prefix_caching=True,
             scheduling_policy="priority",
         )
         self.options = options

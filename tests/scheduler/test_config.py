@@ -6,6 +6,7 @@ import pytest
 
 from policies.price import Price
 from scheduler.config import (
+    DRIVER_NAMES,
     EngineConfig,
     ExperimentConfig,
     PolicyConfig,
@@ -14,6 +15,7 @@ from scheduler.config import (
     from_table,
     read_toml,
 )
+from workers.drivers import DRIVERS
 
 
 def write(folder: Path, text: str) -> Path:
@@ -167,3 +169,7 @@ def test_the_servers_answer_reserve_goes_to_its_policy_and_its_price_to_all() ->
         ServeConfig, {"policy": {"name": "fixed", "options": {"answer_tokens": 9}}, "price": 1e-3}
     )
     assert own.policy_options == {"answer_tokens": 9}
+
+
+def test_the_drivers_that_settings_know_are_those_there_are() -> None:
+    assert set(DRIVER_NAMES) == set(DRIVERS)
