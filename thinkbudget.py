@@ -86,7 +86,7 @@ def serve(config_file: Path | None, verbose: bool, **flags: Any) -> None:
 @contextmanager
 def serving(config: "ServeConfig", *, verbose: bool = False) -> Iterator[None]:
     """A running endpoint; leaves no process behind, however the block ends."""
-    from scheduler import serve as served
+    from scheduler.cluster import serve as served
 
     click.echo("starting Ray, Serve and the engine (half a minute without a GPU) ...", err=True)
     try:

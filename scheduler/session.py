@@ -82,7 +82,7 @@ async def answering(
 ) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
     """What answers request bodies: a controller with these settings, or the endpoint at a URL."""
     if isinstance(where, ServeConfig):
-        from scheduler.chat import complete
+        from scheduler.api.chat import complete
 
         async with local_controller(where) as controller:
             yield partial(complete, controller)

@@ -9,7 +9,7 @@ import httpx
 
 from policies import build
 from policies.price import Price
-from scheduler.app import make_app
+from scheduler.api.app import make_app
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook
 from scheduler.pricing import Pricing

@@ -20,8 +20,8 @@ def application() -> Iterator[str]:
     import ray
     from ray import serve
 
+    from scheduler.cluster.serve import application as bind
     from scheduler.config import EngineConfig, ServeConfig
-    from scheduler.serve import application as bind
 
     ray.init(
         num_cpus=4,
@@ -41,7 +41,7 @@ def application() -> Iterator[str]:
 def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
     from ray import serve
 
-    from scheduler.serve import RemoteEngine
+    from scheduler.cluster.remote import RemoteEngine
 
     async def one(engine: RemoteEngine, request: SampleRequest) -> Sample:
         *_, last = [event async for event in engine.sample(request)]

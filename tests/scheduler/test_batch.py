@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from policies.price import Price
+from scheduler.api.chat import complete
 from scheduler.batch import (
     Files,
     ResumeRefused,
@@ -17,7 +18,6 @@ from scheduler.batch import (
     price_for,
     run,
 )
-from scheduler.chat import complete
 from scheduler.errors import Overloaded
 from tests.scheduler.simulation import chat, make_controller
 from workers.clock import run_virtual

@@ -12,11 +12,11 @@ import pytest
 from policies import build
 from policies.base import Limits, Query
 from policies.price import Price
+from scheduler.api.protocol import MAX_BODY_BYTES
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, Overloaded
 from scheduler.outcome import Outcome
 from scheduler.pricing import Pricing
-from scheduler.protocol import MAX_BODY_BYTES
 from tests.scheduler.simulation import make_controller, make_query
 from workers.clock import run_virtual
 from workers.engine import Event, Refused, SampleRequest

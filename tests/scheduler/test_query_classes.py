@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.chat import prepare
+from scheduler.api.chat import prepare
 from scheduler.query_classes import BUCKETS, QueryClasses, fit, questions, sizes
 from tests.scheduler.simulation import chat, make_controller
 from thinkbudget import main

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import POLICIES
-from scheduler import chat as subject
+from scheduler.api import chat as subject
+from scheduler.api.protocol import BudgetOptions, ChatRequest
 from scheduler.errors import RequestError
-from scheduler.protocol import BudgetOptions, ChatRequest
 from tests.scheduler.simulation import chat, make_controller, post
 from workers.clock import run_virtual
 from workers.simulated import SimulatedEngine

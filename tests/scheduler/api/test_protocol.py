@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.api.protocol import ChatRequest, parse
 from scheduler.errors import InvalidRequest
-from scheduler.protocol import ChatRequest, parse
 from tests.scheduler.simulation import chat
 
 HUGE = 10**30

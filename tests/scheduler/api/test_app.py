@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.chat import DONE
-from scheduler.protocol import MAX_BODY_BYTES
+from scheduler.api.chat import DONE
+from scheduler.api.protocol import MAX_BODY_BYTES
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller, post
 from workers.clock import run_virtual
 from workers.simulated import SimulatedEngine

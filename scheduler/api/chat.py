@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from policies import POLICIES, build
 from policies.base import Limits, Message, Policy, Query
 from policies.plan import MOST_TOKENS, Budget
+from scheduler.api.protocol import ChatRequest, parse
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, RequestError, UnknownModel
 from scheduler.outcome import Outcome
-from scheduler.protocol import ChatRequest, parse
 from workers.sample import Accepted, Delta
 
 DEFAULT_CLASS = "default"

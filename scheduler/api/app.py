@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from scheduler import chat
+from scheduler.api import chat
+from scheduler.api.protocol import MAX_BODY_BYTES
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, RequestError, TooLarge
-from scheduler.protocol import MAX_BODY_BYTES
 
 log = logging.getLogger("thinkbudget")
 
