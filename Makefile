@@ -11,13 +11,21 @@ INSTALLED := .venv/installed-$(ENGINE)
 DEVELOPED := .venv/installed-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 
-.PHONY: demo test check serve install clean
+.PHONY: demo test check clients gameday serve install clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not clients"
+
+# Real clients, the heavy ones too, each in an environment of its own under .clients.
+clients: $(DEVELOPED)
+	$(BIN)/python -m pytest tests/clients
+
+# Engines killed, stopped and overrun, on real vLLM; a quarter of an hour on two cores.
+gameday: $(DEVELOPED)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.gameday --report docs/gameday.md
 
 check: $(DEVELOPED)
 	$(BIN)/ruff check .
@@ -43,5 +51,5 @@ $(DEVELOPED): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf .venv demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .clients demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -6,11 +6,14 @@ Exit codes: 0 done, 1 unexpected, 2 wrong input (one line says what), 3 a batch 
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from scheduler.api.keys_command import keys
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
@@ -55,12 +58,21 @@ def main() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 
+main.add_command(keys)
+
+
 @main.command()
 @engine_options
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=8000, show_default=True)
 @click.option("--replicas", type=int, default=1, show_default=True, help="Engines.")
+@click.option("--max-replicas", type=int, help="More engines while many tokens are owed.")
 @click.option("--tensor-parallel-size", type=int, default=1, show_default=True, help="GPUs each.")
+@click.option("--controllers", type=int, default=1, show_default=True, help="HTTP processes.")
+@click.option("--drain-timeout", "drain_seconds", type=float, default=30.0, show_default=True,
+              help="Seconds that running requests get when it is ended.")  # fmt: skip
+@click.option("--keys", type=click.Path(dir_okay=False), help="Ask for the keys in this file.")
+@click.option("--insecure-no-auth", is_flag=True, help="Serve a network without any keys.")
 @click.option("--outcomes", type=click.Path(dir_okay=False), help="Log outcomes to this file.")
 @click.option("--curves", type=click.Path(dir_okay=False), help="Keep the curves in this file.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML, not flags.")
@@ -75,25 +87,32 @@ def serve(config_file: Path | None, verbose: bool, **flags: Any) -> None:
 
     with one_line_errors():
         config = checked(read_toml(config_file, ServeConfig)) if config_file else settings(**flags)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    if warning := config.access.warning(config.host):
+        click.secho(f"warning: {warning}", fg="red", err=True)
     with one_line_errors(), serving(config, verbose=verbose):
-        click.echo(f"serving {config.engine.model} at http://{config.host}:{config.port}/v1")
-        ended.wait()
+        # Ray has a handler of its own, which would not wait for anything, and a shell that starts
+        # this in the background has SIGINT ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            click.echo(f"serving {config.engine.model} at http://{config.host}:{config.port}/v1")
+            threading.Event().wait()
+        click.echo("finishing what runs; once more to stop at once", err=True)
 
 
 @contextmanager
 def serving(config: "ServeConfig", *, verbose: bool = False) -> Iterator[None]:
     """A running endpoint; leaves no process behind, however the block ends."""
-    from scheduler.cluster import serve as served
+    from scheduler.cluster import launch
 
     click.echo("starting Ray, Serve and the engine (half a minute without a GPU) ...", err=True)
     try:
-        served.start(config, verbose=verbose)
+        launch.start(config, verbose=verbose, warn=partial(click.echo, err=True))
         yield
+        if running := launch.drain(config.drain_seconds):
+            click.echo(f"{running} requests were cut off", err=True)
     finally:
-        served.stop()
+        launch.stop()
 
 
 @main.command()
@@ -291,13 +310,8 @@ def classes() -> None:
 
 @classes.command("fit")
 @click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("classes.npz"),
-    show_default=True,
-)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
+              default=Path("classes.npz"), show_default=True)  # fmt: skip
 @click.option("--classes", "count", type=click.IntRange(1, 1000), default=8, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
 def classes_fit(log: Path, out: Path, count: int, seed: int) -> None:
@@ -364,14 +378,9 @@ def train() -> None:
 
 
 @train.command("pocket")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("pocket"),
-    show_default=True,
-    help="Folder of the trained model.",
-)
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              default=Path("pocket"), show_default=True,
+              help="Folder of the trained model.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
 def train_pocket(out: Path, seed: int) -> None:
     """Train the embedded model s1-pocket from scratch (tens of minutes on 2 cores, resumes)."""

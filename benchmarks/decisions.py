@@ -2,16 +2,24 @@
 
     python -m benchmarks.decisions [--quick]
 
-Decisions are timed one by one along votes of simulated questions; updates are one observation of
-three votes, the median of batches. The fit is timed too: it runs away from the request path. The
+Decisions are timed one by one along votes of simulated questions, of one class or of any of many;
+at last while another process fits curves without a pause, as the bookkeeper's does beside a server.
+An update is one observation of three votes; the median of batches. Bytes of a class are those of
+its statistics and its curve, pickled. "Flat" compares the most with the least that was seen. The
 last line is JSON.
 """
 
 import json
+import multiprocessing
+import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import cycle, islice
+from multiprocessing.synchronize import Event
 from random import Random
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -22,10 +30,22 @@ from policies.plan import Budget
 from policies.priced import Priced
 from policies.tally import Ballot, Tally
 
-GOALS = {"decision p99, microseconds": 100.0, "update, microseconds": 10.0}
+QUERIES = (1000, 100_000, 1_000_000)
+CLASSES = (1, 100, 1000)
+DECIDED, UPDATED, FLAT = 100.0, 10.0, 1.2
+"""Goals: microseconds of a decision (p99, during a fit) and of an update; most over least seen."""
 PRICE = 1e-4
 BUDGET = Budget(1000)
-BATCH = 100
+BATCH, POOL, OF_A_CLASS = 100, 2000, 100
+
+
+class Row(NamedTuple):
+    """Microseconds of a decision and of an update; bytes of one class."""
+
+    median: float
+    high: float
+    update: float
+    bytes: float
 
 
 def history(rng: Random, votes: int) -> tuple[Ballot, ...]:
@@ -49,23 +69,25 @@ def microseconds(work: Callable[[], None]) -> float:
     return (time.perf_counter_ns() - began) / 1000
 
 
-def learn(statistics: ClassStatistics, coming: Sequence[Observation]) -> float:
+def learn(statistics: ClassStatistics, coming: Sequence[Observation], count: int) -> float:
     """Microseconds of an update: the median of batches, which other work on the machine moves."""
 
     def observe(batch: Sequence[Observation]) -> None:
         for one in batch:
             statistics.observe(one)
 
-    batches = [coming[start : start + BATCH] for start in range(0, len(coming), BATCH)]
-    times = [microseconds(partial(observe, batch)) / len(batch) for batch in batches]
+    stream, times = cycle(coming), []
+    for _ in range(count // BATCH):
+        batch = list(islice(stream, BATCH))
+        times.append(microseconds(partial(observe, batch)) / BATCH)
     return float(np.median(times))
 
 
-def decisions(curve: ClassCurve, count: int, rng: Random) -> list[float]:
+def decisions(curves: Sequence[ClassCurve], count: int, rng: Random) -> list[float]:
     """One time for each decision of so many queries, at most eight votes each."""
     policy, query, times = Priced(votes_only=True), Query("q", ()), []
     for _ in range(count):
-        votes, plan = history(rng, 8), None
+        votes, plan, curve = history(rng, 8), None, rng.choice(curves)
         for cast in range(9):
             situation = Situation(query, Tally(votes[:cast]), 1000, curve, PRICE, plan)
             began = time.perf_counter_ns()
@@ -77,32 +99,100 @@ def decisions(curve: ClassCurve, count: int, rng: Random) -> list[float]:
     return times
 
 
-@click.command(help=(__doc__ or "").split("\n\n")[0])
-@click.option("--quick", is_flag=True)
-def main(quick: bool) -> None:
-    rng, statistics = Random(0), ClassStatistics()
-    seen, worst, slowest = 0, 0.0, 0.0
-    for queries in (1000, 10_000) if quick else (1000, 10_000, 100_000):
-        coming = [observation(rng) for _ in range(queries - seen)]
-        seen = queries
-        update = learn(statistics, coming)
+def weight(statistics: ClassStatistics, curve: ClassCurve) -> int:
+    return len(pickle.dumps(statistics)) + len(pickle.dumps(curve))
+
+
+def by_queries(seen: Sequence[int], decided: int, rng: Random) -> Iterator[Row]:
+    """One class that has seen more and more."""
+    coming, statistics = [observation(rng) for _ in range(POOL)], ClassStatistics()
+    for queries in seen:
+        update = learn(statistics, coming, queries - round(statistics.queries))
         began = time.perf_counter()
         curve = fit(statistics, parent=statistics, price=PRICE)
-        fitting = time.perf_counter() - began
-        times = decisions(curve, 2000, rng)
+        fitting = 1000 * (time.perf_counter() - began)
+        median, high = np.quantile(decisions([curve], decided, rng), (0.5, 0.99))
+        row = Row(float(median), float(high), update, weight(statistics, curve))
+        show(f"{queries} queries, fit {fitting:.0f} ms", row)
+        yield row
+
+
+def by_classes(numbers: Sequence[int], decided: int, rng: Random) -> Iterator[Row]:
+    """More and more classes of a few queries each, asked in random order."""
+    known: list[tuple[ClassStatistics, ClassCurve]] = []
+    for number in numbers:
+        updates = []
+        while len(known) < number:
+            statistics = ClassStatistics()
+            coming = [observation(rng) for _ in range(OF_A_CLASS)]
+            updates.append(learn(statistics, coming, OF_A_CLASS))
+            known.append((statistics, fit(statistics, price=PRICE)))
+        times = decisions([curve for _, curve in known], decided, rng)
+        size = float(np.mean([weight(*one) for one in known[:BATCH]]))
         median, high = np.quantile(times, (0.5, 0.99))
-        print(
-            f"{queries:>8} queries: decision p50 {median:.1f} us, p99 {high:.1f} us; "
-            f"update {update:.1f} us; fit {1000 * fitting:.0f} ms; "
-            f"{len(statistics.votes.cells)} counts"
-        )
-        worst, slowest = max(worst, float(high)), max(slowest, update)
-    values = dict(zip(GOALS, (worst, slowest), strict=True))
+        row = Row(float(median), float(high), float(np.median(updates)), size)
+        show(f"{number} classes", row)
+        yield row
+
+
+def show(name: str, row: Row) -> None:
+    print(
+        f"{name:>32}: decision p50 {row.median:.1f} us, p99 {row.high:.1f} us; "
+        f"update {row.update:.1f} us; {row.bytes / 1000:.0f} kB a class",
+        flush=True,
+    )
+
+
+@contextmanager
+def fits() -> Iterator[None]:
+    """Curves are fitted in another process until the block ends."""
+    context = multiprocessing.get_context("spawn")
+    begun, end = context.Event(), context.Event()
+    process = context.Process(target=_fit_on, args=(begun, end), daemon=True)
+    process.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        process.join()
+
+
+def _fit_on(begun: Event, end: Event) -> None:
+    rng, statistics = Random(1), ClassStatistics()
+    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
+    while not end.is_set():
+        fit(statistics, parent=statistics, price=PRICE)
+        begun.set()
+
+
+@click.command(help=(__doc__ or "").split("\n\n")[0])
+@click.option("--quick", is_flag=True, help="A tenth of the queries and of the classes.")
+def main(quick: bool) -> None:
+    part, decided, rng = (10 if quick else 1), 2000, Random(0)
+    few, *_, many = by_queries([max(1000, n // part) for n in QUERIES], decided, rng)
+    one, *_, all_ = by_classes([max(1, n // part) for n in CLASSES], decided, rng)
+    statistics = ClassStatistics()
+    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
+    curve = fit(statistics, price=PRICE)
+    with fits():
+        during = decisions([curve], decided, rng)
+    middle, high = np.quantile(during, (0.5, 0.99))
+    print(f"{'during fits':>32}: decision p50 {middle:.1f} us, p99 {high:.1f} us")
+    values = {
+        "decision p99 during a fit, microseconds": (float(high), DECIDED),
+        "update, microseconds": (max(many.update, all_.update), UPDATED),
+        "flat over queries: decision p50": (many.median / few.median, FLAT),
+        "flat over queries: update": (many.update / few.update, FLAT),
+        "flat over queries: bytes of a class": (many.bytes / few.bytes, FLAT),
+        "flat over classes: decision p50": (all_.median / one.median, FLAT),
+        "flat over classes: bytes of a class": (all_.bytes / one.bytes, FLAT),
+    }
     print(
         json.dumps(
             {
-                name: {"value": round(value, 2), "goal": GOALS[name], "met": value <= GOALS[name]}
-                for name, value in values.items()
+                name: {"value": round(value, 2), "goal": goal, "met": value <= goal}
+                for name, (value, goal) in values.items()
             }
         )
     )

@@ -19,6 +19,7 @@ from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.ppr import PriorPosteriorRatio
 from policies.priced import Priced
+from policies.priced_exit import PricedExit
 from policies.rejection import RejectionSampling
 
 POLICIES: dict[str, type[Any]] = {
@@ -40,6 +41,7 @@ POLICIES: dict[str, type[Any]] = {
     "class_conditional": ClassConditional,
     "rejection_sampling": RejectionSampling,
     "priced": Priced,
+    "priced_exit": PricedExit,
 }
 """Each is a dataclass: its fields are the policy's options."""
 

@@ -28,12 +28,18 @@ StopReason = Literal[
     "certified",
     "not certified",
     "failed",
+    "dry run",
 ]
 
 
 class Message(NamedTuple):
+    """`extra` is JSON of what else the model's chat template reads of a turn: `tool_calls`, `name`,
+    `tool_call_id`, an earlier `reasoning`; empty: nothing.
+    """
+
     role: str
     content: str
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ class Limits:
 class Query:
     """One question. `reference` is the known right answer, used for learning and scoring only.
 
-    `temperature` is the caller's wish; None leaves it to the policy.
+    `temperature` and what follows it are the caller's wishes for how it is sampled, as
+    `workers.engine.SampleRequest` has them; a temperature of None leaves it to the policy.
+    `choices` is how many chains the caller wants to see; what they cost is no matter of the policy.
     """
 
     id: str
@@ -68,6 +76,15 @@ class Query:
     limits: Limits = field(default_factory=Limits)
     reference: str | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    logprobs: int | None = None
+    tools: str | None = None
+    tool_choice: str | None = None
+    response_format: str | None = None
+    priority: int = 0
+    salt: str = ""
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)

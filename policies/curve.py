@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
-from policies.extension_curve import (
-    ExtensionCounts,
-    ExtensionCurve,
-    fit_extensions,
-)
+from policies.exit_curve import ExitCurve, fit_exits
+from policies.exit_statistics import Course, ExitStatistics
+from policies.extension_curve import ExtensionCounts, ExtensionCurve, fit_extensions
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
 from policies.menu import Arm, ArmName, Menu, menu_at
 from policies.plan import Budget, Plan
@@ -23,14 +21,19 @@ from policies.vote_curve import MOST_TOKENS, VoteCounts, VoteCurve, fit_votes
 from policies.vote_rule import VoteRule, vote_rules
 from policies.vote_types import MAX_VOTES
 
-VERSION = 2
+VERSION = 3
+_READS = (2, VERSION)
 _SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One answered query. `right` tells of checked answers; it is empty without a label."""
+    """One answered query. `right` tells of checked answers; it is empty without a label.
+
+    `course` is that of a chain that was asked for trial answers and may have been concluded: it
+    tells of exits only, and its labels are those of the query.
+    """
 
     query_class: str
     history: tuple[Ballot, ...]
@@ -38,12 +41,20 @@ class Observation:
     temperature: float | None
     plan: Plan | None = None
     right: Mapping[str, bool] = field(default_factory=dict)
+    course: Course | None = None
 
     def truth(self, answer: str | None) -> bool | None:
         """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
         if answer is None:
             return False if self.right else None
         return self.right.get(answer)
+
+    @property
+    def answers(self) -> set[str]:
+        """All that were given, in trials too."""
+        given = {ballot.answer for ballot in self.history}
+        given |= {probe.answer for probe in self.course.probes} if self.course else set()
+        return {answer for answer in given if answer is not None}
 
     def check(self) -> None:
         """Raise ValueError where an engine reports what cannot be."""
@@ -60,7 +71,7 @@ class Observation:
 
 @dataclass(slots=True)
 class ClassStatistics:
-    """Everything that is kept of one class: a few hundred sums."""
+    """Everything that is kept of one class: a few hundred sums, and those of exits if any."""
 
     queries: float = 0.0
     labelled: float = 0.0
@@ -69,12 +80,19 @@ class ClassStatistics:
     extensions: ExtensionCounts = field(default_factory=ExtensionCounts)
     votes: VoteCounts = field(default_factory=VoteCounts)
     lengths: LengthCounts = field(default_factory=LengthCounts)
+    exits: ExitStatistics | None = None
 
     def observe(self, observation: Observation) -> None:
-        """Greedy chains tell of "Wait" and of caps, sampled ones of votes."""
+        """Greedy chains tell of "Wait" and of caps, sampled ones of votes, tried ones of exits."""
         observation.check()
+        if observation.course is not None:
+            exits = self.exits or ExitStatistics()
+            exits.add(observation.course._replace(right=observation.right))
+            self.exits = exits
         self.queries += 1.0
         self.labelled += bool(observation.right)
+        if observation.course is not None:
+            return
         is_shadow = observation.plan is not None and observation.plan.shadow
         if observation.temperature == 0.0:
             self.shadow_chains += is_shadow
@@ -132,6 +150,9 @@ class ClassStatistics:
         self.extensions.merge(other.extensions)
         self.votes.merge(other.votes)
         self.lengths.merge(other.lengths)
+        if other.exits is not None:
+            self.exits = self.exits or ExitStatistics()
+            self.exits.merge(other.exits)
 
     def scale(self, factor: float) -> None:
         """Forget: what was seen counts `factor` times as much."""
@@ -139,23 +160,27 @@ class ClassStatistics:
             raise ValueError(f"factor must be in [0, 1], got {factor!r}")
         for name in _SUMS:
             setattr(self, name, getattr(self, name) * factor)
-        for counts in (self.extensions, self.votes, self.lengths):
-            counts.scale(factor)
+        for counts in (self.extensions, self.votes, self.lengths, self.exits):
+            if counts is not None:
+                counts.scale(factor)
 
     def as_dict(self) -> dict[str, Any]:
         lists = {"extensions": asdict(self.extensions), "lengths": asdict(self.lengths)}
         sums = {name: getattr(self, name) for name in _SUMS}
-        return {"version": VERSION, **sums, **lists, "votes": self.votes.as_rows()}
+        exits = self.exits.as_dict() if self.exits else None
+        return {"version": VERSION, **sums, **lists, "votes": self.votes.as_rows(), "exits": exits}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        if stored.get("version") != VERSION:
+        if stored.get("version") not in _READS:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
+        exits = stored.get("exits")
         return cls(
             **{name: float(stored[name]) for name in _SUMS},
             extensions=ExtensionCounts.from_rows(stored["extensions"]),
             votes=VoteCounts.from_rows(stored["votes"]),
             lengths=LengthCounts.from_rows(stored["lengths"]),
+            exits=None if exits is None else ExitStatistics.from_dict(exits),
         )
 
 
@@ -183,6 +208,7 @@ class ClassCurve:
     votes: VoteCurve | None
     length: LengthCurve | None
     menus: tuple[Menu, ...]
+    exits: ExitCurve | None = None
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -232,6 +258,7 @@ class ClassCurve:
             "repairs": list(self.extension.repairs) if self.extension else [],
             "corruptions": list(self.extension.corruptions) if self.extension else [],
             "vote_on_at": [[*standing] for standing in votes_in],
+            "exit": self.exits.rule(self.price).as_dict() if self.exits else None,
         }
 
 
@@ -262,6 +289,9 @@ def fit(
     rules: Sequence[VoteRule | None] = [None] * len(prices)
     if votes is not None:
         rules = vote_rules(votes, prices, round_tokens=round_tokens)
+    exits = None
+    if statistics.exits is not None:
+        exits = fit_exits(statistics.exits, usual.exits, prices=prices)
     return ClassCurve(
         statistics.queries,
         statistics.labelled,
@@ -269,10 +299,11 @@ def fit(
         statistics.shadow_votes,
         price,
         extension,
-        votes,
+        votes.for_all() if votes else None,
         length,
         tuple(
             menu_at(extension, votes, length, at, rule)
             for at, rule in zip(prices, rules, strict=True)
         ),
+        exits,
     )

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, whole
+from policies.plan import Budget, number, whole
 from policies.tally import Standing
 from policies.vote_curve import VoteCurve
 from policies.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
@@ -35,6 +35,7 @@ class DifficultyKnapsack:
     def __post_init__(self) -> None:
         share("price", self.price)
         whole("max_samples", self.max_samples, at_least=PILOTS, at_most=1024)
+        number("temperature", self.temperature, above=0, at_most=2, optional=True)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from policies.curve import ClassStatistics, Observation
+from policies.exit_statistics import Course
 
 MEMORY = 5000.0
 """Queries that all statistics of a class count as at most: older ones fade by and by."""
@@ -135,8 +136,13 @@ class Watch:
 
 
 def _signals(observation: Observation) -> dict[str, float]:
-    """Values in [0, 1]. A chain that was cut short says nothing that its cap did not decide."""
-    history = observation.history
+    """Values in [0, 1]. A chain that was cut short says nothing that its cap did not decide.
+
+    Nor does one that may have been concluded, but for its first trial answer.
+    """
+    history, course = observation.history, observation.course
+    if course is not None:
+        return _first_trial(observation, course) if course.probes else {}
     if not history or observation.is_cut(history[0]):
         return {}
     if observation.plan is not None and observation.plan.name == "cap":
@@ -149,4 +155,12 @@ def _signals(observation: Observation) -> dict[str, float]:
         signals[f"{kind} right"] = float(right)
     if len(history) > 1:
         signals[f"{kind} same"] = float(history[1].answer == first.answer)
+    return signals
+
+
+def _first_trial(observation: Observation, course: Course) -> dict[str, float]:
+    first = course.probes[0]
+    signals = {"trial sure": first.probability}
+    if (right := observation.truth(first.answer)) is not None:
+        signals["trial right"] = float(right)
     return signals

@@ -53,8 +53,10 @@ class ExitRule:
 
     def concludes(self, probes: Sequence[ProbeResult]) -> bool:
         """Whether a chain with these trials, at least one, should answer now."""
-        *_, last = trials(probes)
-        return self.ends_at[last.state.row]
+        return self.ends_at[row_of(probes)]
+
+    def as_dict(self) -> dict[str, float]:
+        return {"price": self.price, **self.forecast._asdict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,18 @@ class ExitCurve:
     accuracy: tuple[float, ...]
     rules: tuple[ExitRule, ...]
 
+    def chance(self, probes: Sequence[ProbeResult]) -> float:
+        """That of a chain with these trials, at least one, to be right if it answers now."""
+        return self.accuracy[row_of(probes)]
+
     def rule(self, price: float) -> ExitRule:
         """The rule whose price is nearest by ratio."""
         return min(self.rules, key=lambda rule: max(rule.price / price, price / rule.price))
+
+
+def row_of(probes: Sequence[ProbeResult]) -> int:
+    *_, last = trials(probes)
+    return last.state.row
 
 
 def fit_exits(

@@ -78,9 +78,10 @@ class Course(NamedTuple):
     right: Mapping[str, bool]
 
     def truth(self, answer: str | None) -> bool | None:
-        if not self.right:
-            return None
-        return answer is not None and self.right.get(answer, False)
+        """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
+        if answer is None:
+            return False if self.right else None
+        return self.right.get(answer)
 
     def check(self) -> None:
         number("thinking_tokens", self.thinking_tokens, at_least=0, at_most=_MOST_TOKENS)

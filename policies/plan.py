@@ -134,10 +134,11 @@ def number(
     below: float = math.inf,
     optional: bool = False,
 ) -> None:
-    """Refuse a number out of range; one that is none, or infinite, is in no range."""
+    """Refuse a number out of range; a bool, and one that is none or infinite, is in no range."""
     if value is None and optional:
         return
-    if value is None or not (above < value < below and at_least <= value <= at_most):
+    in_range = value is not None and above < value < below and at_least <= value <= at_most
+    if not in_range or isinstance(value, bool):
         low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
         high = f"below {below:g}" if below < math.inf else f"at most {at_most:g}"
         raise ValueError(f"{name} must be {low} and {high}, got {value!r}")

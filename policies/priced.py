@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from policies.base import Decision, Draw, Extend, Situation, Stop
 from policies.extension_curve import MAX_WAITS, State, states
-from policies.plan import Budget, Plan, whole
+from policies.plan import Budget, Plan, number, whole
 from policies.tally import Ballot, Standing
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ class Priced:
     votes_only: bool = False
 
     def __post_init__(self) -> None:
-        if self.price is not None and not 0 < self.price < 1:
-            raise ValueError(f"price must be in (0, 1), got {self.price!r}")
+        number("price", self.price, above=0, below=1, optional=True)
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
         whole("max_extensions", self.max_extensions, at_most=MAX_WAITS)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        if not 0 <= self.exploration <= 1:
-            raise ValueError(f"exploration must be in [0, 1], got {self.exploration!r}")
+        number("exploration", self.exploration, at_least=0, at_most=1)
 
     @property
     def name(self) -> str:

@@ -29,9 +29,6 @@ class PricedExit:
     run is never concluded, and so shows what every earlier exit would have given: all first queries
     of a class are such, later a share of at most `exploration` that falls with the square root of
     the queries seen. A `price` of None is whatever the server asks.
-
-    Not in POLICIES: a class's curve does not carry its exits yet, so a server would run it as a
-    shadow for ever. `benchmarks/prefixes.py` feeds it.
     """
 
     price: float | None = None
@@ -100,5 +97,4 @@ class PricedExit:
 
 
 def _exits(situation: Situation) -> "ExitCurve | None":
-    exits: ExitCurve | None = getattr(situation.curve, "exits", None)
-    return exits
+    return situation.curve.exits if situation.curve else None

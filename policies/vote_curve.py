@@ -8,7 +8,7 @@ correction: the likelihood of the votes does not depend on the rule that ended t
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -71,6 +71,15 @@ class VoteCounts:
             raise ValueError(f"tokens must be in [0, {MOST_TOKENS:g}], got {tokens!r}")
         key = (length_bin(first_tokens), standing)
         self._add(key, Cell(right is None, right is True, right is False, tokens))
+
+    def learn(self, told: Self, weight: float) -> None:
+        """Queries that were counted without a label turn out to be right or wrong."""
+        for key, cell in told.cells.items():
+            old = self.cells.get(key, _NOTHING)
+            moved = min(weight, old.unlabelled)
+            right, wrong = moved * cell.right, moved * cell.wrong
+            left = old.unlabelled - right - wrong
+            self.cells[key] = Cell(left, old.right + right, old.wrong + wrong, old.tokens)
 
     def merge(self, other: Self) -> None:
         for key, cell in other.cells.items():
@@ -147,6 +156,23 @@ class VoteCurve:
     @property
     def tokens(self) -> tuple[float, ...]:
         return tuple(votes * self.first_tokens for votes in range(1, len(self.accuracy) + 1))
+
+    def for_all(self) -> "VoteCurve":
+        """The same without the columns for lengths, which only rules are made from."""
+
+        def first(table: Floats) -> Floats:
+            return np.ascontiguousarray(table[:, :1])
+
+        return replace(
+            self,
+            right=first(self.right),
+            is_mode=first(self.is_mode),
+            leads=first(self.leads),
+            seconds=first(self.seconds),
+            next_tokens=first(self.next_tokens),
+            columns={},
+            shares=(1.0,),
+        )
 
     def interval(self, votes: int) -> Interval:
         return interval(self.accuracy[votes - 1], self.labels[votes - 1] + _LEAST_LABELS)

@@ -9,6 +9,7 @@ of them may turn out not to have been needed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,24 +61,21 @@ def vote_rules(
     static = tables()
     price = np.array(prices)
     largest = LARGEST_WAVE if round_tokens else 1
-    shape = (len(STANDINGS), len(curve.shares), largest + 1, len(price))
-    # Worth, accuracy and tokens when so many more votes are drawn together and the rule goes on
-    # from there; 0 is the rule itself. Axes: those three, standing, column, votes, price.
-    ahead = np.zeros((3, *shape))
-    ahead[:2] = curve.right[:, :, None, None]
-    waves = np.zeros((shape[0], shape[1], shape[3]), dtype=np.int8)
-    for layer in reversed(static.layers[:-1]):
+    waves = np.zeros((len(STANDINGS), len(curve.shares), len(price)), dtype=np.int8)
+    ahead = _stopped(curve, static.layers[-1], (largest, len(price)))
+    for layer, later in reversed([*pairwise(static.layers)]):
         cost = curve.next_tokens[layer, :, None, None]
-        drawn = _after_one_vote(curve, ahead[:, :, :, :-1], layer)
+        drawn = _after_one_vote(curve, ahead, layer, later)
         drawn[0] -= price * cost
         drawn[2] += cost
-        ahead[:, layer, :, 1:] = drawn
         worth = drawn[0] - price * round_tokens
         size = worth.argmax(axis=2)
         best = np.take_along_axis(drawn, size[None, :, :, None], axis=3)[:, :, :, 0]
         best[0] -= price * round_tokens
         goes_on = best[0] > curve.right[layer, :, None] + _NEGLIGIBLE
-        ahead[:, layer, :, 0] = np.where(goes_on, best, ahead[:, layer, :, 0])
+        ahead = _stopped(curve, layer, (largest, len(price)))
+        ahead[:, :, :, 0] = np.where(goes_on, best, ahead[:, :, :, 0])
+        ahead[:, :, :, 1:] = drawn[:, :, :, :-1]
         # What will be drawn after any next vote may as well be drawn with it.
         surely = np.minimum(waves[static.if_lead[layer]], waves[static.if_second[layer]])
         surely = np.minimum(surely, waves[static.if_other[layer]])
@@ -94,12 +92,25 @@ def vote_rules(
     )
 
 
-def _after_one_vote(curve: VoteCurve, values: Floats, layer: slice) -> Floats:
-    """The mean of `values` (second axis: standing) after one more vote from a layer's standings."""
+def _stopped(curve: VoteCurve, layer: slice, sizes: tuple[int, int]) -> Floats:
+    """Worth, accuracy and tokens when so many more votes are drawn and the rule goes on from there.
+
+    Axes: those three, standing of one layer, column, votes, price. 0 votes are the rule itself;
+    it stops everywhere until told otherwise.
+    """
+    right = curve.right[layer]
+    ahead = np.zeros((3, *right.shape, *sizes))
+    ahead[:2] = right[:, :, None, None]
+    return ahead
+
+
+def _after_one_vote(curve: VoteCurve, values: Floats, layer: slice, later: slice) -> Floats:
+    """The mean of `values`, which are those of the `later` layer, after one vote from a layer."""
     static = tables()
+    lead, second, other = (
+        values[:, after[layer] - later.start]
+        for after in (static.if_lead, static.if_second, static.if_other)
+    )
     leads = curve.leads[layer, :, None, None]
     seconds = curve.seconds[layer, :, None, None]
-    mean = leads * values[:, static.if_lead[layer]]
-    mean += seconds * values[:, static.if_second[layer]]
-    mean += (1 - leads - seconds) * values[:, static.if_other[layer]]
-    return np.asarray(mean)
+    return np.asarray(leads * lead + seconds * second + (1 - leads - seconds) * other)

@@ -19,7 +19,7 @@ from policies.tally import Standing
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MAX_VOTES = 24
+MAX_VOTES = 40
 """More than this are never bought; tables grow with its third power."""
 STANDINGS = tuple(
     Standing(leader, runner_up, votes - leader - runner_up)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, whole
+from policies.plan import Budget, number, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,7 @@ class Voting:
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
         whole("wave", self.wave, at_least=1, at_most=1024)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        if self.temperature is not None and not 0 < self.temperature <= 2:
-            raise ValueError(f"temperature must be in (0, 2], got {self.temperature!r}")
+        number("temperature", self.temperature, above=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:

@@ -4,12 +4,15 @@ While the book is away, the copy serves on with what it has. A report that was n
 again, the same under the same number, so it counts once whether or not it had arrived.
 """
 
+import asyncio
 import logging
 import uuid
+from collections import deque
 from typing import Any, Protocol
 
 from policies.curve import ClassCurve
 from scheduler.curvebook import MAX_CLASSES, OTHER, Edition, Key, Report, Seen
+from scheduler.feedback import Answered, Label, Verdict
 
 log = logging.getLogger("thinkbudget")
 
@@ -23,6 +26,8 @@ class FarBook(Protocol):
 
     async def exchange(self, report: Report, life: str, version: int) -> Edition: ...
 
+    async def label(self, label: Label) -> Verdict: ...
+
     async def export(self) -> dict[str, Any]: ...
 
 
@@ -32,9 +37,11 @@ class BookCopy:
         self._curves: dict[Key, ClassCurve] = {}
         self._life, self._version = "", 0
         self._spool: list[Seen] = []
+        self._answered: deque[Answered] = deque(maxlen=MAX_REPORTED)
         self._report = Report(uuid.uuid4().hex, 0, [])
         self.is_confirmed = True
         self.dropped = 0
+        self._exchanging = asyncio.Lock()
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
         curve = self._curves.get((model, query_class))
@@ -46,15 +53,30 @@ class BookCopy:
         else:
             self.dropped += 1
 
+    def remember(self, answered: Answered) -> None:
+        """While the book is away only the latest are kept: labels for the others are refused."""
+        self._answered.append(answered)
+
+    async def label(self, label: Label) -> Verdict:
+        """What the label is of may not have been reported yet: that goes first."""
+        while not self.is_confirmed or self._spool or self._answered:
+            await self.exchange()
+        return await self._far.label(label)
+
     async def export(self) -> dict[str, Any]:
         return await self._far.export()
 
     async def exchange(self) -> None:
         """Report what was seen, and take newer curves; raises what the book raises."""
+        async with self._exchanging:
+            await self._exchange()
+
+    async def _exchange(self) -> None:
         if self.is_confirmed:
             seen, self._spool = self._spool[:MAX_REPORTED], self._spool[MAX_REPORTED:]
-            writer, number, _ = self._report
-            self._report = Report(writer, number + 1, seen)
+            answered = tuple(self._answered)
+            self._answered.clear()
+            self._report = Report(self._report.writer, self._report.number + 1, seen, answered)
             self.is_confirmed = False
         edition = await self._far.exchange(self._report, self._life, self._version)
         self.is_confirmed = True

@@ -10,6 +10,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from policies.price import USUAL, Price
 from policies.shares import Shares
+from scheduler.access import AccessConfig
+from scheduler.feedback import FeedbackConfig
+from scheduler.limits import LimitsConfig
 from workers.format import ThinkingFormat
 
 T = TypeVar("T")
@@ -24,6 +27,8 @@ class EngineConfig:
     `format` is the name of a thinking format, or a table that spells one out (`name`, `start`,
     `stops`, ...); None is the one that the model's name suggests. `driver` is how chains are forced
     (workers/drivers.py). An engine that has work and is silent for `watchdog_seconds` is replaced.
+    It takes `gpus` GPUs; None: `tensor_parallel_size` of them, if the cluster has any.
+    It takes `gpus` GPUs; None: `tensor_parallel_size` of them, if the cluster has any.
     """
 
     kind: str = "vllm"
@@ -34,6 +39,7 @@ class EngineConfig:
     max_model_len: int | None = None
     max_num_seqs: int = 64
     tensor_parallel_size: int = 1
+    gpus: int | None = None
     kv_cache_gib: float | None = None
     recording: str | None = None
     seed: int = 0
@@ -47,6 +53,8 @@ class EngineConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}")
+        if self.gpus is not None and self.gpus < 0:
+            raise ValueError(f"gpus must be 0 or more, got {self.gpus!r}")
         if self.driver not in DRIVER_NAMES:
             raise ValueError(
                 f"driver must be one of {', '.join(DRIVER_NAMES)}, got {self.driver!r}"
@@ -70,12 +78,15 @@ class PriceConfig:
     Goals: mean tokens of a query, or the share of right answers. With one, `per_token` is where the
     price begins. `load` is how many times the first price is added
     on engines in use by 29 % (it grows without bound with use); `shares` are weights of tenants.
+    `round_tokens` is how many tokens it is worth not to wait for one more round of votes: what a
+    second is worth, times the seconds that a chain takes.
     """
 
     per_token: float | None = None
     tokens_per_query: float | None = None
     accuracy: float | None = None
     load: float = 0.0
+    round_tokens: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,8 +94,9 @@ class PriceConfig:
             raise ValueError(f"per_token must be in (0, 1), got {self.per_token!r}")
         if self.tokens_per_query is not None and self.accuracy is not None:
             raise ValueError("tokens_per_query and accuracy exclude each other")
-        if not 0 <= self.load < math.inf:
-            raise ValueError(f"load must be 0 or more and finite, got {self.load!r}")
+        for name in ("load", "round_tokens"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)!r}")
         Shares(self.shares)
         self.price()
 
@@ -98,10 +110,36 @@ class PriceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingConfig:
+    """From `replicas` up to `max_replicas` engines, so that none owes more tokens than its goal.
+
+    Engines report every `report_seconds`; what they owe is averaged over three reports, and must
+    ask for more engines for `up_seconds`, for fewer for `down_seconds`.
+    """
+
+    max_replicas: int
+    tokens_per_replica: int = 100_000
+    up_seconds: float = 10.0
+    down_seconds: float = 300.0
+    report_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_replicas", "tokens_per_replica"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        for name in ("up_seconds", "down_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if not 0 < self.report_seconds < math.inf:
+            raise ValueError(f"report_seconds must be positive, got {self.report_seconds!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """`price`, if it is a number, is a fixed one; `curves` is where they are kept.
 
-    `classes` is a file of fitted query classes, for queries that declare none.
+    `classes` is a file of fitted query classes, for queries that declare none. Engines and
+    controllers that leave get `drain_seconds` to finish what runs.
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -111,10 +149,15 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: int = 1
+    scaling: ScalingConfig | None = None
     controllers: int = 1
+    drain_seconds: float = 30.0
     outcomes: str | None = None
     curves: str | None = None
     classes: str | None = None
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
 
     def __post_init__(self) -> None:
         if not isinstance(self.price, PriceConfig) and not 0 < self.price < 1:
@@ -124,6 +167,15 @@ class ServeConfig:
         for name in ("answer_tokens", "replicas", "controllers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.scaling is not None and self.scaling.max_replicas < self.replicas:
+            raise ValueError(
+                f"scaling.max_replicas is {self.scaling.max_replicas}, "
+                f"below replicas, which is {self.replicas}"
+            )
+        if not 0 <= self.drain_seconds < math.inf:
+            raise ValueError(f"drain_seconds must be 0 or more, got {self.drain_seconds!r}")
+
+        self.access.require(self.host)
 
     @property
     def pricing(self) -> PriceConfig:

@@ -7,19 +7,25 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TextIO
 
-from policies.base import Policy, Query
+from policies.base import Policy, Query, Stop
+from scheduler.access import CALLER
+from scheduler.admission import Admission, Ticket
 from scheduler.curvebook import Book, Seen
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from scheduler.feedback import Answered
+from scheduler.fitting import most_tokens
 from scheduler.ledger import Ledger
+from scheduler.metrics import Metrics
 from scheduler.outcome import Outcome, conclude, observation
 from scheduler.pricing import Pricing
 from scheduler.query_classes import QueryClasses
-from scheduler.run import Run
+from scheduler.run import PASSED_ON, Run
 from scheduler.solve import Means, Watch, solve
+from scheduler.trace import request_id, tracing
 from workers.engine import Engine, EngineInfo, Refused
 
 log = logging.getLogger("thinkbudget")
@@ -42,7 +48,8 @@ class Controller:
     outcomes: TextIO | None = None
     classes: QueryClasses | None = None
     violations: Counter[str] = field(default_factory=Counter)
-    _active: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
+    admission: Admission = field(default_factory=Admission)
 
     async def answer(
         self,
@@ -59,9 +66,75 @@ class Controller:
 
         Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
         """
-        policy = policy or self.policy
-        rng = Random(f"{self.seed}/{query.id}")
-        load = self._active / self.info.slots
+        policy, caller = policy or self.policy, CALLER.get()
+        tenant, urgency = caller.name or tenant, caller.urgency(query.priority)
+        seconds = self.admission.deadline(query.limits.deadline_seconds)
+        with tracing(query, policy=policy.name, tenant=tenant) as trace:
+            async with self.admission.admitted(
+                caller,
+                worst=most_tokens(policy, self.info.max_model_len),
+                stated=query.limits.max_total_tokens,
+                priority=urgency,
+                seconds=seconds,
+            ) as ticket:
+                limits = ticket.rest(query.limits, seconds)
+                query = replace(query, limits=limits, priority=urgency, salt=caller.salt)
+                watch = trace.watching(watch)
+                outcome = await self._answer(query, policy, watch, learn, tenant, ticket)
+            trace.settled(outcome)
+        return outcome
+
+    async def _answer(
+        self,
+        query: Query,
+        policy: Policy,
+        watch: Watch | None,
+        learn: bool,
+        tenant: str,
+        ticket: Ticket,
+    ) -> Outcome:
+        run, rng = self._open(query, policy, tenant)
+        try:
+            stop = await solve(run, Means(self.engine, policy, rng, watch))
+        except Overloaded:
+            if not run.samples:
+                raise
+            stop = Stop("failed")
+        except Refused as refused:
+            # What is not of the question or the engine was asked for as an option.
+            named = refused.field in ("messages", *PASSED_ON)
+            raise InvalidRequest(
+                refused.why,
+                field=refused.field if named else f"thinkbudget.{refused.field}",
+                code=refused.code,
+            ) from refused
+        finally:
+            ticket.spent = run.account.spent
+        if stop.reason == "budget" and not run.records:
+            raise _too_little(run)
+        if stop.reason == "deadline" and not run.samples:
+            raise DeadlineExceeded(query.limits.deadline_seconds)
+        if stop.reason == "failed" and not run.samples:
+            raise Overloaded("no engine could finish a sample of this request; try again")
+        outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
+        self.pricing.settle(
+            outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
+        )
+        self._settle(run, outcome, learn)
+        return outcome
+
+    def foresee(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
+        """What would be decided first, and is expected of it; nothing is spent, or learned."""
+        run, rng = self._open(query, policy, CALLER.get().name or tenant)
+        decision = policy.decide(run.situation(), rng)
+        if isinstance(decision, Stop) or not run.dispatch(decision, stream=False):
+            raise _too_little(run)
+        run.settle()
+        return conclude(run, Stop("dry run"), model=self.info.model, policy=policy.name)
+
+    def _open(self, query: Query, policy: Policy, tenant: str) -> tuple[Run, Random]:
+        others = max(0, self.admission.running - 1) + self.admission.waiting
+        load = others / (self.admission.slots or self.info.slots)
         run = Run(
             query=query,
             account=self.ledger.open(query.limits.max_total_tokens),
@@ -71,40 +144,28 @@ class Controller:
             load=load,
             clock=asyncio.get_running_loop().time,
         )
-        self._active += 1
-        try:
-            stop = await solve(run, Means(self.engine, policy, rng, watch))
-        except Refused as refused:
-            # What is not of the question was asked for as an option.
-            place = "" if refused.field == "messages" else "thinkbudget."
-            raise InvalidRequest(
-                refused.why, field=place + refused.field, code=refused.code
-            ) from refused
-        finally:
-            self._active -= 1
-        if stop.reason == "budget" and not run.records:
-            raise InvalidRequest(
-                f"{run.account.left} tokens are left for this request, too few for any answer",
-                field="thinkbudget.max_total_tokens",
-                code="budget_too_small",
-            )
-        if stop.reason == "deadline" and not run.samples:
-            raise DeadlineExceeded(query.limits.deadline_seconds)
-        if stop.reason == "failed":
-            raise Overloaded("no engine could finish a sample of this request; try again")
-        outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
-        self.pricing.settle(
-            outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
-        )
-        self._settle(run, outcome, learn)
-        return outcome
+        return run, Random(f"{self.seed}/{query.id}")
 
     def _settle(self, run: Run, outcome: Outcome, learn: bool) -> None:
         for violation in outcome.violations:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
             self.violations[violation] += 1
-        if learn and (seen := observation(run)) is not None:
-            self.book.observe(Seen(self.info.model, seen, run.price))
+        self.metrics.settled(outcome)
+        seen = observation(run) if learn else None
+        told = None if seen is None else Seen(self.info.model, seen, run.price)
+        if told is not None:
+            self.book.observe(told)
+        query = outcome.query
+        self.book.remember(Answered(query.id, CALLER.get().name, outcome.answer, told))
         if self.outcomes is not None:
-            self.outcomes.write(json.dumps(outcome.as_dict()) + "\n")
+            line = outcome.as_dict() | {"request_id": request_id()}
+            self.outcomes.write(json.dumps(line) + "\n")
             self.outcomes.flush()
+
+
+def _too_little(run: Run) -> InvalidRequest:
+    return InvalidRequest(
+        f"{run.account.left} tokens are left for this request, too few for any answer",
+        field="thinkbudget.max_total_tokens",
+        code="budget_too_small",
+    )

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple, Protocol
 
 from policies.curve import ClassCurve, ClassStatistics, Observation, fit
 from policies.drift import KEPT, Watch, fade, inherited
+from policies.label import learn
 from policies.price import USUAL
+from scheduler.feedback import Answered, Feedback, Label, Verdict
 
 log = logging.getLogger("thinkbudget")
 
 Key = tuple[str, str]
-VERSION = 2
+VERSION = 3
+_READS = (2, VERSION)
 MAX_CLASSES = 1000
 MAX_WRITERS = 1000
 OTHER = "other"
@@ -35,19 +38,28 @@ _IDLE = 100_000.0
 
 
 class Seen(NamedTuple):
-    """One observation of one model's class; `price` is what a token had to buy."""
+    """One observation of one model's class; `price` is what a token had to buy.
+
+    With a `reward` it is only the label, come later, of what was seen before: of this `answer`.
+    """
 
     model: str
     observation: Observation
     price: float = USUAL
+    answer: str = ""
+    reward: float | None = None
 
 
 class Report(NamedTuple):
-    """What one controller has seen since its last report; its reports are numbered from 1."""
+    """What one controller has seen since its last report; its reports are numbered from 1.
+
+    `answered` are the answers since then that labels may come for.
+    """
 
     writer: str
     number: int
     seen: list[Seen]
+    answered: tuple[Answered, ...] = ()
 
 
 class Edition(NamedTuple):
@@ -67,6 +79,11 @@ class Book(Protocol):
     def curve(self, model: str, query_class: str) -> ClassCurve | None: ...
 
     def observe(self, seen: Seen) -> None: ...
+
+    def remember(self, answered: Answered) -> None:
+        """Keep an answer for its label."""
+
+    async def label(self, label: Label) -> Verdict: ...
 
     async def export(self) -> dict[str, Any]: ...
 
@@ -92,7 +109,11 @@ class Leaf:
 
 
 class CurveBook:
-    def __init__(self) -> None:
+    """`round_tokens` is what one more round of sampling is worth not waiting for."""
+
+    def __init__(self, feedback: Feedback | None = None, *, round_tokens: float = 0.0) -> None:
+        self.round_tokens = round_tokens
+        self.feedback = feedback or Feedback()
         self._leaves: dict[Key, Leaf] = {}
         self._writers: dict[str, int] = {}
         self._models: list[str] = []
@@ -112,6 +133,9 @@ class CurveBook:
         """Count an observation, and refit its class when enough have come in."""
         if not 0 < seen.price < 1:
             raise ValueError(f"price must be in (0, 1), got {seen.price!r}")
+        if seen.reward is not None:
+            self._learn(seen, seen.reward)
+            return
         key = (seen.model, seen.observation.query_class)
         leaf = self._leaves.get(key) or self._sprout(key, seen.price)
         has_changed = leaf.watch.observe(seen.observation)
@@ -126,6 +150,27 @@ class CurveBook:
         if has_changed or leaf.is_due:
             fade(leaf.statistics)
             self._fit(key)
+
+    def _learn(self, seen: Seen, reward: float) -> None:
+        """Count a label. It is no sign of a change: a caller could make a class forget by it."""
+        keys = [(seen.model, name) for name in (seen.observation.query_class, OTHER)]
+        key = next((key for key in keys if key in self._leaves), None)
+        if key is None:
+            return
+        leaf = self._leaves[key]
+        learn(leaf.statistics, seen.observation, answer=seen.answer, reward=reward)
+        leaf.unfitted += 1
+        if leaf.is_due:
+            self._fit(key)
+
+    def remember(self, answered: Answered) -> None:
+        self.feedback.remember(answered)
+
+    async def label(self, label: Label) -> Verdict:
+        verdict = self.feedback.judge(label)
+        if verdict.seen is not None:
+            self.observe(verdict.seen)
+        return verdict
 
     def lacks(self, report: Report) -> bool:
         """Whether a report has not been counted yet; a writer's reports come in their order."""
@@ -143,6 +188,8 @@ class CurveBook:
                 self.observe(seen)
             except ValueError as error:
                 log.error("an observation of %r was refused: %s", seen.model, error)
+        for answered in report.answered:
+            self.remember(answered)
         self._writers.pop(report.writer, None)
         self._writers[report.writer] = report.number
         if len(self._writers) > MAX_WRITERS:
@@ -206,7 +253,7 @@ class CurveBook:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "CurveBook":
         """Curves are fitted when they are asked for."""
-        if stored.get("version") != VERSION:
+        if stored.get("version") not in _READS:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
         book = cls()
         book._observed = stored["observed"]
@@ -260,7 +307,12 @@ class CurveBook:
         for statistics in self._relatives(key):
             parent.merge(statistics)
         leaf = self._leaves[key]
-        leaf.curve = fit(leaf.statistics, parent=parent, price=math.exp(leaf.log_price))
+        leaf.curve = fit(
+            leaf.statistics,
+            parent=parent,
+            price=math.exp(leaf.log_price),
+            round_tokens=self.round_tokens,
+        )
         self._version += 1
         leaf.changed_at = self._version
         leaf.unfitted = 0

@@ -48,6 +48,8 @@ def _section(line: dict[str, Any]) -> str:
         name = arm["name"] if cap is None else f"{arm['name']} at {cap}"
         verb = f"best at {curve['price']:.1e} a token" if place == 0 else "else"
         text.append(f"  {verb}: {name}, {arm['accuracy']:.1%} for {arm['tokens']:.0f} tokens")
+    if exits := curve.get("exit"):
+        text.append(f"  `priced_exit`: {exits['accuracy']:.1%} for {exits['tokens']:.0f} tokens")
     text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
     for point in curve["points"]:
         if point["arm"] == "votes" and point["x"] not in _SHOWN_VOTES:

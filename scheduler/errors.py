@@ -2,16 +2,33 @@
 
 RequestError            answered with `status` and an OpenAI error object
   InvalidRequest        400  a field of the request is wrong; names it
+  Unauthenticated       401  no key, or none that is known here
+  Forbidden             403  the key, the host or the page may not do this
   UnknownModel          404  no such model
-  TooLarge              413  the body is over the limit
+  UnknownOutcome        404  no such answer of this key that could be labelled
+  UnknownRoute          404  no such path; 405 for a path that has no such method
+  UploadTimeout         408  the body did not come in time
+  Labelled              409  the answer has another label already
+  TooLarge              413  the body is over the limit; 414 and 431 for the path and the headers
+  KeyReused             422  an idempotency key was used with another body
+  RateLimited           429  a quota is used up, or the queue is full
+  PoisonRequest         500  engines have died of the request
   Overloaded            503  no engine can take the request now
+  Draining              503  this server is about to stop
   DeadlineExceeded      504  the query's deadline came before any answer
 """
 
+import json
+
+MOST_BYTES = 1000
+
 
 class RequestError(Exception):
+    """`headers` tell clients when to try again, or not to: their own retries cost as much again."""
+
     status = 500
     kind = "server_error"
+    headers: dict[str, str] = {}
 
     def __init__(self, message: str, *, field: str | None = None, code: str) -> None:
         super().__init__(message)
@@ -20,9 +37,9 @@ class RequestError(Exception):
     def as_dict(self) -> dict[str, object]:
         """The OpenAI error object."""
         error = {
-            "message": self.message[:1000],
+            "message": _beginning(self.message, MOST_BYTES),
             "type": self.kind,
-            "param": self.field,
+            "param": self.field and _beginning(self.field, MOST_BYTES // 4),
             "code": self.code,
         }
         return {"error": error}
@@ -35,6 +52,21 @@ class InvalidRequest(RequestError):
         super().__init__(message, field=field, code=code)
 
 
+class Unauthenticated(RequestError):
+    """The same for no key, an unknown one and a revoked one."""
+
+    status, kind = 401, "authentication_error"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+    def __init__(self) -> None:
+        message = "this server asks for a key that it knows: Authorization: Bearer tb-..."
+        super().__init__(message, code="invalid_api_key")
+
+
+class Forbidden(RequestError):
+    status, kind = 403, "permission_error"
+
+
 class UnknownModel(RequestError):
     status, kind = 404, "invalid_request_error"
 
@@ -43,23 +75,107 @@ class UnknownModel(RequestError):
         super().__init__(message, field="model", code="model_not_found")
 
 
+class UnknownRoute(RequestError):
+    kind = "invalid_request_error"
+
+    def __init__(self, method: str, path: str, status: int) -> None:
+        super().__init__(f"there is no {method} {path}", code="not_found")
+        self.status = status
+
+
+class UnknownOutcome(RequestError):
+    status, kind = 404, "invalid_request_error"
+
+    def __init__(self, outcome: str) -> None:
+        message = f"there is no answer {outcome!r} of yours here, or not any more"
+        super().__init__(message, field="outcome_id", code="outcome_not_found")
+
+
+class Labelled(RequestError):
+    status, kind = 409, "invalid_request_error"
+    headers = {"x-should-retry": "false"}
+
+    def __init__(self, outcome: str) -> None:
+        message = f"the answer {outcome!r} has another label already; labels are not replaced"
+        super().__init__(message, field="reward", code="feedback_conflict")
+
+
+class KeyReused(InvalidRequest):
+    status = 422
+
+    def __init__(self, key: str) -> None:
+        message = f"Idempotency-Key {key!r} was used with another body before"
+        super().__init__(message, field="Idempotency-Key", code="idempotency_key_reused")
+
+
+class UploadTimeout(InvalidRequest):
+    status = 408
+    headers = {"x-should-retry": "false", "Connection": "close"}
+
+    def __init__(self, seconds: float) -> None:
+        message = f"the body took longer than {seconds:g} seconds to come"
+        super().__init__(message, field=None, code="request_timeout")
+
+
+class TooLarge(InvalidRequest):
+    headers = {"Connection": "close"}
+
+    def __init__(self, message: str, status: int = 413) -> None:
+        super().__init__(message, field=None, code="request_too_large")
+        self.status = status
+
+
+class RateLimited(RequestError):
+    """`code` is rate_limit_exceeded, insufficient_quota or queue_full."""
+
+    status, kind = 429, "rate_limit_error"
+
+    def __init__(self, message: str, *, code: str, retry_after: int) -> None:
+        super().__init__(message, code=code)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class PoisonRequest(RequestError):
+    headers = {"x-should-retry": "false"}
+
+    def __init__(self, deaths: int) -> None:
+        message = f"{deaths} engines have died while they ran this request; it is not tried again"
+        super().__init__(message, code="poison_request")
+
+
 class Overloaded(RequestError):
     status = 503
+    headers = {"Retry-After": "5"}
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="engine_unavailable")
 
 
-class TooLarge(InvalidRequest):
-    status = 413
+class Draining(RequestError):
+    status = 503
+    headers = {"Retry-After": "5"}
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, field=None, code="request_too_large")
+    def __init__(self) -> None:
+        super().__init__("this server is about to stop; another may be there", code="draining")
 
 
 class DeadlineExceeded(RequestError):
     status = 504
+    headers = {"x-should-retry": "false"}
 
     def __init__(self, seconds: float | None) -> None:
         message = f"no chain finished within deadline_seconds ({seconds})"
         super().__init__(message, field="thinkbudget.deadline_seconds", code="deadline_exceeded")
+
+
+def _beginning(text: str, most: int) -> str:
+    """As much of a text as takes `most` bytes in JSON, however it has to be escaped."""
+    text = text.encode(errors="replace").decode()
+    if len(json.dumps(text)) <= most:
+        return text
+    kept = 0
+    for at, letter in enumerate(text):
+        kept += len(json.dumps(letter)) - 2
+        if kept > most - 3:
+            return text[:at] + "..."
+    return text

@@ -1,7 +1,9 @@
 """What a chain may cost at worst, and how a budget is made smaller until an account can bear it."""
 
 from dataclasses import replace
+from typing import Any
 
+from policies.base import Policy
 from policies.plan import Budget
 from policies.signals import Probing
 
@@ -11,12 +13,27 @@ LEAST_ANSWER_TOKENS = 16
 # The paper's evaluation code cuts only after its last round, so that a Wait is paid for in full.
 HARNESS_WAIT_TOKENS = 8
 
+_CHAINS = ("max_samples", "samples")
+_BUDGET = ("max_thinking_tokens", "answer_tokens")
+
 
 def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0) -> int:
     """Tokens of one chain that has thought `done` of them already, its trial answers included."""
     thinking = budget.most_tokens - budget.answer_tokens
     rest = max(0, thinking - done) + budget.answer_tokens + _overhead(budget)
     return rest + (_trials(budget, probing) * _trial(probing) if probing else 0)
+
+
+def most_tokens(policy: Policy, room: int) -> int:
+    """What a query comes to at worst by its policy's settings, trial answers aside."""
+    settings: dict[str, Any] = {n: getattr(policy, n, None) for n in (*_CHAINS, *_BUDGET)}
+    chains: int = next((settings[name] for name in _CHAINS if settings[name]), 1)
+    cap = settings["max_thinking_tokens"]
+    budget = Budget(
+        max_thinking_tokens=room if cap is None else min(cap, room),
+        answer_tokens=settings["answer_tokens"] or LEAST_ANSWER_TOKENS,
+    )
+    return chains * worst_case(budget)
 
 
 def fit(

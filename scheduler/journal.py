@@ -13,16 +13,20 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
 from policies.curve import Observation
+from policies.exit_statistics import Course
 from policies.plan import Budget, Plan
+from policies.signals import ProbeResult
 from policies.tally import Ballot
 from scheduler.curvebook import CurveBook, Edition, Report, Seen
+from scheduler.feedback import Feedback, Label, Verdict
 
 log = logging.getLogger("thinkbudget")
 
@@ -34,9 +38,20 @@ SNAPSHOT_REPORTS = 2000
 class KeptBook:
     """`exchange` is all that a controller needs; without a path nothing is kept."""
 
-    def __init__(self, path: Path | None = None, *, wait_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        feedback: Feedback | None = None,
+        round_tokens: float = 0.0,
+    ) -> None:
         self._path = path
+        self._writer, self._labels = uuid.uuid4().hex, 0
         self.book = load(path) if path is not None and path.is_file() else CurveBook()
+        self.book.round_tokens = round_tokens
+        if feedback is not None:
+            self.book.feedback = feedback
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +69,17 @@ class KeptBook:
         if self._path is not None:
             self._sync()
         return self.book.edition(life, version)
+
+    def label(self, label: Label) -> Verdict:
+        """Take a label in; what is learned of it goes through the log, as reports do."""
+        verdict = self.book.feedback.judge(label)
+        if verdict.seen is not None:
+            self._labels += 1
+            report = Report(self._writer, self._labels, [verdict.seen])
+            if self._path is not None:
+                self._write(report)
+            self.book.take(report)
+        return verdict
 
     def snapshot(self) -> None:
         """Everything into PATH; the log begins anew."""
@@ -148,7 +174,8 @@ def _reports(path: Path) -> Iterator[Report]:
 
 def _line(report: Report) -> dict[str, Any]:
     seen = [
-        asdict(seen.observation) | {"model": seen.model, "price": seen.price}
+        asdict(seen.observation)
+        | {"model": seen.model, "price": seen.price, "answer": seen.answer, "reward": seen.reward}
         for seen in report.seen
     ]
     return {"writer": report.writer, "number": report.number, "seen": seen}
@@ -162,8 +189,17 @@ def _seen(stored: Mapping[str, Any]) -> Seen:
         stored["temperature"],
         _plan(stored["plan"]),
         stored["right"],
+        _course(stored.get("course")),
     )
-    return Seen(stored["model"], observation, stored["price"])
+    label = (stored.get("answer", ""), stored.get("reward"))
+    return Seen(stored["model"], observation, stored["price"], *label)
+
+
+def _course(stored: Sequence[Any] | None) -> Course | None:
+    if stored is None:
+        return None
+    probes, *rest = stored
+    return Course(tuple(ProbeResult(*probe) for probe in probes), *rest)
 
 
 def _plan(stored: Mapping[str, Any] | None) -> Plan | None:

@@ -1,6 +1,7 @@
 """One answered query, as it is logged: what was decided, what it cost, and how it turned out."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any, NamedTuple, Self
 from policies.base import Limits, Query, Stop
 from policies.chance import chance_right
 from policies.curve import Observation
+from policies.exit_statistics import Course
 from policies.menu import Arm
 from policies.plan import Plan
+from policies.signals import ProbeResult
+from policies.tally import Tally
 from scheduler.run import Record, Run, Step
 from workers.answer import is_right
 from workers.forcing import UNANSWERED
@@ -108,6 +112,24 @@ class Outcome:
     considered: Considered
 
     @property
+    def best_first(self) -> tuple[Sample, ...]:
+        """Every chain that answered: the chosen one, then by how many others gave its answer."""
+        chains = {r.sample.chain: r.sample for r in self.records}
+        answered = [s for s in chains.values() if s.stop_cause not in UNANSWERED]
+        votes = Counter(sample.answer for sample in answered)
+
+        def rank(sample: Sample) -> tuple[bool, int, int]:
+            is_chosen = self.chosen is not None and sample.chain == self.chosen.chain
+            return not is_chosen, -votes[sample.answer], sample.thinking_tokens
+
+        return tuple(sorted(answered, key=rank)) if self.chosen else ()
+
+    @property
+    def retries(self) -> int:
+        """How often a chain had to be taken on by another engine."""
+        return sum(record.sample.moves for record in self.records)
+
+    @property
     def violations(self) -> tuple[str, ...]:
         return tuple(v for record in self.records for v in record.sample.violations)
 
@@ -159,7 +181,7 @@ def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
         answer=leader,
         chosen=chosen,
         agreement=tally.agreement,
-        chance=None if run.steered else chance_right(run.curve, run.plan, tally),
+        chance=_chance(run, tally),
         prompt_tokens=run.prompt_tokens,
         tokens=_count(run.records),
         seconds=run.seconds,
@@ -174,13 +196,18 @@ def observation(run: Run) -> Observation | None:
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
+    A chain of `priced_exit` teaches whatever its policy did to it: its course tells what that was.
     """
-    if run.plan is None or not run.tally.history or run.steered:
+    if run.plan is None or not run.tally.history:
+        return None
+    course = _course(run)
+    if run.steered and course is None:
         return None
     right: dict[str, bool] = {}
     if run.query.reference is not None:
-        answers = {ballot.answer for ballot in run.tally.history if ballot.answer is not None}
-        right = {answer: is_right(answer, run.query.reference) for answer in answers}
+        answers = {ballot.answer for ballot in run.tally.history}
+        answers |= {probe.answer for probe in course.probes} if course else set()
+        right = {a: is_right(a, run.query.reference) for a in answers if a is not None}
     temperature = run.records[0].temperature
     return Observation(
         run.query.query_class,
@@ -189,7 +216,43 @@ def observation(run: Run) -> Observation | None:
         temperature,
         run.plan,
         right,
+        course,
     )
+
+
+def _course(run: Run) -> Course | None:
+    """How the chain of an "exit" plan went; labels come with the observation."""
+    if run.plan is None or run.plan.name != "exit":
+        return None
+    ballot = run.tally.history[-1]
+    record = next(r for r in reversed(run.records) if r.sample.chain == ballot.chain)
+    probes = _heard(record)
+    return Course(
+        probes,
+        ballot.thinking_tokens,
+        ballot.answer,
+        concluded=ballot.stop_cause != "natural",
+        is_whole=run.plan.shadow,
+        trial_tokens=record.sample.probe_tokens / max(1, len(probes)),
+        right={},
+    )
+
+
+def _heard(record: Record) -> tuple[ProbeResult, ...]:
+    return tuple(
+        ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability)
+        for p in record.probes or ()
+    )
+
+
+def _chance(run: Run, tally: Tally) -> float | None:
+    """Of a chain that was concluded, that of its last trial."""
+    if not run.steered:
+        return chance_right(run.curve, run.plan, tally)
+    is_exit = run.plan is not None and run.plan.name == "exit"
+    if is_exit and run.curve and run.curve.exits and (probes := _heard(run.records[-1])):
+        return run.curve.exits.chance(probes)
+    return None
 
 
 def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """One query while it is being solved: what was dispatched, what came back, what it cost."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +17,10 @@ from workers.engine import Probing, SampleRequest, Signals
 from workers.forcing import UNANSWERED, Forcing
 from workers.sample import Accepted, Delta, Probe, Sample
 
+# What a query's caller may wish of the engine, and no policy has a say in.
+PASSED_ON = (
+    "top_p", "seed", "logprobs", "tools", "tool_choice", "response_format", "priority", "salt",
+)  # fmt: skip
 MAX_LOST_WAVES = 3
 MAX_CHAINS = 1024
 
@@ -68,6 +73,8 @@ class Run:
     prompt_tokens: int = 0
     late: bool = False
     steered: bool = False
+    _more: bool = False
+    _last: Draw | Extend | None = None
     _probes: list[Probe] = field(default_factory=list)
     _concluded: set[int] = field(default_factory=set)
     _wave: _Wave | None = None
@@ -149,7 +156,7 @@ class Run:
         self.plan = plan or Plan(_name(decision), decision.budget, decision.temperature)
         request = SampleRequest(
             query=self.query.id,
-            messages=tuple((turn.role, turn.content) for turn in self.query.messages),
+            messages=tuple(turn if turn.extra else turn[:2] for turn in self.query.messages),
             chains=tuple(chains),
             forcing=Forcing(**asdict(budget)),
             temperature=self._temperature(decision.temperature),
@@ -158,16 +165,43 @@ class Run:
             suffix=decision.suffix,
             probing=Probing(**asdict(probing)) if probing else None,
             signals=Signals(**asdict(decision.signals)) if decision.signals else None,
+            **{name: getattr(self.query, name) for name in PASSED_ON},
+            expected_tokens=self._expected(budget, len(chains), done),
         )
+        self._last = decision
         final = isinstance(decision, Draw) and decision.final
         reserved = worst_case(budget, probing, done=done) * len(chains)
         self._wave = _Wave(request, self.plan, reserved, final)
-        self._note("extend" if resume else "draw", chains, budget)
+        self._note("more" if self._more else "extend" if resume else "draw", chains, budget)
         self.account.reserve(reserved)
         self.pending, self._wave_spent, self._wave_lost = set(chains), 0, False
         self._probes, self._concluded = [], set()
         self.steered |= _steers(decision)
         return True
+
+    def more(self) -> Draw | None:
+        """The chains that the caller wants to see beside those that the policy has asked for.
+
+        They are sampled as its last ones were, but never greedily, so that they differ. They cost,
+        and they neither vote nor teach: the policy has had its say.
+        """
+        missing, last = self.query.choices - len(self.samples), self._last
+        if missing <= 0 or last is None or self.tally.leader is None:
+            return None
+        budget = next(step.budget for step in reversed(self.steps) if step.budget)
+        self._more = True
+        return Draw(missing, budget, plan=self.plan, suffix=last.suffix)
+
+    def _expected(self, budget: Budget, chains: int, done: int) -> int:
+        """What a wave will likely take: as planned, or past that as its chains did so far; without
+        a forecast all that it may within the context.
+        """
+        most = worst_case(budget.capped(self.max_thinking_tokens), done=done) * chains
+        if self.plan is None or self.plan.forecast is None:
+            return most
+        planned = math.ceil(self.plan.forecast.tokens) - self.tokens
+        usual = chains * self.tokens // max(1, len(self.records))
+        return max(1, min(most, planned if planned > 0 else usual))
 
     def _chains(self, decision: Draw | Extend) -> list[int]:
         """The numbers of the chains that a decision asks for."""
@@ -220,7 +254,7 @@ class Run:
         self.pending.discard(sample.chain)
         self._wave_spent += sample.tokens
         self._wave_lost |= sample.stop_cause == "lost"
-        if sample.stop_cause in ("lost", "cancelled"):
+        if sample.stop_cause in ("lost", "cancelled") or self._more:
             return
         self.tally = self.tally.add(
             Ballot(

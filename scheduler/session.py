@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from policies import build
-from scheduler.config import EngineConfig, PolicyConfig, ServeConfig
+from scheduler.access import AccessConfig
+from scheduler.api.keys import read_keys
+from scheduler.config import EngineConfig, PolicyConfig, ScalingConfig, ServeConfig
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook
 from scheduler.engines import check, make_engine
@@ -26,6 +29,9 @@ def settings(
     price: float,
     answer_tokens: int,
     tensor_parallel_size: int = 1,
+    max_replicas: int | None = None,
+    keys: str | None = None,
+    insecure_no_auth: bool = False,
     **serving: Any,
 ) -> ServeConfig:
     """Flags as settings, checked."""
@@ -42,6 +48,8 @@ def settings(
             policy=PolicyConfig(policy),
             price=price,
             answer_tokens=answer_tokens,
+            access=AccessConfig(keys=keys, insecure_no_auth=insecure_no_auth),
+            scaling=None if max_replicas is None else ScalingConfig(max_replicas),
             **serving,
         )
     )
@@ -51,6 +59,11 @@ def checked(config: ServeConfig) -> ServeConfig:
     """Refuse what could not start, or not go on from its files, before anything is started."""
     check(config.engine)
     build(config.policy.name, **config.policy_options)
+    if config.access.keys is not None:
+        # Gateways need not run in the folder that this process runs in.
+        keys = Path(config.access.keys).resolve()
+        read_keys(keys)
+        config = replace(config, access=replace(config.access, keys=str(keys)))
     if config.classes is not None:
         QueryClasses.load(Path(config.classes))
     if config.curves is not None and Path(config.curves).is_file():
@@ -68,7 +81,7 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
             engine=engine,
             info=await engine.info(),
             policy=policy,
-            book=CurveBook(),
+            book=CurveBook(round_tokens=config.pricing.round_tokens),
             pricing=Pricing.of(config.pricing),
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
         )

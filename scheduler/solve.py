@@ -9,7 +9,7 @@ from typing import NamedTuple
 from policies.base import Conclude, Policy, Stop
 from scheduler.run import Run
 from workers.engine import Engine
-from workers.sample import Accepted, Delta
+from workers.sample import Accepted, Delta, Probe, Sample
 
 Watch = Callable[[Accepted | Delta], None]
 
@@ -28,30 +28,37 @@ class Means(NamedTuple):
 
 async def solve(run: Run, means: Means) -> Stop:
     """Answer `run.query`: the tally, the samples and their costs are left in `run`."""
+    stop = Stop("deadline")
     async with _deadline(run, means.engine):
-        while True:
-            decision = means.policy.decide(run.situation(), means.rng)
-            if isinstance(decision, Stop):
-                return decision
-            if not run.dispatch(decision, stream=means.watch is not None):
-                return Stop("budget")
-            if stop := await _wave(run, means) or run.blocked():
-                return stop
-    return Stop("deadline")
+        stop = await _ask(run, means)
+        if run.blocked() is None and (more := run.more()) and run.dispatch(more, stream=False):
+            await _wave(run, means, steered=False)
+    return stop
 
 
-async def _wave(run: Run, means: Means) -> Stop | None:
+async def _ask(run: Run, means: Means) -> Stop:
+    while True:
+        decision = means.policy.decide(run.situation(), means.rng)
+        if isinstance(decision, Stop):
+            return decision
+        if not run.dispatch(decision, stream=means.watch is not None):
+            return Stop("budget")
+        if stop := await _wave(run, means) or run.blocked():
+            return stop
+
+
+async def _wave(run: Run, means: Means, *, steered: bool = True) -> Stop | None:
     """Sample what was dispatched; a policy that has seen enough cuts it short."""
     stop: Stop | None = None
     try:
         async with aclosing(means.engine.sample(run.request)) as events:
             async for event in events:
-                if isinstance(event, Accepted | Delta):
-                    if run.shows(event) and means.watch:
-                        means.watch(event)
-                    continue
-                run.take(event)
-                stop = stop or await _steer(run, means)
+                if isinstance(event, Probe | Sample):
+                    run.take(event)
+                    if steered:
+                        stop = stop or await _steer(run, means)
+                elif isinstance(event, Accepted | Delta) and run.shows(event) and means.watch:
+                    means.watch(event)
     finally:
         run.settle()
     return stop

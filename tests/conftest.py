@@ -1,9 +1,12 @@
 """Nothing in the tests may reach for a network, and no test may fail for being slow."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.endpoint import Endpoint
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
@@ -17,3 +20,15 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
     items.sort(key=lambda item: item.get_closest_marker("real") is not None)
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[Endpoint]:
+    """One for all tests that need a server."""
+    served = Endpoint()
+    try:
+        served.wait()
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.interrupt()

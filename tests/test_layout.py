@@ -26,17 +26,30 @@ DOORS = {
     },
     "ray": {
         "scheduler/cluster/bookkeeper.py",
+        "scheduler/cluster/launch.py",
         "scheduler/cluster/remote.py",
         "scheduler/cluster/replica.py",
         "scheduler/cluster/routing.py",
         "scheduler/cluster/serve.py",
     },
     "matplotlib": {"scheduler/picture.py", "training/pocket_picture.py"},
-    "pydantic": {"scheduler/api/protocol.py"},
-    "fastapi": {"scheduler/api/app.py", "scheduler/cluster/serve.py"},
+    "pydantic": {
+        "scheduler/api/openapi.py",
+        "scheduler/api/completions_shape.py",
+        "scheduler/api/feedback.py",
+        "scheduler/api/protocol.py",
+        "scheduler/api/responses_shape.py",
+        "scheduler/api/turns.py",
+    },
+    "prometheus_client": {"scheduler/metrics.py"},
+    "fastapi": {
+        "scheduler/api/app.py",
+        "scheduler/api/openapi.py",
+        "scheduler/cluster/serve.py",
+    },
     "httpx": {"scheduler/client.py"},
     "sklearn": {"scheduler/query_classes.py"},
-    "click": {"thinkbudget.py"},
+    "click": {"thinkbudget.py", "scheduler/api/keys_command.py"},
 }
 PURE = {"asyncio", "time", "datetime", "os", "pathlib", "socket", "threading", "torch", "ray"}
 LONGEST = 320

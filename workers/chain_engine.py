@@ -6,12 +6,16 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
-from workers.answer import extract
+from workers.answer_shape import AnswerShape, shape_of
+from workers.checkpoint import Checkpoint, restore
+from workers.completing import complete
+from workers.completion import CompletionEvent, CompletionRequest
 from workers.confidence import ConfidenceMeter
 from workers.core import Core, CoreDied, Sampling
-from workers.drivers import choose
+from workers.drivers import choose, tells_progress
 from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, Chain
 from workers.format import TokenFormat
@@ -19,7 +23,8 @@ from workers.harness import chain_for
 from workers.probing import ProbePoints
 from workers.prompt import Prompter
 from workers.running import LiveText, Running
-from workers.sample import Accepted, Sample
+from workers.sample import Accepted, Progress, Sample
+from workers.token_text import scored
 from workers.trial import Trials
 
 log = logging.getLogger(__name__)
@@ -54,6 +59,7 @@ class ChainEngine:
             self.core.max_model_len,
             options.temperature,
             options.slots,
+            self.core.seeds,
         )
 
     async def load(self) -> Load:
@@ -77,32 +83,64 @@ class ChainEngine:
         await self.core.close()
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
-        prompt = self.prompter.tokens(request.messages, request.suffix)
+        shape = self._shape(request)
+        prompt = self.prompter.tokens(request.messages, request.suffix, shape.tools)
         room = self._room(len(prompt), request.forcing.answer_tokens)
-        chains = [self._chain(request, room) for _ in request.chains]
-        yield Accepted(len(prompt))
+        chains = {number: self._chain(request, number, room, shape) for number in request.chains}
+        ours = {
+            number: self._start(request, number, chains[number], prompt, shape) for number in chains
+        }
         events: asyncio.Queue[Event] = asyncio.Queue()
-        ours = self._running.setdefault(request.query, {})
-        async with asyncio.TaskGroup() as group:
-            tasks = []
-            for number, chain in zip(request.chains, chains, strict=True):
-                ours[number] = running = self._start(request, number, chain, prompt)
-                tasks.append(group.create_task(self._run(running, request, events.put_nowait)))
-            unfinished = len(tasks)
-            try:
-                while unfinished:
-                    event = await events.get()
-                    unfinished -= isinstance(event, Sample)
+        # Before anybody knows of them: they can be cancelled from now on.
+        self._running.setdefault(request.query, {}).update(ours)
+        try:
+            yield Accepted(len(prompt))
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._run(running, request, events.put_nowait))
+                    for running in ours.values()
+                ]
+                unfinished = len(tasks)
+                try:
+                    while unfinished:
+                        event = await events.get()
+                        unfinished -= isinstance(event, Sample)
+                        yield event
+                except GeneratorExit:
+                    return  # the caller has closed us: a TaskGroup would make an error of it
+                finally:
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            self._forget(request.query, ours)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        name = f"{request.query}/{next(self._names)}"
+        self._count += 1
+        try:
+            async with aclosing(complete(self.core, self.format, request, name)) as events:
+                async for event in events:
                     yield event
-            except GeneratorExit:
-                return  # the caller has closed us: a TaskGroup would make an error of it
-            finally:
-                for task in tasks:
-                    task.cancel()
-                for number in request.chains:
-                    ours.pop(number, None)
-                if not ours:
-                    self._running.pop(request.query, None)
+        finally:
+            self._count -= 1
+
+    def _shape(self, request: SampleRequest) -> AnswerShape:
+        shape = shape_of(request)
+        if shape.schema is not None:
+            try:
+                self.core.check_schema(shape.schema)
+            except ValueError as error:
+                field = "tools" if shape.forced else "response_format"
+                raise Refused(field, f"{field}: the engine cannot hold to it: {error}") from None
+        return shape
+
+    def _forget(self, query: str, ours: dict[int, Running]) -> None:
+        theirs = self._running[query]
+        for number, running in ours.items():
+            if theirs.get(number) is running:
+                del theirs[number]
+        if not theirs:
+            del self._running[query]
 
     def _room(self, prompt_tokens: int, answer_tokens: int) -> int:
         """Thinking tokens that fit between the prompt and the answer's reserve."""
@@ -117,18 +155,22 @@ class ChainEngine:
             )
         return room
 
-    def _chain(self, request: SampleRequest, room: int) -> Chain:
+    def _chain(self, request: SampleRequest, number: int, room: int, shape: AnswerShape) -> Chain:
         forcing, before = request.forcing, request.resume
+        # "Final Answer:" would be in the way of what is no prose.
+        format_ = self.format if shape.plain else self.format.wordless
         try:
+            if (at := request.checkpoint(number)) and at.begun:
+                return restore(format_, forcing, room, at)
             if before is None:
-                return chain_for(self.format, forcing, room)
+                return chain_for(format_, forcing, room)
             if forcing.compat:
                 raise ValueError("harness_compat and readme_compat cannot extend a finished chain")
             known = self.core.vocabulary
             if unknown := [token for token in before.thinking_ids if not 0 <= token < known]:
                 raise ValueError(f"resume holds token {unknown[0]}, the model has {known} tokens")
             return Chain.resume(
-                self.format,
+                format_,
                 forcing,
                 room=room,
                 thinking=before.thinking_ids,
@@ -139,22 +181,40 @@ class ChainEngine:
             raise Refused(str(error).split()[0], str(error)) from None
 
     def _start(
-        self, request: SampleRequest, number: int, chain: Chain, prompt: list[int]
+        self,
+        request: SampleRequest,
+        number: int,
+        chain: Chain,
+        prompt: list[int],
+        shape: AnswerShape,
     ) -> Running:
         signals = request.signals
         sampling = Sampling(
             temperature=request.temperature,
             live=request.stream == number or bool(request.probing or signals),
             logprobs=signals.top if signals else None,
+            top_p=request.top_p,
+            seed=request.seed,
+            priority=request.priority,
+            salt=request.salt,
         )
         names = (f"{request.query}/{number}/{call}" for call in self._names)
-        return Running(chain, number, prompt, sampling, names.__next__)
+        running = Running(chain, number, prompt, sampling, names.__next__)
+        if request.logprobs is not None:
+            running.scores, running.most_scores = [], request.logprobs
+            most = max(request.logprobs, sampling.logprobs or 0)
+            sampling = replace(sampling, logprobs=most)
+        running.answering = replace(sampling, schema=shape.schema)
+        running.shape = shape
+        running.whole_answer = not shape.plain or request.logprobs is not None
+        return running
 
     async def _run(
         self, running: Running, request: SampleRequest, emit: Callable[[Event], None]
     ) -> None:
         began, chain = time.monotonic(), running.chain
         before = len(request.resume.thinking_ids) if request.resume else 0
+        at = request.checkpoint(running.number) or Checkpoint()
         trials = None
         if request.stream == running.number:
             running.live = LiveText(self.core.tokenizer, running.number, emit)
@@ -162,28 +222,58 @@ class ChainEngine:
             running.meter = ConfidenceMeter(request.signals)
         if request.probing:
             trials = Trials(running, self.core, request.probing, emit)
-            running.points = ProbePoints(request.probing, self.format, begun=before)
+            begun = max(before, len(at.thinking))
+            running.points = ProbePoints(request.probing, self.format, begun=begun, made=at.trials)
             running.probe = trials.start
+        if tells_progress(self.options.driver, request, self.format, running.number):
+            running.report = self._reporter(running, trials, at, emit)
         self._count += 1
         try:
-            running.begin()
-            await choose(self.options.driver, request, self.format)(self.core, running)
+            if at.conclude:
+                await running.end(self.core, "conclude")
+            if at.begun:
+                running.go_on(at, before)
+            else:
+                running.begin()
+            # What is asked of the answer alone needs a call of its own.
+            apart = running.answering != running.thinking
+            driver = "reprompt" if apart else self.options.driver
+            await choose(driver, request, self.format)(self.core, running)
         except CoreDied as error:
             log.warning("query %s: chain %d is lost: %s", request.query, running.number, error)
             chain.abandon("lost")
         finally:
             self._count -= 1
             if running.live:
-                running.live.flush()
+                # A call of a tool is told as such, when the sample is read.
+                running.live.flush("thinking" if running.shape.tools else None)
             if trials:
                 await trials.end()
-        emit(
-            self._sample(running, before, time.monotonic() - began, trials.tokens if trials else 0)
-        )
+        probe_tokens = at.probe_tokens + (trials.tokens if trials else 0)
+        emit(self._sample(running, before, at.seconds + time.monotonic() - began, probe_tokens))
+
+    def _reporter(
+        self, running: Running, trials: Trials | None, at: Checkpoint, emit: Callable[[Event], None]
+    ) -> Callable[[Checkpoint], None]:
+        told, began = at, time.monotonic()
+
+        def report(now: Checkpoint) -> None:
+            nonlocal told
+            now = replace(
+                now,
+                trials=running.points.made if running.points else 0,
+                probe_tokens=at.probe_tokens + (trials.tokens if trials else 0),
+                seconds=at.seconds + time.monotonic() - began,
+            )
+            emit(Progress(running.number, now.since(told)))
+            told = now
+
+        return report
 
     def _sample(self, running: Running, before: int, seconds: float, probe_tokens: int) -> Sample:
         chain, meter = running.chain, running.meter
         text = self.format.decode([*chain.forced_answer, *chain.answer]).strip()
+        text, calls, answer = running.shape.read(text)
         forced_thinking = chain.forced_tokens - len(chain.closing)
         reasoning = len(chain.thinking) - forced_thinking - before
         assert chain.stop_cause is not None, "a driver left a chain unfinished"
@@ -191,7 +281,7 @@ class ChainEngine:
             chain=running.number,
             thinking=self.format.decode(chain.thinking),
             text=text,
-            answer=None if chain.stop_cause in UNANSWERED else extract(text),
+            answer=None if chain.stop_cause in UNANSWERED else answer,
             stop_cause=chain.stop_cause,
             thinking_tokens=len(chain.thinking),
             answer_tokens=len(chain.answer),
@@ -206,4 +296,6 @@ class ChainEngine:
             violations=chain.violations(),
             confidence=meter.read() if meter else None,
             probe_tokens=probe_tokens,
+            tool_calls=() if chain.stop_cause in UNANSWERED else calls,
+            logprobs=tuple(scored(self.core.tokenizer, running.scores or (), running.most_scores)),
         )

@@ -13,32 +13,45 @@ class CoreDied(Exception):
 
 
 class TokenLogprobs(NamedTuple):
-    """Natural logarithms: of the sampled token, and of the likeliest ones, in any order."""
+    """Natural logarithms: of the token that came, and of the likeliest ones, `ids`, falling."""
 
     sampled: float
     top: tuple[float, ...]
+    ids: tuple[int, ...] = ()
 
 
 class Piece(NamedTuple):
-    """Newly generated tokens; `finish` ends the call. `logprobs` is empty or one a token."""
+    """Newly generated tokens; `finish` ends the call. `logprobs` is empty or one a token.
+
+    `prompt` are those of the prompt's tokens but the first, in one of the pieces.
+    """
 
     tokens: tuple[int, ...]
     finish: Finish | None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """`temperature=None` is the model's recommended one. `live` wants pieces as they come, else
     the core may hold them back to the end of the call. `logprobs` is how many of the likeliest
-    tokens to report (None: no log-probabilities at all). `ignore_end_of_turn` lets the model run
-    on, to the end of its call.
+    tokens to report (None: no log-probabilities at all), `prompt_logprobs` the same of the prompt.
+    `ignore_end_of_turn` lets the model run on, to the end of its call. What is generated is JSON of
+    `schema`, a JSON schema as text. Of calls that wait, those of the lowest `priority` run first.
+    Only calls of one `salt` share what the core has cached of their prompts.
     """
 
     temperature: float | None = None
     live: bool = False
     logprobs: int | None = None
     ignore_end_of_turn: bool = False
+    top_p: float | None = None
+    seed: int | None = None
+    schema: str | None = None
+    prompt_logprobs: int | None = None
+    priority: int = 0
+    salt: str = ""
 
 
 class Conversation(Protocol):
@@ -66,6 +79,13 @@ class Core(Protocol):
     @property
     def vocabulary(self) -> int:
         """Token ids below this are the model's."""
+
+    @property
+    def seeds(self) -> bool:
+        """Whether it heeds seeds."""
+
+    def check_schema(self, schema: str) -> None:
+        """Raise a ValueError if it cannot hold an answer to this JSON schema."""
 
     def generate(
         self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling

@@ -85,11 +85,26 @@ def why_not(driver: str, format_: TokenFormat) -> str | None:
 def choose(driver: str, request: SampleRequest, format_: TokenFormat) -> Driver:
     """The driver for one request: the one asked for, if it can run such chains.
 
-    The paper's own semantics take tokens back, which only a fresh prompt can. A branch or an early
-    end needs to know of every Wait as it happens, which the engine's processor tells at the end.
+    The paper's own semantics take tokens back, which only a fresh prompt can. A branch, an early
+    end and a chain that is shown and may have to move need to know of every Wait as it happens,
+    which the engine's processor tells at the end.
     """
     if request.forcing.compat or why_not(driver, format_):
         return reprompt
-    if driver == "processor" and (request.probing or request.signals or request.resume):
+    followed = request.probing or request.signals or request.resume or request.checkpoints
+    may_move = request.progress and request.stream is not None and request.forcing.extensions
+    if driver == "processor" and (followed or may_move):
         return session
     return DRIVERS[driver]
+
+
+def tells_progress(driver: str, request: SampleRequest, format_: TokenFormat, chain: int) -> bool:
+    """Whether to tell of a chain how far it has come; otherwise it would have to begin anew.
+
+    That is no loss where nothing of it was shown, and exact where its confidence is measured, which
+    a checkpoint does not hold, or its Waits are counted at the end, by the engine's processor.
+    """
+    if not request.progress or request.stream == chain:
+        return request.progress
+    counted_late = choose(driver, request, format_) is processor and request.forcing.extensions
+    return not (request.signals or counted_late)

@@ -4,14 +4,17 @@ An engine takes a `SampleRequest` and yields `Accepted`, then `Delta`s of the ch
 then one `Sample` per chain as each finishes; `Probe`s in between where they were asked for. Closing
 the iterator drops what is still running; `cancel` ends it in good order, so that its tokens are
 accounted for. A chain that dies with its worker comes back as a `Sample` with stop cause "lost".
+Where `Progress` is asked for, another engine can go on with such a chain from what it has told.
 """
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from workers.checkpoint import Checkpoint
+from workers.completion import CompletionEvent, CompletionRequest
 from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Probe, Sample
+from workers.sample import Accepted, Delta, Probe, Progress, Sample
 
 
 class Refused(ValueError):
@@ -28,7 +31,8 @@ class Refused(ValueError):
 class EngineInfo(NamedTuple):
     """What the scheduler must know of an engine.
 
-    `temperature` is the model's recommended one; `slots` is how many chains run at once.
+    `temperature` is the model's recommended one; `slots` is how many chains run at once; `seeds`
+    tells whether a request's seed is heeded.
     """
 
     model: str
@@ -36,6 +40,7 @@ class EngineInfo(NamedTuple):
     max_model_len: int
     temperature: float
     slots: int
+    seeds: bool = False
 
 
 class Load(NamedTuple):
@@ -73,6 +78,10 @@ class Signals:
     end_below: float | None = None
 
 
+# Role and content, and for some JSON of what else the chat template reads of the turn.
+Turn = tuple[str, str] | tuple[str, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
     """Chains to sample for one query.
@@ -80,10 +89,18 @@ class SampleRequest:
     `chains` are the numbers that the samples will carry. `resume` holds one finished chain to go
     on with (then `chains` is its number only). `stream` is the chain whose text is wanted live.
     `suffix` is appended to the last user message as it is.
+
+    `logprobs` asks for those of the answer's tokens, and of so many of the likeliest at each.
+    `tools`, `tool_choice` and `response_format` are OpenAI's, as JSON. Of requests that wait, the
+    one of the lowest `priority` runs first. Only requests of one `salt` share cached prefixes.
+    `expected_tokens` is what all the chains will likely take; it only helps to spread the load.
+
+    `progress` asks for `Progress` of every chain; `checkpoints`, one a chain, are where they go on,
+    None where a chain begins anew.
     """
 
     query: str
-    messages: tuple[tuple[str, str], ...]
+    messages: tuple[Turn, ...]
     chains: tuple[int, ...]
     forcing: Forcing
     temperature: float | None = None
@@ -92,15 +109,32 @@ class SampleRequest:
     suffix: str = ""
     probing: Probing | None = None
     signals: Signals | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    logprobs: int | None = None
+    tools: str | None = None
+    tool_choice: str | None = None
+    response_format: str | None = None
+    priority: int = 0
+    salt: str = ""
+    expected_tokens: int | None = None
+    progress: bool = False
+    checkpoints: tuple[Checkpoint | None, ...] = ()
+
+    def checkpoint(self, chain: int) -> Checkpoint | None:
+        return self.checkpoints[self.chains.index(chain)] if self.checkpoints else None
 
 
-Event = Accepted | Delta | Probe | Sample
+Event = Accepted | Delta | Progress | Probe | Sample
 
 
 class Engine(Protocol):
     async def info(self) -> EngineInfo: ...
 
     def sample(self, request: SampleRequest) -> AsyncGenerator[Event]: ...
+
+    def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        """`Accepted`, pieces of the text, `Completed`; to close the iterator ends it."""
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         """End one running chain of a query, or all: they come back "cancelled", with their cost."""

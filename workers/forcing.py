@@ -108,7 +108,9 @@ class Segment(NamedTuple):
 
 @dataclass(slots=True)
 class Chain:
-    """One chain being forced. `room` is what the context leaves for thinking."""
+    """One chain being forced. `room` is what the context leaves for thinking; the last forced
+    extension ends at `waited_at`; so much of the thinking was `shown`.
+    """
 
     format: TokenFormat
     forcing: Forcing
@@ -123,7 +125,8 @@ class Chain:
     stop_cause: StopCause | None = None
     phase: Phase = "thinking"
     reached_end_of_turn: bool = False
-    _shown: int = 0
+    waited_at: int = field(default=0, compare=False)
+    shown: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         self.room = max(0, self.room)
@@ -160,8 +163,9 @@ class Chain:
             )
         chain = cls(format_, forcing, room)
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
-        chain.thinking, chain.extensions_used = list(thinking), extensions
-        chain._shown = len(thinking)
+        chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
+        if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
+            chain.waited_at = len(thinking)
         if stop_cause in ("natural", "extensions"):
             chain._end_thinking()
         chain._close_if_full()
@@ -199,8 +203,7 @@ class Chain:
             left = self.cap - len(self.thinking)
             least = self.forcing.min_thinking_tokens - len(self.thinking)
             # Right after a "Wait" the model must not end at once (as s1's README does it).
-            waited = tuple(self.thinking[-len(self.extension) :]) == self.extension
-            least = max(least, 1 if waited and self.extensions_used else 0)
+            least = max(least, int(0 < self.waited_at == len(self.thinking)))
             stops = format_.stops | format_.end_of_turn
             return Call(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
@@ -279,8 +282,9 @@ class Chain:
             text = self.extension[: max(0, self.cap - len(self.thinking))]
             self.thinking += text
             self.forced_tokens += len(text)
-            if text == self.extension and not early:
-                self.extensions_used += 1
+            if text == self.extension:
+                self.extensions_used += not early
+                self.waited_at = len(self.thinking) if self.extensions_used else 0
             return []
         return self._close("extensions" if self.extensions_used else "natural")
 
@@ -311,6 +315,6 @@ class Chain:
         end = len(self.thinking)
         if self.phase == "thinking":
             end -= StopTexts(self.format).unsure(self.thinking)
-        new = tuple(self.thinking[self._shown : end])
-        self._shown = max(end, self._shown)
+        new = tuple(self.thinking[self.shown : end])
+        self.shown = max(end, self.shown)
         return [Segment("thinking", new), *after] if new else after

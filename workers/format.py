@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -111,6 +111,12 @@ class TokenFormat:
     def forced_answer(self) -> tuple[int, ...]:
         """What a cut puts at the head of the answer."""
         return self.end_on_cut[len(self.end) :]
+
+    @property
+    def wordless(self) -> "TokenFormat":
+        """The same, but a cut puts nothing at the head of the answer."""
+        strings = replace(self.strings, end_on_cut=self.strings.end)
+        return replace(self, strings=strings, end_on_cut=self.end)
 
     @property
     def most_closing(self) -> int:

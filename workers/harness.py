@@ -18,11 +18,13 @@ AUTO_ANSWER_TOKENS = 100
 
 def chain_for(format_: TokenFormat, forcing: Forcing, room: int) -> Chain:
     """The chain with the semantics that `forcing` asks for."""
+    return chain_class(forcing)(format_, forcing, room)
+
+
+def chain_class(forcing: Forcing) -> type[Chain]:
     if forcing.harness_compat:
-        return HarnessChain(format_, forcing, room)
-    if forcing.readme_compat:
-        return ReadmeChain(format_, forcing, room)
-    return Chain(format_, forcing, room)
+        return HarnessChain
+    return ReadmeChain if forcing.readme_compat else Chain
 
 
 def auto_cap(answer_tokens: int, longest_prompt: int, format_: TokenFormat) -> int:
@@ -101,6 +103,7 @@ class HarnessChain(Chain):
         kept = min(len(self.thinking), self.forcing.max_thinking_tokens) - before
         self.forced_tokens += max(0, kept)
         self.extensions_used += text == self.extension
+        self.waited_at = len(self.thinking)
         return []
 
     def _close(self, cause: StopCause) -> list[Segment]:
@@ -132,18 +135,20 @@ class ReadmeChain(Chain):
 
     remaining: int = 0
     _text_before: str = ""
-    _call_began: int = 0
 
     def __post_init__(self) -> None:
         if least := self.forcing.min_thinking_tokens:
             raise ValueError(f"min_thinking_tokens is {least}, but readme_compat has no minimum")
-        self.remaining = self.forcing.max_thinking_tokens
+        # Of a restored chain: what it generated in its thinking, dropped stops included.
+        generated = len(self.thinking) - self.forced_tokens + self.discarded_tokens
+        self.remaining = self.forcing.max_thinking_tokens - generated
+        self._text_before = self.format.decode(self.thinking[: self.waited_at])
         super().__post_init__()
 
     @property
     def text(self) -> str:
         """All the thinking, each call's tokens decoded by themselves."""
-        return self._text_before + self.format.decode(self.thinking[self._call_began :])
+        return self._text_before + self.format.decode(self.thinking[self.waited_at :])
 
     @property
     def forced_answer(self) -> tuple[int, ...]:
@@ -196,7 +201,7 @@ class ReadmeChain(Chain):
             self.format.strings.extension_text if asked is None else asked
         )
         self.thinking += self.extension
-        self._call_began = len(self.thinking)
+        self.waited_at = len(self.thinking)
         self.forced_tokens += len(self.extension)
         self.extensions_used += 1
         return []

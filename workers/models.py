@@ -4,6 +4,7 @@ from pathlib import Path
 
 POCKET = "s1-pocket"
 POCKET_FOLDER = Path(__file__).parent / "pocket"
+UNSAFE = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt"})
 
 
 def locate(model: str) -> str:
@@ -18,6 +19,13 @@ def locate(model: str) -> str:
         raise ValueError(f"model {model!r}: there is no such folder")
     if not (folder / "config.json").is_file():
         raise ValueError(f"model {model!r}: the folder has no config.json, so it is not a model")
+    kinds = {file.suffix for file in folder.iterdir()}
+    if ".safetensors" not in kinds and kinds & UNSAFE:
+        found = ", ".join(sorted(kinds & UNSAFE))
+        raise ValueError(
+            f"model {model!r}: its weights are {found} files, which run code when they are loaded; "
+            "save them as safetensors"
+        )
     return str(folder)
 
 

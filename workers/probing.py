@@ -9,13 +9,18 @@ PARAGRAPH = "\n\n"
 
 
 class ProbePoints:
-    """Watches one chain grow and names the token counts at which to branch off, each once."""
+    """Watches one chain grow and names the token counts at which to branch off, each once.
 
-    def __init__(self, probing: Probing, format_: TokenFormat, *, begun: int = 0) -> None:
+    `begun` and `made` are how many tokens and points a chain has had that goes on.
+    """
+
+    def __init__(
+        self, probing: Probing, format_: TokenFormat, *, begun: int = 0, made: int = 0
+    ) -> None:
         self._probing, self._format = probing, format_
         self._seen = begun
         self._extensions = 0
-        self._left = probing.most
+        self.made = made
 
     def due(self, thinking: Sequence[int], ends: Sequence[int]) -> list[int]:
         """Points among the thinking tokens that are new; `ends` are the lengths at all the natural
@@ -30,8 +35,8 @@ class ProbePoints:
         if probing.extensions:
             points |= set(ends[self._extensions :])
         self._seen, self._extensions = len(thinking), len(ends)
-        due = sorted(points)[: self._left]
-        self._left -= len(due)
+        due = sorted(points)[: max(0, probing.most - self.made)]
+        self.made += len(due)
         return due
 
     def _ends_paragraph(self, thinking: Sequence[int], at: int) -> bool:

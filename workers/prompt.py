@@ -1,10 +1,13 @@
 """From chat messages to prompt tokens, with control strings typed by users made harmless."""
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from workers.engine import Refused
+from workers.engine import Refused, Turn
 from workers.format import ThinkingFormat
+from workers.tool_calls import parse
 
 # Splits a control string so that no tokenizer sees it whole; shown as nothing.
 ZERO_WIDTH_SPACE = "\u200b"
@@ -40,26 +43,59 @@ class Prompter:
                 content = content.replace(control, control[0] + ZERO_WIDTH_SPACE + control[1:])
         return content
 
-    def tokens(self, messages: Sequence[tuple[str, str]], suffix: str = "") -> list[int]:
+    def tokens(
+        self,
+        messages: Sequence[Turn],
+        suffix: str = "",
+        tools: list[dict[str, Any]] | None = None,
+    ) -> list[int]:
         """Token ids of the templated conversation with thinking opened.
 
-        `suffix` is added to the last user message.
+        `suffix` is added to the last user message. Raises Refused.
         """
-        turns = [{"role": role, "content": self.neutralise(text)} for role, text in messages]
+        turns = [self._turn(*message) for message in messages]
         asked = [turn for turn in turns if turn["role"] == "user"]
         if suffix and asked:
             asked[-1]["content"] += self.neutralise(suffix)
-        try:
-            text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:  # templates are programs and raise whatever they like
-            raise Refused("messages", f"the model's chat template refuses them: {error}") from error
+        text = self._text(turns, self._neutral(tools))
+        if tools and text == self._text(turns, None):
+            why = "the model's chat template knows no tools"
+            raise Refused("tools", why, "unsupported_parameter")
         start = self._format.start
         if start and not text.rstrip().endswith(start.rstrip()):
             text += start
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+    def _turn(self, role: str, content: str, extra: str = "") -> dict[str, Any]:
+        more: dict[str, Any] = json.loads(extra) if extra else {}
+        if "reasoning" in more:  # templates know it by its older name
+            more.setdefault("reasoning_content", more["reasoning"])
+        for call in more.get("tool_calls") or ():
+            # OpenAI's are JSON in a string; templates write them as JSON themselves.
+            with suppress(ValueError):
+                call["function"]["arguments"] = parse(call["function"]["arguments"])
+        turn: dict[str, Any] = self._neutral({**more, "role": role, "content": content})
+        return turn
+
+    def _neutral(self, value: Any) -> Any:
+        """The same value with every string in it neutralised."""
+        if isinstance(value, str):
+            return self.neutralise(value)
+        if isinstance(value, dict):
+            return {self.neutralise(key): self._neutral(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._neutral(item) for item in value]
+        return value
+
+    def _text(self, turns: list[dict[str, Any]], tools: Any) -> str:
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                turns, tools=tools, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates are programs and raise whatever they like
+            raise Refused("messages", f"the model's chat template refuses them: {error}") from error
+        return text
 
 
 def _looks_like_a_tag(text: str) -> bool:

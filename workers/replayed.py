@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Event, Load, Probing, Refused, SampleRequest
 from workers.forcing import UNANSWERED
 from workers.sample import Accepted, Confidence, Probe, Sample, lost
@@ -71,6 +72,10 @@ class ReplayedEngine:
     async def close(self) -> None:
         self._drawn.clear()
 
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        raise Refused("prompt", "a recording completes no prompts", "unsupported_parameter")
+        yield  # an iterator that never begins
+
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
         yield Accepted(0)
         query, longest = request.query, 0
@@ -95,7 +100,7 @@ class ReplayedEngine:
     def _next(self, request: SampleRequest, chain: int) -> tuple[Sample, list[Probe]]:
         question, extensions = request.messages[-1][1], request.forcing.extensions
         key, before = (request.query, chain), request.resume
-        if before is None:
+        if before is None and key not in self._drawn:  # else it was asked for before, and was lost
             self._drawn[key] = self._draw(question, request, extensions)
         record = self._drawn[key]
         if extensions not in record.rounds:

@@ -1,27 +1,35 @@
 """One chain while a driver runs it: takes pieces in, and tells whoever watches."""
 
+import asyncio
+import hashlib
 import itertools
-import time
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from tokenizers.decoders import DecodeStream
 
+from workers.answer_shape import AnswerShape
+from workers.checkpoint import Checkpoint, snapshot
 from workers.confidence import ConfidenceMeter
-from workers.core import Core, Piece, Sampling
+from workers.core import Core, Piece, Sampling, TokenLogprobs
 from workers.forcing import Call, Chain, Segment
 from workers.probing import ProbePoints
 from workers.sample import Delta
 
 # Tokens of a streamed chain are sent together this often: a message costs more than a token.
 COALESCE_SECONDS = 0.03
+# How far the other chains have come is told this often: so much is lost with an engine that dies.
+PROGRESS_SECONDS = 0.25
 
 
 class Running:
     """`names` gives a fresh request name for every call to the core.
 
     A chain that was told to `end` is aborted in the core; its driver finds out by the finish
-    "abort", and by asking for the next call.
+    "abort", and by asking for the next call. With `whole_answer` the answer is not shown, nor its
+    progress told, before it is complete: it cannot be gone on with in the middle.
     """
 
     def __init__(
@@ -32,20 +40,36 @@ class Running:
         sampling: Sampling,
         names: Callable[[], str],
     ) -> None:
-        self.chain, self.number, self.sampling = chain, number, sampling
+        self.chain, self.number = chain, number
+        self.thinking = self.answering = sampling
         self.prompt, self.names = prompt, names
         self.feed = chain.feed
         self.name = ""
         self.live: LiveText | None = None
+        self.report: Callable[[Checkpoint], None] | None = None
+        self.whole_answer = False
+        self.shape = AnswerShape()
+        self.scores: list[tuple[int, TokenLogprobs]] | None = None  # of the answer, if asked for
+        self.most_scores = 0
         self.meter: ConfidenceMeter | None = None
         self.points: ProbePoints | None = None
         self.probe: Callable[[int], None] = lambda at: None
         self._wish: Literal["cancelled", "unsure", "conclude"] | None = None
         self._aborted = False
         self._ends: list[int] = []
+        self._told = -math.inf
 
     def tokens(self) -> list[int]:
         return self.chain.prompt(self.prompt)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of the next call. A seed is of a chain's own, and another one after every "Wait"."""
+        chain = self.chain
+        now = self.answering if chain.phase == "answer" else self.thinking
+        if now.seed is None:
+            return now
+        return replace(now, seed=_derived(now.seed, self.number, len(chain.tokens)))
 
     def fresh_name(self) -> str:
         self.name = self.names()
@@ -66,8 +90,10 @@ class Running:
         segments = self.feed(piece.tokens, piece.finish)
         if piece.finish == "abort" and not self._aborted:
             self._wish = "cancelled"  # the core is being closed
-        if self.meter and piece.logprobs:
-            own = piece.logprobs[: max(0, len(piece.tokens) + before - chain.discarded_tokens)]
+        own = piece.logprobs[: max(0, len(piece.tokens) + before - chain.discarded_tokens)]
+        if self.scores is not None and phase == "answer":
+            self.scores += zip(piece.tokens, own, strict=False)
+        if self.meter and own:
             (self.meter.think if phase == "thinking" else self.meter.answer)(own)
             if self.meter.unsure and phase == "thinking":
                 self._wish = "unsure"
@@ -79,7 +105,22 @@ class Running:
         self._show(segments)
 
     def begin(self) -> None:
-        self._show(self.chain.opening())
+        """Show what was forced before anything was generated."""
+        if opening := self.chain.opening():
+            self._show(opening)
+
+    def go_on(self, at: Checkpoint, before: int) -> None:
+        """Take in, without showing it again, what was shown of a chain that goes on; the first
+        `before` tokens of its thinking were an earlier request's.
+        """
+        forced = self.chain.forced_answer
+        answered = at.stop_cause is not None and not self.whole_answer
+        if self.live:
+            self.live.hold([Segment("thinking", at.thinking[before:])])
+            self.live.hold([Segment("answer", (*forced, *at.answer))] if answered else [])
+            self.live.drop()
+        if forced and not answered:
+            self._show([Segment("answer", forced)])
 
     async def end(self, core: Core, wish: Literal["cancelled", "unsure", "conclude"]) -> None:
         """Have the chain end: what it is doing is aborted, and its driver told why."""
@@ -96,7 +137,21 @@ class Running:
 
     def _show(self, segments: list[Segment]) -> None:
         if self.live:
-            self.live.show(segments)
+            self.live.hold(segments)
+        pace = COALESCE_SECONDS if self.live else PROGRESS_SECONDS
+        if (self.live or self.report) and asyncio.get_running_loop().time() >= self._told + pace:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Show what is held, and report just as much: all that was shown can be gone on from."""
+        at = snapshot(self.chain)
+        if at is None and self.report:
+            return
+        self._told = asyncio.get_running_loop().time()
+        if self.live:
+            self.live.flush("thinking" if self.whole_answer else None)
+        if at and self.report:
+            self.report(replace(at, answer=()) if self.whole_answer else at)
 
 
 class LiveText:
@@ -107,9 +162,8 @@ class LiveText:
         self._number, self._emit = number, emit
         self._streams: dict[str, DecodeStream] = {}
         self._held: list[Delta] = []
-        self._sent = 0.0
 
-    def show(self, segments: list[Segment]) -> None:
+    def hold(self, segments: list[Segment]) -> None:
         for segment in segments:
             if segment.phase == "done" or not segment.tokens:
                 continue
@@ -119,14 +173,23 @@ class LiveText:
             pieces = [stream.step(self._backend, token) or "" for token in segment.tokens]
             text, count = "".join(pieces), len(segment.tokens)
             self._held.append(Delta(self._number, segment.phase, text, count))
-        if time.monotonic() - self._sent >= COALESCE_SECONDS:
-            self.flush()
 
-    def flush(self) -> None:
+    def drop(self) -> None:
+        self._held.clear()
+
+    def flush(self, only: Literal["thinking"] | None = None) -> None:
         for phase, group in itertools.groupby(self._held, key=lambda delta: delta.phase):
             deltas = list(group)
+            if only not in (None, phase):
+                self._held = deltas
+                return
             text = "".join(delta.text for delta in deltas)
             tokens = sum(delta.tokens for delta in deltas)
             self._emit(Delta(self._number, phase, text, tokens))
         self._held.clear()
-        self._sent = time.monotonic()
+
+
+def _derived(*numbers: int) -> int:
+    """A seed of 63 bits."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from workers.checkpoint import Checkpoint
 from workers.forcing import StopCause
 
 
@@ -19,6 +20,15 @@ class Delta(NamedTuple):
     phase: Literal["thinking", "answer"]
     text: str
     tokens: int
+
+
+class Progress(NamedTuple):
+    """How far a chain has come since the last one of these; of a streamed chain, as far as its
+    deltas have.
+    """
+
+    chain: int
+    news: Checkpoint
 
 
 class Probe(NamedTuple):
@@ -52,6 +62,26 @@ class Confidence(NamedTuple):
     answer: float | None
 
 
+class ToolCall(NamedTuple):
+    """`arguments` are JSON, as the model wrote them."""
+
+    name: str
+    arguments: str
+
+
+class ScoredToken(NamedTuple):
+    """A token of an answer: its text (of its own, so perhaps of a part of a character), its bytes,
+    its log-probability, and the likeliest tokens in its place, by text, the likeliest first.
+
+    Nothing tells of the first token of a prompt how likely it was: None.
+    """
+
+    text: str
+    bytes: bytes
+    logprob: float | None
+    top: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One finished chain.
@@ -59,7 +89,9 @@ class Sample:
     `thinking_tokens` are all tokens of the thinking section, forced ones included. Counted apart
     and only for this call: `generated_tokens` (sampled by the model, dropped stops included) and
     `forced_tokens` (extension texts and delimiters that we appended). `violations` names every
-    part of the budget's contract that the chain broke; it should always be empty.
+    part of the budget's contract that the chain broke; it should always be empty. `logprobs` are
+    those of the answer's own tokens, where they were asked for; `moves` is how often the chain had
+    to be taken on by another engine.
     """
 
     chain: int
@@ -80,6 +112,9 @@ class Sample:
     violations: tuple[str, ...] = ()
     confidence: Confidence | None = None
     probe_tokens: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[ScoredToken, ...] = ()
+    moves: int = 0
 
     @property
     def tokens(self) -> int:

@@ -3,19 +3,24 @@
 Accuracy, lengths and speed are given per class of question (workers/simulated_law.py). Seeded;
 keeps time by the running loop's clock, real or virtual; dies on command. Trial answers cost tokens
 but no time, as on a branch beside the chain; a paragraph is so many tokens; a suffix says nothing.
+Tokens have no names: in a checkpoint they are all zero, and an answer begins anew.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from workers.engine import EngineInfo, Event, Load, Probing, Refused, SampleRequest
+from workers.answer_shape import shape_of
+from workers.checkpoint import Checkpoint
+from workers.completion import CompletionEvent, CompletionRequest
+from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
-from workers.sample import Accepted, Confidence, Delta, Probe, Sample, lost
-from workers.simulated_law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
+from workers.sample import Accepted, Delta, Probe, Progress, Sample, lost
+from workers.simulated_course import Course, course_of, marks_of
+from workers.simulated_law import ANSWER_TOKENS, Fate
+from workers.simulated_reply import completion, reply_of
 
-STREAM_STEPS = 4
 Emit = Callable[[Event], None]
 
 
@@ -37,28 +42,6 @@ class _Orders:
         if self.told == "concluded":
             self.told = None
             self.heard.clear()
-
-
-class Course(NamedTuple):
-    """What a chain will do if nobody intervenes, from its `begin` to its `end` in tokens."""
-
-    fate: Fate
-    begin: int
-    end: int
-    cause: StopCause
-    confidence: Confidence | None
-
-    def trials(self, probing: Probing) -> list[int]:
-        """After how many tokens to branch off trial answers."""
-        points = set(probing.at)
-        for step in (probing.every, PARAGRAPH_TOKENS if probing.paragraphs else None):
-            points |= set(range(step, self.end, step)) if step else set()
-        if probing.extensions:
-            points |= {run.end for run in self.fate.passes[:-1]}
-        return sorted(at for at in points if self.begin < at < self.end)[: probing.most]
-
-    def extensions_by(self, tokens: int) -> int:
-        return sum(run.end < tokens for run in self.fate.passes[:-1])
 
 
 @dataclass(slots=True)
@@ -87,7 +70,7 @@ class SimulatedEngine:
         self._died = asyncio.Event()
 
     async def info(self) -> EngineInfo:
-        return EngineInfo(self.model, "s1", self.max_model_len, 1.0, self.slots)
+        return EngineInfo(self.model, "s1", self.max_model_len, 1.0, self.slots, seeds=True)
 
     async def load(self) -> Load:
         waiting = max(0, self._running - self.slots)
@@ -110,7 +93,8 @@ class SimulatedEngine:
         self.kill()
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
-        prompt_tokens = sum(len(text.split()) + 4 for _, text in request.messages)
+        shape_of(request)  # refuses what cannot be
+        prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
         room = self.max_model_len - prompt_tokens - request.forcing.answer_tokens
         if room < 0:
             raise Refused(
@@ -119,27 +103,42 @@ class SimulatedEngine:
                 f"{self.max_model_len} tokens",
                 "context_length_exceeded",
             )
-        yield Accepted(prompt_tokens)
-        ours = {number: _Orders() for number in request.chains}
-        self._orders.update({(request.query, number): ours[number] for number in ours})
+        ours = {(request.query, number): _Orders() for number in request.chains}
+        self._orders.update(ours)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._run(request, number, room, ours[number], events.put_nowait))
-                for number in ours
-            ]
-            try:
-                for _ in tasks:
-                    while not isinstance(event := await events.get(), Sample):
+        try:
+            yield Accepted(prompt_tokens)
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._run(request, number, room, orders, events.put_nowait))
+                    for (_, number), orders in ours.items()
+                ]
+                try:
+                    for _ in tasks:
+                        while not isinstance(event := await events.get(), Sample):
+                            yield event
                         yield event
+                except GeneratorExit:
+                    return  # the caller has closed us: a TaskGroup would make an error of it
+                finally:
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            for key, orders in ours.items():
+                if self._orders.get(key) is orders:
+                    del self._orders[key]
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        async def generate(tokens: int) -> bool:
+            return (await self._generate(_Orders(), tokens))[1] is None
+
+        self._running += 1
+        try:
+            async with self._free:
+                async for event in completion(request, self.max_model_len, generate):
                     yield event
-            except GeneratorExit:
-                return  # the caller has closed us: a TaskGroup would make an error of it
-            finally:
-                for task in tasks:
-                    task.cancel()
-                for number in ours:
-                    self._orders.pop((request.query, number), None)
+        finally:
+            self._running -= 1
 
     async def _run(
         self, request: SampleRequest, number: int, room: int, orders: _Orders, emit: Emit
@@ -147,7 +146,7 @@ class SimulatedEngine:
         self._running += 1
         try:
             async with self._free:
-                course = _course(request, number, room, self.seed)
+                course = course_of(request, number, room, self.seed)
                 emit(await self._live(request, number, course, orders, emit))
         finally:
             self._running -= 1
@@ -156,8 +155,32 @@ class SimulatedEngine:
         self, request: SampleRequest, number: int, course: Course, orders: _Orders, emit: Emit
     ) -> Sample:
         """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
-        at, cause, probe_tokens = course.begin, course.cause, 0
-        for mark, trial in _marks(request, number, course):
+        was = request.checkpoint(number) or Checkpoint()
+        at, cause, probe_tokens = course.begin, course.cause, was.probe_tokens
+        told = len(was.thinking)
+        if was.begun:
+            at, cause = told, was.stop_cause or cause
+        if was.conclude:
+            orders.tell("concluded")
+
+        def tell(ended: StopCause | None = None) -> None:
+            nonlocal told
+            if request.progress and (ended or at > told):
+                news = Checkpoint(
+                    thinking=(0,) * (at - told),
+                    extensions=course.extensions_by(at),
+                    stop_cause=ended,
+                    probe_tokens=probe_tokens,
+                )
+                emit(Progress(number, news))
+                told = at
+
+        marks = [] if was.stop_cause else marks_of(request, number, course)
+        for mark, trial, shown in marks:
+            if was.begun and mark <= len(was.thinking):
+                continue
+            if mark > at:
+                tell()
             spent, ended = await self._generate(orders, mark - at)
             at += spent
             if ended == "concluded":
@@ -169,9 +192,10 @@ class SimulatedEngine:
                 probe = _trial(number, course.fate, at, trial)
                 probe_tokens += probe.tokens
                 emit(probe)
-            elif request.stream == number:
+            elif shown:
                 emit(Delta(number, "thinking", f"thought {at} ", 1))
         orders.answer()
+        tell(cause)
         sample = self._sample(request, number, course, at, cause, probe_tokens)
         spent, ended = await self._generate(orders, sample.answer_tokens)
         if ended is not None:
@@ -211,15 +235,16 @@ class SimulatedEngine:
         cause: StopCause,
         probe_tokens: int,
     ) -> Sample:
-        answer = None if cause in UNANSWERED else course.fate.answer_at(at)
+        found = None if cause in UNANSWERED else course.fate.answer_at(at)
+        reply = reply_of(request, found, course.fate.probability_at(at))
         reserve = request.forcing.answer_tokens
-        answer_tokens = 0 if answer is None else min(ANSWER_TOKENS, reserve)
+        answer_tokens = 0 if found is None else min(ANSWER_TOKENS, reserve)
         generated = max(0, at - course.begin) + answer_tokens
         return Sample(
             chain=number,
             thinking=f"simulated thinking of {at} tokens",
-            text="" if answer is None else f"Final Answer: {answer}",
-            answer=answer,
+            text=reply.text,
+            answer=reply.answer,
             stop_cause=cause,
             thinking_tokens=at,
             answer_tokens=answer_tokens,
@@ -230,46 +255,9 @@ class SimulatedEngine:
             replica=self.replica,
             confidence=course.confidence,
             probe_tokens=probe_tokens,
+            tool_calls=reply.calls,
+            logprobs=reply.logprobs,
         )
-
-
-def _course(request: SampleRequest, number: int, room: int, seed: int) -> Course:
-    forcing, signals = request.forcing, request.signals
-    greedy = request.temperature == 0
-    drawn = fate(
-        request.messages[-1][1],
-        "greedy" if greedy else f"{seed}-{request.query}-{number}",
-        extensions=forcing.extensions,
-        least=forcing.min_thinking_tokens,
-        greedy=greedy,
-    )
-    cause: StopCause = "extensions" if forcing.extensions else "natural"
-    end, cap = drawn.end, min(forcing.max_thinking_tokens, room)
-    if end > cap:
-        end, cause = cap, "max_thinking" if cap == forcing.max_thinking_tokens else "context"
-    if cause == "max_thinking" and not forcing.answer_when_cut:
-        cause = "rejected"
-    sure = drawn.confidence_at(end) if signals else None
-    if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:
-        end, cause = drawn.lowest_at(), "unsure"
-    begin = request.resume.thinking_tokens if request.resume else 0
-    return Course(drawn, begin, max(begin, end), cause, sure)
-
-
-def _falls_below(confidence: Confidence, least: float | None) -> bool:
-    return least is not None and confidence.lowest is not None and confidence.lowest < least
-
-
-def _marks(request: SampleRequest, number: int, course: Course) -> list[tuple[int, int]]:
-    """Where something is to be told, in order; beside it the length of the trial answer, if any."""
-    marks = [(course.end, 0)]
-    if request.stream == number:
-        quarter = (course.end - course.begin) / STREAM_STEPS
-        marks = [(round(course.begin + quarter * (n + 1)), 0) for n in range(STREAM_STEPS)]
-    if request.probing:
-        trial = min(ANSWER_TOKENS, request.probing.answer_tokens)
-        marks += [(at, trial) for at in course.trials(request.probing)]
-    return sorted(marks)
 
 
 def _trial(number: int, fate_: Fate, at: int, tokens: int) -> Probe:

@@ -38,8 +38,8 @@ class StopTexts(NamedTuple):
             return 0
         tail = self._tail(tokens)
         sure = self.format.decode(tail).rstrip(PARTIAL)
-        overlap = max((_overlap(sure, stop) for stop in self.format.stop_texts), default=0)
-        return len(tail) - self._spelling(sure[: len(sure) - overlap], tail)
+        held = max((overlap(sure, stop) for stop in self.format.stop_texts), default=0)
+        return len(tail) - self._spelling(sure[: len(sure) - held], tail)
 
     def _tail(self, tokens: Sequence[int]) -> Sequence[int]:
         """The last tokens over which a stop text can be spread: each is a byte or more."""
@@ -52,7 +52,7 @@ class StopTexts(NamedTuple):
         return next((n for n in sizes if text.startswith(self.format.decode(tokens[:n]))), 0)
 
 
-def _overlap(tail: str, text: str) -> int:
+def overlap(tail: str, text: str) -> int:
     """Length of the longest end of `tail` that is a beginning of `text`."""
     sizes = range(min(len(tail), len(text)), 0, -1)
     return next((size for size in sizes if tail.endswith(text[:size])), 0)

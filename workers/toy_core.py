@@ -1,6 +1,7 @@
 """A core without a model: the next token is a hash of all before it. For tests of drivers.
 
-It ends, masks, forgets and aborts as a real one does, and gives its pieces in sizes that vary.
+It ends, masks, forgets and aborts as a real one does, dies on command, and gives its pieces in
+sizes that vary.
 """
 
 import asyncio
@@ -9,14 +10,18 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from workers.chain_spec import ChainSpec
-from workers.core import Conversation, Piece, Sampling, TokenLogprobs
+from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
 from workers.forcing import Call, Finish
 from workers.format import TokenFormat
 from workers.in_engine import KEY, Force, InEngine
 
 
 class ToyCore:
-    """It says `words`, and about one token in `one_in` is a stop of the format."""
+    """It says `words`, and about one token in `one_in` is a stop of the format. A seed is heeded,
+    a schema is not.
+    """
+
+    seeds = True
 
     def __init__(
         self,
@@ -26,15 +31,27 @@ class ToyCore:
         vocabulary: int,
         one_in: int = 20,
         max_model_len: int = 4096,
+        seconds_per_token: float = 0.0,
     ) -> None:
         self.tokenizer: Any = format_.tokenizer
         self.max_model_len, self.vocabulary = max_model_len, vocabulary
         self._format, self._words, self._one_in = format_, words, one_in
         self._stops = sorted(format_.stops | format_.end_of_turn)
         self._aborted: set[str] = set()
+        self._seconds, self._dead = seconds_per_token, False
 
-    def next_token(self, context: Sequence[int], banned: frozenset[int]) -> int:
-        state = zlib.crc32(b"".join(token.to_bytes(4, "little") for token in context))
+    def kill(self) -> None:
+        """Die: whatever is being generated ends here, and nothing will be any more."""
+        self._dead = True
+
+    async def _step(self) -> None:
+        await asyncio.sleep(self._seconds)
+        await self.check()
+
+    def next_token(
+        self, context: Sequence[int], banned: frozenset[int], seed: int | None = None
+    ) -> int:
+        state = zlib.crc32(b"".join(token.to_bytes(4, "little") for token in context), seed or 0)
         mixed = (state * 0x9E3779B97F4A7C15 >> 24) & 0xFFFFFFFF
         ends = mixed % self._one_in == 0
         choice = self._stops if ends else self._words
@@ -49,20 +66,23 @@ class ToyCore:
         finish: Finish | None = None
         while finish is None:
             banned = call.stops if made < call.min_tokens else frozenset[int]()
-            token = self.next_token(context, banned)
+            token = self.next_token(context, banned, sampling.seed)
             context.append(token)
             held.append(token)
             made += 1
-            text = self._format.decode(context[len(tokens) :])
+            text = self._format.decode(context[len(tokens) :]) if call.stop_texts else ""
             if token in call.stops or any(stop in text for stop in call.stop_texts):
                 finish = "stop"
             elif made == call.max_tokens or len(context) >= self.max_model_len:
                 finish = "length"
-            await asyncio.sleep(0)
+            await self._step()
             if finish is None and name in self._aborted:
                 finish = "abort"
             if finish or len(held) > context[-1] % 4:
-                yield _piece(held, finish, sampling)
+                piece = _piece(held, finish, sampling)
+                if made == len(held) and sampling.prompt_logprobs is not None:
+                    piece = piece._replace(prompt=_scores(tokens[1:], sampling.prompt_logprobs))
+                yield piece
                 held = []
 
     def converse(self, name: str, sampling: Sampling) -> Conversation:
@@ -79,12 +99,12 @@ class ToyCore:
             if isinstance(wanted, Force):
                 token = wanted.token
             else:
-                token = self.next_token(context, wanted.masked)
+                token = self.next_token(context, wanted.masked, sampling.seed)
                 if token in wanted.intercepted:
                     token = inside.stop_drawn(token)
             inside.commit(token)
             context.append(token)
-            await asyncio.sleep(0)
+            await self._step()
             finish: Finish | None = "stop" if token in order["stop_token_ids"] else None
             if finish is None and name in self._aborted:
                 finish = "abort"
@@ -97,8 +117,12 @@ class ToyCore:
     async def abort(self, names: Sequence[str]) -> None:
         self._aborted.update(names)
 
+    def check_schema(self, schema: str) -> None:
+        """It says what it says."""
+
     async def check(self) -> None:
-        """It cannot die."""
+        if self._dead:
+            raise CoreDied("the toy core was killed")
 
     async def close(self) -> None:
         """It holds nothing."""
@@ -130,6 +154,10 @@ class _Conversation:
 def _piece(tokens: Sequence[int], finish: Finish | None, sampling: Sampling) -> Piece:
     if sampling.logprobs is None:
         return Piece(tuple(tokens), finish)
-    sure = [-1.0 - token % 3 for token in tokens]
-    rows = tuple(TokenLogprobs(each, (each,) * max(1, sampling.logprobs)) for each in sure)
-    return Piece(tuple(tokens), finish, rows)
+    return Piece(tuple(tokens), finish, _scores(tokens, sampling.logprobs))
+
+
+def _scores(tokens: Sequence[int], top: int) -> tuple[TokenLogprobs, ...]:
+    sure = [(token, -1.0 - token % 3) for token in tokens]
+    top = max(1, top)
+    return tuple(TokenLogprobs(each, (each,) * top, (token,) * top) for token, each in sure)

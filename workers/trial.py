@@ -51,9 +51,9 @@ class Trials:
         self.tokens += len(closing)
         tokens: list[int] = []
         certainty, finished = 0.0, False
-        pieces = self._core.generate(
-            name, [*running.prompt, *thinking, *closing], call, Sampling(temperature=0, logprobs=0)
-        )
+        asked = running.thinking
+        greedy = Sampling(temperature=0, logprobs=0, priority=asked.priority, salt=asked.salt)
+        pieces = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:

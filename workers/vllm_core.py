@@ -1,18 +1,21 @@
 """A real vLLM engine as a core: the door to vllm (the other is vllm_processor.py)."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vllm import SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
+from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
 from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.tokenizers.registry import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -58,8 +61,17 @@ class Setup:
             enforce_eager=on_cpu,
             enable_prefix_caching=True,
             scheduling_policy="priority",
+            # Between the parts of JSON a model may say spaces for ever. What this backend cannot
+            # hold to is refused; "auto" would try others, with other bounds.
+            structured_outputs_config=StructuredOutputsConfig(
+                backend="xgrammar", disable_any_whitespace=True
+            ),
+            # Code of a model is not run; weights of other kinds are pickles, and so code too.
+            trust_remote_code=False,
+            load_format="safetensors",
         )
         self.options = options
+        self.on_cpu = on_cpu
         self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
         # vLLM names its tokenizer by a protocol that lacks templates and added tokens, hence Any.
         self.tokenizer: Any = cached_tokenizer_from_config(self.config.model_config)
@@ -89,6 +101,9 @@ class VllmCore:
             **model_config.get_diff_sampling_param(),
         }
         self.watchdog_seconds = setup.options.watchdog_seconds
+        # With chunked prefill one seeded request kills a CPU engine.
+        self.seeds = not setup.on_cpu
+        self._config = setup.config
         self._working = 0
         self._heard = time.monotonic()
 
@@ -96,7 +111,7 @@ class VllmCore:
         self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
     ) -> AsyncGenerator[Piece]:
         parameters = self._parameters(call, sampling)
-        outputs = self._llm.generate(tokens_input(list(tokens)), parameters, name)
+        outputs = self._generate(name, tokens, parameters, sampling)
         async for piece in self._pieces(outputs, sampling):
             yield piece
 
@@ -106,9 +121,10 @@ class VllmCore:
     async def generate_forced(
         self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
     ) -> AsyncGenerator[Piece]:
-        fields = {**self.recommended, **_temperature(sampling), **_pace(sampling)}
-        parameters = SamplingParams(**fields, **order, detokenize=False, skip_clone=True)
-        outputs = self._llm.generate(tokens_input(list(tokens)), parameters, name)
+        parameters = SamplingParams(
+            **self._drawing(sampling), **_pace(sampling), **order, detokenize=False, skip_clone=True
+        )
+        outputs = self._generate(name, tokens, parameters, sampling)
         async for piece in self._pieces(outputs, sampling):
             yield piece
 
@@ -124,6 +140,15 @@ class VllmCore:
         if self._working and silence > self.watchdog_seconds:
             raise CoreDied(f"the engine core has said nothing for {silence:.0f} s and has work")
 
+    def check_schema(self, schema: str) -> None:
+        model, outputs = self._config.model_config, self._config.structured_outputs_config
+        parameters = SamplingParams(structured_outputs=StructuredOutputsParams(json=schema))
+        try:
+            parameters.verify(model, None, outputs, self.tokenizer)
+        except VLLMClientError as error:
+            # Without the time and the place in the library's source.
+            raise ValueError(re.sub(r"\[[\d:]+\] \S+: ", "", str(error))) from None
+
     async def close(self) -> None:
         self.shutdown()
 
@@ -131,6 +156,14 @@ class VllmCore:
         self._llm.shutdown()
         # It shuts down once more when it is collected, and must not do so at interpreter exit.
         del self._llm
+
+    def _generate(
+        self, name: str, tokens: Sequence[int], parameters: SamplingParams, sampling: Sampling
+    ) -> AsyncGenerator[RequestOutput]:
+        outputs: AsyncGenerator[RequestOutput] = self._llm.generate(
+            _input(tokens, sampling), parameters, name, priority=sampling.priority
+        )
+        return outputs
 
     async def _pieces(
         self, outputs: AsyncGenerator[RequestOutput], sampling: Sampling
@@ -146,16 +179,21 @@ class VllmCore:
                 if made.finish_reason not in (None, "stop", "length", "abort"):
                     raise CoreDied(f"the engine core gave a request up: {made.finish_reason}")
                 finish: Finish | None = made.finish_reason
-                yield Piece(tuple(made.token_ids), finish, _logprobs(made, sampling.logprobs or 0))
+                yield Piece(
+                    tuple(made.token_ids),
+                    finish,
+                    _logprobs(made, sampling.logprobs or 0),
+                    _prompt_logprobs(output, sampling.prompt_logprobs or 0),
+                )
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
         finally:
             self._working -= 1
 
     def _parameters(self, call: Call, sampling: Sampling) -> SamplingParams:
-        # No seed, ever: with chunked prefill one seeded request kills a CPU engine.
+        schema = sampling.schema
         return SamplingParams(
-            **{**self.recommended, **_temperature(sampling)},
+            **self._drawing(sampling),
             max_tokens=call.max_tokens,
             min_tokens=0 if call.stop_texts else call.min_tokens,
             stop_token_ids=list(call.stops),
@@ -165,10 +203,25 @@ class VllmCore:
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
             logprobs=sampling.logprobs,
+            prompt_logprobs=sampling.prompt_logprobs,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
             ignore_eos=sampling.ignore_end_of_turn,
             skip_clone=True,  # these parameters are of this call alone
             **_pace(sampling),
         )
+
+    def _drawing(self, sampling: Sampling) -> dict[str, Any]:
+        """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
+        if sampling.temperature == 0:
+            # Greedy: the recommended truncations would only warn.
+            return {**self.recommended, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+        asked = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed if self.seeds else None,
+        }
+        wishes = {name: value for name, value in asked.items() if value is not None}
+        return {**self.recommended, **wishes}
 
 
 class _Conversation:
@@ -180,15 +233,16 @@ class _Conversation:
     def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
         parameters = self._core._parameters(call, self._sampling)
         self._first = self._first or parameters
-        # A list of its own: vLLM lengthens the first one in place.
-        prompt = tokens_input(list(tokens))
+        prompt = _input(tokens, self._sampling)
         self._inputs.put_nowait(StreamingInput(prompt=prompt, sampling_params=parameters))
         if last:
             self._inputs.put_nowait(None)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         assert self._first is not None, "nothing was said"
-        outputs = self._core._llm.generate(self._stream(), self._first, self._name)
+        outputs = self._core._llm.generate(
+            self._stream(), self._first, self._name, priority=self._sampling.priority
+        )
         try:
             async for piece in self._core._pieces(outputs, self._sampling):
                 yield piece
@@ -206,13 +260,9 @@ def _pace(sampling: Sampling) -> dict[str, Any]:
     return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
 
 
-def _temperature(sampling: Sampling) -> dict[str, float | int]:
-    if sampling.temperature is None:
-        return {}
-    if sampling.temperature == 0:
-        # Greedy: the recommended truncations would only warn.
-        return {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
-    return {"temperature": sampling.temperature}
+def _input(tokens: Sequence[int], sampling: Sampling) -> Any:
+    """A prompt with a list of its own: vLLM lengthens that of a conversation in place."""
+    return tokens_input(list(tokens), cache_salt=sampling.salt or None)
 
 
 def _logprobs(made: Any, top: int) -> tuple[TokenLogprobs, ...]:
@@ -220,10 +270,20 @@ def _logprobs(made: Any, top: int) -> tuple[TokenLogprobs, ...]:
         return ()
     # In delta mode these are the new tokens', otherwise all of them: either way the last ones.
     rows = list(made.logprobs)[-len(made.token_ids) :] if made.token_ids else []
-    return tuple(
-        TokenLogprobs(
-            row[token].logprob,
-            tuple(entry.logprob for entry in row.values() if entry.rank <= top),
-        )
-        for token, row in zip(made.token_ids, rows, strict=True)
-    )
+    return _ranked(made.token_ids, rows, top)
+
+
+def _prompt_logprobs(output: RequestOutput, top: int) -> tuple[TokenLogprobs, ...]:
+    if not output.prompt_logprobs:
+        return ()
+    return _ranked(output.prompt_token_ids[1:], output.prompt_logprobs[1:], top)
+
+
+def _ranked(tokens: Sequence[int], rows: Sequence[Any], top: int) -> tuple[TokenLogprobs, ...]:
+    scores = []
+    for token, row in zip(tokens, rows, strict=True):
+        best = sorted((entry.rank, key) for key, entry in row.items() if entry.rank <= top)
+        ids = tuple(key for _, key in best)
+        falling = tuple(row[key].logprob for key in ids)
+        scores.append(TokenLogprobs(row[token].logprob, falling, ids))
+    return tuple(scores)

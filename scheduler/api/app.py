@@ -1,63 +1,99 @@
 """The HTTP face: OpenAI's endpoints round a controller. Runs under Ray Serve, or without it."""
 
-import json
-import logging
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from scheduler.api import chat
-from scheduler.api.protocol import MAX_BODY_BYTES
+from scheduler.access import ANY, AccessConfig
+from scheduler.api import (
+    aliases,
+    chat,
+    chat_stream,
+    completions,
+    feedback,
+    openapi,
+    reply,
+    responses,
+    responses_stream,
+    service,
+)
+from scheduler.api.body import parse_json
+from scheduler.api.idempotency import Idempotency
+from scheduler.api.tracing import Tracing, refusal
+from scheduler.api.walls import Walls
 from scheduler.controller import Controller
-from scheduler.errors import InvalidRequest, RequestError, TooLarge
+from scheduler.errors import RequestError, UnknownRoute
+from scheduler.limits import LimitsConfig
+from scheduler.metrics import CONTENT_TYPE
+from scheduler.trace import TRACE
 
-log = logging.getLogger("thinkbudget")
+# For an app that nobody reaches over a network.
+IN_PROCESS = AccessConfig(allowed_hosts=(ANY,))
 
 
-def make_app(controller: Controller) -> FastAPI:
+def make_app(
+    controller: Controller,
+    *,
+    access: AccessConfig = IN_PROCESS,
+    limits: LimitsConfig | None = None,
+    host: str = "127.0.0.1",
+    sends_request_id: bool = True,
+) -> FastAPI:
+    """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
+    puts the id on replies itself.
+    """
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> Response:
-        return _refusal(error)
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
-        log.exception("%s failed", request.url.path, exc_info=error)
-        return _refusal(RequestError("internal error", code="internal_error"))
+        TRACE.get().outcome = error.code
+        return refusal(error)
 
     @app.exception_handler(404)
     @app.exception_handler(405)
-    async def unknown(request: Request, _: Exception) -> Response:
-        error = RequestError(f"there is no {request.method} {request.url.path}", code="not_found")
-        return JSONResponse(error.as_dict(), 404)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        return refusal(UnknownRoute(request.method, request.scope["path"], error.status_code))
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
         job = chat.prepare(controller, await _body(request))
         if not job.request.stream:
-            return JSONResponse(await chat.answer(controller, job))
-        events = chat.stream(controller, job)
-        first = await anext(events)  # a refusal is raised here, before any header is sent
-
-        async def body() -> AsyncIterator[str]:
-            yield first
-            async for event in events:
-                yield event
-
-        return StreamingResponse(body(), media_type="text/event-stream")
+            whole = await chat.answer(controller, job)
+            return JSONResponse(whole, headers=reply.headers(job, whole["thinkbudget"]))
+        return await _streamed(chat_stream.stream(controller, job), reply.headers(job))
 
     @app.get("/v1/models")
     async def models() -> Response:
-        model = {
-            "id": controller.info.model,
-            "object": "model",
-            "created": 0,
-            "owned_by": "thinkbudget",
-            "max_model_len": controller.info.max_model_len,
-        }
-        return JSONResponse({"object": "list", "data": [model]})
+        names = aliases.listed(controller.info.model)
+        return JSONResponse(
+            {"object": "list", "data": [aliases.card(name, controller.info) for name in names]}
+        )
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> Response:
+        aliases.resolve(name, controller.info.model)
+        return JSONResponse(aliases.card(name, controller.info))
+
+    @app.post("/v1/responses")
+    async def response(request: Request) -> Response:
+        job = responses.prepare(controller, await _body(request))
+        if not job.streams:
+            whole = await responses.answer(controller, job)
+            return JSONResponse(whole, headers=reply.headers(job.chat, whole["thinkbudget"]))
+        return await _streamed(responses_stream.stream(controller, job), reply.headers(job.chat))
+
+    @app.post("/v1/completions")
+    async def texts(request: Request) -> Response:
+        allowed = access.allow_raw_prompts
+        job = completions.prepare(controller, await _body(request), allowed=allowed)
+        if not job.body.stream:
+            return JSONResponse(await completions.answer(controller, job), headers=job.headers)
+        return await _streamed(completions.stream(controller, job), job.headers)
+
+    @app.post("/v1/feedback")
+    async def labels(request: Request) -> Response:
+        return JSONResponse(await feedback.take(controller, await _body(request)))
 
     @app.get("/v1/thinkbudget/curves")
     async def curves() -> Response:
@@ -65,32 +101,48 @@ def make_app(controller: Controller) -> FastAPI:
 
     @app.get("/health")
     async def health() -> Response:
-        try:
-            await controller.engine.check()
-        except Exception as error:
-            log.warning("the engine is not healthy: %s", error)
-            return JSONResponse({"status": "unhealthy"}, 503, {"Retry-After": "5"})
+        await service.check(controller)
         return JSONResponse({"status": "ok"})
 
+    @app.get("/ready")
+    async def ready() -> Response:
+        service.require_ready(controller)
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/version")
+    async def version() -> Response:
+        return JSONResponse(service.versions(controller))
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(await service.exposition(controller), media_type=CONTENT_TYPE)
+
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+
+    # The layer that is added last is the outermost.
+    app.add_middleware(Idempotency)
+    app.add_middleware(
+        Walls,
+        access=access,
+        limits=limits or LimitsConfig(),
+        admission=controller.admission,
+        host=host,
+    )
+    app.add_middleware(Tracing, metrics=controller.metrics, sends_id=sends_request_id)
     return app
 
 
-def _refusal(error: RequestError) -> Response:
-    # A client's own retries would pay for the same deadline again.
-    headers = {503: {"Retry-After": "5"}, 504: {"x-should-retry": "false"}}.get(error.status)
-    return JSONResponse(error.as_dict(), error.status, headers)
+async def _streamed(events: AsyncIterator[str], headers: dict[str, str] | None = None) -> Response:
+    """A reply whose first event is there: a refusal is raised before any header is sent."""
+    first = await anext(events)
+
+    async def body() -> AsyncIterator[str]:
+        yield first
+        async for event in events:
+            yield event
+
+    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
 
 
 async def _body(request: Request) -> object:
-    """The JSON body, read only as far as the limit."""
-    raw = bytearray()
-    async for piece in request.stream():
-        raw += piece
-        if len(raw) > MAX_BODY_BYTES:
-            message = f"the body is larger than {MAX_BODY_BYTES} bytes"
-            raise TooLarge(message)
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        message = f"the body is not JSON: {error}"
-        raise InvalidRequest(message, field=None, code="invalid_json") from None
+    return parse_json(await request.body())

@@ -6,6 +6,8 @@ what they would have told it.
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.bookcopy import BookCopy
 from scheduler.curvebook import Edition, Report
+from scheduler.feedback import Feedback, FeedbackConfig, Label, Verdict
 from scheduler.journal import KeptBook
 
 log = logging.getLogger("thinkbudget")
@@ -26,11 +29,24 @@ LOCK_SECONDS = 10.0
 class Bookkeeper:
     """The one writer of the curves; keeps them in a file when it is given one."""
 
-    def __init__(self, path: str | None) -> None:
-        self._kept = KeptBook(Path(path) if path else None, wait_seconds=LOCK_SECONDS)
+    def __init__(
+        self,
+        path: str | None,
+        round_tokens: float = 0.0,
+        feedback: FeedbackConfig | None = None,
+    ) -> None:
+        self._kept = KeptBook(
+            Path(path) if path else None,
+            wait_seconds=LOCK_SECONDS,
+            round_tokens=round_tokens,
+            feedback=Feedback(feedback),
+        )
 
     async def exchange(self, report: Report, life: str, version: int) -> Edition:
         return self._kept.exchange(report, life, version)
+
+    async def label(self, label: Label) -> Verdict:
+        return self._kept.label(label)
 
     async def export(self) -> dict[str, Any]:
         return self._kept.book.as_dict()
@@ -46,12 +62,26 @@ class RemoteBook:
         self._handle = handle
 
     async def exchange(self, report: Report, life: str, version: int) -> Edition:
-        edition: Edition = await self._handle.exchange.remote(report, life, version)
+        with _away_as_connection_error():
+            edition: Edition = await self._handle.exchange.remote(report, life, version)
         return edition
+
+    async def label(self, label: Label) -> Verdict:
+        with _away_as_connection_error():
+            verdict: Verdict = await self._handle.label.remote(label)
+        return verdict
 
     async def export(self) -> dict[str, Any]:
         book: dict[str, Any] = await self._handle.export.remote()
         return book
+
+
+@contextmanager
+def _away_as_connection_error() -> Iterator[None]:
+    try:
+        yield
+    except (RayError, RayServeException) as error:
+        raise ConnectionError(f"the bookkeeper is away: {type(error).__name__}") from error
 
 
 async def keep_exchanging(copy: BookCopy) -> None:
@@ -59,5 +89,5 @@ async def keep_exchanging(copy: BookCopy) -> None:
         await asyncio.sleep(EXCHANGE_SECONDS)
         try:
             await copy.exchange()
-        except (RayError, RayServeException) as error:
-            log.warning("the bookkeeper is away: %s", type(error).__name__)
+        except ConnectionError as error:
+            log.warning("%s", error)

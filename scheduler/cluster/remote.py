@@ -1,19 +1,27 @@
-"""The engine replicas seen from a gateway: an `Engine` again. Imports ray."""
+"""The engine replicas seen from a gateway: a `Fleet`. Imports ray."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
-from workers.sample import Sample, lost
+from scheduler.fleet import Batch, EngineDied
+from workers.completion import CompletionEvent, CompletionRequest
+from workers.engine import EngineInfo, Load, Refused, SampleRequest
 
 log = logging.getLogger("thinkbudget")
 
+# A replica that hangs is not waited for longer.
+TELL_SECONDS = 1.0
 
-class RemoteEngine:
+
+class RemoteFleet:
     def __init__(self, handle: "DeploymentHandle[EngineReplica]") -> None:
         self._handle = handle
         self._stream = handle.options(stream=True)
@@ -27,10 +35,10 @@ class RemoteEngine:
         return load
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        await self._handle.broadcast("cancel", query, chain).results_async()
+        await self._tell("cancel", query, chain)
 
     async def conclude(self, query: str, chain: int) -> None:
-        await self._handle.broadcast("conclude", query, chain).results_async()
+        await self._tell("conclude", query, chain)
 
     async def check(self) -> None:
         await self._handle.check.remote()
@@ -38,20 +46,39 @@ class RemoteEngine:
     async def close(self) -> None:
         """Replicas end with the application."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
-        waiting = set(request.chains)
-        response = self._stream.sample.remote(request)
-        try:
-            async for batch in response:
+    async def call(
+        self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
+    ) -> AsyncGenerator[Batch]:
+        async with _answers(self._stream.sample.remote(request, home, avoid)) as batches:
+            async for batch in batches:
                 if isinstance(batch, Refused):
                     raise batch
-                for event in batch:
-                    if isinstance(event, Sample):
-                        waiting.discard(event.chain)
-                    yield event
-        except RayActorError as error:
-            log.warning("query %s: an engine died: %s", request.query, type(error).__name__)
-            for chain in sorted(waiting):
-                yield lost(chain)
-        finally:
-            response.cancel()
+                yield batch
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        async with _answers(self._stream.complete.remote(request)) as events:
+            async for event in events:
+                if isinstance(event, Refused):
+                    raise event
+                yield event
+
+    async def _tell(self, method: str, *order: Any) -> None:
+        """Tell every replica; whether one of them hears it shows in what it sends."""
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._handle.broadcast(method, *order).results_async()
+        except (RayError, RayServeException, TimeoutError) as error:
+            log.info("%s was not heard by all engines: %s", method, type(error).__name__)
+
+
+@asynccontextmanager
+async def _answers(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
+    """What comes of a call, which ends with the block. Its ways of dying become ours."""
+    try:
+        yield response
+    except RayTaskError:  # the replica lives, and has a bug
+        raise
+    except (RayError, RayServeException) as error:
+        raise EngineDied(f"it cannot be reached: {type(error).__name__}") from error
+    finally:
+        response.cancel()

@@ -10,16 +10,19 @@ from ray import serve
 
 from scheduler.config import EngineConfig
 from scheduler.engines import make_engine
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
-from workers.sample import Accepted, Sample
+from scheduler.fleet import Batch
+from scheduler.pump import Pump
+from scheduler.routes import Backlog
+from scheduler.scaling import TOKENS
+from workers.completion import Completed, CompletionEvent, CompletionRequest
+from workers.engine import EngineInfo, Load, Refused, SampleRequest
+from workers.sample import Sample
 
 log = logging.getLogger("thinkbudget")
 
-Batch = list[Event] | Refused
-
 
 class EngineReplica:
-    """One engine. What is ready together travels together: a message costs more than an event.
+    """One engine.
 
     A replica whose engine has died, or hangs, leaves at once: a dead engine answers fastest, and
     would attract requests until Serve has failed its health three times.
@@ -28,6 +31,8 @@ class EngineReplica:
     def __init__(self, config: EngineConfig) -> None:
         name = serve.get_replica_context().replica_id.unique_id
         self._engine = make_engine(config, replica=name)
+        self._pump = Pump(self._engine, name)
+        self._backlog = Backlog()
 
     async def info(self) -> EngineInfo:
         return await self._engine.info()
@@ -41,6 +46,10 @@ class EngineReplica:
     async def conclude(self, query: str, chain: int) -> None:
         await self._engine.conclude(query, chain)
 
+    async def drain(self) -> None:
+        """Hand over what is running to other replicas, now."""
+        self._pump.drain()
+
     async def check(self) -> None:
         try:
             await self._engine.check()
@@ -51,17 +60,40 @@ class EngineReplica:
     async def check_health(self) -> None:
         await self.check()
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Batch]:
-        held: list[Event] = []
+    async def record_routing_stats(self) -> dict[str, int]:
+        """What TokenRouter hears of, in every gateway."""
+        return self._backlog.owed._asdict() | {"beat": self._backlog.beat}
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        return {TOKENS: self._backlog.owed.tokens}
+
+    async def sample(
+        self, request: SampleRequest, home: str | None = None, avoid: tuple[str, ...] = ()
+    ) -> AsyncGenerator[Batch | Refused]:
+        """`home` and `avoid` are for TokenRouter, which has read them when this is called."""
         try:
-            async for event in self._engine.sample(request):
-                held.append(event)
-                # Without a stream nobody needs to know early that the request was taken.
-                if request.stream is not None or not isinstance(event, Accepted):
-                    yield held
-                    held = []
-                if isinstance(event, Sample) and event.stop_cause == "lost":
-                    await self.check()
+            async with contextlib.aclosing(self._pump.sample(request)) as batches:
+                with self._backlog.owing(request) as ended:
+                    async for batch in batches:
+                        yield batch
+                        for sample in batch.events:
+                            if isinstance(sample, Sample):
+                                ended()
+                                if sample.stop_cause == "lost":
+                                    await self.check()
+        except Refused as refused:
+            yield refused
+
+    async def complete(
+        self, request: CompletionRequest
+    ) -> AsyncGenerator[CompletionEvent | Refused]:
+        try:
+            async with contextlib.aclosing(self._engine.complete(request)) as events:
+                with self._backlog.owing(request):
+                    async for event in events:
+                        yield event
+                        if isinstance(event, Completed) and event.finish == "lost":
+                            await self.check()
         except Refused as refused:
             yield refused
 

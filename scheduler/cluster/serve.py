@@ -5,30 +5,36 @@ Gateway --observations in, new curves back, a few times a second--> Bookkeeper (
 """
 
 import asyncio
-import logging
-import os
-import socket
+import warnings
+import zlib
 from pathlib import Path
+from typing import Any
 
 import ray
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.config import RequestRouterConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
-from policies import build
+import policies
+from scheduler.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.bookcopy import BookCopy
 from scheduler.cluster.bookkeeper import Bookkeeper, RemoteBook, keep_exchanging
-from scheduler.cluster.remote import RemoteEngine
+from scheduler.cluster.remote import RemoteFleet
 from scheduler.cluster.replica import EngineReplica
-from scheduler.cluster.routing import HomeRouter
-from scheduler.config import ServeConfig
+from scheduler.cluster.routing import TokenRouter
+from scheduler.config import ServeConfig, from_table
 from scheduler.controller import Controller
+from scheduler.failover import SteadyEngine
 from scheduler.pricing import Pricing
 from scheduler.query_classes import QueryClasses
+from scheduler.scaling import TokenBacklog
+from scheduler.session import checked
 
 APPLICATION = "thinkbudget"
+# Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
+UNLIMITED = 1_000_000
 
 
 class Gateway:
@@ -41,96 +47,115 @@ class Gateway:
         engine: "DeploymentHandle[EngineReplica]",
         book: "DeploymentHandle[Bookkeeper]",
     ) -> None:
-        remote = RemoteEngine(engine)
+        self._config = config
+        watchdog_seconds = config.engine.watchdog_seconds
+        steady = SteadyEngine(RemoteFleet(engine), watchdog_seconds=watchdog_seconds)
         copy = BookCopy(RemoteBook(book))
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
+        info = await steady.info()
+        engines = config.scaling.max_replicas if config.scaling else config.replicas
+        admission = Admission(
+            config.limits,
+            slots=max(1, info.slots * engines // config.controllers),
+            controllers=config.controllers,
+        )
         self._controller = Controller(
-            engine=remote,
-            info=await remote.info(),
-            policy=build(config.policy.name, **config.policy_options),
+            engine=steady,
+            info=info,
+            admission=admission,
+            policy=policies.build(config.policy.name, **config.policy_options),
             book=copy,
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+            seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
         self._exchanging = asyncio.create_task(keep_exchanging(copy))
 
+    async def drain(self) -> int:
+        """Take no new requests; how many still run or wait."""
+        admission = self._controller.admission
+        admission.draining = True
+        return admission.running + admission.waiting
+
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self._controller)
+        # Serve's proxy puts the id of the request on its reply.
+        config = self._config
+        return make_app(
+            self._controller,
+            access=config.access,
+            limits=config.limits,
+            host=config.host,
+            sends_request_id=False,
+        )
 
 
 def application(config: ServeConfig) -> serve.Application:
-    """The Serve application; also what `serve build` would deploy on a cluster."""
-    gpus = config.engine.tensor_parallel_size if _has_gpus() else 0
-    concurrency = 4 * config.engine.max_num_seqs
+    """The Serve application of these settings; Ray must be there."""
+    leave = max(1.0, config.drain_seconds)
     engine = serve.deployment(
         EngineReplica,
         name="Engine",
-        num_replicas=config.replicas,
-        max_ongoing_requests=concurrency,
-        request_router_config=RequestRouterConfig(request_router_class=HomeRouter),
-        ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus},
+        **_number(config),
+        max_ongoing_requests=UNLIMITED,
+        request_router_config=RequestRouterConfig(
+            request_router_class=TokenRouter,
+            request_router_kwargs={"slots": config.engine.max_num_seqs},
+            request_routing_stats_period_s=1.0,
+            request_routing_stats_timeout_s=5.0,
+        ),
+        ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus_of_one(config)},
         health_check_period_s=2,
-        health_check_timeout_s=30,
-        graceful_shutdown_timeout_s=3,
+        health_check_timeout_s=8,
+        graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine)
     book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
-        config.curves
+        config.curves, config.pricing.round_tokens, config.feedback
     )
     return serve.deployment(
         serve.ingress()(Gateway),
         name="Controller",
         num_replicas=config.controllers,
-        max_ongoing_requests=1000,
+        max_ongoing_requests=UNLIMITED,
         ray_actor_options={"num_cpus": 0.1},
+        graceful_shutdown_timeout_s=leave,
+        graceful_shutdown_wait_loop_s=0.5,
     ).bind(config, engine, book)
 
 
-def start(config: ServeConfig, *, verbose: bool = False) -> None:
-    """Start Ray (or join the cluster that RAY_ADDRESS names) and serve; returns once ready.
+def build(args: dict[str, Any]) -> serve.Application:
+    """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
+    config = checked(from_table(ServeConfig, args))
+    # What Serve's proxies are bound to is not told; on a cluster it is a network.
+    config.access.require("0.0.0.0")
+    return application(config)
 
-    Raises ValueError when the port is taken.
-    """
-    require_port(config.host, config.port)
-    local = "RAY_ADDRESS" not in os.environ
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    level = logging.INFO if verbose else logging.ERROR
-    if local:
-        # Ray would run engines at the lowest priority, behind anything else on a laptop.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        ray.init(
-            num_cpus=max(2, os.cpu_count() or 2),
-            include_dashboard=False,
-            object_store_memory=200 << 20,
-            log_to_driver=verbose,
-            logging_level=level,
-            configure_logging=True,
+
+def gpus_of_one(config: ServeConfig) -> int:
+    """GPUs that one engine takes."""
+    if config.engine.gpus is not None:
+        return config.engine.gpus
+    return config.engine.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+
+
+def _number(config: ServeConfig) -> dict[str, Any]:
+    """How many engines: so many, or as many as their tokens need."""
+    if (scaling := config.scaling) is None:
+        return {"num_replicas": config.replicas}
+    with warnings.catch_warnings():
+        # Serve 2.60 wants environment variables in the place of this setting, and reads none.
+        warnings.filterwarnings("ignore", ".*metrics_interval_s", DeprecationWarning)
+        scaled = AutoscalingConfig(
+            min_replicas=config.replicas,
+            max_replicas=scaling.max_replicas,
+            metrics_interval_s=scaling.report_seconds,
+            look_back_period_s=3 * scaling.report_seconds,
+            upscale_delay_s=scaling.up_seconds,
+            downscale_delay_s=scaling.down_seconds,
+            policy=AutoscalingPolicy(
+                policy_function=TokenBacklog,
+                policy_kwargs={"tokens_per_replica": scaling.tokens_per_replica},
+            ),
         )
-    else:
-        ray.init(log_to_driver=verbose, logging_level=level)
-    logging.getLogger("ray.serve").setLevel(level)
-    serve.start(http_options={"host": config.host, "port": config.port})
-    serve.run(application(config), name=APPLICATION, route_prefix="/")
-
-
-def stop() -> None:
-    """End the application; a Ray that `start` started ends with it, and leaves no process."""
-    if ray.is_initialized():
-        serve.delete(APPLICATION)
-        ray.shutdown()
-
-
-def require_port(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            message = f"port {port} on {host} cannot be used ({error.strerror}); choose another"
-            raise ValueError(f"{message} with --port") from None
-
-
-def _has_gpus() -> bool:
-    return bool(ray.cluster_resources().get("GPU", 0))
+    return {"autoscaling_config": scaled}

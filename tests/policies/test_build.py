@@ -1,5 +1,8 @@
 """Policies are built by name, and mistakes are told with what was probably meant."""
 
+import math
+from dataclasses import fields
+
 import pytest
 
 from policies import POLICIES, build
@@ -16,6 +19,19 @@ def test_every_policy_builds_with_its_defaults_and_knows_its_name(name: str) -> 
 def test_options_reach_the_policy() -> None:
     assert build("majority", samples=5) == Majority(5)
     assert build("fixed", extensions=2) == Fixed(extensions=2)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, True])
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_number_of_a_policy_may_be_nan_infinite_negative_or_a_bool(
+    name: str, value: float
+) -> None:
+    policy = POLICIES[name]
+    options = [field.name for field in fields(policy) if "float" in str(field.type)]
+    assert options
+    for option in options:
+        with pytest.raises(ValueError, match=option):
+            policy(**{option: value})
 
 
 def test_an_unknown_policy_names_the_nearest() -> None:

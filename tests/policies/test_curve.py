@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.curve import ClassStatistics, Observation, fit
+from policies.exit_statistics import POSITIONS, Course
 from policies.plan import Budget, Plan
+from policies.signals import ProbeResult
 from policies.tally import Ballot
 
 BUDGET = Budget(400)
@@ -22,7 +24,7 @@ greedy = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=8).ma
 sampled = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=20).map(
     lambda answers: tuple(Ballot(chain, given, 54, 50) for chain, given in enumerate(answers))
 )
-observations = st.builds(
+untried = st.builds(
     lambda chains, votes, is_greedy, labelled, shadow: Observation(
         "class",
         chains if is_greedy else votes,
@@ -36,6 +38,22 @@ observations = st.builds(
     st.booleans(),
     st.booleans(),
     st.booleans(),
+)
+
+
+def tried(answers: str, concluded: bool, labelled: bool) -> Observation:
+    """A greedy chain that gave these answers, the last one in the end."""
+    probes = [ProbeResult(0, POSITIONS[n], a, 0.5) for n, a in enumerate(answers[:-1])]
+    course = Course(probes, 2000, answers[-1], concluded, not concluded, 20.0, {})
+    plan = Plan("exit", BUDGET, 0.0, shadow=not concluded)
+    right = {"a": True, "b": False, "c": False} if labelled else {}
+    return Observation(
+        "class", (Ballot(0, answers[-1], 2004, 2000),), BUDGET, 0.0, plan, right, course
+    )
+
+
+observations = untried | st.builds(
+    tried, st.text("abc", min_size=1, max_size=8), st.booleans(), st.booleans()
 )
 
 
@@ -73,8 +91,51 @@ def test_whatever_was_observed_a_curve_can_be_fitted_and_written(many: list[Obse
         assert point.tokens > 0
 
 
+def test_statistics_from_before_exits_were_kept_are_read() -> None:
+    statistics = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
+    stored = statistics.as_dict() | {"version": 2}
+    del stored["exits"]
+    assert ClassStatistics.from_dict(stored) == statistics
+
+
+def test_a_tried_chain_tells_of_exits_and_a_class_without_one_keeps_nothing_of_them() -> None:
+    statistics = seen([tried("aa", True, False)])
+    assert statistics.exits is not None and statistics.exits.queries == 1
+    assert statistics.lengths.queries == statistics.extensions.queries == 0
+    assert statistics.shadow_chains == seen([tried("aa", False, False)]).shadow_chains == 0
+    plain = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
+    assert plain.exits is None and fit(plain, parent=statistics, price=1e-3).exits is None
+
+
+def test_the_labels_of_a_tried_chain_are_those_of_its_query() -> None:
+    exits = seen([tried("abca", False, True)]).exits
+    assert exits is not None
+    assert (sum(exits.counts.right), sum(exits.counts.wrong)) == (1, 2)
+    unlabelled = seen([tried("abca", False, False)]).exits
+    assert unlabelled is not None
+    assert sum(unlabelled.counts.right + unlabelled.counts.wrong) == 0
+
+
+def test_a_course_that_cannot_be_teaches_nothing() -> None:
+    good = tried("aa", False, True)
+    assert good.course is not None
+    statistics = ClassStatistics()
+    with pytest.raises(ValueError, match="thinking_tokens must be at least 64"):
+        statistics.observe(replace(good, course=good.course._replace(thinking_tokens=10)))
+    assert statistics == ClassStatistics()
+
+
+def test_a_curve_says_what_its_exits_give() -> None:
+    curve = fit(seen([tried("aaa", False, True)] * 20), price=1e-3)
+    assert curve.exits is not None and len(curve.exits.rules) == len(curve.menus)
+    said = curve.as_dict()["exit"]
+    assert said["price"] == pytest.approx(1e-3)
+    assert said["accuracy"] > 0.8 and said["tokens"] < 2000
+    assert fit(ClassStatistics(), price=1e-3).as_dict()["exit"] is None
+
+
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 2, got 7"):
+    with pytest.raises(ValueError, match="version must be 3, got 7"):
         ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
 
 

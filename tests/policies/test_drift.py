@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from policies.curve import ClassStatistics, Observation
 from policies.drift import KEPT, Watch, Window, fade, inherited
+from policies.exit_statistics import Course
 from policies.plan import Budget, Plan
+from policies.signals import ProbeResult
 from policies.tally import Ballot
 
 BUDGET = Budget(1000)
@@ -81,6 +83,18 @@ def test_a_cut_chain_tells_of_no_change() -> None:
         assert not watch.observe(chain(length, cap=length == 1000))
         assert not watch.observe(chain(1000, right=False))
     assert watch.windows["chain right"].mean == 1.0
+
+
+def test_of_a_chain_that_may_be_concluded_only_its_first_trial_tells_of_a_change() -> None:
+    def tried(sure: float, length: int) -> Observation:
+        course = Course([ProbeResult(0, 64, "7", sure)], length, "7", True, False, 20.0, {})
+        plan, ballot = Plan("exit", BUDGET, 0.0), Ballot(0, "7", length, length)
+        return Observation("c", (ballot,), BUDGET, 0.0, plan, {"7": True}, course)
+
+    watch = Watch()
+    assert not any(watch.observe(tried(0.9, length)) for length in [100] * 200 + [900] * 200)
+    assert watch.windows["trial right"].mean == 1.0
+    assert any(watch.observe(tried(0.2, 900)) for _ in range(50))
 
 
 def test_a_watch_survives_being_written_and_read() -> None:

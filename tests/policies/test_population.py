@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
+from benchmarks.population import FIXED, Mean, learn, mean, solve, stream, tokens_on_hull
 from policies.priced import Priced
-from tests.policies.population import FIXED, Mean, learn, mean, solve, stream, tokens_on_hull
 
 PRICE = 3e-4
 

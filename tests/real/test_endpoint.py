@@ -14,7 +14,7 @@ import openai
 import psutil
 import pytest
 
-from tests.real.conftest import Endpoint
+from tests.endpoint import Endpoint
 from workers.models import POCKET_FOLDER
 
 # The warnings of torch and vLLM are not ours to mend.

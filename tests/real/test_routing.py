@@ -41,15 +41,16 @@ def application() -> Iterator[str]:
 def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
     from ray import serve
 
-    from scheduler.cluster.remote import RemoteEngine
+    from scheduler.cluster.remote import RemoteFleet
+    from scheduler.failover import SteadyEngine
 
-    async def one(engine: RemoteEngine, request: SampleRequest) -> Sample:
+    async def one(engine: SteadyEngine, request: SampleRequest) -> Sample:
         *_, last = [event async for event in engine.sample(request)]
         assert isinstance(last, Sample)
         return last
 
     async def story() -> list[tuple[str, str]]:
-        engine = RemoteEngine(serve.get_deployment_handle("Engine", application))
+        engine = SteadyEngine(RemoteFleet(serve.get_deployment_handle("Engine", application)))
         homes = []
         for number in range(24):
             asked = SampleRequest(

@@ -10,7 +10,7 @@ from policies.curve import ClassStatistics
 from policies.drift import KEPT
 from scheduler import curvebook
 from scheduler.curvebook import OTHER, CurveBook, Key, Report, Seen
-from tests.scheduler.observations import chain, votes
+from tests.scheduler.observations import PRICE, chain, votes
 
 
 def book_of(*seen: Seen) -> CurveBook:
@@ -233,5 +233,26 @@ def test_a_book_survives_being_written_and_read() -> None:
 
 
 def test_a_book_of_another_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 2, got 1"):
+    with pytest.raises(ValueError, match="version must be 3, got 1"):
         CurveBook.from_dict(CurveBook().as_dict() | {"version": 1})
+
+
+def test_a_book_from_before_exits_were_kept_is_read() -> None:
+    stored = book_of(chain(), votes()).as_dict() | {"version": 2}
+    for line in stored["classes"]:
+        line["statistics"] = line["statistics"] | {"version": 2}
+        del line["statistics"]["exits"]
+    assert statistics(CurveBook.from_dict(stored)) == statistics(book_of(chain(), votes()))
+
+
+def test_where_waiting_has_a_price_more_votes_are_drawn_at_once() -> None:
+    seen = [votes(answers=answers) for answers in ("777", "787", "778", "788", "77") * 4]
+    waves = []
+    for round_tokens in (0.0, 500.0):
+        book = CurveBook(round_tokens=round_tokens)
+        for one in seen:
+            book.observe(one)
+        curve = book.curve("m", "sums")
+        assert curve is not None and (rule := curve.menu(PRICE / 8).vote_rule) is not None
+        waves.append(rule.first_wave)
+    assert waves[1] > waves[0]

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
+from benchmarks.population import Question, question, solve
 from policies.drift import Watch
 from policies.priced import Priced
 from scheduler.curvebook import CurveBook, Seen
-from tests.policies.population import Question, question, solve
 
 PRICE = 3e-4
 OLD = {"a": "easy", "b": "hard", "c": "sum"}

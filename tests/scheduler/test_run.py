@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Policy, Query, Stop
-from policies.plan import Budget
+from policies.plan import Budget, Forecast, Plan
 from policies.signals import Confidence as PolicyConfidence
 from policies.signals import Probing, Signals
 from scheduler.fitting import DELIMITER_TOKENS
@@ -69,6 +69,25 @@ def test_what_does_not_fit_loses_chains_first() -> None:
     assert run.request.chains == (0, 1, 2)
     assert run.request.forcing.max_thinking_tokens == 100
     assert run.account.reserved == 3 * WORST
+
+
+def test_a_wave_tells_what_it_will_likely_take() -> None:
+    run = run_of()
+    assert run.dispatch(Draw(2, BUDGET), stream=False)
+    assert run.request.expected_tokens == 2 * WORST
+    run = run_of()
+    unbounded = Budget.within(None, answer_tokens=60)
+    assert run.dispatch(Draw(1, unbounded), stream=False)
+    assert run.request.expected_tokens == 4096 + 60 + DELIMITER_TOKENS
+    run = run_of()
+    plan = Plan("two votes", BUDGET, forecast=Forecast(0.9, 150.5))
+    assert run.dispatch(Draw(2, BUDGET, plan=plan), stream=False)
+    assert run.request.expected_tokens == 151
+    run.take(Sample(0, "", "7", "7", "natural", 90, 10, generated_tokens=100))
+    run.take(Sample(1, "", "7", "7", "natural", 90, 10, generated_tokens=100))
+    run.settle()
+    assert run.dispatch(Draw(1, BUDGET), stream=False)
+    assert run.request.expected_tokens == 100  # past the forecast: as before
 
 
 def test_then_it_loses_thinking() -> None:

@@ -108,7 +108,7 @@ def read(chain: Chain, stream: list[int], cuts: list[int]) -> Reply:
 
 
 def state(chain: Chain) -> dict[str, Any]:
-    return {item.name: getattr(chain, item.name) for item in fields(chain) if item.name[0] != "_"}
+    return {item.name: getattr(chain, item.name) for item in fields(chain) if item.compare}
 
 
 @st.composite

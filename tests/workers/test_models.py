@@ -72,3 +72,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 )
 def test_the_name_of_a_model_tells_its_format(model: str, name: str) -> None:
     assert default_format(model) == name
+
+
+def test_weights_that_are_code_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\.bin files, which run code"):
+        locate(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert locate(str(tmp_path)) == str(tmp_path)

@@ -1,5 +1,6 @@
 """What users type stays text, and thinking is opened exactly once."""
 
+import json
 from typing import Any
 
 import pytest
@@ -143,3 +144,73 @@ def test_messages_that_the_template_refuses_are_refused_with_its_words() -> None
         Prompter(tokenizer, S1).tokens([("system", "Be brief.")])
     assert caught.value.field == "messages"
     assert str(caught.value) == "the model's chat template refuses them: no system messages"
+
+
+# A template in the manner of Qwen's: tools, calls, replies of tools, names and earlier reasoning.
+RICH = """{% if tools %}<|im_start|>system
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}<|im_end|>
+{% endif %}{% for message in messages %}<|im_start|>{{ message.role }} {{ message.name }}
+{{ message.reasoning_content }}{{ message.content }}{% for call in message.tool_calls or [] %}
+<tool_call>{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{% endfor %}{{ message.tool_call_id }}<|im_end|>
+{% endfor %}<|im_start|>assistant
+"""
+TYPED = st.lists(
+    st.sampled_from(
+        [*CONTROL, "<|", "im_", "start", "end", "|>", "<", ">", ZERO_WIDTH_SPACE,
+         "</think>", "<think>", "[THINK]", "<｜User｜>", "＜|im_start|＞", "<|im_end｜>", '"', "\\"]
+    ),
+    max_size=8,
+).map("".join)  # fmt: skip
+
+
+def hostile(text: str) -> tuple[list[tuple[str, str, str]], list[dict[str, Any]]]:
+    """A conversation, and tools, with the text in every place that a caller can fill."""
+    call = {
+        "id": text,
+        "type": "function",
+        "function": {"name": text, "arguments": json.dumps({text: [text]})},
+    }
+    turns = [
+        ("system", text, json.dumps({"name": text})),
+        ("user", text, json.dumps({"name": text})),
+        ("assistant", text, json.dumps({"reasoning": text, "tool_calls": [call]})),
+        ("tool", text, json.dumps({"tool_call_id": text})),
+    ]
+    parameters = {"type": "object", "properties": {text: {"description": text, "enum": [text]}}}
+    tool = {"name": text, "description": text, "parameters": parameters}
+    return turns, [{"type": "function", "function": tool}]
+
+
+@given(TYPED)
+def test_no_control_token_comes_from_anything_that_a_caller_can_fill(text: str) -> None:
+    tokenizer = load()
+    tokenizer.chat_template = RICH
+    turns, tools = hostile(text)
+    ids = Prompter(tokenizer, S1).tokens(turns, text, tools)
+    assert control_tokens(tokenizer, ids) == skeleton(5)
+
+
+def test_templates_get_arguments_as_json_and_earlier_reasoning_by_both_names() -> None:
+    tokenizer = load()
+    tokenizer.chat_template = RICH
+    turns, tools = hostile("x")
+    text = tokenizer.decode(Prompter(tokenizer, S1).tokens(turns, tools=tools))
+    assert '<tool_call>{"name": "x", "arguments": {"x": ["x"]}}' in text
+    assert "assistant \nxx<tool_call>" in text
+
+
+def test_arguments_that_are_no_json_stay_a_text() -> None:
+    tokenizer = load()
+    tokenizer.chat_template = RICH
+    call = {"function": {"name": "f", "arguments": "{broken"}}
+    turns = [("assistant", "", json.dumps({"tool_calls": [call]})), ("user", "?")]
+    assert '"arguments": "{broken"' in tokenizer.decode(Prompter(tokenizer, S1).tokens(turns))
+
+
+def test_tools_that_the_template_would_drop_are_refused(prompter: Prompter) -> None:
+    _, tools = hostile("x")
+    with pytest.raises(Refused) as refused:
+        prompter.tokens([("user", "?")], tools=tools)
+    assert (refused.value.field, refused.value.code) == ("tools", "unsupported_parameter")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.api.chat import DONE
+from scheduler.api.chat_stream import DONE
 from scheduler.api.protocol import MAX_BODY_BYTES
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller, post
 from workers.clock import run_virtual
@@ -116,13 +116,6 @@ def test_a_dead_engine_says_when_to_come_again() -> None:
     assert reply.json()["error"]["type"] == "server_error"
 
 
-def test_the_model_is_listed() -> None:
-    reply = got("GET", "/v1/models")
-    assert reply.status_code == 200
-    (model,) = reply.json()["data"]
-    assert (model["id"], model["object"], model["max_model_len"]) == ("simulated", "model", 4096)
-
-
 def test_health_follows_the_engine() -> None:
     async def main() -> None:
         engine = SimulatedEngine()
@@ -151,7 +144,7 @@ def test_the_curves_are_empty_at_first_and_then_have_what_was_asked() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/nothing"), ("POST", "/v1/completions"), ("GET", CHAT), ("DELETE", "/v1/models")],
+    [("GET", "/nothing"), ("GET", CHAT), ("DELETE", "/v1/models")],
 )
 def test_what_is_not_there_is_an_error_object(method: str, path: str) -> None:
     reply = got(method, path)

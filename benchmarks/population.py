@@ -2,7 +2,7 @@
 
 The first four are shaped like a small model's measured curves for forced "Wait"s at temperature 0
 and votes at temperature 1; in "sum" the Waits hardly help and votes do. `python -m
-tests.policies.population` prints how policies compare on it.
+benchmarks.population` prints how policies compare on it.
 """
 
 import math
@@ -19,7 +19,7 @@ from policies.curve import ClassCurve, ClassStatistics, Observation, fit
 from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Plan
-from policies.priced import Priced
+from policies.priced import USUAL_PRICE, Priced
 from policies.tally import Ballot, Tally
 
 ANSWERS = 10
@@ -167,6 +167,8 @@ def solve(
             case Draw():
                 drawn = len(tally.ballots)
                 new = list(asked.sampled[drawn : drawn + decision.samples])
+            case _:
+                raise ValueError(f"chains of this population cannot be steered, got {decision!r}")
         plan = decision.plan
         if isinstance(decision, Draw):
             start = start or decision
@@ -224,7 +226,7 @@ def learn(
             for other in statistics.values():
                 if other is not own:
                     others.merge(other)
-            curves[query_class] = fit(own, parent=others, price=policy.price)
+            curves[query_class] = fit(own, parent=others, price=policy.price or USUAL_PRICE)
         outcomes.append(outcome)
     return outcomes
 

@@ -1,0 +1,235 @@
+"""A whole endpoint under faults: real processes to stop and kill, streams whose text is known.
+
+Every stream asks a greedy chain for an exact number of thinking tokens, so that the text of a
+disturbed stream can be compared with an undisturbed one, letter for letter.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+
+from scheduler.config import ServeConfig
+
+CHAT = "/v1/chat/completions"
+ENGINE, CORE = "ServeReplica:thinkbudget:Engine", "VLLM::EngineCore"
+INGRESS, PROXY = "ServeReplica:thinkbudget:Controller", "ProxyActor"
+SERVE_CONTROLLER = "ServeController"
+LETTERS = "abcdefgh"
+
+
+@dataclass(slots=True)
+class Told:
+    """What a client was told: texts, the error if there was one, and the longest silence."""
+
+    status: int = 0
+    thought: str = ""
+    answer: str = ""
+    error: dict[str, Any] | None = None
+    done: bool = False
+    broken: bool = False
+    account: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    silence: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        return self.status == 200 and self.done and self.error is None and not self.broken
+
+    @property
+    def refused(self) -> bool:
+        """Turned away in good order: told when to come again."""
+        return self.status in (429, 503) and bool(self.error) and "retry-after" in self.headers
+
+    def says_as(self, other: "Told") -> bool:
+        return (self.thought, self.answer) == (other.thought, other.answer)
+
+
+def question(number: int) -> str:
+    """A chain of sums, another one for every number."""
+    parts = [f"a={number % 10}"]
+    for last, name in zip(LETTERS, LETTERS[1:4], strict=False):
+        parts.append(f"{name}={last}+{(number // 10 + len(parts)) % 9 + 1}")
+    return " ".join(parts) + " d?"
+
+
+def body(number: int, tokens: int, **fields: Any) -> dict[str, Any]:
+    """One greedy chain of exactly so many thinking tokens."""
+    budget = {"policy": "fixed", "max_thinking_tokens": tokens, "min_thinking_tokens": tokens}
+    return {
+        "model": "s1-pocket",
+        "messages": [{"role": "user", "content": question(number)}],
+        "temperature": 0,
+        "stream": True,
+        "thinkbudget": budget | {"learn": False} | fields.pop("thinkbudget", {}),
+    } | fields
+
+
+class House:
+    """A running endpoint, seen from outside: by HTTP, and by its processes."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self.url = f"http://127.0.0.1:{config.port}"
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self.client = httpx.AsyncClient(base_url=self.url, timeout=300, limits=limits)
+
+    async def ask(self, wanted: dict[str, Any], **headers: str) -> Told:
+        """One request to its end, streamed or not. A connection that breaks is told, not raised."""
+        told, began = Told(), time.monotonic()
+        try:
+            if wanted.get("stream"):
+                await self._follow(wanted, headers, told)
+            else:
+                reply = await self.client.post(CHAT, json=wanted, headers=headers)
+                told.status, told.headers = reply.status_code, dict(reply.headers)
+                _keep_whole(told, reply)
+        except (httpx.HTTPError, ValueError):
+            told.broken = True
+        told.seconds = time.monotonic() - began
+        return told
+
+    async def _follow(self, wanted: dict[str, Any], headers: dict[str, str], told: Told) -> None:
+        async with self.client.stream("POST", CHAT, json=wanted, headers=headers) as reply:
+            told.status, told.headers = reply.status_code, dict(reply.headers)
+            if reply.status_code != 200:
+                await reply.aread()
+                told.error = reply.json().get("error")
+                return
+            last = time.monotonic()
+            async for line in reply.aiter_lines():
+                if not line.startswith("data: "):
+                    continue
+                now = time.monotonic()
+                told.silence, last = max(told.silence, now - last), now
+                _keep_chunk(told, line[6:])
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in title(process):
+                    found.append((process.create_time(), process))
+        return [process for _, process in sorted(found, key=lambda pair: pair[0])]
+
+    def core_of(self, engine: psutil.Process) -> psutil.Process:
+        return next(p for p in engine.children(recursive=True) if CORE in title(p))
+
+    async def loads(self) -> list[Any]:
+        """What every engine replica says of itself."""
+        from ray import serve
+
+        handle = serve.get_deployment_handle("Engine", "thinkbudget")
+        loads: list[Any] = await handle.broadcast("load").results_async()
+        return loads
+
+    async def busy(self, *, seconds: float = 0.5) -> list[psutil.Process]:
+        """Engines whose core works right now, by its CPU time; the busiest first."""
+        engines = self.processes(ENGINE)
+        before = [_cpu(self.core_of(engine)) for engine in engines]
+        await asyncio.sleep(seconds)
+        used = [
+            _cpu(self.core_of(engine)) - spent
+            for engine, spent in zip(engines, before, strict=True)
+        ]
+        ranked = sorted(zip(used, engines, strict=True), key=lambda pair: -pair[0])
+        return [engine for spent, engine in ranked if spent > 0.1 * seconds]
+
+    async def whole_again(self, *, at_most: float = 240) -> float:
+        """Wait until all replicas serve and none has work; how many seconds that took."""
+        began = time.monotonic()
+        while time.monotonic() - began < at_most:
+            with contextlib.suppress(Exception):  # whatever is being replaced may say anything
+                loads = await asyncio.wait_for(self.loads(), 10)
+                quiet = not any(load.running or load.waiting for load in loads)
+                if len(loads) >= self.config.replicas and quiet and await self.healthy():
+                    return time.monotonic() - began
+            await asyncio.sleep(0.5)
+        raise TimeoutError(f"the endpoint did not recover within {at_most:.0f} s")
+
+    async def healthy(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return (await self.client.get("/health", timeout=10)).status_code == 200
+        return False
+
+    async def idle_within(self, at_most: float) -> float:
+        """Seconds until no engine has a chain any more."""
+        began = time.monotonic()
+        while any(load.running or load.waiting for load in await self.loads()):
+            if time.monotonic() - began > at_most:
+                return float("inf")
+            await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+
+def _cpu(core: psutil.Process) -> float:
+    """CPU seconds of a core and of its workers."""
+    times = 0.0
+    for process in (core, *core.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times += sum(process.cpu_times()[:2])
+    return times
+
+
+def _keep_whole(told: Told, reply: httpx.Response) -> None:
+    said = reply.json()
+    told.error, told.account = said.get("error"), said.get("thinkbudget") or {}
+    if told.error is None:
+        message = said["choices"][0]["message"]
+        told.thought, told.answer = message.get("reasoning") or "", message["content"]
+        told.done = True
+
+
+def _keep_chunk(told: Told, text: str) -> None:
+    if text == "[DONE]":
+        told.done = True
+        return
+    said = json.loads(text)
+    told.error = said.get("error") or told.error
+    told.account = said.get("thinkbudget") or told.account
+    for choice in said.get("choices", []):
+        told.thought += choice["delta"].get("reasoning") or ""
+        told.answer += choice["delta"].get("content") or ""
+
+
+def title(process: psutil.Process) -> str:
+    """Name and command line; empty for a process that is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return f"{process.name()} {' '.join(process.cmdline())}"
+    return ""
+
+
+def kill(process: psutil.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def open_house(config: ServeConfig) -> Iterator[None]:
+    from scheduler.cluster import launch as served
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    served.start(config)
+    try:
+        yield
+    finally:
+        served.stop()
+
+
+async def until(what: Callable[[], Awaitable[bool]], *, at_most: float) -> bool:
+    ends = time.monotonic() + at_most
+    while time.monotonic() < ends:
+        if await what():
+            return True
+        await asyncio.sleep(0.02)
+    return False

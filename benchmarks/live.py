@@ -1,0 +1,133 @@
+"""The priced policy against fixed settings, live: the embedded model on real vLLM, over HTTP.
+
+Every setting answers the same questions. `priced` begins cold, on a server of its own for every
+price, and is told the right answer after each of its questions. Fixed settings are forced Waits
+and majorities. Tokens are compared at the accuracy of the best fixed setting, and at shares of what
+it gains over one pass; in between, both sides may mix two of their settings. Intervals are a
+bootstrap over questions.
+
+    python -m benchmarks.live [--quick]
+"""
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+
+from benchmarks.endpoint import free_port
+from benchmarks.frontier import Estimate, Floats, Goal, Mean, Sample, estimate, tokens_at, weights
+from benchmarks.house import open_house
+from policies.price import USUAL
+from scheduler.client import Client
+from scheduler.config import EngineConfig, ServeConfig
+from scheduler.progress import Progress, progress
+from scheduler.questions import Question, load_questions, spread
+from workers.answer import is_right
+from workers.models import POCKET
+
+GOAL = 0.6
+SHARES = (0.5, 0.75, 1.0)
+REPLICATES = 1000
+CONCURRENCY = 32
+FIXED: dict[str, dict[str, Any]] = {
+    **{f"{waits} Waits": {"policy": "fixed", "extensions": waits} for waits in range(6)},
+    **{f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)},
+}
+PRICES = (USUAL / 3, USUAL, 3 * USUAL)
+
+
+class Told(NamedTuple):
+    right: bool
+    tokens: int
+
+
+async def ask_all(
+    url: str, options: dict[str, Any], questions: list[Question], bar: Progress
+) -> list[Told]:
+    """In the order of the questions."""
+    told: dict[int, Told] = {}
+    waiting = iter(enumerate(questions))
+    client = Client(url, concurrency=CONCURRENCY)
+
+    async def worker() -> None:
+        for place, question in waiting:
+            learning = {"learn": options["policy"] == "priced"}
+            if learning["learn"]:
+                learning |= {"reference_answer": question.answer}
+            reply = await client.answer(
+                {
+                    "model": POCKET,
+                    "messages": [{"role": "user", "content": question.question}],
+                    "thinkbudget": options | learning | {"query_class": question.query_class},
+                }
+            )
+            account = reply["thinkbudget"]
+            right = is_right(account["answer"], question.answer)
+            told[place] = Told(right, account["spent"]["tokens"])
+            bar.advance(str(options))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CONCURRENCY):
+            group.create_task(worker())
+    await client.close()
+    return [told[place] for place in range(len(questions))]
+
+
+def compared(table: Floats, fixed: int, sample: Sample) -> dict[float, Estimate]:
+    """By share of the accuracy gained: tokens of `priced` over those of fixed settings."""
+    drawn = weights(sample, REPLICATES + 1, np.random.default_rng(0))
+    means = np.einsum("bq,sqv->bsv", drawn, table, optimize=True)
+    ratios: dict[float, list[float]] = {share: [] for share in SHARES}
+    for each in means:
+        settings = [Mean(*values) for values in each]
+        theirs, ours = settings[:fixed], [settings[0], *settings[fixed:]]
+        best = max(setting.accuracy for setting in theirs)
+        for share, found in ratios.items():
+            level = theirs[0].accuracy + share * (best - theirs[0].accuracy)
+            found.append(tokens_at(ours, level) / tokens_at(theirs, level))
+    return {share: estimate(found) for share, found in ratios.items()}
+
+
+def run(questions: list[Question], replicas: int) -> list[list[Told]]:
+    """All settings in turn: the fixed ones on one server, every price on a server of its own."""
+    told = []
+    servers: list[tuple[float, list[dict[str, Any]]]] = [(USUAL, list(FIXED.values()))]
+    servers += [(price, [{"policy": "priced"}]) for price in PRICES]
+    with progress("live", len(questions) * (len(FIXED) + len(PRICES))) as bar:
+        for price, settings in servers:
+            engine = EngineConfig(kv_cache_gib=0.5)
+            config = ServeConfig(engine=engine, price=price, port=free_port(), replicas=replicas)
+            with open_house(config):
+                for options in settings:
+                    url = f"http://127.0.0.1:{config.port}"
+                    told.append(asyncio.run(ask_all(url, options, questions, bar)))
+    return told
+
+
+@click.command()
+@click.option("--questions", "count", type=int, default=1000, show_default=True)
+@click.option("--replicas", type=int, default=1, show_default=True, help="Engines.")
+@click.option("--quick", is_flag=True, help="100 questions.")
+def main(count: int, replicas: int, quick: bool) -> None:
+    questions = spread(load_questions(POCKET), 100 if quick else count)
+    table = np.array(run(questions, replicas), dtype=np.float64)
+    names = sorted({question.query_class for question in questions})
+    classes = np.array([names.index(question.query_class) for question in questions])
+    sample = Sample(classes, np.arange(len(questions)), np.zeros(len(questions), dtype=np.int64))
+    for label, (accuracy, tokens) in zip(FIXED, table.mean(axis=1), strict=False):
+        click.echo(f"{label:>14}: {accuracy:6.1%} at {tokens:6.1f} tokens a question")
+    for price, (accuracy, tokens) in zip(PRICES, table.mean(axis=1)[len(FIXED) :], strict=True):
+        click.echo(f"{f'priced {price:.0e}':>14}: {accuracy:6.1%} at {tokens:6.1f}")
+    goals = [
+        Goal(f"tokens for {share:.0%} of the best fixed setting's gain", ratio, GOAL)
+        for share, ratio in compared(table, len(FIXED), sample).items()
+    ]
+    for goal in goals:
+        click.echo(goal)
+    click.echo(json.dumps({goal.name: goal.as_dict() for goal in goals}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Mixed load for as long as you like, while engines are killed at random.
+
+python -m benchmarks.soak [--minutes 60] [--kill-every 120] [--quick]
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import click
+import numpy as np
+import psutil
+
+from benchmarks import house
+from benchmarks.house import House, body, kill
+from scheduler.config import EngineConfig, ServeConfig
+from scheduler.progress import progress
+
+CLIENTS = 6
+WATCHED = (house.INGRESS, house.PROXY, house.SERVE_CONTROLLER)
+
+
+class Tally:
+    """What became of the requests, and how the long-lived processes grew."""
+
+    def __init__(self) -> None:
+        self.ends: Counter[str] = Counter()
+        self.kills = 0
+        self.seen: list[tuple[float, float, float, float]] = []
+
+    def look(self, began: float) -> None:
+        memory = handles = threads = 0.0
+        for process in psutil.Process().children(recursive=True):
+            if any(name in house.title(process) for name in WATCHED):
+                memory += process.memory_info().rss / 2**20
+                handles += process.num_fds()
+                threads += process.num_threads()
+        self.seen.append((time.monotonic() - began, memory, handles, threads))
+
+    def growth(self, column: int) -> float:
+        """Least-squares slope an hour of the second half: the first half is warming up."""
+        half = np.array(self.seen[len(self.seen) // 2 :])
+        if len(half) < 3:
+            return float("nan")
+        return float(np.polyfit(half[:, 0] / 3600, half[:, column], 1)[0])
+
+
+def mixed(rng: random.Random) -> dict[str, Any]:
+    """Forced streams, whole replies, votes, learned plans."""
+    number = rng.randrange(80)
+    kind = rng.choice(["stream", "stream", "unary", "vote", "priced"])
+    if kind == "vote":
+        votes = {"policy": "majority", "samples": 4, "max_thinking_tokens": 200}
+        return body(number, 200, stream=False, temperature=1.0, thinkbudget=votes)
+    wanted = body(number, rng.choice([50, 200, 500]), stream=kind == "stream")
+    if kind == "priced":
+        wanted["thinkbudget"] = {"policy": "priced", "query_class": f"soak {number % 4}"}
+    return wanted
+
+
+async def client(at: House, seed: int, ends: float, tally: Tally) -> None:
+    """Asks, reads to the end, and asks again; leaves in the middle now and then."""
+    rng = random.Random(seed)
+    while time.monotonic() < ends:
+        wanted = mixed(rng)
+        if rng.random() < 0.05:
+            asking = asyncio.create_task(at.ask(wanted))
+            await asyncio.sleep(rng.uniform(0.05, 1.0))
+            asking.cancel()
+            tally.ends["left"] += 1
+            continue
+        told = await at.ask(wanted)
+        code = (told.error or {}).get("code")
+        end = "ok" if told.whole else "refused" if told.refused else f"{told.status} {code}"
+        tally.ends["broken" if told.broken else end] += 1
+        await asyncio.sleep(rng.uniform(0, 0.5))
+
+
+async def killer(at: House, every: float, ends: float, tally: Tally) -> None:
+    rng = random.Random(0)
+    while time.monotonic() + every < ends:
+        await asyncio.sleep(every)
+        engine = rng.choice(at.processes(house.ENGINE))
+        kill(engine if rng.random() < 0.5 else at.core_of(engine))
+        tally.kills += 1
+
+
+async def run(config: ServeConfig, minutes: float, kill_every: float) -> Tally:
+    at, tally = House(config), Tally()
+    await at.whole_again()
+    began = time.monotonic()
+    ends = began + 60 * minutes
+    work = [asyncio.create_task(client(at, seed, ends, tally)) for seed in range(CLIENTS)]
+    work.append(asyncio.create_task(killer(at, kill_every, ends, tally)))
+    with progress("soak, ten-second steps", int(6 * minutes)) as bar:
+        while time.monotonic() < ends:
+            await asyncio.sleep(10)
+            tally.look(began)
+            bar.advance(f"{dict(tally.ends)}, {tally.kills} kills, {tally.seen[-1][1]:.0f} MB")
+    await asyncio.gather(*work)
+    return tally
+
+
+@click.command()
+@click.option("--minutes", type=float, default=60, show_default=True)
+@click.option("--kill-every", type=float, default=120, show_default=True, help="Seconds.")
+@click.option("--port", type=int, default=8124, show_default=True)
+@click.option("--quick", is_flag=True, help="Two minutes, a kill every 45 s.")
+def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
+    minutes, kill_every = (2, 45) if quick else (minutes, kill_every)
+    engine = EngineConfig(kv_cache_gib=0.3)
+    config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2)
+    with house.open_house(config):
+        tally = asyncio.run(run(config, minutes, kill_every))
+    asked = sum(tally.ends.values()) - tally.ends["left"]
+    success = tally.ends["ok"] / max(1, asked)
+    print(f"{minutes:.0f} minutes, {tally.kills} kills: {dict(tally.ends)}")
+    for column, name in ((1, "MB"), (2, "file descriptors"), (3, "threads")):
+        first, last = tally.seen[0][column], tally.seen[-1][column]
+        print(f"{name}: {first:.0f} -> {last:.0f}, {tally.growth(column):+.1f} an hour at the end")
+    goals = {
+        "success": (success, 0.999, success >= 0.999),
+        "memory, MB an hour": (tally.growth(1), 5, tally.growth(1) <= 5),
+        "file descriptors an hour": (tally.growth(2), 5, tally.growth(2) <= 5),
+    }
+    told = {k: {"value": round(v, 4), "goal": g, "met": bool(m)} for k, (v, g, m) in goals.items()}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

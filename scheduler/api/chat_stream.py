@@ -1,0 +1,92 @@
+"""Chat completions as server-sent events: role, reasoning, content, finish, usage, [DONE]."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from scheduler.api import reply
+from scheduler.api.events import Done, Said, Silence, Started, Thought, follow
+from scheduler.api.job import Job
+from scheduler.controller import Controller
+from scheduler.errors import RequestError
+from scheduler.outcome import Outcome
+from workers.sample import Sample
+
+KEEP_ALIVE = ": keep-alive\n\n"
+DONE = "data: [DONE]\n\n"
+ROLE = {"role": "assistant", "content": ""}
+
+
+async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
+    """Raises RequestError before the first event when the request is refused; afterwards an error
+    is an event of its own, and [DONE] still follows it.
+    """
+    started = False
+    async with aclosing(follow(controller, job)) as events:
+        try:
+            async for event in events:
+                started = True
+                match event:
+                    case Silence():
+                        yield KEEP_ALIVE
+                    case Started():
+                        yield _chunk(job, ROLE)
+                    case Thought(text):
+                        yield _chunk(job, _thought(text))
+                    case Said(text):
+                        yield _chunk(job, {"content": text})
+                    case Done(outcome):
+                        for chunk in _last(job, outcome):
+                            yield chunk
+        except RequestError as error:
+            if not started:
+                raise
+            yield _event(error.as_dict())
+    yield DONE
+
+
+def _last(job: Job, outcome: Outcome) -> Iterator[str]:
+    """The choices that were not told live, how all of them ended, and what was spent."""
+    best, *others = reply.chosen(job, outcome) or (None,)
+    for at, sample in enumerate(others, start=1):
+        yield _chunk(job, ROLE, at=at)
+        if thought := reply.reasoning(job, sample):
+            yield _chunk(job, _thought(thought), at=at)
+        if text := reply.content(job, sample):
+            yield _chunk(job, {"content": text}, at=at)
+        yield from map(_event, _ends(job, sample, at))
+    told = {"thinkbudget": reply.account(job, outcome)}
+    *calls, finish = _ends(job, best, 0)
+    yield from map(_event, [*calls, finish | told])
+    if job.request.wants_usage:
+        last = reply.head(job, "chat.completion.chunk")
+        yield _event(last | {"choices": [], "usage": reply.usage(outcome)})
+
+
+def _ends(job: Job, sample: Sample | None, at: int) -> list[dict[str, Any]]:
+    calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls(job, sample))]
+    chunks = [_body(job, {"tool_calls": calls}, at)] if calls else []
+    finish = _body(job, {}, at)
+    finish["choices"][0] |= {
+        "finish_reason": reply.finish_reason(sample),
+        "logprobs": reply.logprobs(job, sample),
+    }
+    return [*chunks, finish]
+
+
+def _thought(text: str) -> dict[str, str]:
+    return {"reasoning": text, "reasoning_content": text}
+
+
+def _body(job: Job, delta: dict[str, Any], at: int) -> dict[str, Any]:
+    choice = {"index": at, "delta": delta, "logprobs": None, "finish_reason": None}
+    return reply.head(job, "chat.completion.chunk") | {"choices": [choice]}
+
+
+def _chunk(job: Job, delta: dict[str, Any], *, at: int = 0) -> str:
+    return _event(_body(job, delta, at))
+
+
+def _event(body: dict[str, Any]) -> str:
+    return f"data: {json.dumps(body)}\n\n"

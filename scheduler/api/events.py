@@ -1,0 +1,133 @@
+"""One query on its way, told as it happens; every streaming route renders the same events."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+from scheduler.api.job import Job
+from scheduler.api.reply import chosen, content, reasoning
+from scheduler.api.stops import LiveText
+from scheduler.controller import Controller
+from scheduler.outcome import Outcome
+from workers.sample import Accepted, Delta
+
+KEEP_ALIVE_SECONDS = 10.0
+
+
+class Started(NamedTuple):
+    """The engine has taken the query."""
+
+
+class Thought(NamedTuple):
+    """A piece of reasoning: of the first chain, or of the best one, as the request has it."""
+
+    text: str
+
+
+class Said(NamedTuple):
+    """A piece of the best answer; all pieces together are its content."""
+
+    text: str
+
+
+class Silence(NamedTuple):
+    """Nothing was told for `KEEP_ALIVE_SECONDS`."""
+
+
+class Done(NamedTuple):
+    outcome: Outcome
+
+
+Event = Started | Thought | Said | Silence | Done
+
+
+async def follow(controller: Controller, job: Job) -> AsyncGenerator[Event]:
+    """Started, then pieces of reasoning, pieces of content, and Done; Silence in between.
+
+    Raises RequestError: before Started where the request was refused, later where it failed.
+    """
+    if job.is_dry_run:
+        outcome = controller.foresee(job.query, policy=job.policy, tenant=job.tenant)
+        yield Started()
+        yield Done(outcome)
+        return
+    heard: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
+    answering = asyncio.create_task(
+        controller.answer(
+            job.query,
+            policy=job.policy,
+            watch=heard.put_nowait,
+            learn=job.learns,
+            tenant=job.tenant,
+        )
+    )
+    answering.add_done_callback(lambda _: heard.put_nowait(None))
+    now, live = asyncio.get_running_loop().time, _Live(job)
+    started, told = False, now()
+    try:
+        while True:
+            try:
+                async with asyncio.timeout_at(told + KEEP_ALIVE_SECONDS):
+                    event = await heard.get()
+            except TimeoutError:
+                yield Silence()
+                told = now()
+                continue
+            if event is None:
+                outcome = answering.result()
+            if not started:
+                started, told = True, now()
+                yield Started()
+            if event is None:
+                break
+            if isinstance(event, Delta):
+                for piece in live.feed(event):
+                    told = now()
+                    yield piece
+        for piece in live.close(outcome):
+            yield piece
+        yield Done(outcome)
+    finally:
+        answering.cancel()
+
+
+class _Live:
+    """What a running chain's text tells the caller.
+
+    A live answer is the query's last word, so its chain is the winner: then the winner's reasoning
+    is what has been heard of it. An answer that may turn out to be a tool's call is not told live.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        shows, whose = job.request.shows_reasoning, job.request.thinkbudget.stream
+        self._whose = whose if shows else "none"
+        self._answer = LiveText(job.request.stops)
+        self._thoughts: list[str] = []
+
+    def feed(self, delta: Delta) -> list[Event]:
+        if not delta.text:
+            return []
+        if delta.phase == "thinking":
+            if self._whose == "lead":
+                return [Thought(delta.text)]
+            self._thoughts += [delta.text] if self._whose == "winner" else []
+            return []
+        if self._job.request.tools:
+            return []
+        said = self._answer.feed(delta.text)
+        if not said:
+            return []
+        thought = "".join(self._thoughts)
+        self._thoughts = []
+        return [Thought(thought), Said(said)] if thought else [Said(said)]
+
+    def close(self, outcome: Outcome) -> list[Event]:
+        """What is left to tell, now that the winner is known."""
+        best = next(iter(chosen(self._job, outcome)), None)
+        thought = reasoning(self._job, best)
+        rest = self._answer.close(content(self._job, best))
+        events: list[Event] = []
+        if self._whose == "winner" and not self._answer.said and thought:
+            events.append(Thought(thought))
+        return [*events, Said(rest)] if rest else events

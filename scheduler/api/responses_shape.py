@@ -1,0 +1,204 @@
+"""The shape of POST /v1/responses, and the chat request that it comes to.
+
+Text in, text and function calls out. Nothing is stored: what would need a memory is refused.
+"""
+
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scheduler.api.protocol import Flag, Label, MetadataKey, checked
+from scheduler.api.turns import Id, Name, Text
+from scheduler.errors import InvalidRequest
+
+REFUSED = ("previous_response_id", "conversation", "prompt", "background", "store")
+"""What would need a memory of earlier replies, or for this one."""
+
+PASSED = (
+    "model",
+    "stream",
+    "temperature",
+    "top_p",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "service_tier",
+    "parallel_tool_calls",
+    "reasoning",
+    "thinkbudget",
+)
+"""The same in a chat request."""
+
+
+class Part(BaseModel):
+    type: Literal["input_text", "output_text"]
+    text: Text
+
+
+class MessageItem(BaseModel):
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[Part]
+
+    def turn(self) -> dict[str, Any]:
+        if isinstance(self.content, str):
+            return {"role": self.role, "content": self.content}
+        parts = [{"type": "text", "text": part.text} for part in self.content]
+        return {"role": self.role, "content": parts}
+
+
+class CallItem(BaseModel):
+    type: Literal["function_call"]
+    call_id: Id
+    name: Name
+    arguments: Text
+
+    def turn(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": self.arguments}
+        call = {"id": self.call_id, "type": "function", "function": function}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+class CallOutputItem(BaseModel):
+    type: Literal["function_call_output"]
+    call_id: Id
+    output: Text
+
+    def turn(self) -> dict[str, Any]:
+        return {"role": "tool", "tool_call_id": self.call_id, "content": self.output}
+
+
+class ReasoningItem(BaseModel):
+    """Of an earlier reply, sent back as clients do; models think anew."""
+
+    model_config = ConfigDict(extra="allow")
+    type: Literal["reasoning"]
+
+    def turn(self) -> None:
+        return None
+
+
+class FunctionTool(BaseModel):
+    type: Literal["function"]
+    name: Name
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: Flag | None = None
+
+
+class FunctionChoice(BaseModel):
+    type: Literal["function"]
+    name: Name
+
+
+class Format(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    type: Literal["text", "json_object", "json_schema"]
+
+
+class TextOptions(BaseModel):
+    format: Format | None = None
+
+
+Item = MessageItem | CallItem | CallOutputItem | ReasoningItem
+SHAPES: dict[object, type[Item]] = {
+    "message": MessageItem,
+    "function_call": CallItem,
+    "function_call_output": CallOutputItem,
+    "reasoning": ReasoningItem,
+}
+Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+
+
+class ResponsesRequest(BaseModel):
+    """What chat requests have in common with it is checked there."""
+
+    model_config = ConfigDict(extra="allow")
+    input: Annotated[Text, Field(min_length=1)] | Annotated[list[Any], Field(min_length=1)]
+    instructions: Text | None = None
+    max_output_tokens: Count | None = None
+    metadata: Annotated[dict[MetadataKey, Label], Field(max_length=16)] | None = None
+    text: TextOptions | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+
+
+def parse(body: object) -> ResponsesRequest:
+    """A checked request; raises InvalidRequest."""
+    if isinstance(body, dict):
+        _refuse_unsupported(body)
+    request = checked(ResponsesRequest, body)
+    if isinstance(request.input, list):
+        request.input = [_item(f"input.{at}", item) for at, item in enumerate(request.input)]
+    return request
+
+
+def as_chat(request: ResponsesRequest) -> dict[str, Any]:
+    """The body of the chat request that asks for the same."""
+    given = request.model_extra or {}
+    chat = {name: given[name] for name in PASSED if given.get(name) is not None}
+    turns = [{"role": "system", "content": request.instructions}] if request.instructions else []
+    if isinstance(request.input, str):
+        turns.append({"role": "user", "content": request.input})
+    else:
+        turns += [turn for item in request.input if (turn := item.turn()) is not None]
+    chat["messages"] = turns
+    if request.metadata is not None:
+        chat["metadata"] = request.metadata
+    if request.max_output_tokens is not None:
+        chat["max_completion_tokens"] = request.max_output_tokens
+    if request.tools:
+        functions = [tool.model_dump(exclude={"type"}) for tool in request.tools]
+        chat["tools"] = [{"type": "function", "function": function} for function in functions]
+    if isinstance(request.tool_choice, FunctionChoice):
+        chat["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice.name}}
+    elif request.tool_choice is not None:
+        chat["tool_choice"] = request.tool_choice
+    if request.text is not None and request.text.format is not None:
+        chat["response_format"] = _response_format(request.text.format)
+    return chat
+
+
+def _response_format(wish: Format) -> dict[str, Any]:
+    if wish.type != "json_schema":
+        return {"type": wish.type}
+    return {"type": wish.type, "json_schema": dict(wish.model_extra or {})}
+
+
+def _item(place: str, given: object) -> Item:
+    """A message may leave its type out."""
+    kind = given.get("type", "message") if isinstance(given, dict) else "message"
+    shape = SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        _refuse(f"{place}.type")
+    try:
+        return checked(shape, given)
+    except InvalidRequest as error:
+        field = f"{place}.{error.field}" if error.field else place
+        raise InvalidRequest(f"{place}.{error.message}", field=field) from None
+
+
+def _refuse_unsupported(body: dict[str, Any]) -> None:
+    for name in REFUSED:
+        # Clients say what they do not want, too.
+        if body.get(name) not in (None, False):
+            _refuse(name)
+    tools, items = body.get("tools"), body.get("input")
+    for at, tool in enumerate(tools if isinstance(tools, list) else []):
+        if isinstance(tool, dict) and tool.get("type") != "function":
+            _refuse(f"tools.{at}.type")
+    for at, item in enumerate(items if isinstance(items, list) else []):
+        parts = item.get("content") if isinstance(item, dict) else None
+        for number, part in enumerate(parts if isinstance(parts, list) else []):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind not in (
+                "input_text",
+                "output_text",
+                "reasoning_text",
+            ):
+                _refuse(f"input.{at}.content.{number}.type")
+
+
+def _refuse(field: str) -> NoReturn:
+    message = f"{field}: is not supported here"
+    raise InvalidRequest(message, field=field, code="unsupported_parameter")

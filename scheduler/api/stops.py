@@ -1,0 +1,50 @@
+"""Where an answer ends: before the stop text that is complete first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+def end_of(text: str, stops: Sequence[str]) -> int | None:
+    """Where the stop that is complete first begins; None without any."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found)[1] if found else None
+
+
+def cut(text: str, stops: Sequence[str]) -> str:
+    return text[: end_of(text, stops)]
+
+
+@dataclass(slots=True)
+class LiveText:
+    """An answer that is shown while it comes, and reads in the end as the whole one, stripped.
+
+    Held back is what may be the beginning of a stop, and white space until more follows it: at the
+    end of an answer it is dropped, before any stop is looked for.
+    """
+
+    stops: Sequence[str] = ()
+    said: str = ""
+    ended: bool = False
+    _held: str = field(default="")
+
+    def feed(self, piece: str) -> str:
+        """What may be shown now."""
+        if self.ended:
+            return ""
+        text = self._held + piece
+        text = text if self.said else text.lstrip()
+        end = end_of(text, self.stops)
+        self.ended = end is not None
+        sure = text[: len(text) - self._unsure(text) if end is None else end].rstrip()
+        self._held = text[len(sure) :]
+        self.said += sure
+        return sure
+
+    def close(self, whole: str) -> str:
+        """The rest of the answer, which is known now to be `whole`."""
+        return whole.removeprefix(self.said) if whole.startswith(self.said) else ""
+
+    def _unsure(self, text: str) -> int:
+        sizes = range(min(len(text), max(map(len, self.stops), default=1) - 1), 0, -1)
+        overlaps = (n for n in sizes if any(stop.startswith(text[-n:]) for stop in self.stops))
+        return next(overlaps, 0)

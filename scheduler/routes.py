@@ -1,0 +1,154 @@
+"""Where a call goes: by the tokens that each replica still owes, not by how many calls it has.
+
+Plain bookkeeping without Ray: `Routes` in every gateway, `Backlog` in every replica.
+"""
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from workers.completion import CompletionRequest
+from workers.engine import SampleRequest
+
+
+class Owed(NamedTuple):
+    """Work to be done: tokens that are expected of chains, and the chains."""
+
+    tokens: int = 0
+    chains: int = 0
+
+    def plus(self, other: "Owed") -> "Owed":
+        return Owed(self.tokens + other.tokens, self.chains + other.chains)
+
+    def minus(self, other: "Owed") -> "Owed":
+        return Owed(max(0, self.tokens - other.tokens), max(0, self.chains - other.chains))
+
+
+class Wish(NamedTuple):
+    """What a call asks of its replica.
+
+    `home` is where this query's earlier chains ran, and their prefix is cached; `avoid` are
+    replicas to be left out while there are others.
+    """
+
+    owed: Owed = Owed()
+    home: str | None = None
+    avoid: Collection[str] = ()
+
+
+@dataclass(slots=True)
+class _Call:
+    replica: str
+    owed: Owed
+    since: float
+    taken: bool = False
+
+
+@dataclass(slots=True)
+class Routes:
+    """What one gateway knows of the replicas: its own calls at once, the others' from reports.
+
+    A replica runs `slots` chains at once. One that has not even taken a call within
+    `suspect_seconds` is the last choice: it may hang, long before its health check says so.
+    """
+
+    slots: int
+    suspect_seconds: float = 2.0
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+    _calls: dict[str, _Call] = field(default_factory=dict)
+    _own: dict[str, Owed] = field(default_factory=dict)
+    _others: dict[str, Owed] = field(default_factory=dict)
+    _beats: dict[str, int] = field(default_factory=dict)
+
+    def rank(self, replicas: Sequence[str], wish: Wish) -> list[str]:
+        """All that may be tried, best first; ties are broken by chance."""
+        left = [name for name in replicas if name not in wish.avoid] or list(replicas)
+        self.rng.shuffle(left)
+        suspects = self.suspects()
+
+        def cost(name: str) -> tuple[bool, bool, int]:
+            owed = self.owed(name)
+            at_home = name == wish.home and owed.chains + wish.owed.chains <= self.slots
+            return name in suspects, not at_home, owed.tokens
+
+        return sorted(left, key=cost)
+
+    def owed(self, replica: str) -> Owed:
+        return self._own.get(replica, Owed()).plus(self._others.get(replica, Owed()))
+
+    def suspects(self) -> set[str]:
+        late = self.clock() - self.suspect_seconds
+        calls = self._calls.values()
+        return {call.replica for call in calls if not call.taken and call.since < late}
+
+    def send(self, call: str, replica: str, owed: Owed) -> None:
+        """The call goes there; told again, it goes elsewhere."""
+        self.end(call)
+        self._own[replica] = self._own.get(replica, Owed()).plus(owed)
+        self._calls[call] = _Call(replica, owed, self.clock())
+
+    def take(self, call: str) -> None:
+        """The replica has taken the call."""
+        if call in self._calls:
+            self._calls[call].taken = True
+
+    def end(self, call: str) -> None:
+        """The call is over, however it ended."""
+        if ended := self._calls.pop(call, None):
+            self._own[ended.replica] = self._own.get(ended.replica, Owed()).minus(ended.owed)
+
+    def report(self, replica: str, owed: Owed, beat: int) -> None:
+        """All that a replica says it owes, to whomever; `beat` tells news from repetitions."""
+        if self._beats.get(replica) != beat:
+            self._beats[replica] = beat
+            self._others[replica] = owed.minus(self._own.get(replica, Owed()))
+
+    def keep(self, replicas: Collection[str]) -> None:
+        """Forget the replicas that are there no more."""
+        self._own = {
+            name: owed for name, owed in self._own.items() if name in replicas or any(owed)
+        }
+        self._others = {name: owed for name, owed in self._others.items() if name in replicas}
+        self._beats = {name: beat for name, beat in self._beats.items() if name in replicas}
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What one replica owes; `beat` counts the changes."""
+
+    owed: Owed = Owed()
+    beat: int = 0
+
+    @contextmanager
+    def owing(self, request: SampleRequest | CompletionRequest) -> Iterator[Callable[[], None]]:
+        """While the call runs; what is yielded is to be called for each chain that ends."""
+        left = expected(request)
+        self._set(self.owed.plus(left))
+
+        def ended() -> None:
+            nonlocal left
+            if left.chains:
+                each = Owed(left.tokens // left.chains, 1)
+                left = left.minus(each)
+                self._set(self.owed.minus(each))
+
+        try:
+            yield ended
+        finally:
+            self._set(self.owed.minus(left))
+
+    def _set(self, owed: Owed) -> None:
+        self.owed, self.beat = owed, self.beat + 1
+
+
+def expected(request: SampleRequest | CompletionRequest) -> Owed:
+    """What a request is expected to cost; all that it may, if nobody has a forecast."""
+    if isinstance(request, CompletionRequest):
+        return Owed(request.max_tokens, 1)
+    chains, forcing = len(request.chains), request.forcing
+    worst = chains * (forcing.max_thinking_tokens + forcing.answer_tokens)
+    return Owed(request.expected_tokens or worst, chains)

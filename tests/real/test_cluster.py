@@ -1,0 +1,292 @@
+"""Real Ray and Ray Serve, simulated engines: placement, routing, scaling, and leaving in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from scheduler.config import EngineConfig, ScalingConfig, ServeConfig
+from tests.endpoint import free_port
+from workers.engine import SampleRequest
+from workers.forcing import Forcing
+from workers.sample import Sample
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
+
+# A simulated chain runs at 1000 tokens a second.
+SECOND = 1000
+ENGINE = EngineConfig(kind="simulated", model="simulated", max_model_len=100 * SECOND)
+
+
+def request(query: str, seconds: float, chains: int = 1) -> SampleRequest:
+    tokens = int(seconds * SECOND)
+    forcing = Forcing(tokens, tokens, answer_tokens=16)
+    return SampleRequest(query, (("user", "easy question"),), tuple(range(chains)), forcing)
+
+
+def wait_until(what: Callable[[], bool], seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends, "it did not come about"
+        time.sleep(0.1)
+
+
+def engines(application: str) -> dict[str, int]:
+    """Replicas of the engine by state."""
+    from ray import serve
+
+    states = serve.status().applications[application].deployments["Engine"].replica_states
+    return {state: count for state, count in states.items() if count}
+
+
+def replicas(application: str) -> list[int]:
+    """Process ids of the engine's replicas."""
+    everything = psutil.process_iter(["cmdline"])
+    mine = [p for p in everything if f":{application}:Engine" in "".join(p.info["cmdline"] or ())]
+    return [process.pid for process in mine]
+
+
+async def sampled(
+    application: str, asked: SampleRequest, home: str | None = None, avoid: tuple[str, ...] = ()
+) -> list[Sample]:
+    from ray import serve
+
+    from scheduler.cluster.remote import RemoteFleet
+
+    fleet = RemoteFleet(serve.get_deployment_handle("Engine", application))
+    async with contextlib.aclosing(fleet.call(asked, home, avoid)) as batches:
+        events = [event async for batch in batches for event in batch.events]
+    return [event for event in events if isinstance(event, Sample)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Four GPUs that are only counted."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+    from ray import serve
+
+    from scheduler.cluster import launch
+
+    ray.init(
+        num_cpus=3,
+        num_gpus=4,
+        include_dashboard=False,
+        object_store_memory=100 << 20,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    serve.start(
+        proxy_location="Disabled",
+        controller_options={"runtime_env": {"env_vars": launch.CONTROLLER}},
+    )
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    yield
+    serve.shutdown()
+    ray.shutdown()
+
+
+@pytest.fixture
+def deployed(cluster: None) -> Iterator[Callable[[ServeConfig], str]]:
+    from ray import serve
+
+    from scheduler.cluster.serve import application
+
+    names = []
+
+    def deploy(config: ServeConfig) -> str:
+        names.append(f"test-{time.monotonic_ns()}")
+        serve.run(application(config), name=names[-1], route_prefix=None)
+        return names[-1]
+
+    yield deploy
+    for name in names:
+        serve.delete(name)
+
+
+def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
+    deployed: Callable[[ServeConfig], str],
+) -> None:
+    from dataclasses import replace
+
+    name = deployed(ServeConfig(engine=replace(ENGINE, max_num_seqs=4), replicas=2))
+
+    async def story() -> None:
+        (first,) = await sampled(name, request("q", 0.05))
+        home = first.replica
+        (again,) = await sampled(name, request("q", 0.05), home)
+        assert again.replica == home
+        full = asyncio.create_task(sampled(name, request("long", 1.5, chains=4), home))
+        await asyncio.sleep(0.3)
+        (spilled,) = await sampled(name, request("q", 0.05), home)
+        assert spilled.replica != home
+        (avoiding,) = await sampled(name, request("q", 0.05), spilled.replica, (spilled.replica,))
+        assert avoiding.replica == home
+        nowhere = tuple({home, spilled.replica})
+        assert await sampled(name, request("q", 0.05), None, nowhere)
+        assert {sample.replica for sample in await full} == {home}
+
+    asyncio.run(story())
+
+
+def test_calls_of_one_http_request_are_all_sent_though_they_share_its_id(
+    deployed: Callable[[ServeConfig], str],
+) -> None:
+    from ray.serve.context import _RequestContext, _serve_request_context
+
+    name = deployed(ServeConfig(engine=ENGINE, replicas=2))
+
+    async def story() -> list[list[Sample]]:
+        _serve_request_context.set(_RequestContext(_internal_request_id="the same for all"))
+        calls = [sampled(name, request(f"q{number}", 0.05)) for number in range(16)]
+        return await asyncio.wait_for(asyncio.gather(*calls), 20)
+
+    samples = [sample for call in asyncio.run(story()) for sample in call]
+    assert len(samples) == 16
+    assert len({sample.replica for sample in samples}) == 2
+
+
+def test_a_replica_that_hangs_is_left_alone_and_then_replaced(
+    deployed: Callable[[ServeConfig], str],
+) -> None:
+    name = deployed(ServeConfig(engine=ENGINE, replicas=2))
+    (pid, _) = replicas(name)
+
+    async def story() -> None:
+        both = await asyncio.gather(*(sampled(name, request(f"q{n}", 0.2)) for n in range(4)))
+        assert len({sample.replica for call in both for sample in call}) == 2
+        os.kill(pid, signal.SIGSTOP)
+        stuck = [asyncio.create_task(sampled(name, request(f"s{n}", 0.01))) for n in range(4)]
+        done, hanging = await asyncio.wait(stuck, timeout=3)
+        assert 0 < len(hanging) < 4  # some went to the one that hangs, before anyone could know
+        for number in range(8):
+            await asyncio.wait_for(sampled(name, request(f"t{number}", 0.01)), 2)
+        for task in hanging:
+            task.cancel()
+
+    try:
+        asyncio.run(story())
+        wait_until(lambda: len(set(replicas(name)) - {pid}) == 2, 90)
+        wait_until(lambda: engines(name) == {"RUNNING": 2}, 30)
+    finally:
+        # Ray has given it up, and may yet leave a stopped process to itself.
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_engines_come_with_owed_tokens_and_leave_without_losing_what_runs(
+    deployed: Callable[[ServeConfig], str],
+) -> None:
+    scaling = ScalingConfig(3, 10 * SECOND, up_seconds=0.0, down_seconds=1.0, report_seconds=0.5)
+    name = deployed(ServeConfig(engine=ENGINE, scaling=scaling, drain_seconds=30))
+    assert engines(name) == {"RUNNING": 1}
+
+    async def story() -> list[list[Sample]]:
+        early = [asyncio.create_task(sampled(name, request(f"q{n}", 90))) for n in range(6)]
+        await asyncio.to_thread(wait_until, lambda: engines(name).get("RUNNING", 0) == 3, 60)
+        for task in early:
+            task.cancel()
+        # Little is owed now, so engines leave, but not before they have finished.
+        return await asyncio.gather(*(sampled(name, request(f"r{n}", 5)) for n in range(3)))
+
+    samples = [sample for call in asyncio.run(story()) for sample in call]
+    assert {sample.stop_cause for sample in samples} == {"natural"}
+    assert [sample.thinking_tokens for sample in samples] == [5 * SECOND] * 3
+    wait_until(lambda: engines(name) == {"RUNNING": 1}, 60)
+
+
+def test_engines_that_do_not_fit_are_told_and_the_others_serve(cluster: None) -> None:
+    from ray import serve
+
+    from scheduler.cluster.launch import start
+
+    told: list[str] = []
+    port = free_port()
+    serve.shutdown()
+    engine = EngineConfig(kind="simulated", model="simulated", tensor_parallel_size=2)
+    start(ServeConfig(engine=engine, replicas=3, port=port), warn=told.append)
+    assert len(told) == 1
+    assert "2 of 3 engines fit: another needs 2 GPUs on one node, the cluster has 0 left" in told[0]
+    assert engines("thinkbudget") == {"RUNNING": 2, "STARTING": 1}
+    assert ask(port, 0.1).status_code == 200
+    serve.delete("thinkbudget")
+
+    impossible = EngineConfig(kind="simulated", model="simulated", tensor_parallel_size=8)
+    with pytest.raises(ValueError, match="an engine needs 8 GPUs on one node, the cluster has"):
+        start(ServeConfig(engine=impossible, port=free_port()))
+
+
+def body(seconds: float, **more: Any) -> dict[str, Any]:
+    tokens = int(seconds * SECOND)
+    budget = {"policy": "fixed", "max_thinking_tokens": tokens, "min_thinking_tokens": tokens}
+    messages = [{"role": "user", "content": "easy question"}]
+    return {"model": "simulated", "messages": messages, "thinkbudget": budget} | more
+
+
+def ask(port: int, seconds: float) -> httpx.Response:
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    return httpx.post(url, json=body(seconds), timeout=60)
+
+
+def streamed(port: int, seconds: float, begun: threading.Semaphore) -> str:
+    """The whole stream; tells when it has begun."""
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body(seconds, stream=True), timeout=60) as reply:
+        lines = reply.iter_lines()
+        first = next(lines)
+        begun.release()
+        return "\n".join([first, *lines])
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    port = free_port()
+    command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
+    command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
+    command += ["--controllers", "2", "--drain-timeout", "20"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert any(line.startswith("serving") for line in process.stdout)
+        yield process, port
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_server_that_is_told_to_end_loses_no_request(
+    served: tuple[subprocess.Popen[str], int],
+) -> None:
+    process, port = served
+    members = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    with ThreadPoolExecutor(24) as pool:
+        begun = threading.Semaphore(0)
+        running = [pool.submit(streamed, port, 3.9, begun) for _ in range(20)]
+        assert all(begun.acquire(timeout=30) for _ in running)
+        process.terminate()
+        while (refused := ask(port, 0.01)).status_code == 200:
+            time.sleep(0.1)
+        texts = [future.result() for future in running]
+    assert [text.rstrip().endswith("data: [DONE]") for text in texts] == [True] * 20
+    assert not any('"error"' in text for text in texts)
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "draining"
+    assert int(refused.headers["Retry-After"]) > 0
+    said, _ = process.communicate(timeout=40)
+    assert process.returncode == 0, said
+    assert "cut off" not in said
+    assert [pid for pid in members if psutil.pid_exists(pid)] == []

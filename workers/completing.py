@@ -1,0 +1,131 @@
+"""Runs a completion on a core, and makes text of its tokens."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from tokenizers.decoders import DecodeStream
+
+from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.core import Core, CoreDied, Piece, Sampling
+from workers.engine import Refused
+from workers.forcing import Call
+from workers.format import TokenFormat
+from workers.sample import Accepted, ScoredToken
+from workers.stop_text import overlap
+from workers.token_text import scored, spelling
+
+# So many tokens before it decide how a token is spelled: whether a word begins with a space, say.
+SPELLING_CONTEXT = 6
+
+
+async def complete(
+    core: Core, format_: TokenFormat, request: CompletionRequest, name: str
+) -> AsyncGenerator[CompletionEvent]:
+    """Raises Refused. A core that dies is the finish "lost"."""
+    prompt = _prompt(core, request)
+    yield Accepted(len(prompt))
+    # No core generates nothing: of a prompt that is only to be scored, one token too many.
+    stops = frozenset[int]() if request.ignore_eos else format_.end_of_turn
+    call = Call(max(1, request.max_tokens), 0, stops, request.stop)
+    text = _Text(core.tokenizer, prompt, request.stop)
+    count, echoes = 0, request.echo
+    try:
+        async with aclosing(core.generate(name, prompt, call, _sampling(request))) as pieces:
+            async for piece in pieces:
+                if echoes:
+                    echoes = False
+                    yield _echo(core.tokenizer, request, prompt, piece)
+                if request.max_tokens:
+                    count += len(piece.tokens)
+                    said = text.feed(piece.tokens, last=piece.finish is not None)
+                    scores = _scores(core.tokenizer, request, piece.tokens, piece.logprobs)
+                    if said or scores:
+                        yield CompletionText(said, scores)
+                if text.stopped or piece.finish is not None:
+                    break
+    except CoreDied:
+        yield Completed("lost", count)
+        return
+    if piece.finish is None or piece.finish == "abort":
+        yield Completed("stop" if text.stopped else "lost", count)
+    else:
+        yield Completed("stop" if text.stopped else piece.finish, count)
+
+
+class _Text:
+    """What is said after a prompt, up to a stop text; what may be the beginning of one is held."""
+
+    def __init__(self, tokenizer: Any, prompt: Sequence[int], stops: tuple[str, ...]) -> None:
+        self._backend, self._stops, self._held = tokenizer.backend_tokenizer, stops, ""
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self.stopped = False
+        for token in prompt[-SPELLING_CONTEXT:]:
+            self._stream.step(self._backend, token)
+
+    def feed(self, tokens: Sequence[int], *, last: bool) -> str:
+        self._held += "".join(self._stream.step(self._backend, token) or "" for token in tokens)
+        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        self.stopped = bool(found)
+        sure = min(found, default=len(self._held))
+        if not self.stopped and not last:
+            sure -= max((overlap(self._held, stop) for stop in self._stops), default=0)
+        said, self._held = self._held[:sure], self._held[sure:]
+        return said
+
+
+def _prompt(core: Core, request: CompletionRequest) -> list[int]:
+    if isinstance(request.prompt, str):
+        try:
+            tokens = list(core.tokenizer.encode(request.prompt))
+        except (TypeError, UnicodeError):
+            raise Refused("prompt", "prompt holds half of a surrogate pair") from None
+    else:
+        tokens, known = list(request.prompt), core.vocabulary
+        if unknown := [token for token in tokens if not 0 <= token < known]:
+            raise Refused("prompt", f"prompt holds token {unknown[0]}, the model has {known}")
+    if not tokens:
+        raise Refused("prompt", "prompt has no tokens")
+    room = core.max_model_len - len(tokens)
+    if room < max(1, request.max_tokens):
+        raise Refused(
+            "prompt" if room < 1 else "max_tokens",
+            f"the prompt is {len(tokens)} tokens long; with max_tokens of {request.max_tokens} "
+            f"it does not fit into the context of {core.max_model_len} tokens",
+            "context_length_exceeded",
+        )
+    return tokens
+
+
+def _sampling(request: CompletionRequest) -> Sampling:
+    return Sampling(
+        temperature=request.temperature,
+        live=request.live,
+        logprobs=request.logprobs,
+        ignore_end_of_turn=request.ignore_eos,
+        top_p=request.top_p,
+        seed=request.seed,
+        prompt_logprobs=request.logprobs if request.echo else None,
+        priority=request.priority,
+        salt=request.salt,
+    )
+
+
+def _echo(
+    tokenizer: Any, request: CompletionRequest, prompt: list[int], piece: Piece
+) -> CompletionText:
+    text = request.prompt
+    if not isinstance(text, str):
+        text = tokenizer.decode(prompt, skip_special_tokens=False)
+    if request.logprobs is None:
+        return CompletionText(text)
+    first = ScoredToken(*spelling(tokenizer, prompt[0]), None)
+    return CompletionText(text, (first, *_scores(tokenizer, request, prompt[1:], piece.prompt)))
+
+
+def _scores(
+    tokenizer: Any, request: CompletionRequest, tokens: Sequence[int], logprobs: Sequence[Any]
+) -> tuple[ScoredToken, ...]:
+    if request.logprobs is None:
+        return ()
+    return tuple(scored(tokenizer, zip(tokens, logprobs, strict=True), request.logprobs))
