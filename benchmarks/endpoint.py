@@ -1,10 +1,10 @@
-"""Tokens per second of the endpoint against vLLM's own server, on the same model, in one run.
+"""Tokens per second of the endpoint against vLLM's own server and Ray's, on the same model.
 
-Both servers are up all the time and are asked in turn, so that a change of the machine's speed
-meets both. Every request generates 64 tokens, none fewer: the bare server by `ignore_eos`, the
+All servers are up all the time and are asked in turn, so that a change of the machine's speed
+meets them all. Every request generates 64 tokens, none fewer: the others by `ignore_eos`, the
 endpoint by budget forcing with the minimum at the maximum, and an answer of a few tokens on top.
-Only generated tokens count, forced ones do not. On a small machine both servers' helper
-processes share the engine's cores, which is not so where the engine has a GPU.
+Only generated tokens count, forced ones do not. On a small machine all servers' helper processes
+share the engine's cores, which is not so where the engine has a GPU.
 
     python -m benchmarks.endpoint [--quick]
 """
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import click
 import httpx
+import psutil
 
 from scheduler.progress import progress
 from workers.models import POCKET, POCKET_FOLDER
@@ -31,6 +32,8 @@ from workers.models import POCKET, POCKET_FOLDER
 TOKENS = 64
 QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
 GOALS = {"unary": 0.85, "streaming": 0.70}
+RAY_GOAL = 1.0
+CONTROLLER = "ServeReplica:thinkbudget:Controller"
 GOAL_REQUESTS = 64
 Ask = Callable[[httpx.AsyncClient, bool], Awaitable[int]]
 
@@ -48,7 +51,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(command: list[str], url: str) -> Iterator[None]:
+def server(command: list[str], url: str, ready: str = "/health") -> Iterator[psutil.Process]:
     """A server in its own process group, ready to answer; ended with the block."""
     process = subprocess.Popen(
         command,
@@ -62,10 +65,10 @@ def server(command: list[str], url: str) -> Iterator[None]:
             if process.poll() is not None:
                 raise click.ClickException(f"it ended at once: {' '.join(command)}")
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                if httpx.get(f"{url}{ready}", timeout=5).status_code == 200:
                     break
             time.sleep(0.5)
-        yield
+        yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
@@ -146,57 +149,95 @@ async def measure(ask: Ask, streamed: bool, concurrency: int, requests: int) -> 
     return Timing(tokens / took, statistics.median(latencies))
 
 
-async def compare(bare_url: str, our_url: str, *, quick: bool) -> dict[str, dict[str, object]]:
+class Side(NamedTuple):
+    """A server. `process` is there when its controllers' CPU time is to be told."""
+
+    ask: Ask
+    process: psutil.Process | None = None
+
+    def controller_seconds(self) -> float:
+        if self.process is None:
+            return 0.0
+        children = self.process.children(recursive=True)
+        ours = [child for child in children if CONTROLLER in " ".join(child.cmdline())]
+        return sum(sum(child.cpu_times()[:2]) for child in ours)
+
+
+async def compare(sides: dict[str, Side], *, quick: bool) -> dict[str, dict[str, object]]:
     repeats = 2 if quick else 3
     loads = {1: 4, 16: 48, 64: 128} if quick else {1: 8, 16: 96, 64: 256}
-    asks = {"bare": bare(bare_url), "ours": ours(our_url)}
     found: dict[str, dict[str, object]] = {}
-    with progress("endpoint", 2 * len(loads) * repeats * 2) as bar:
-        for ask in asks.values():
-            await measure(ask, False, 4, 16)
+    against_ray = []
+    with progress("endpoint", len(GOALS) * len(loads) * repeats * len(sides)) as bar:
+        for side in sides.values():
+            await measure(side.ask, False, 16, 32)
+            await measure(side.ask, True, 16, 32)
         for kind in GOALS:
             for concurrency, requests in loads.items():
-                timings: dict[str, list[Timing]] = {name: [] for name in asks}
+                timings: dict[str, list[Timing]] = {name: [] for name in sides}
+                spent = sides["ours"].controller_seconds()
                 for _ in range(repeats):
-                    for name, ask in asks.items():
-                        timing = await measure(ask, kind == "streaming", concurrency, requests)
+                    for name, side in sides.items():
+                        timing = await measure(side.ask, kind == "streaming", concurrency, requests)
                         timings[name].append(timing)
                         bar.advance(f"{kind}, {concurrency} requests at once")
-                value = _compared(kind, concurrency, timings)
+                spent = 1000 * (sides["ours"].controller_seconds() - spent) / (repeats * requests)
+                bare, ray = _compared(kind, concurrency, timings, spent)
+                against_ray.append(ray)
                 if concurrency == GOAL_REQUESTS:
-                    goal = GOALS[kind]
-                    name = f"{kind}, {concurrency} requests"
-                    found[name] = {"value": round(value, 3), "goal": goal, "met": value >= goal}
+                    name = f"{kind}, {concurrency} requests, over the bare server"
+                    found[name] = _goal(bare, GOALS[kind])
+    found["worst row over ray.serve.llm"] = _goal(min(against_ray), RAY_GOAL)
     return found
 
 
-def _compared(kind: str, concurrency: int, timings: dict[str, list[Timing]]) -> float:
-    pairs = list(zip(timings["ours"], timings["bare"], strict=True))
-    ratios = [our.tokens_per_second / bare.tokens_per_second for our, bare in pairs]
-    added = [1000 * (our.seconds - bare.seconds) for our, bare in pairs]
-    value = statistics.median(ratios)
-    rate = {name: statistics.median(t.tokens_per_second for t in timings[name]) for name in timings}
-    click.echo(
-        f"{kind:<10} {concurrency:3d} at once: bare {rate['bare']:7.0f} tok/s, "
-        f"ours {rate['ours']:7.0f}, ratio {value:.2f} ({min(ratios):.2f}..{max(ratios):.2f}), "
-        f"added {statistics.median(added):.0f} ms"
-    )
-    return value
+def _goal(value: float, goal: float) -> dict[str, object]:
+    return {"value": round(value, 3), "goal": goal, "met": value >= goal}
+
+
+def _compared(
+    kind: str, concurrency: int, timings: dict[str, list[Timing]], controller: float
+) -> tuple[float, float]:
+    """Our tokens a second over the bare server's, and over Ray's."""
+    told, values = f"{kind:<10} {concurrency:3d} at once:", []
+    ours = timings["ours"]
+    for name, theirs in timings.items():
+        rate = statistics.median(timing.tokens_per_second for timing in theirs)
+        told += f" {name} {rate:5.0f} tok/s"
+        if name == "ours":
+            continue
+        pairs = list(zip(ours, theirs, strict=True))
+        ratios = [our.tokens_per_second / other.tokens_per_second for our, other in pairs]
+        added = statistics.median(1000 * (our.seconds - other.seconds) for our, other in pairs)
+        values.append(statistics.median(ratios))
+        spread = f"{min(ratios):.2f}..{max(ratios):.2f}"
+        told += f" (ours {values[-1]:.2f} of it, {spread}, {added:+.0f} ms);"
+    click.echo(f"{told}; our controllers: {controller:.1f} ms CPU a request of {TOKENS} tokens")
+    return values[0], values[1]
 
 
 @contextlib.asynccontextmanager
-async def both() -> AsyncIterator[tuple[str, str]]:
-    bare_port, our_port = free_port(), free_port()
-    bare_url, our_url = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{our_port}"
+async def all_of_them() -> AsyncIterator[dict[str, Side]]:
+    ports = {name: free_port() for name in ("bare", "ray", "ours")}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     bare_command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(POCKET_FOLDER),
-        "--served-model-name", POCKET, "--port", str(bare_port), "--host", "127.0.0.1",
+        "--served-model-name", POCKET, "--port", str(ports["bare"]), "--host", "127.0.0.1",
         "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64",
         "--kv-cache-memory-bytes", str(1 << 30), "--disable-log-stats",
     ]  # fmt: skip
-    our_command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(our_port)]
-    with server(bare_command, bare_url), server(our_command, our_url):
-        yield bare_url, our_url
+    ray_command = [sys.executable, "-m", "benchmarks.ray_llm", str(ports["ray"])]
+    our_command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(ports["ours"])]
+    with (
+        server(bare_command, urls["bare"]),
+        server(ray_command, urls["ray"], "/v1/models"),
+        server(our_command, urls["ours"]) as process,
+    ):
+        yield {
+            "bare": Side(bare(urls["bare"])),
+            "ray": Side(bare(urls["ray"])),
+            "ours": Side(ours(urls["ours"]), process),
+        }
 
 
 @click.command()
@@ -205,9 +246,9 @@ def main(quick: bool) -> None:
     async def run() -> dict[str, dict[str, object]]:
         # Ended from outside, it ends its servers too.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        click.echo("starting both servers (a minute without a GPU) ...", err=True)
-        async with both() as (bare_url, our_url):
-            return await compare(bare_url, our_url, quick=quick)
+        click.echo("starting three servers (two minutes without a GPU) ...", err=True)
+        async with all_of_them() as sides:
+            return await compare(sides, quick=quick)
 
     click.echo(json.dumps(asyncio.run(run())))
 

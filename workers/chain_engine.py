@@ -228,6 +228,7 @@ class ChainEngine:
         if tells_progress(self.options.driver, request, self.format, running.number):
             running.report = self._reporter(running, trials, at, emit)
         self._count += 1
+        running.crowd = lambda: self._count
         try:
             if at.conclude:
                 await running.end(self.core, "conclude")

@@ -18,8 +18,9 @@ from workers.forcing import Call, Chain, Segment
 from workers.probing import ProbePoints
 from workers.sample import Delta
 
-# Tokens of a streamed chain are sent together this often: a message costs more than a token.
-COALESCE_SECONDS = 0.03
+# Tokens of a streamed chain are sent together this often, for each of so many chains that run: a
+# message costs more than a token, and a reader sees no difference.
+COALESCE_SECONDS, COALESCE_CHAINS = 0.03, 8
 # How far the other chains have come is told this often: so much is lost with an engine that dies.
 PROGRESS_SECONDS = 0.25
 
@@ -29,7 +30,8 @@ class Running:
 
     A chain that was told to `end` is aborted in the core; its driver finds out by the finish
     "abort", and by asking for the next call. With `whole_answer` the answer is not shown, nor its
-    progress told, before it is complete: it cannot be gone on with in the middle.
+    progress told, before it is complete: it cannot be gone on with in the middle. `crowd` tells
+    how many chains run.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Running:
         self.probe: Callable[[int], None] = lambda at: None
         self._wish: Literal["cancelled", "unsure", "conclude"] | None = None
         self._aborted = False
+        self.crowd: Callable[[], int] = lambda: 1
         self._ends: list[int] = []
         self._told = -math.inf
 
@@ -138,7 +141,9 @@ class Running:
     def _show(self, segments: list[Segment]) -> None:
         if self.live:
             self.live.hold(segments)
-        pace = COALESCE_SECONDS if self.live else PROGRESS_SECONDS
+        pace = PROGRESS_SECONDS
+        if self.live:
+            pace = min(pace, COALESCE_SECONDS * max(1.0, self.crowd() / COALESCE_CHAINS))
         if (self.live or self.report) and asyncio.get_running_loop().time() >= self._told + pace:
             self._tell()
 

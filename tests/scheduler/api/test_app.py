@@ -59,7 +59,8 @@ def test_a_stream_keeps_its_order(policy: str) -> None:
 @pytest.mark.parametrize("stop", [None, "Answer", ["nowhere", ": "]])
 @pytest.mark.parametrize("policy", ["fixed", "majority"])
 def test_a_stream_says_what_the_whole_reply_says(policy: str, stop: object) -> None:
-    body = chat("easy question", stop=stop, thinkbudget={"policy": policy, "samples": 3})
+    budget = {"policy": policy, "samples": 3}
+    body = chat("easy question", stop=stop, seed=1, thinkbudget=budget)
     if policy == "fixed":
         del body["thinkbudget"]["samples"]
     whole = post(body).json()
