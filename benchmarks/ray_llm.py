@@ -4,6 +4,7 @@ python -m benchmarks.ray_llm PORT
 """
 
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -38,6 +39,7 @@ def main(port: int) -> None:
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build_openai_app({"llm_configs": [config]}), name="llm", route_prefix="/")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     ray.shutdown()

@@ -188,10 +188,11 @@ class ChainEngine:
         prompt: list[int],
         shape: AnswerShape,
     ) -> Running:
-        signals = request.signals
+        signals, watched = request.signals, bool(request.probing or request.signals)
         sampling = Sampling(
             temperature=request.temperature,
-            live=request.stream == number or bool(request.probing or signals),
+            live=request.stream == number or watched,
+            crowd=1 if watched else self._count,
             logprobs=signals.top if signals else None,
             top_p=request.top_p,
             seed=request.seed,

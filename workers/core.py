@@ -34,16 +34,18 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """`temperature=None` is the model's recommended one. `live` wants pieces as they come, else
-    the core may hold them back to the end of the call. `logprobs` is how many of the likeliest
-    tokens to report (None: no log-probabilities at all), `prompt_logprobs` the same of the prompt.
-    `ignore_end_of_turn` lets the model run on, to the end of its call. What is generated is JSON of
-    `schema`, a JSON schema as text. Of calls that wait, those of the lowest `priority` run first.
-    Only calls of one `salt` share what the core has cached of their prompts.
+    """`temperature=None` is the model's recommended one. `live` wants pieces as they come (a few
+    tokens at a time in a `crowd` of so many chains), else the core may hold them back to the end of
+    the call. `logprobs` is how many of the likeliest tokens to report (None: no log-probabilities
+    at all), `prompt_logprobs` the same of the prompt. `ignore_end_of_turn` lets the model run on,
+    to the end of its call. What is generated is JSON of `schema`, a JSON schema as text. Of
+    calls that wait, those of the lowest `priority` run first. Only calls of one `salt` share what
+    the core has cached of their prompts.
     """
 
     temperature: float | None = None
     live: bool = False
+    crowd: int = 1
     logprobs: int | None = None
     ignore_end_of_turn: bool = False
     top_p: float | None = None

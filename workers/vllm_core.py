@@ -26,6 +26,8 @@ from workers.forcing import Call, Finish
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
+# Where many chains are watched, each hears of several tokens at a time: every piece costs the same.
+LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,9 @@ class _Conversation:
 
 def _pace(sampling: Sampling) -> dict[str, Any]:
     """Never only at the end: silence would not tell a long chain from a core that hangs."""
-    interval = 1 if sampling.live else HELD_TOKENS
+    interval = HELD_TOKENS
+    if sampling.live:
+        interval = min(MOST_LIVE_TOKENS, max(1, sampling.crowd // LIVE_CROWD))
     return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
 
 
