@@ -90,8 +90,8 @@ async def row_3_process(at: House, truth: dict[int, Told]) -> Finding:
 
 
 async def row_4(at: House, truth: dict[int, Told]) -> Finding:
-    wanted = body(0, TOKENS, stream=False, temperature=1.0)
-    wanted["thinkbudget"] |= {"policy": "majority", "samples": 16, "max_thinking_tokens": TOKENS}
+    votes = {"policy": "majority", "samples": 16, "max_thinking_tokens": TOKENS, "extensions": 8}
+    wanted = body(0, TOKENS, stream=False, temperature=1.0, thinkbudget=votes)
     asked = [asyncio.create_task(at.ask(wanted)) for _ in range(2)]
     await asyncio.sleep(1.0)
     kill((await at.busy() or at.processes(house.ENGINE))[0])
@@ -147,7 +147,7 @@ async def row_6_ingress(at: House, truth: dict[int, Told]) -> Finding:
 
 
 async def row_10(at: House, truth: dict[int, Told]) -> Finding:
-    votes = {"policy": "majority", "samples": 8, "max_thinking_tokens": 1500}
+    votes = {"policy": "majority", "samples": 8, "max_thinking_tokens": 1500, "extensions": 20}
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("stream", body(0, 1500)),
         ("unary", body(0, 1500, stream=False)),

@@ -17,6 +17,7 @@ from benchmarks import house
 from benchmarks.faults import ROWS, STREAMS, TOKENS, Finding
 from benchmarks.house import House, body
 from scheduler.config import EngineConfig, ServeConfig
+from scheduler.limits import LimitsConfig
 from scheduler.progress import progress
 
 WATCHDOG_SECONDS = 8.0
@@ -71,7 +72,8 @@ def main(rows: str, port: int, report: Path | None, quick: bool) -> None:
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"rows must be of {', '.join(ROWS)}, got {unknown[0]!r}")
     engine = EngineConfig(kv_cache_gib=0.3, watchdog_seconds=WATCHDOG_SECONDS)
-    config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2)
+    limits = LimitsConfig(max_running=64, max_queue=200)
+    config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2, limits=limits)
     with house.open_house(config):
         found = asyncio.run(play(config, names))
     told = table(found)

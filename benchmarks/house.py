@@ -63,14 +63,14 @@ def question(number: int) -> str:
 
 
 def body(number: int, tokens: int, **fields: Any) -> dict[str, Any]:
-    """One greedy chain of exactly so many thinking tokens."""
-    budget = {"policy": "fixed", "max_thinking_tokens": tokens, "min_thinking_tokens": tokens}
+    """One greedy chain of exactly so many thinking tokens; `thinkbudget` is a budget instead."""
+    exact = {"policy": "fixed", "max_thinking_tokens": tokens, "min_thinking_tokens": tokens}
     return {
         "model": "s1-pocket",
         "messages": [{"role": "user", "content": question(number)}],
         "temperature": 0,
         "stream": True,
-        "thinkbudget": budget | {"learn": False} | fields.pop("thinkbudget", {}),
+        "thinkbudget": fields.pop("thinkbudget", exact) | {"learn": False},
     } | fields
 
 

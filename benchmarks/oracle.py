@@ -30,7 +30,8 @@ from policies.length_curve import CAPS
 from policies.price import Price, rectified
 from policies.priced import Priced
 from policies.tally import Tally
-from scheduler.curvebook import CurveBook, Seen
+from scheduler.curvebook import CurveBook
+from scheduler.seen import Seen
 
 PRICES = (1e-4, 3e-4, 1e-3)
 TOKENS, ACCURACY = 250.0, 0.85

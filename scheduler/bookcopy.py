@@ -11,8 +11,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from policies.curve import ClassCurve
-from scheduler.curvebook import MAX_CLASSES, OTHER, Edition, Key, Report, Seen
+from scheduler.curvebook import MAX_CLASSES, OTHER, Edition, Key, Report
 from scheduler.feedback import Answered, Label, Verdict
+from scheduler.seen import Seen
 
 log = logging.getLogger("thinkbudget")
 

@@ -14,7 +14,7 @@ from typing import TextIO
 from policies.base import Policy, Query, Stop
 from scheduler.access import CALLER
 from scheduler.admission import Admission, Ticket
-from scheduler.curvebook import Book, Seen
+from scheduler.curvebook import Book
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from scheduler.feedback import Answered
 from scheduler.fitting import most_tokens
@@ -24,6 +24,7 @@ from scheduler.outcome import Outcome, conclude, observation
 from scheduler.pricing import Pricing
 from scheduler.query_classes import QueryClasses
 from scheduler.run import PASSED_ON, Run
+from scheduler.seen import Seen
 from scheduler.solve import Means, Watch, solve
 from scheduler.trace import request_id, tracing
 from workers.engine import Engine, EngineInfo, Refused

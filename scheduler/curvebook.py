@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.curve import ClassCurve, ClassStatistics, fit
 from policies.drift import KEPT, Watch, fade, inherited
 from policies.label import learn
-from policies.price import USUAL
 from scheduler.feedback import Answered, Feedback, Label, Verdict
+from scheduler.seen import Seen
 
 log = logging.getLogger("thinkbudget")
 
@@ -35,19 +35,6 @@ _PRICE_MEMORY = 50.0
 _PRICE_STEP = math.log(1.5)
 _IDLE = 100_000.0
 """Observations of other classes that make one half as used as it was."""
-
-
-class Seen(NamedTuple):
-    """One observation of one model's class; `price` is what a token had to buy.
-
-    With a `reward` it is only the label, come later, of what was seen before: of this `answer`.
-    """
-
-    model: str
-    observation: Observation
-    price: float = USUAL
-    answer: str = ""
-    reward: float | None = None
 
 
 class Report(NamedTuple):

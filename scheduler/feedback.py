@@ -9,12 +9,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from policies.plan import number, whole
-
-if TYPE_CHECKING:
-    from scheduler.curvebook import Seen
+from scheduler.seen import Seen
 
 HOUR = 3600.0
 
@@ -41,7 +39,7 @@ class Answered(NamedTuple):
     outcome: str
     key: str
     answer: str | None
-    seen: "Seen | None"
+    seen: Seen | None
 
 
 class Label(NamedTuple):
@@ -57,7 +55,7 @@ class Verdict(NamedTuple):
     """`seen` is what is to be learned; `retry_after` is in seconds, where the bound is reached."""
 
     finding: Finding
-    seen: "Seen | None" = None
+    seen: Seen | None = None
     retry_after: float = 0.0
 
 

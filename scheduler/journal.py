@@ -25,8 +25,9 @@ from policies.exit_statistics import Course
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
 from policies.tally import Ballot
-from scheduler.curvebook import CurveBook, Edition, Report, Seen
+from scheduler.curvebook import CurveBook, Edition, Report
 from scheduler.feedback import Feedback, Label, Verdict
+from scheduler.seen import Seen
 
 log = logging.getLogger("thinkbudget")
 

@@ -3,7 +3,7 @@
 from policies.curve import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot
-from scheduler.curvebook import Seen
+from scheduler.seen import Seen
 
 BUDGET = Budget(1000)
 PRICE = 3e-4

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from policies.curve import ClassStatistics
 from policies.drift import KEPT
 from scheduler import curvebook
-from scheduler.curvebook import OTHER, CurveBook, Key, Report, Seen
+from scheduler.curvebook import OTHER, CurveBook, Key, Report
+from scheduler.seen import Seen
 from tests.scheduler.observations import PRICE, chain, votes
 
 

@@ -9,9 +9,10 @@ import pytest
 from benchmarks.population import Mean, tokens_on_hull
 from policies.base import Query
 from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook, Report, Seen
+from scheduler.curvebook import CurveBook, Report
 from scheduler.journal import KeptBook, load
 from scheduler.outcome import Outcome
+from scheduler.seen import Seen
 from tests.scheduler.simulation import make_controller, make_query
 from workers import simulated_law
 from workers.clock import run_virtual

@@ -9,9 +9,10 @@ import pytest
 
 from policies.curve import ClassStatistics
 from scheduler.bookcopy import BookCopy
-from scheduler.curvebook import CurveBook, Edition, Report, Seen
+from scheduler.curvebook import CurveBook, Edition, Report
 from scheduler.feedback import HOUR, Answered, Feedback, FeedbackConfig, Label, Verdict
 from scheduler.journal import KeptBook, load
+from scheduler.seen import Seen
 from tests.scheduler.observations import chain, votes
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scheduler import journal
-from scheduler.curvebook import CurveBook, Report, Seen
+from scheduler.curvebook import CurveBook, Report
 from scheduler.journal import KeptBook, load, save
+from scheduler.seen import Seen
 from tests.scheduler.observations import chain, votes
 
 ROOT = Path(__file__).parent.parent.parent

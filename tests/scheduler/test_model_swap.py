@@ -8,7 +8,8 @@ import pytest
 from benchmarks.population import Question, question, solve
 from policies.drift import Watch
 from policies.priced import Priced
-from scheduler.curvebook import CurveBook, Seen
+from scheduler.curvebook import CurveBook
+from scheduler.seen import Seen
 
 PRICE = 3e-4
 OLD = {"a": "easy", "b": "hard", "c": "sum"}
