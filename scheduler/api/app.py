@@ -22,6 +22,7 @@ from scheduler.api.body import parse_json
 from scheduler.api.idempotency import Idempotency
 from scheduler.api.tracing import Tracing, refusal
 from scheduler.api.walls import Walls
+from scheduler.claims import FarClaims
 from scheduler.controller import Controller
 from scheduler.errors import RequestError, UnknownRoute
 from scheduler.limits import LimitsConfig
@@ -39,9 +40,10 @@ def make_app(
     limits: LimitsConfig | None = None,
     host: str = "127.0.0.1",
     sends_request_id: bool = True,
+    claims: FarClaims | None = None,
 ) -> FastAPI:
     """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
-    puts the id on replies itself.
+    puts the id on replies itself. `claims` are shared with other controllers.
     """
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 
@@ -120,7 +122,7 @@ def make_app(
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 
     # The layer that is added last is the outermost.
-    app.add_middleware(Idempotency)
+    app.add_middleware(Idempotency, claims=claims)
     app.add_middleware(
         Walls,
         access=access,

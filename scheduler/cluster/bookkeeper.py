@@ -1,12 +1,12 @@
-"""The curve book behind Ray Serve, one for all gateways. Imports ray.
+"""The curve book and the claims behind Ray Serve, one for all gateways. Imports ray.
 
-It is off the request path: while it is away, gateways serve on with the curves they have, and keep
-what they would have told it.
+Only requests with an idempotency key wait for it. While it is away, gateways serve on with the
+curves and replies they have, and keep what they would have told it of curves.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.bookcopy import BookCopy
+from scheduler.claims import Claims, Found, Name, Reply
 from scheduler.curvebook import Edition, Report
 from scheduler.feedback import Feedback, FeedbackConfig, Label, Verdict
 from scheduler.journal import KeptBook
@@ -24,6 +25,8 @@ log = logging.getLogger("thinkbudget")
 
 EXCHANGE_SECONDS = 0.25
 LOCK_SECONDS = 10.0
+# Serve lets a call wait for a replica that is being replaced; a request does not wait so long.
+CLAIM_SECONDS = 3.0
 
 
 class Bookkeeper:
@@ -41,6 +44,7 @@ class Bookkeeper:
             round_tokens=round_tokens,
             feedback=Feedback(feedback),
         )
+        self._claims = Claims()
 
     async def exchange(self, report: Report, life: str, version: int) -> Edition:
         return self._kept.exchange(report, life, version)
@@ -50,6 +54,18 @@ class Bookkeeper:
 
     async def export(self) -> dict[str, Any]:
         return self._kept.book.as_dict()
+
+    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
+        return self._claims.claim(name, fingerprint, owner)
+
+    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+        return self._claims.renew(owner, held)
+
+    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+        self._claims.finish(name, owner, reply)
+
+    async def release(self, name: Name, owner: str) -> None:
+        self._claims.release(name, owner)
 
     def __del__(self) -> None:
         self._kept.close()
@@ -76,11 +92,37 @@ class RemoteBook:
         return book
 
 
+class RemoteClaims:
+    """The Bookkeeper's claims seen from a gateway: a `FarClaims`."""
+
+    def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
+        self._handle = handle
+
+    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
+        found: Found = await self._ask("claim", name, fingerprint, owner)
+        return found
+
+    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+        wanted: list[Name] = await self._ask("renew", owner, held)
+        return wanted
+
+    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+        await self._ask("finish", name, owner, reply)
+
+    async def release(self, name: Name, owner: str) -> None:
+        await self._ask("release", name, owner)
+
+    async def _ask(self, method: str, *told: Any) -> Any:
+        with _away_as_connection_error():
+            async with asyncio.timeout(CLAIM_SECONDS):
+                return await getattr(self._handle, method).remote(*told)
+
+
 @contextmanager
 def _away_as_connection_error() -> Iterator[None]:
     try:
         yield
-    except (RayError, RayServeException) as error:
+    except (RayError, RayServeException, TimeoutError) as error:
         raise ConnectionError(f"the bookkeeper is away: {type(error).__name__}") from error
 
 

@@ -20,7 +20,7 @@ import policies
 from scheduler.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.bookcopy import BookCopy
-from scheduler.cluster.bookkeeper import Bookkeeper, RemoteBook, keep_exchanging
+from scheduler.cluster.bookkeeper import Bookkeeper, RemoteBook, RemoteClaims, keep_exchanging
 from scheduler.cluster.remote import RemoteFleet
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.routing import TokenRouter
@@ -51,6 +51,7 @@ class Gateway:
         watchdog_seconds = config.engine.watchdog_seconds
         steady = SteadyEngine(RemoteFleet(engine), watchdog_seconds=watchdog_seconds)
         copy = BookCopy(RemoteBook(book))
+        self._claims = RemoteClaims(book)
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
         info = await steady.info()
         engines = config.scaling.max_replicas if config.scaling else config.replicas
@@ -87,6 +88,7 @@ class Gateway:
             limits=config.limits,
             host=config.host,
             sends_request_id=False,
+            claims=self._claims,
         )
 
 

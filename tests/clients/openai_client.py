@@ -96,8 +96,8 @@ try:
         extra_body={
             "thinkbudget": {
                 "policy": "fixed",
-                "min_thinking_tokens": 400,
-                "max_thinking_tokens": 400,
+                "min_thinking_tokens": 1500,
+                "max_thinking_tokens": 1500,
             }
         },
     )

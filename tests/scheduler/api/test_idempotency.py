@@ -1,9 +1,11 @@
 """A request that is sent twice with one key is answered twice and run once."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+import pickle
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import httpx
@@ -11,7 +13,9 @@ import pytest
 
 from scheduler.access import CALLER, Caller
 from scheduler.api import idempotency
-from scheduler.api.idempotency import KEPT_SECONDS, MAX_KEPT, ORPHAN_SECONDS
+from scheduler.api.app import make_app
+from scheduler.api.idempotency import AWAY_SECONDS, ORPHAN_SECONDS
+from scheduler.claims import KEPT_SECONDS, LEASE_SECONDS, Claims, Found, Name, Reply
 from scheduler.controller import Controller
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
 from workers.clock import run_virtual
@@ -23,12 +27,13 @@ KEY = {"Idempotency-Key": "order-66"}
 
 
 class Counting(SimulatedEngine):
-    """Counts the requests it is asked; loses all chains while it is `broken`."""
+    """Counts the requests it is asked; takes `delay`; loses all chains while it is `broken`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = self.ended = 0
         self.broken = False
+        self.delay = 0.0
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
         self.asked += 1
@@ -37,6 +42,7 @@ class Counting(SimulatedEngine):
                 for chain in request.chains:
                     yield lost(chain)
                 return
+            await asyncio.sleep(self.delay)
             async with aclosing(super().sample(request)) as events:
                 async for event in events:
                     yield event
@@ -207,7 +213,7 @@ async def _answers(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": (await receive())["body"]})
 
 
-def _post(layer: idempotency.Idempotency, key: str, body: bytes = b"{}") -> Any:
+async def _post(layer: idempotency.Idempotency, key: str, body: bytes) -> bytes:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -217,35 +223,17 @@ def _post(layer: idempotency.Idempotency, key: str, body: bytes = b"{}") -> Any:
     sent: list[Any] = []
     headers = [(b"idempotency-key", key.encode())]
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
-    return layer(scope, receive, send)
-
-
-def test_no_more_is_kept_than_the_bounds_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        idempotency.TRACE.set(idempotency.Trace())
-        layer = idempotency.Idempotency(_answers)
-        for number in range(MAX_KEPT + 5):
-            await _post(layer, f"key-{number}")
-            await asyncio.sleep(0)
-        kept = layer._known[""]
-        assert len(kept) == MAX_KEPT
-        assert next(iter(kept)).key == "key-5"
-        monkeypatch.setattr(idempotency, "MAX_KEPT_BYTES", 10)
-        await _post(layer, "large", b"x" * 9)
-        await asyncio.sleep(0)
-        assert [name.key for name in kept] == ["large"]
-
-    run_virtual(main())
+    await layer(scope, receive, send)
+    return b"".join(message.get("body", b"") for message in sent)
 
 
 def test_the_keys_of_one_tenant_say_nothing_of_anothers() -> None:
     async def main() -> None:
         idempotency.TRACE.set(idempotency.Trace())
         layer = idempotency.Idempotency(_answers)
-        for name, body in (("alice", b"1"), ("bob", b"2")):
+        for name, body in (("alice", b"1"), ("bob", b"2"), ("alice", b"1")):
             CALLER.set(Caller(name))
-            await _post(layer, "same", body)
-        assert sorted(layer._known) == ["alice", "bob"]
+            assert await _post(layer, "same", body) == body
 
     run_virtual(main())
 
@@ -270,3 +258,196 @@ def test_a_replay_is_logged_as_one_and_its_tokens_count_once(
     assert b'thinkbudget_requests_total{class="default",outcome="ok",policy="fixed"} 2.0' in (
         controller.metrics.text()
     )
+
+
+class Shared:
+    """One Claims for several apps, as the bookkeeper has it; nobody hears it while it is `away`."""
+
+    def __init__(self) -> None:
+        self.claims = Claims(lambda: asyncio.get_running_loop().time())
+        self.away = False
+        self.asked = 0
+
+    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
+        await self._arrive()
+        return self.claims.claim(name, fingerprint, owner)
+
+    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+        await self._arrive()
+        return self.claims.renew(owner, held)
+
+    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+        await self._arrive()
+        # What travels is a copy.
+        self.claims.finish(name, owner, pickle.loads(pickle.dumps(reply)))
+
+    async def release(self, name: Name, owner: str) -> None:
+        await self._arrive()
+        self.claims.release(name, owner)
+
+    async def _arrive(self) -> None:
+        self.asked += 1
+        await asyncio.sleep(0.002)
+        if self.away:
+            raise ConnectionError("the bookkeeper is away")
+
+
+SharedScene = Callable[[list[Client], Counting, Shared], Coroutine[Any, Any, None]]
+SLOW = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
+
+
+def play_shared(scene: SharedScene) -> None:
+    """Three controllers, one engine."""
+
+    async def main() -> None:
+        engine, shared = Counting(), Shared()
+        async with AsyncExitStack() as stack:
+            clients = []
+            for _ in range(3):
+                app = make_app(await make_controller(engine), claims=shared)
+                transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+                client = httpx.AsyncClient(transport=transport, base_url="http://test")
+                clients.append(await stack.enter_async_context(client))
+            await scene(clients, engine, shared)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_over_all_controllers_it_runs_once(stream: bool) -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        calls = [sent(client, stream=stream, **SLOW) for client in clients * 3]
+        replies = await asyncio.gather(*calls)
+        replies += [await sent(client, stream=stream, **SLOW) for client in clients]
+        assert engine.asked == 1
+        assert {reply.status_code for reply in replies} == {200}
+        assert len({reply.content for reply in replies}) == 1
+        assert len({reply.headers["content-type"] for reply in replies}) == 1
+        assert len({reply.headers["x-request-id"] for reply in replies}) == len(replies)
+
+    play_shared(scene)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_another_body_is_refused_at_another_controller(is_over: bool) -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        first = asyncio.create_task(sent(clients[0]))
+        await (asyncio.sleep(0.05) if not is_over else first)
+        reply = await sent(clients[1], question="another question")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (422, "idempotency_key_reused")
+        assert (await first).status_code == 200
+        assert engine.asked == 1
+
+    play_shared(scene)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_is_not_kept_for_other_controllers(stream: bool) -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        engine.broken = True
+        assert "engine_unavailable" in (await sent(clients[0], stream=stream)).text
+        engine.broken = False
+        replies = [await sent(client, stream=stream) for client in clients]
+        assert "engine_unavailable" not in replies[0].text
+        assert len({reply.content for reply in replies}) == 1
+
+    play_shared(scene)
+
+
+def test_a_dead_controllers_request_runs_again_where_it_is_waited_for() -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        now = asyncio.get_running_loop().time
+        fingerprint = hashlib.sha256(
+            httpx.Request("POST", "http://test", json=chat()).content
+        ).digest()
+        await shared.claim(Name("", CHAT, KEY["Idempotency-Key"]), fingerprint, "dead")
+        replies = await asyncio.gather(*[sent(client) for client in clients])
+        assert now() >= LEASE_SECONDS
+        assert {reply.status_code for reply in replies} == {200}
+        assert len({reply.content for reply in replies}) == 1
+        assert engine.asked == 1
+
+    play_shared(scene)
+
+
+def test_a_caller_who_left_may_wait_at_another_controller_for_as_long_as_it_takes() -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        engine.delay = 3 * ORPHAN_SECONDS
+        first = asyncio.create_task(sent(clients[0]))
+        await asyncio.sleep(1)
+        first.cancel()
+        assert (await sent(clients[1])).status_code == 200
+        assert engine.asked == 1
+
+    play_shared(scene)
+
+
+def test_one_that_nobody_waits_for_anywhere_is_ended_and_may_run_again() -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        engine.delay = 3 * ORPHAN_SECONDS
+        for client in clients[:2]:
+            call = asyncio.create_task(sent(client))
+            await asyncio.sleep(1)
+            call.cancel()
+        await asyncio.sleep(2.5 * ORPHAN_SECONDS)
+        assert (engine.asked, engine.ended) == (1, 1)
+        assert (await sent(clients[1])).status_code == 200
+        assert engine.asked == 2
+
+    play_shared(scene)
+
+
+def test_while_the_bookkeeper_is_away_each_controller_has_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        shared.away = True
+        for client in clients[:2]:
+            first, second = await sent(client), await sent(client)
+            assert first.status_code == 200 and first.content == second.content
+            other = await sent(client, {"Idempotency-Key": "order-67"})
+            assert other.status_code == 200
+        assert engine.asked == 4
+        # One that asked and was refused, and what it had to tell afterwards.
+        assert shared.asked <= 2 * 3
+        warnings = [one for one in caplog.records if "bookkeeper is away" in one.getMessage()]
+        assert len(warnings) == 2
+        shared.away = False
+        await asyncio.sleep(AWAY_SECONDS)
+        key = {"Idempotency-Key": "order-68"}
+        replies = await asyncio.gather(*[sent(client, key) for client in clients])
+        assert engine.asked == 5
+        assert len({reply.content for reply in replies}) == 1
+
+    with caplog.at_level("WARNING", "thinkbudget"):
+        play_shared(scene)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(forgets: bool) -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        engine.delay = 60
+        first = asyncio.create_task(sent(clients[0]))
+        await asyncio.sleep(5)
+        second = asyncio.create_task(sent(clients[1]))
+        await asyncio.sleep(1)
+        shared.away = True
+        await asyncio.sleep(2)
+        shared.away = False
+        if forgets:
+            shared.claims = Claims(asyncio.get_running_loop().time)
+        await asyncio.sleep(10)
+        third = asyncio.create_task(sent(clients[2]))
+        replies = await asyncio.gather(first, second, third)
+        assert engine.asked == 1
+        assert len({reply.content for reply in replies}) == 1
+
+    play_shared(scene)
+
+
+def test_requests_without_a_key_ask_nobody() -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        assert (await clients[0].post(CHAT, json=chat())).status_code == 200
+        assert shared.asked == 0
+
+    play_shared(scene)
