@@ -47,7 +47,9 @@ class Found(NamedTuple):
 class FarClaims(Protocol):
     """The claims of all, in another process. Raises ConnectionError when it cannot be reached."""
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found: ...
+    async def claim(
+        self, name: Name, fingerprint: bytes, owner: str, waits: bool = False
+    ) -> Found: ...
 
     async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]: ...
 
@@ -92,13 +94,18 @@ class Claims:
     """One for all owners; the first who claims a key runs it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._clock, self._began = clock, clock()
         self._replies = Replies(clock)
         self._leases: dict[Name, _Lease] = {}
 
-    def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
+    def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
+        """`waits` says that it was running elsewhere: claims that are younger than a lease believe
+        it, as its owner may not have told them yet.
+        """
         reply, lease = self._replies.find(name), self._held_by_other(name, owner)
         if (known := reply or lease) is None:
+            if waits and self._clock() - self._began < LEASE_SECONDS:
+                return Found("running")
             self._leases[name] = _Lease(owner, fingerprint, self._clock() + LEASE_SECONDS)
             return Found("yours")
         if known.fingerprint != fingerprint:

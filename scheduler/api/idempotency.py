@@ -31,6 +31,7 @@ HEADER: Final = "Idempotency-Key"
 ORPHAN_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.25
 RENEW_SECONDS: Final = 4.0
+SETTLE_TRIES: Final = 4
 AWAY_SECONDS: Final = 5.0
 """So long nobody asks claims that could not be reached."""
 
@@ -147,8 +148,8 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         if len(keys) > 1 or not _VALID_KEY.fullmatch(keys[0]):
-            message = f"{HEADER} must be 1 to 255 visible ASCII characters, got {keys[0][:80]!r}"
-            raise InvalidRequest(message, field=HEADER)
+            told = f"{HEADER} must be 1 to 255 visible ASCII characters, got {keys[0][:80]!r}"
+            raise InvalidRequest(told, field=HEADER)
         name = Name(CALLER.get().name, scope["path"], keys[0])
         body = await _read(receive)
         fingerprint = hashlib.sha256(body).digest()
@@ -202,11 +203,11 @@ class Idempotency:
         if self._claims is None:
             return None
         now = asyncio.get_running_loop().time
-        runs_until = now()
+        runs_until, waits = now(), False
         while True:
             if self._away_until is None or now() >= self._away_until:
                 try:
-                    found = await self._claims.claim(name, fingerprint, self._owner)
+                    found = await self._claims.claim(name, fingerprint, self._owner, waits)
                 except ConnectionError as error:
                     self._note_away(error)
                 else:
@@ -215,19 +216,23 @@ class Idempotency:
                         raise KeyReused(name.key)
                     if found.state != "running":
                         return found.reply
-                    runs_until = now() + LEASE_SECONDS
+                    runs_until, waits = now() + LEASE_SECONDS, True
             if now() >= runs_until:
                 return None
             await asyncio.sleep(POLL_SECONDS)
 
     async def _settle(self, claims: FarClaims, name: Name, reply: Reply | None) -> None:
-        try:
-            if reply is not None:
-                await claims.finish(name, self._owner, reply)
-            else:
-                await claims.release(name, self._owner)
-        except ConnectionError as error:
-            self._note_away(error)
+        """Others may wait for this, so claims that are away are told when they are back."""
+        for _ in range(SETTLE_TRIES):
+            try:
+                if reply is not None:
+                    await claims.finish(name, self._owner, reply)
+                else:
+                    await claims.release(name, self._owner)
+                return
+            except ConnectionError as error:
+                self._note_away(error)
+            await asyncio.sleep(RENEW_SECONDS)
 
     def _keep_renewing(self) -> None:
         if self._claims is not None and (self._renewing is None or self._renewing.done()):

@@ -55,8 +55,8 @@ class Bookkeeper:
     async def export(self) -> dict[str, Any]:
         return self._kept.book.as_dict()
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
-        return self._claims.claim(name, fingerprint, owner)
+    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool) -> Found:
+        return self._claims.claim(name, fingerprint, owner, waits)
 
     async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
         return self._claims.renew(owner, held)
@@ -98,8 +98,8 @@ class RemoteClaims:
     def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
         self._handle = handle
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
-        found: Found = await self._ask("claim", name, fingerprint, owner)
+    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
+        found: Found = await self._ask("claim", name, fingerprint, owner, waits)
         return found
 
     async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:

@@ -93,6 +93,14 @@ def test_claims_that_were_forgotten_are_learned_again_from_their_owners(claims: 
     assert claims.claim(NAME, BODY, "b").state == "running"
 
 
+def test_young_claims_believe_who_was_told_that_it_runs(claims: Claims, clock: Clock) -> None:
+    assert claims.claim(NAME, BODY, "b", waits=True).state == "running"
+    claims.renew("a", {NAME: BODY})
+    claims.release(NAME, "a")
+    clock.now = LEASE_SECONDS
+    assert claims.claim(NAME, BODY, "b", waits=True).state == "yours"
+
+
 def test_lapsed_claims_are_not_held_in_memory(claims: Claims, clock: Clock) -> None:
     claims.claim(NAME, BODY, "a")
     clock.now = LEASE_SECONDS

@@ -17,6 +17,7 @@ from scheduler.api.app import make_app
 from scheduler.api.idempotency import AWAY_SECONDS, ORPHAN_SECONDS
 from scheduler.claims import KEPT_SECONDS, LEASE_SECONDS, Claims, Found, Name, Reply
 from scheduler.controller import Controller
+from scheduler.trace import TRACE, Trace
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
 from workers.clock import run_virtual
 from workers.engine import Event, SampleRequest
@@ -51,6 +52,7 @@ class Counting(SimulatedEngine):
 
 
 Client = httpx.AsyncClient
+Fields = dict[str, Any]
 Scene = Callable[[Client, Counting], Coroutine[Any, Any, None]]
 
 
@@ -163,7 +165,7 @@ def test_the_first_callers_leave_is_not_the_end_for_the_others(stream: bool) -> 
 
 
 def test_a_caller_who_left_may_come_again_in_time_and_otherwise_it_ends() -> None:
-    slow = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
+    slow: Fields = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
 
     async def scene(client: Client, engine: Counting) -> None:
         first = asyncio.create_task(sent(client, **slow))
@@ -218,18 +220,18 @@ async def _post(layer: idempotency.Idempotency, key: str, body: bytes) -> bytes:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        told.append(message)
 
-    sent: list[Any] = []
+    told: list[Any] = []
     headers = [(b"idempotency-key", key.encode())]
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
     await layer(scope, receive, send)
-    return b"".join(message.get("body", b"") for message in sent)
+    return b"".join(message.get("body", b"") for message in told)
 
 
 def test_the_keys_of_one_tenant_say_nothing_of_anothers() -> None:
     async def main() -> None:
-        idempotency.TRACE.set(idempotency.Trace())
+        TRACE.set(Trace())
         layer = idempotency.Idempotency(_answers)
         for name, body in (("alice", b"1"), ("bob", b"2"), ("alice", b"1")):
             CALLER.set(Caller(name))
@@ -268,9 +270,9 @@ class Shared:
         self.away = False
         self.asked = 0
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str) -> Found:
+    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
         await self._arrive()
-        return self.claims.claim(name, fingerprint, owner)
+        return self.claims.claim(name, fingerprint, owner, waits)
 
     async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
         await self._arrive()
@@ -293,7 +295,7 @@ class Shared:
 
 
 SharedScene = Callable[[list[Client], Counting, Shared], Coroutine[Any, Any, None]]
-SLOW = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
+SLOW: Fields = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
 
 
 def play_shared(scene: SharedScene) -> None:
@@ -423,15 +425,18 @@ def test_while_the_bookkeeper_is_away_each_controller_has_its_own(
         play_shared(scene)
 
 
+@pytest.mark.parametrize("is_noticed", [False, True])
 @pytest.mark.parametrize("forgets", [False, True])
-def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(forgets: bool) -> None:
+def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(
+    forgets: bool, is_noticed: bool
+) -> None:
     async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.delay = 60
         first = asyncio.create_task(sent(clients[0]))
         await asyncio.sleep(5)
         second = asyncio.create_task(sent(clients[1]))
         await asyncio.sleep(1)
-        shared.away = True
+        shared.away = is_noticed
         await asyncio.sleep(2)
         shared.away = False
         if forgets:
@@ -441,6 +446,22 @@ def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(forg
         replies = await asyncio.gather(first, second, third)
         assert engine.asked == 1
         assert len({reply.content for reply in replies}) == 1
+
+    play_shared(scene)
+
+
+def test_a_reply_that_is_ready_while_the_bookkeeper_is_replaced_reaches_the_others() -> None:
+    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+        engine.delay = 5
+        first = asyncio.create_task(sent(clients[0]))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(sent(clients[1]))
+        await asyncio.sleep(1)
+        shared.away = True
+        reply = await first
+        shared.away, shared.claims = False, Claims(asyncio.get_running_loop().time)
+        assert (await second).content == reply.content
+        assert engine.asked == 1
 
     play_shared(scene)
 
