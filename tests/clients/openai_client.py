@@ -89,8 +89,9 @@ else:
 assert time.monotonic() - began < 10
 
 # A client that gives up after a moment gets its own error, and the server goes on.
+began = time.monotonic()
 try:
-    client.with_options(timeout=0.05, max_retries=0).chat.completions.create(
+    reply = client.with_options(timeout=0.05, max_retries=0).chat.completions.create(
         model=MODEL,
         messages=QUESTION,
         extra_body={
@@ -104,5 +105,7 @@ try:
 except openai.APITimeoutError:
     pass
 else:
-    raise AssertionError("the client did not time out")
+    # On a machine so busy that this process slept through it all, the reply is there when it looks.
+    took = time.monotonic() - began
+    assert took > 1, f"1,500 tokens within {took:.2f} s: {reply.thinkbudget}"
 assert client.chat.completions.create(model=MODEL, messages=QUESTION).choices
