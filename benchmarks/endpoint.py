@@ -26,6 +26,7 @@ import click
 import httpx
 import psutil
 
+from benchmarks.goals import at_least
 from scheduler.progress import progress
 from workers.models import POCKET, POCKET_FOLDER
 
@@ -186,13 +187,9 @@ async def compare(sides: dict[str, Side], *, quick: bool) -> dict[str, dict[str,
                 against_ray.append(ray)
                 if concurrency == GOAL_REQUESTS:
                     name = f"{kind}, {concurrency} requests, over the bare server"
-                    found[name] = _goal(bare, GOALS[kind])
-    found["worst row over ray.serve.llm"] = _goal(min(against_ray), RAY_GOAL)
+                    found[name] = at_least(bare, GOALS[kind])
+    found["worst row over ray.serve.llm"] = at_least(min(against_ray), RAY_GOAL)
     return found
-
-
-def _goal(value: float, goal: float) -> dict[str, object]:
-    return {"value": round(value, 3), "goal": goal, "met": value >= goal}
 
 
 def _compared(

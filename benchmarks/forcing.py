@@ -37,6 +37,7 @@ from benchmarks.forcing_ways import (
     resident_mib,
     small,
 )
+from benchmarks.goals import at_least, at_most
 from scheduler.progress import progress
 from workers.engine import SampleRequest
 from workers.forcing import Forcing
@@ -203,14 +204,6 @@ async def measure(quick: bool) -> dict[str, dict[str, Any]]:
     goals[f"memory after {chains} chains / after a quarter"] = at_most(growth, GOAL_MEMORY)
     goals["seconds to cancel 15 of 16 chains"] = at_most(cancel, GOAL_CANCEL)
     return goals
-
-
-def at_least(value: float, goal: float) -> dict[str, Any]:
-    return {"value": round(value, 3), "goal": goal, "met": value >= goal}
-
-
-def at_most(value: float, goal: float) -> dict[str, Any]:
-    return {"value": round(value, 4), "goal": goal, "met": value <= goal}
 
 
 @click.command()

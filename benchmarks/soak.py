@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 
 from benchmarks import house
+from benchmarks.goals import at_least, at_most
 from benchmarks.house import House, body, kill
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
@@ -122,12 +123,11 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
         first, last = tally.seen[0][column], tally.seen[-1][column]
         print(f"{name}: {first:.0f} -> {last:.0f}, {tally.growth(column):+.1f} an hour at the end")
     goals = {
-        "success": (success, 0.999, success >= 0.999),
-        "memory, MB an hour": (tally.growth(1), 5, tally.growth(1) <= 5),
-        "file descriptors an hour": (tally.growth(2), 5, tally.growth(2) <= 5),
+        "success": at_least(success, 0.999),
+        "memory, MB an hour": at_most(tally.growth(1), 5),
+        "file descriptors an hour": at_most(tally.growth(2), 5),
     }
-    told = {k: {"value": round(v, 4), "goal": g, "met": bool(m)} for k, (v, g, m) in goals.items()}
-    print(json.dumps(told))
+    print(json.dumps(goals))
 
 
 if __name__ == "__main__":

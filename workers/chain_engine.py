@@ -1,6 +1,5 @@
 """An engine out of a core: chains of many queries, forced, watched, probed, and counted."""
 
-import asyncio
 import itertools
 import logging
 import os
@@ -8,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from workers.answer_shape import AnswerShape, shape_of
 from workers.checkpoint import Checkpoint, restore
@@ -24,6 +24,7 @@ from workers.probing import ProbePoints
 from workers.prompt import Prompter
 from workers.running import LiveText, Running
 from workers.sample import Accepted, Progress, Sample
+from workers.side_by_side import Emit, side_by_side
 from workers.token_text import scored
 from workers.trial import Trials
 
@@ -90,27 +91,14 @@ class ChainEngine:
         ours = {
             number: self._start(request, number, chains[number], prompt, shape) for number in chains
         }
-        events: asyncio.Queue[Event] = asyncio.Queue()
         # Before anybody knows of them: they can be cancelled from now on.
         self._running.setdefault(request.query, {}).update(ours)
         try:
             yield Accepted(len(prompt))
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._run(running, request, events.put_nowait))
-                    for running in ours.values()
-                ]
-                unfinished = len(tasks)
-                try:
-                    while unfinished:
-                        event = await events.get()
-                        unfinished -= isinstance(event, Sample)
-                        yield event
-                except GeneratorExit:
-                    return  # the caller has closed us: a TaskGroup would make an error of it
-                finally:
-                    for task in tasks:
-                        task.cancel()
+            runs = [partial(self._run, running, request) for running in ours.values()]
+            async with aclosing(side_by_side(runs)) as events:
+                async for event in events:
+                    yield event
         finally:
             self._forget(request.query, ours)
 
@@ -210,9 +198,7 @@ class ChainEngine:
         running.whole_answer = not shape.plain or request.logprobs is not None
         return running
 
-    async def _run(
-        self, running: Running, request: SampleRequest, emit: Callable[[Event], None]
-    ) -> None:
+    async def _run(self, running: Running, request: SampleRequest, emit: Emit) -> None:
         began, chain = time.monotonic(), running.chain
         before = len(request.resume.thinking_ids) if request.resume else 0
         at = request.checkpoint(running.number) or Checkpoint()
@@ -255,7 +241,7 @@ class ChainEngine:
         emit(self._sample(running, before, at.seconds + time.monotonic() - began, probe_tokens))
 
     def _reporter(
-        self, running: Running, trials: Trials | None, at: Checkpoint, emit: Callable[[Event], None]
+        self, running: Running, trials: Trials | None, at: Checkpoint, emit: Emit
     ) -> Callable[[Checkpoint], None]:
         told, began = at, time.monotonic()
 

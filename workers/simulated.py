@@ -7,8 +7,10 @@ Tokens have no names: in a checkpoint they are all zero, and an answer begins an
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from workers.answer_shape import shape_of
@@ -17,11 +19,10 @@ from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
 from workers.sample import Accepted, Delta, Probe, Progress, Sample, lost
+from workers.side_by_side import Emit, side_by_side
 from workers.simulated_course import Course, course_of, marks_of
 from workers.simulated_law import ANSWER_TOKENS, Fate
 from workers.simulated_reply import completion, reply_of
-
-Emit = Callable[[Event], None]
 
 
 @dataclass(slots=True)
@@ -105,24 +106,15 @@ class SimulatedEngine:
             )
         ours = {(request.query, number): _Orders() for number in request.chains}
         self._orders.update(ours)
-        events: asyncio.Queue[Event] = asyncio.Queue()
         try:
             yield Accepted(prompt_tokens)
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._run(request, number, room, orders, events.put_nowait))
-                    for (_, number), orders in ours.items()
-                ]
-                try:
-                    for _ in tasks:
-                        while not isinstance(event := await events.get(), Sample):
-                            yield event
-                        yield event
-                except GeneratorExit:
-                    return  # the caller has closed us: a TaskGroup would make an error of it
-                finally:
-                    for task in tasks:
-                        task.cancel()
+            runs = [
+                partial(self._run, request, number, room, orders)
+                for (_, number), orders in ours.items()
+            ]
+            async with aclosing(side_by_side(runs)) as events:
+                async for event in events:
+                    yield event
         finally:
             for key, orders in ours.items():
                 if self._orders.get(key) is orders:

@@ -5,9 +5,9 @@ import math
 import re
 from collections import Counter
 
+from scheduler.api.wellformed import MOST_DEPTH
 from scheduler.errors import InvalidRequest
 
-MOST_DEPTH = 64
 MOST_DIGITS = 100
 
 # Possessive, and an end that may be missing: one pass, whatever the text is.

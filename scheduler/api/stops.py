@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from workers.stop_text import overlap
+
 
 def end_of(text: str, stops: Sequence[str]) -> int | None:
     """Where the stop that is complete first begins; None without any."""
@@ -45,6 +47,4 @@ class LiveText:
         return whole.removeprefix(self.said) if whole.startswith(self.said) else ""
 
     def _unsure(self, text: str) -> int:
-        sizes = range(min(len(text), max(map(len, self.stops), default=1) - 1), 0, -1)
-        overlaps = (n for n in sizes if any(stop.startswith(text[-n:]) for stop in self.stops))
-        return next(overlaps, 0)
+        return max((overlap(text, stop) for stop in self.stops), default=0)
