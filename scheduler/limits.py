@@ -43,8 +43,9 @@ class LimitsConfig:
     """Of one controller each; keys' quotas are of all controllers together.
 
     `max_running` queries run (None: twice the engine's chain slots), `max_queue` wait, each for
-    `queue_seconds` at most (of tier flex: `flex_queue_seconds`). No query lasts longer than
-    `max_seconds`, its wait included. A body has `body_bytes` at most, comes within
+    `queue_seconds` at most (of tier flex: `flex_queue_seconds`). One that no engine takes, as all
+    of them are being replaced, waits for `engine_seconds`: longer than an engine takes to start. No
+    query lasts longer than `max_seconds`, its waits included. A body has `body_bytes` at most, comes within
     `upload_seconds`, and all that are held at one time have `held_bytes`. `per_key` is for keys
     that have no limits of their own.
     """
@@ -53,6 +54,7 @@ class LimitsConfig:
     max_queue: int = 1000
     queue_seconds: float = 30.0
     flex_queue_seconds: float = 300.0
+    engine_seconds: float = 180.0
     max_seconds: float = 3600.0
     body_bytes: int = 4 << 20
     held_bytes: int = 256 << 20
@@ -65,8 +67,9 @@ class LimitsConfig:
         whole("max_queue", self.max_queue)
         for name in ("body_bytes", "held_bytes", "header_bytes"):
             whole(name, getattr(self, name), at_least=1024, at_most=2**40)
-        for name in ("queue_seconds", "flex_queue_seconds", "max_seconds", "upload_seconds"):
-            number(name, getattr(self, name), above=0, at_most=86_400)
+        for name in self.__slots__:
+            if name.endswith("_seconds"):
+                number(name, getattr(self, name), above=0, at_most=86_400)
         if self.held_bytes < self.body_bytes:
             raise ValueError(
                 f"held_bytes ({self.held_bytes}) is below body_bytes ({self.body_bytes})"

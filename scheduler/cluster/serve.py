@@ -48,8 +48,11 @@ class Gateway:
         book: "DeploymentHandle[Bookkeeper]",
     ) -> None:
         self._config = config
-        watchdog_seconds = config.engine.watchdog_seconds
-        steady = SteadyEngine(RemoteFleet(engine), watchdog_seconds=watchdog_seconds)
+        steady = SteadyEngine(
+            RemoteFleet(engine),
+            watchdog_seconds=config.engine.watchdog_seconds,
+            queue_seconds=config.limits.engine_seconds,
+        )
         copy = BookCopy(RemoteBook(book))
         self._claims = RemoteClaims(book)
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
