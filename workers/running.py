@@ -18,11 +18,12 @@ from workers.forcing import Call, Chain, Segment
 from workers.probing import ProbePoints
 from workers.sample import Delta
 
-# Tokens of a streamed chain are sent together this often, for each of so many chains that run: a
-# message costs more than a token, and a reader sees no difference.
-COALESCE_SECONDS, COALESCE_CHAINS = 0.03, 8
-# How far the other chains have come is told this often: so much is lost with an engine that dies.
-PROGRESS_SECONDS = 0.25
+# Tokens of a streamed chain are sent together this often, and how far the others have come is told
+# this often: so much is lost with an engine that dies. A message costs more than a token; so where
+# more than CROWD chains run, each is heard of less often, within bounds that no reader minds.
+CROWD = 8
+COALESCE_SECONDS, MOST_COALESCE_SECONDS = 0.03, 0.25
+PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 0.25, 2.0
 
 
 class Running:
@@ -141,10 +142,13 @@ class Running:
     def _show(self, segments: list[Segment]) -> None:
         if self.live:
             self.live.hold(segments)
-        pace = PROGRESS_SECONDS
+        if not (self.live or self.report):
+            return
+        crowd = max(1.0, self.crowd() / CROWD)
+        pace = min(MOST_PROGRESS_SECONDS, PROGRESS_SECONDS * crowd)
         if self.live:
-            pace = min(pace, COALESCE_SECONDS * max(1.0, self.crowd() / COALESCE_CHAINS))
-        if (self.live or self.report) and asyncio.get_running_loop().time() >= self._told + pace:
+            pace = min(MOST_COALESCE_SECONDS, COALESCE_SECONDS * crowd)
+        if asyncio.get_running_loop().time() >= self._told + pace:
             self._tell()
 
     def _tell(self) -> None:

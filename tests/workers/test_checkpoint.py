@@ -253,3 +253,16 @@ def test_a_chain_that_was_to_answer_at_once_does_so_where_it_goes_on(tokenizer: 
         assert isinstance(events[0], Accepted)
 
     run_virtual(story())
+
+
+@pytest.mark.parametrize("chains, least, most", [(1, 7, 9), (32, 2, 3), (100, 1, 1)])
+def test_a_chain_tells_less_often_how_far_it_has_come_the_more_chains_run(
+    tokenizer: Any, chains: int, least: int, most: int
+) -> None:
+    """Each runs for two seconds."""
+    length = Forcing(200, min_thinking_tokens=200, answer_tokens=1)
+    asked = request(chains=tuple(range(chains)), forcing=length)
+    events = run_virtual(until(engine(tokenizer), asked, 60))
+    told = [event.chain for event in events if isinstance(event, Progress)]
+    assert {*told} == {*range(chains)}
+    assert all(least <= told.count(chain) <= most for chain in range(chains))
