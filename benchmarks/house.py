@@ -121,6 +121,15 @@ class House:
                     found.append((process.create_time(), process))
         return [process for _, process in sorted(found, key=lambda pair: pair[0])]
 
+    def engines(self) -> list[tuple[psutil.Process, psutil.Process]]:
+        """The engines that have a core, each with it."""
+        found = []
+        for engine in self.processes(ENGINE):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = engine.children(recursive=True)
+                found += [(engine, child) for child in children if CORE in title(child)]
+        return found
+
     def core_of(self, engine: psutil.Process) -> psutil.Process:
         return next(p for p in engine.children(recursive=True) if CORE in title(p))
 
@@ -134,15 +143,12 @@ class House:
 
     async def busy(self, *, seconds: float = 0.5) -> list[psutil.Process]:
         """Engines whose core works right now, by its CPU time; the busiest first."""
-        engines = self.processes(ENGINE)
-        before = [_cpu(self.core_of(engine)) for engine in engines]
+        engines = self.engines()
+        before = [_cpu(core) for _, core in engines]
         await asyncio.sleep(seconds)
-        used = [
-            _cpu(self.core_of(engine)) - spent
-            for engine, spent in zip(engines, before, strict=True)
-        ]
+        used = [_cpu(core) - spent for (_, core), spent in zip(engines, before, strict=True)]
         ranked = sorted(zip(used, engines, strict=True), key=lambda pair: -pair[0])
-        return [engine for spent, engine in ranked if spent > 0.1 * seconds]
+        return [engine for spent, (engine, _) in ranked if spent > 0.1 * seconds]
 
     async def whole_again(self, *, at_most: float = 240) -> float:
         """Wait until all replicas serve and none has work; how many seconds that took."""

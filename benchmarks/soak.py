@@ -84,9 +84,10 @@ async def killer(at: House, every: float, ends: float, tally: Tally) -> None:
     rng = random.Random(0)
     while time.monotonic() + every < ends:
         await asyncio.sleep(every)
-        engine = rng.choice(at.processes(house.ENGINE))
-        kill(engine if rng.random() < 0.5 else at.core_of(engine))
-        tally.kills += 1
+        # One that is still being replaced has no core yet.
+        if engines := at.engines():
+            kill(rng.choice(rng.choice(engines)))
+            tally.kills += 1
 
 
 async def run(config: ServeConfig, minutes: float, kill_every: float) -> Tally:
@@ -94,14 +95,15 @@ async def run(config: ServeConfig, minutes: float, kill_every: float) -> Tally:
     await at.whole_again()
     began = time.monotonic()
     ends = began + 60 * minutes
-    work = [asyncio.create_task(client(at, seed, ends, tally)) for seed in range(CLIENTS)]
-    work.append(asyncio.create_task(killer(at, kill_every, ends, tally)))
-    with progress("soak, ten-second steps", int(6 * minutes)) as bar:
-        while time.monotonic() < ends:
-            await asyncio.sleep(10)
-            tally.look(began)
-            bar.advance(f"{dict(tally.ends)}, {tally.kills} kills, {tally.seen[-1][1]:.0f} MB")
-    await asyncio.gather(*work)
+    async with asyncio.TaskGroup() as work:
+        for seed in range(CLIENTS):
+            work.create_task(client(at, seed, ends, tally))
+        work.create_task(killer(at, kill_every, ends, tally))
+        with progress("soak, ten-second steps", int(6 * minutes)) as bar:
+            while time.monotonic() < ends:
+                await asyncio.sleep(10)
+                tally.look(began)
+                bar.advance(f"{dict(tally.ends)}, {tally.kills} kills, {tally.seen[-1][1]:.0f} MB")
     return tally
 
 
