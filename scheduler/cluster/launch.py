@@ -21,8 +21,13 @@ from scheduler.placement import engines_that_fit, shortage
 
 POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 90
-# A replica that hangs would keep its GPUs for as long as others get to finish.
-CONTROLLER = {"RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1"}
+CONTROLLER = {
+    # A replica that hangs would keep its GPUs for as long as others get to finish.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+    # A proxy that is not there after 5 s, as on a busy machine, is killed and begun anew, and who
+    # waits for it is told that it has died.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",
+}
 LEAVE_SECONDS = 15.0
 
 
