@@ -45,9 +45,9 @@ class LimitsConfig:
     `max_running` queries run (None: twice the engine's chain slots), `max_queue` wait, each for
     `queue_seconds` at most (of tier flex: `flex_queue_seconds`). One that no engine takes, as all
     of them are being replaced, waits for `engine_seconds`: longer than an engine takes to start. No
-    query lasts longer than `max_seconds`, its waits included. A body has `body_bytes` at most, comes within
-    `upload_seconds`, and all that are held at one time have `held_bytes`. `per_key` is for keys
-    that have no limits of their own.
+    query lasts longer than `max_seconds`, its waits included. A body has `body_bytes` at most,
+    comes within `upload_seconds`, and all that are held at one time have `held_bytes`. `per_key` is
+    for keys that have no limits of their own.
     """
 
     max_running: int | None = None
