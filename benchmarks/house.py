@@ -123,7 +123,7 @@ class House:
 
     def engines(self) -> list[tuple[psutil.Process, psutil.Process]]:
         """The engines that have a core, each with it."""
-        found = []
+        found: list[tuple[psutil.Process, psutil.Process]] = []
         for engine in self.processes(ENGINE):
             with contextlib.suppress(psutil.NoSuchProcess):
                 children = engine.children(recursive=True)
