@@ -131,7 +131,7 @@ class House:
         return found
 
     def core_of(self, engine: psutil.Process) -> psutil.Process:
-        return next(p for p in engine.children(recursive=True) if CORE in title(p))
+        return next(core for owner, core in self.engines() if owner == engine)
 
     async def loads(self) -> list[Any]:
         """What every engine replica says of itself."""

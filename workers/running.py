@@ -144,10 +144,10 @@ class Running:
             self.live.hold(segments)
         if not (self.live or self.report):
             return
-        crowd = max(1.0, self.crowd() / CROWD)
-        pace = min(MOST_PROGRESS_SECONDS, PROGRESS_SECONDS * crowd)
+        usual, most = PROGRESS_SECONDS, MOST_PROGRESS_SECONDS
         if self.live:
-            pace = min(MOST_COALESCE_SECONDS, COALESCE_SECONDS * crowd)
+            usual, most = COALESCE_SECONDS, MOST_COALESCE_SECONDS
+        pace = min(most, usual * max(1.0, self.crowd() / CROWD))
         if asyncio.get_running_loop().time() >= self._told + pace:
             self._tell()
 

@@ -24,10 +24,10 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
 from workers.forcing import Call, Finish
 
-# Tokens of a chain come several at a time, as every piece costs the same: so many where nobody
-# watches it, one where somebody does, and up to so many more in a crowd.
-HELD_TOKENS, MOST_HELD_TOKENS = 16, 64
-CROWD, MOST_LIVE_TOKENS = 16, 8
+# Tokens of a chain that nobody watches come so many at a time.
+HELD_TOKENS = 16
+# Where many chains are watched, each hears of several tokens at a time: every piece costs the same.
+LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +258,9 @@ class _Conversation:
 
 def _pace(sampling: Sampling) -> dict[str, Any]:
     """Never only at the end: silence would not tell a long chain from a core that hangs."""
-    crowd = max(1, sampling.crowd // CROWD)
-    least, most = (1, MOST_LIVE_TOKENS) if sampling.live else (HELD_TOKENS, MOST_HELD_TOKENS)
-    interval = min(most, least * crowd)
+    interval = HELD_TOKENS
+    if sampling.live:
+        interval = min(MOST_LIVE_TOKENS, max(1, sampling.crowd // LIVE_CROWD))
     return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
 
 

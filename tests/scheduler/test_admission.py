@@ -502,6 +502,7 @@ def test_a_server_has_a_deadline_of_its_own(asked: float | None) -> None:
         ({"max_running": 0}, "max_running"),
         ({"max_queue": -1}, "max_queue"),
         ({"queue_seconds": 0}, "queue_seconds"),
+        ({"engine_seconds": 0}, "engine_seconds"),
         ({"max_seconds": float("nan")}, "max_seconds"),
         ({"upload_seconds": float("inf")}, "upload_seconds"),
         ({"body_bytes": 0}, "body_bytes"),
