@@ -1,6 +1,7 @@
 """A real vLLM engine as a core: the door to vllm (the other is vllm_processor.py)."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -75,10 +76,26 @@ class Setup:
         self.options = options
         self.on_cpu = on_cpu
         self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+        if (
+            on_cpu
+            and options.tensor_parallel_size == 1
+            and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
+        ):
+            self._run_in_core()
         # vLLM names its tokenizer by a protocol that lacks templates and added tokens, hence Any.
         self.tokenizer: Any = cached_tokenizer_from_config(self.config.model_config)
         ends = self.config.model_config.try_get_generation_config().get("eos_token_id") or ()
         self.end_of_turn: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends)
+
+    def _run_in_core(self) -> None:
+        """Have the core's own process run the model on all cores but one, as on a GPU it would.
+
+        On CPU vLLM takes a process of its own for that, with its threads bound to cores; the two
+        then wait for each other by spinning, on the cores that the servers need.
+        """
+        self.config.parallel_config.distributed_executor_backend = "uni"
+        # Read by the core when it starts; what Ray puts there is of its own reckoning.
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
 
     def load_processor(self, qualified_name: str) -> None:
         self.config.model_config.logits_processors = [qualified_name]
