@@ -27,6 +27,12 @@ class Owed(NamedTuple):
         return Owed(max(0, self.tokens - other.tokens), max(0, self.chains - other.chains))
 
 
+class Only(NamedTuple):
+    """The one replica that is meant; without it a call waits."""
+
+    replica: str
+
+
 class Wish(NamedTuple):
     """What a call asks of its replica.
 
@@ -37,6 +43,7 @@ class Wish(NamedTuple):
     owed: Owed = Owed()
     home: str | None = None
     avoid: Collection[str] = ()
+    only: Only | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +73,8 @@ class Routes:
 
     def rank(self, replicas: Sequence[str], wish: Wish) -> list[str]:
         """All that may be tried, best first; ties are broken by chance."""
+        if wish.only is not None:
+            return [name for name in replicas if name == wish.only.replica]
         left = [name for name in replicas if name not in wish.avoid] or list(replicas)
         self.rng.shuffle(left)
         suspects = self.suspects()

@@ -1,10 +1,12 @@
 """The engine replicas seen from a gateway: a `Fleet`. Imports ray."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
@@ -12,6 +14,8 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.fleet import Batch, EngineDied
+from scheduler.line import Inboxes, Line
+from scheduler.routes import Only
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 
@@ -25,6 +29,9 @@ class RemoteFleet:
     def __init__(self, handle: "DeploymentHandle[EngineReplica]") -> None:
         self._handle = handle
         self._stream = handle.options(stream=True)
+        self._name, self._numbers = uuid4().hex, itertools.count()
+        self._inboxes: Inboxes = {}
+        self._lines: dict[str, Line] = {}
 
     async def info(self) -> EngineInfo:
         info: EngineInfo = await self._handle.info.remote()
@@ -49,11 +56,22 @@ class RemoteFleet:
     async def call(
         self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[Batch]:
-        async with _answers(self._stream.sample.remote(request, home, avoid)) as batches:
-            async for batch in batches:
-                if isinstance(batch, Refused):
-                    raise batch
-                yield batch
+        number = next(self._numbers)
+        inbox = self._inboxes[number] = asyncio.Queue[Batch | Exception | None]()
+        asked = self._stream.sample.remote(request, home, avoid, self._name, number)
+        try:
+            async with _answers(asked) as said:
+                async for first in said:
+                    if isinstance(first, Refused):
+                        raise first
+                    with self._line(first.replica).carrying(number):
+                        yield first
+                        while (told := await inbox.get()) is not None:
+                            if isinstance(told, Exception):
+                                raise told
+                            yield told
+        finally:
+            del self._inboxes[number]
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
         async with _answers(self._stream.complete.remote(request)) as events:
@@ -61,6 +79,17 @@ class RemoteFleet:
                 if isinstance(event, Refused):
                     raise event
                 yield event
+
+    def _line(self, replica: str) -> Line:
+        line = self._lines.get(replica)
+        if line is None or line.is_over:
+            line = Line(lambda: self._listen(replica), self._inboxes)
+            self._lines[replica] = line
+            self._lines = {name: one for name, one in self._lines.items() if not one.is_over}
+        return line
+
+    def _listen(self, replica: str) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        return _answers(self._stream.line.remote(Only(replica), self._name))
 
     async def _tell(self, method: str, *order: Any) -> None:
         """Tell every replica; whether one of them hears it shows in what it sends."""
@@ -73,7 +102,7 @@ class RemoteFleet:
 
 @asynccontextmanager
 async def _answers(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
-    """What comes of a call, which ends with the block. Its ways of dying become ours."""
+    """What comes of a call, which ends with the block. Its ways of dying become EngineDied."""
     try:
         yield response
     except RayTaskError:  # the replica lives, and has a bug

@@ -11,8 +11,9 @@ from ray import serve
 from scheduler.config import EngineConfig
 from scheduler.engines import make_engine
 from scheduler.fleet import Batch
+from scheduler.outbox import Letter, Outbox
 from scheduler.pump import Pump
-from scheduler.routes import Backlog
+from scheduler.routes import Backlog, Only
 from scheduler.scaling import TOKENS
 from workers.completion import Completed, CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
@@ -33,6 +34,7 @@ class EngineReplica:
         self._engine = make_engine(config, replica=name)
         self._pump = Pump(self._engine, name)
         self._backlog = Backlog()
+        self._outboxes: dict[str, Outbox] = {}
 
     async def info(self) -> EngineInfo:
         return await self._engine.info()
@@ -68,14 +70,27 @@ class EngineReplica:
         return {TOKENS: self._backlog.owed.tokens}
 
     async def sample(
-        self, request: SampleRequest, home: str | None = None, avoid: tuple[str, ...] = ()
+        self,
+        request: SampleRequest,
+        home: str | None,
+        avoid: tuple[str, ...],
+        gateway: str,
+        call: int,
     ) -> AsyncGenerator[Batch | Refused]:
-        """`home` and `avoid` are for TokenRouter, which has read them when this is called."""
+        """The first batch; all others go by the gateway's line, under the number of the call.
+
+        `home` and `avoid` are for TokenRouter, which has read them when this is called.
+        """
+        outbox, taken = self._outbox(gateway), False
         try:
             async with contextlib.aclosing(self._pump.sample(request)) as batches:
-                with self._backlog.owing(request) as ended:
+                with self._backlog.owing(request) as ended, outbox.calling(call):
                     async for batch in batches:
-                        yield batch
+                        if taken:
+                            outbox.post(call, batch)
+                        else:
+                            yield batch
+                            taken = True
                         for sample in batch.events:
                             if isinstance(sample, Sample):
                                 ended()
@@ -83,6 +98,18 @@ class EngineReplica:
                                     await self.check()
         except Refused as refused:
             yield refused
+
+    async def line(self, only: Only, gateway: str) -> AsyncGenerator[tuple[Letter, ...]]:
+        """What all the calls of a gateway tell; `only` this replica is meant."""
+        async with contextlib.aclosing(self._outbox(gateway).line()) as line:
+            async for letters in line:
+                yield letters
+
+    def _outbox(self, gateway: str) -> Outbox:
+        idle = [name for name, outbox in self._outboxes.items() if outbox.is_idle]
+        for name in {*idle} - {gateway}:
+            del self._outboxes[name]
+        return self._outboxes.setdefault(gateway, Outbox())
 
     async def complete(
         self, request: CompletionRequest

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
-from scheduler.routes import Owed, Routes, Wish, expected
+from scheduler.routes import Only, Owed, Routes, Wish, expected
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 
@@ -77,9 +77,11 @@ def _call(pending: PendingRequest) -> str:
 
 
 def _wish(pending: PendingRequest | None) -> Wish:
-    """From the arguments of `EngineReplica.sample`."""
+    """From the arguments of `EngineReplica.sample`, or of `line`."""
     args = dict(zip(("request", "home", "avoid"), pending.args if pending else (), strict=False))
     request, home = args.get("request"), args.get("home")
+    if isinstance(request, Only):
+        return Wish(only=request)
     if not isinstance(request, SampleRequest | CompletionRequest):
         return Wish()
     if home is None and isinstance(request, SampleRequest) and request.resume is not None:
