@@ -107,7 +107,11 @@ def serving(config: "ServeConfig", *, verbose: bool = False) -> Iterator[None]:
 
     click.echo("starting Ray, Serve and the engine (half a minute without a GPU) ...", err=True)
     try:
-        launch.start(config, verbose=verbose, warn=partial(click.echo, err=True))
+        try:
+            launch.start(config, verbose=verbose, warn=partial(click.echo, err=True))
+        except launch.CannotStart as error:
+            more = "" if verbose else " (--verbose shows the logs)"
+            raise click.ClickException(f"the endpoint cannot start: {error}{more}") from error
         yield
         if running := launch.drain(config.drain_seconds):
             click.echo(f"{running} requests were cut off", err=True)

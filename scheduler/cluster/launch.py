@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import time
 from collections import Counter
@@ -31,30 +32,37 @@ CONTROLLER = {
 LEAVE_SECONDS = 15.0
 
 
+class CannotStart(Exception):
+    """What failed, in one line."""
+
+
 def start(
     config: ServeConfig, *, verbose: bool = False, warn: Callable[[str], None] = print
 ) -> None:
     """Start Ray (or join the cluster that RAY_ADDRESS names) and serve; returns once ready.
 
     Where some engines fit and others do not, it serves with those, and warns. Raises ValueError
-    when the port is taken, or when not one engine fits.
+    when the port is taken, or when not one engine fits, and CannotStart when an engine fails.
     """
     require_port(config.host, config.port)
     _join(verbose)
     fit = _fitting(config, warn)
-    serve.start(
-        http_options={
-            "host": config.host,
-            "port": config.port,
-            "request_timeout_s": None,
-            "keep_alive_timeout_s": KEEP_ALIVE_SECONDS,
-        },
-        controller_options={"runtime_env": {"env_vars": CONTROLLER}},
-    )
-    target = serve.RunTarget(application(config), name=APPLICATION, route_prefix="/")
-    serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
-    while not _ready(fit):
-        time.sleep(POLL_SECONDS)
+    try:
+        serve.start(
+            http_options={
+                "host": config.host,
+                "port": config.port,
+                "request_timeout_s": None,
+                "keep_alive_timeout_s": KEEP_ALIVE_SECONDS,
+            },
+            controller_options={"runtime_env": {"env_vars": CONTROLLER}},
+        )
+        target = serve.RunTarget(application(config), name=APPLICATION, route_prefix="/")
+        serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
+        while not _ready(fit):
+            time.sleep(POLL_SECONDS)
+    except (RayError, RayServeException, RuntimeError) as error:
+        raise CannotStart(_reason(str(error))) from error
 
 
 def drain(seconds: float) -> int:
@@ -134,6 +142,13 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
         warn(f"{told}; the others start as soon as they do")
         return fit
     return config.replicas
+
+
+def _reason(told: str) -> str:
+    """The error itself, out of the traces that it has come with from another process."""
+    named = re.findall(r"^\W*((?:\w+\.)*\w*(?:Error|Exception|Died|Exit)\b.*)", told, re.MULTILINE)
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    return " ".join((named or lines or ["no reason is told"])[-1].split())
 
 
 def _ready(engines: int) -> bool:
