@@ -45,7 +45,8 @@ async def play(config: ServeConfig, rows: list[str]) -> list[Finding]:
                 why = f"{type(error).__name__}: {error}"
                 finding = Finding(name, "did not come to its end", 0, 0, 0, 0.0, why, False)
             found.append(finding)
-            bar.advance(f"row {finding.row}: {finding.figures}")
+            held = "held" if finding.held else "did not hold"
+            bar.advance(f"row {finding.row} {held}: {finding.lost} lost, {finding.figures}")
     return found
 
 
