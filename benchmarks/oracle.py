@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.frontier import Estimate, Floats, Goal, figure
 from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, solve
 from policies.chance import chance_right
-from policies.extension_curve import states
+from policies.extension_counts import states
 from policies.length_curve import CAPS
 from policies.price import Price, rectified
 from policies.priced import Priced

@@ -1,7 +1,7 @@
 """How likely an answer is right, once all votes or Waits are in."""
 
 from policies.curve import ClassCurve
-from policies.extension_curve import STATES, states
+from policies.extension_counts import STATES, states
 from policies.plan import Plan
 from policies.tally import Tally
 from policies.vote_types import INDEX, MAX_VOTES

@@ -17,11 +17,14 @@ class Counts:
             row[:] = [mine + theirs for mine, theirs in zip(row, addend, strict=True)]
 
     def learn(self, told: Self, blank: Self, weight: float) -> None:
-        """Add what a label told: the same observed with it and without it."""
+        """Add what a label told: the same observed with it and without it.
+
+        What has been forgotten by now cannot be taken back.
+        """
         rows = zip(self.rows().values(), told.rows().values(), blank.rows().values(), strict=True)
         for row, after, before in rows:
             row[:] = [
-                mine + weight * (new - old)
+                max(0.0, mine + weight * (new - old))
                 for mine, new, old in zip(row, after, before, strict=True)
             ]
 

@@ -12,17 +12,20 @@ from typing import Any, NamedTuple, Self
 
 from policies.exit_curve import ExitCurve, fit_exits
 from policies.exit_statistics import Course, ExitStatistics
-from policies.extension_curve import ExtensionCounts, ExtensionCurve, fit_extensions
+from policies.extension_counts import ExtensionCounts
+from policies.extension_curve import ExtensionCurve, fit_extensions
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
 from policies.menu import Arm, ArmName, Menu, menu_at
 from policies.plan import Budget, Plan
 from policies.tally import Ballot, Standing
-from policies.vote_curve import MOST_TOKENS, VoteCounts, VoteCurve, fit_votes
+from policies.vote_counts import MOST_TOKENS, VoteCounts
+from policies.vote_curve import VoteCurve, fit_votes
 from policies.vote_rule import VoteRule, vote_rules
 from policies.vote_types import MAX_VOTES
 
-VERSION = 3
-_READS = (2, VERSION)
+VERSION = 4
+_READS = (2, 3, VERSION)
+"""Before 4 a chain's Waits were counted otherwise: they are learned anew."""
 _SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
@@ -175,9 +178,15 @@ class ClassStatistics:
         if stored.get("version") not in _READS:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
         exits = stored.get("exits")
+        sums = {name: float(stored[name]) for name in _SUMS}
+        extensions = ExtensionCounts()
+        if stored["version"] < VERSION:
+            sums["shadow_chains"] = 0.0
+        else:
+            extensions = ExtensionCounts.from_rows(stored["extensions"])
         return cls(
-            **{name: float(stored[name]) for name in _SUMS},
-            extensions=ExtensionCounts.from_rows(stored["extensions"]),
+            **sums,
+            extensions=extensions,
             votes=VoteCounts.from_rows(stored["votes"]),
             lengths=LengthCounts.from_rows(stored["lengths"]),
             exits=None if exits is None else ExitStatistics.from_dict(exits),
@@ -255,8 +264,8 @@ class ClassCurve:
             ],
             "points": [point._asdict() for point in self.points()],
             "extend_in": sorted([*state] for state in goes_on),
-            "repairs": list(self.extension.repairs) if self.extension else [],
-            "corruptions": list(self.extension.corruptions) if self.extension else [],
+            "repaired": list(self.extension.repaired) if self.extension else [],
+            "spoilt": list(self.extension.spoilt) if self.extension else [],
             "vote_on_at": [[*standing] for standing in votes_in],
             "exit": self.exits.rule(self.price).as_dict() if self.exits else None,
         }

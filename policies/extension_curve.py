@@ -1,147 +1,66 @@
 """What "Wait" is worth: a greedy chain, extended step by step, shows an answer at every end.
 
-A chain's state is how many Waits it has had and how many equal answers it gave in a row. Right
-answers tend to stay; so states are told apart by accuracy, and backward induction says for any
-price in which of them one more Wait pays. "Wait" may also spoil an answer (arXiv 2506.04210), so
-accuracy need not rise. A run of w Waits shows what every smaller number would have given.
-
-Without labels accuracy comes from stability: an answer that the chain will give up was right with
-a small chance only, so the share of flips bounds the gain.
+A Wait that keeps the answer changes nothing but the cost, so what it is worth lies in the answers
+that it changes: how often they were right before, and how often they are after. This difference
+within one chain varies far less than the accuracies of chains with and without the Wait, and is
+bounded by how often answers change, which needs no label. "Wait" may also spoil an answer (arXiv
+2506.04210), so accuracy need not rise. Backward induction says for any price in which states one
+more Wait pays.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from policies.counts import Counts, Interval, interval, shrunk
+from policies.counts import Interval, interval, shrunk
+from policies.extension_counts import INDEX, MOVES, STATES, ExtensionCounts, State
+from policies.hidden_chain import USUAL, Habits, Outlook, learn_habits, outlook
 from policies.plan import Forecast
-from policies.tally import Ballot
 
-MAX_WAITS = 6
-MAX_RUN = 3
-
-_PRIOR_VISITS = 4.0
+_PRIOR_VISITS = 8.0
 _PRIOR_LABELS = 4.0
-_SHIFT_LABELS = 8.0
-_RIGHT_IF_KEPT = (0.55, 0.75, 0.85)
-_RIGHT_IF_GIVEN_UP = 0.1
-_STAY = (0.7, 0.85, 0.95)
-
-
-class State(NamedTuple):
-    """`run` counts equal answers in a row, the last one included, up to MAX_RUN."""
-
-    waits: int
-    run: int
-
-    def after(self, *, same: bool) -> "State":
-        return State(self.waits + 1, min(self.run + 1, MAX_RUN) if same else 1)
-
-
-STATES = tuple(
-    State(waits, run)
-    for waits in range(MAX_WAITS + 1)
-    for run in range(1, min(waits + 1, MAX_RUN) + 1)
-)
-_INDEX = {state: row for row, state in enumerate(STATES)}
-
-
-def states(answers: Sequence[str | None]) -> Iterator[State]:
-    """The states that a chain went through: one answer for each end, in order."""
-    state = State(0, 1)
-    for waits, answer in enumerate(answers[: MAX_WAITS + 1]):
-        if waits:
-            state = state.after(same=answer == answers[waits - 1])
-        yield state
-
-
-def _row() -> list[float]:
-    return [0.0] * len(STATES)
-
-
-def _waits() -> list[float]:
-    return [0.0] * MAX_WAITS
-
-
-@dataclass(slots=True)
-class ExtensionCounts(Counts):
-    """By state: visits, checked answers, and what the next Wait did and cost.
-
-    `repaired` of `wrong_before` and `corrupted` of `right_before` are counted by Wait.
-    """
-
-    visits: list[float] = field(default_factory=_row)
-    right: list[float] = field(default_factory=_row)
-    wrong: list[float] = field(default_factory=_row)
-    stays: list[float] = field(default_factory=_row)
-    flips: list[float] = field(default_factory=_row)
-    tokens: list[float] = field(default_factory=_row)
-    first_tokens: list[float] = field(default_factory=lambda: [0.0])
-    labelled: list[float] = field(default_factory=lambda: [0.0])
-    wrong_before: list[float] = field(default_factory=_waits)
-    repaired: list[float] = field(default_factory=_waits)
-    right_before: list[float] = field(default_factory=_waits)
-    corrupted: list[float] = field(default_factory=_waits)
-
-    def observe(self, ballots: Sequence[Ballot], right: Sequence[bool | None]) -> None:
-        """One greedy chain that ended by itself: its ballots from no Wait upwards, none missing."""
-        previous = 0
-        self.first_tokens[0] += ballots[0].tokens
-        self.labelled[0] += right[0] is not None
-        for waits, state in enumerate(states([ballot.answer for ballot in ballots])):
-            row = _INDEX[state]
-            self.visits[row] += 1.0
-            if waits:
-                outcome = self.stays if state.run > 1 else self.flips
-                outcome[previous] += 1.0
-                self.tokens[previous] += ballots[waits].tokens - ballots[waits - 1].tokens
-                self._observe_repair(waits - 1, right[waits - 1], right[waits])
-            if right[waits] is not None:
-                (self.right if right[waits] else self.wrong)[row] += 1.0
-            previous = row
-
-    def _observe_repair(self, wait: int, before: bool | None, after: bool | None) -> None:
-        if before is None or after is None:
-            return
-        if before:
-            self.right_before[wait] += 1.0
-            self.corrupted[wait] += not after
-        else:
-            self.wrong_before[wait] += 1.0
-            self.repaired[wait] += after
-
-    @property
-    def queries(self) -> float:
-        return self.visits[0]
+_UNLABELLED = 0.25
+"""How much a change of an answer without a label tells, next to one with a label."""
+_HOPE = 0.5
+"""Standard errors by which a Wait may be better than it looks and still be forced: chains that are
+stopped do not show what the Wait would have done, those that go on do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionRule:
-    """The states in which one more Wait pays at one price, and what that gives on average."""
+    """The states in which one more Wait pays at one price, and what that gives on average.
+
+    `error` is the standard error of that accuracy.
+    """
 
     price: float
     goes_on: frozenset[State]
     forecast: Forecast
+    error: float
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionCurve:
-    """One class. `right`, `stays` and `next_tokens` are by state (in the order of STATES).
+    """One class. `right`, `stays`, `repairs`, `spoils`, `doubts`, `next_tokens` are by state.
 
-    `accuracy[w]` and `tokens[w]` belong to always forcing w Waits; `repairs[w]` and
-    `corruptions[w]` are the chances that the Wait after w mends a wrong or spoils a right answer.
+    `repairs` and `spoils` are the shares of changed answers that are right after the Wait and were
+    right before it; `doubts` is the standard error of what the Wait gains. `accuracy[w]` and
+    `tokens[w]` belong to always forcing w Waits; of all chains the Wait after w mends `repaired[w]`
+    and spoils `spoilt[w]`.
     """
 
     right: tuple[float, ...]
     stays: tuple[float, ...]
+    repairs: tuple[float, ...]
+    spoils: tuple[float, ...]
+    doubts: tuple[float, ...]
     next_tokens: tuple[float, ...]
-    first_tokens: float
     accuracy: tuple[float, ...]
     errors: tuple[float, ...]
     tokens: tuple[float, ...]
-    repairs: tuple[float, ...]
-    corruptions: tuple[float, ...]
+    repaired: tuple[float, ...]
+    spoilt: tuple[float, ...]
+    labelled: float
 
     @property
     def max_waits(self) -> int:
@@ -152,49 +71,61 @@ class ExtensionCurve:
         share, error = self.accuracy[waits], self.errors[waits]
         return interval(share, share * (1 - share) / error**2 if error else 0.0)
 
+    def gain(self, row: int) -> float:
+        """Accuracy that the Wait after a state brings."""
+        return (1 - self.stays[row]) * (self.repairs[row] - self.spoils[row])
+
     def rule(self, price: float) -> ExtensionRule:
-        """Backward induction: go on where the next answer is worth more than its tokens."""
-        value, accuracy = list(self.right), list(self.right)
-        tokens = [0.0] * len(STATES)
+        """Backward induction: go on where the answers that follow are worth more than their tokens.
+
+        Values are relative to stopping at once.
+        """
+        value, hoped = [0.0] * len(STATES), [0.0] * len(STATES)
+        gained, tokens = [0.0] * len(STATES), [0.0] * len(STATES)
         goes_on = set()
         for row, state in reversed(tuple(enumerate(STATES))):
             if state.waits >= self.max_waits:
                 continue
-            same, other = (
-                _INDEX[state.after(same=True)],
-                _INDEX[state.after(same=False)],
-            )
-            stay, step = self.stays[row], self.next_tokens[row]
-            on = stay * value[same] + (1 - stay) * value[other] - price * step
-            if on > value[row] + 1e-12:
-                goes_on.add(state)
-                value[row] = on
-                accuracy[row] = stay * accuracy[same] + (1 - stay) * accuracy[other]
-                tokens[row] = step + stay * tokens[same] + (1 - stay) * tokens[other]
+            same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
+            stay, flip, step = self.stays[row], 1 - self.stays[row], self.next_tokens[row]
+            on = self.gain(row) - price * step
+            hope = on + _HOPE * self.doubts[row]
+            hope += stay * hoped[same] + flip * hoped[other]
+            if hope <= 1e-12:
+                continue
+            goes_on.add(state)
+            hoped[row] = hope
+            value[row] = on + stay * value[same] + flip * value[other]
+            gained[row] = self.gain(row) + stay * gained[same] + flip * gained[other]
+            tokens[row] = step + stay * tokens[same] + flip * tokens[other]
+        accuracy = min(1.0, max(0.0, self.right[0] + gained[0]))
         return ExtensionRule(
             price,
             frozenset(goes_on),
-            Forecast(accuracy[0], self.first_tokens + tokens[0]),
+            Forecast(accuracy, self.tokens[0] + tokens[0]),
+            self.error(frozenset(goes_on)),
         )
+
+    def error(self, goes_on: frozenset[State]) -> float:
+        """Of the accuracy of going on in these states."""
+        reach = [1.0] + [0.0] * (len(STATES) - 1)
+        variance = self.errors[0] ** 2
+        for row, state in enumerate(STATES):
+            if state not in goes_on:
+                continue
+            changed = reach[row] * (1 - self.stays[row])
+            variance += (reach[row] * self.doubts[row]) ** 2
+            reach[INDEX[state.after(same=True)]] += reach[row] - changed
+            reach[INDEX[state.after(same=False)]] += changed
+        return math.sqrt(variance)
 
 
 class _Estimate(NamedTuple):
-    """By state: P(right), P(the next answer is the same), tokens of the next Wait."""
+    """What is usual: habits, tokens of the next Wait by state, tokens of the first chain."""
 
-    right: list[float]
-    stays: list[float]
+    habits: Habits
     next_tokens: list[float]
     first_tokens: float
-    shift: float
-
-
-_UNSEEN = _Estimate(
-    right=[_RIGHT_IF_KEPT[state.run - 1] for state in STATES],
-    stays=[_STAY[state.run - 1] for state in STATES],
-    next_tokens=[0.0 for _ in STATES],
-    first_tokens=0.0,
-    shift=0.0,
-)
 
 
 def fit_extensions(
@@ -209,43 +140,23 @@ def fit_extensions(
     ]
     if not seen:
         return None
-    usual = _UNSEEN if parent is None else _estimate(parent, _UNSEEN, max(seen))
-    return _curve(counts, _estimate(counts, usual, max(seen)), max(seen))
+    estimate = _Estimate(USUAL, [0.0] * len(STATES), 0.0)
+    for known in reversed(everything):
+        if known.queries:
+            estimate = _estimate(known, estimate)
+    return _curve(counts, estimate, max(seen))
 
 
-def _estimate(counts: ExtensionCounts, usual: _Estimate, max_waits: int) -> _Estimate:
-    """The class's own counts, pulled towards what is usual."""
-    if not counts.queries:
-        return usual
-    steps = [stay + flip for stay, flip in zip(counts.stays, counts.flips, strict=True)]
-    stays = [
-        shrunk(*row, _PRIOR_VISITS) for row in zip(counts.stays, steps, usual.stays, strict=True)
-    ]
-    right, shift = _accuracy(counts, stays, usual.shift, max_waits)
+def _estimate(counts: ExtensionCounts, usual: _Estimate) -> _Estimate:
     return _Estimate(
-        right,
-        stays,
-        _step_tokens(counts.tokens, steps, usual.next_tokens),
+        learn_habits(counts, usual.habits),
+        _step_tokens(counts.tokens, _steps(counts), usual.next_tokens),
         counts.first_tokens[0] / counts.queries,
-        shift,
     )
 
 
-def _accuracy(
-    counts: ExtensionCounts, stays: list[float], shift: float, max_waits: int
-) -> tuple[list[float], float]:
-    """P(right) by state: first from stability alone, then one shift for all, then by label."""
-    stable = [_RIGHT_IF_KEPT[state.run - 1] for state in STATES]
-    for row, state in reversed(tuple(enumerate(STATES))):
-        if state.waits < max_waits:
-            kept = stable[_INDEX[state.after(same=True)]]
-            stable[row] = stays[row] * kept + (1 - stays[row]) * _RIGHT_IF_GIVEN_UP
-    labels = [right + wrong for right, wrong in zip(counts.right, counts.wrong, strict=True)]
-    expected = sum(share * count for share, count in zip(stable, labels, strict=True))
-    shift = shrunk(sum(counts.right) - expected, sum(labels), shift, _SHIFT_LABELS)
-    centre = [min(max(share + shift, 0.02), 0.98) for share in stable]
-    right = [shrunk(*row, _PRIOR_LABELS) for row in zip(counts.right, labels, centre, strict=True)]
-    return right, shift
+def _steps(counts: ExtensionCounts) -> list[float]:
+    return [stay + flip for stay, flip in zip(counts.stays, counts.flips, strict=True)]
 
 
 def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) -> list[float]:
@@ -262,44 +173,72 @@ def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) ->
 
 def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> ExtensionCurve:
     """Where a chain is after w Waits, whatever its answers: the curve that a fixed w would have."""
-    reach = [0.0] * len(STATES)
-    reach[0] = 1.0
-    steps = [0.0] * (max_waits + 1)
-    for row, state in enumerate(STATES):
-        if state.waits < max_waits:
-            steps[state.waits + 1] += reach[row] * estimate.next_tokens[row]
-            stay = reach[row] * estimate.stays[row]
-            reach[_INDEX[state.after(same=True)]] += stay
-            reach[_INDEX[state.after(same=False)]] += reach[row] - stay
-    labels = [
-        right + wrong + _PRIOR_LABELS
-        for right, wrong in zip(counts.right, counts.wrong, strict=True)
+    look = outlook(estimate.habits)
+    stays = [
+        shrunk(*row, _PRIOR_VISITS)
+        for row in zip(counts.stays, _steps(counts), look.stays.tolist(), strict=True)
     ]
-    accuracy, errors, tokens = [], [], []
-    for waits in range(max_waits + 1):
-        rows = [row for row, state in enumerate(STATES) if state.waits == waits]
-        mean = sum(reach[row] * estimate.right[row] for row in rows)
-        within = sum(
-            reach[row] ** 2 * estimate.right[row] * (1 - estimate.right[row]) / labels[row]
-            for row in rows
-        )
-        between = sum(reach[row] * (estimate.right[row] - mean) ** 2 for row in rows)
-        accuracy.append(mean)
-        errors.append(math.sqrt(within + between / (counts.queries + _PRIOR_VISITS)))
-        tokens.append(estimate.first_tokens + sum(steps[: waits + 1]))
+    labels = [right + wrong for right, wrong in zip(counts.right, counts.wrong, strict=True)]
+    doubts = _doubts(counts, look, stays)
+    reach, right = [0.0] * len(STATES), [0.0] * len(STATES)
+    reach[0], right[0] = 1.0, estimate.habits.start
+    accuracy, tokens = [right[0]], [estimate.first_tokens]
+    errors = [right[0] * (1 - right[0]) / (labels[0] + _PRIOR_LABELS)]
+    repaired, spoilt = [0.0] * max_waits, [0.0] * max_waits
+    for waits in range(max_waits):
+        spent = doubt = 0.0
+        for row, state in enumerate(STATES):
+            if state.waits != waits:
+                continue
+            same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
+            changed = reach[row] * (1 - stays[row])
+            lost = min(right[row], changed * float(look.spoilt[row]))
+            won = changed * float(look.repaired[row])
+            reach[same] += reach[row] - changed
+            reach[other] += changed
+            right[same] += right[row] - lost
+            right[other] += won
+            repaired[waits] += won
+            spoilt[waits] += lost
+            spent += reach[row] * estimate.next_tokens[row]
+            doubt += (reach[row] * doubts[row]) ** 2
+        accuracy.append(min(1.0, accuracy[-1] + repaired[waits] - spoilt[waits]))
+        tokens.append(tokens[-1] + spent)
+        errors.append(errors[-1] + doubt)
+    shares = [
+        shrunk(seen, labelled, min(1.0, part / mass) if mass else 0.5, _PRIOR_LABELS)
+        for seen, labelled, part, mass in zip(counts.right, labels, right, reach, strict=True)
+    ]
     return ExtensionCurve(
-        tuple(estimate.right),
-        tuple(estimate.stays),
+        (right[0], *shares[1:]),
+        tuple(stays),
+        tuple(look.repaired.tolist()),
+        tuple(look.spoilt.tolist()),
+        tuple(doubts),
         tuple(estimate.next_tokens),
-        estimate.first_tokens,
         tuple(accuracy),
-        tuple(errors),
+        tuple(math.sqrt(variance) for variance in errors),
         tuple(tokens),
-        _chances(counts.repaired, counts.wrong_before),
-        _chances(counts.corrupted, counts.right_before),
+        tuple(repaired),
+        tuple(spoilt),
+        labels[0],
     )
 
 
-def _chances(events: list[float], cases: list[float]) -> tuple[float, ...]:
-    """Chance of an event by Wait; one in ten before anything is seen (Beta(1, 9))."""
-    return tuple(shrunk(*row, 0.1, 10.0) for row in zip(events, cases, strict=True))
+def _doubts(counts: ExtensionCounts, look: Outlook, stays: list[float]) -> list[float]:
+    """Standard errors of what a Wait gains: of how many answers change, and of what that brings.
+
+    The latter by what was seen of all changes at the same Wait.
+    """
+    doubts = []
+    for row, state in enumerate(STATES):
+        peers = [peer for peer, other in enumerate(STATES) if other.waits == state.waits]
+        changes = sum(counts.flips[peer] for peer in peers)
+        moves = counts.moves[state.waits * len(MOVES) : (state.waits + 1) * len(MOVES)]
+        checked = sum(moves[1::2]) + sum(moves[4:])
+        known = checked + _UNLABELLED * max(0.0, changes - checked)
+        up, down, flip = float(look.repaired[row]), float(look.spoilt[row]), 1 - stays[row]
+        seen = counts.stays[row] + counts.flips[row] + _PRIOR_VISITS
+        worth = max(0.01, up + down - (up - down) ** 2) / (known + _PRIOR_LABELS)
+        doubts.append(math.sqrt(flip**2 * worth + (up - down) ** 2 * flip * (1 - flip) / seen))
+    return doubts

@@ -1,30 +1,42 @@
 """What a class offers at one price: the best rule of every way to spend, best first."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from policies.counts import interval
 from policies.extension_curve import ExtensionCurve, ExtensionRule
 from policies.length_curve import CAPS, LengthCurve
 from policies.plan import Forecast
 from policies.vote_curve import VoteCurve
 from policies.vote_rule import VoteRule
 
+_LEAST_LABELS = 4.0
+_LEAST_ERROR = 1e-3
+
 ArmName = Literal["waits", "votes", "cap"]
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to spend: what it is expected to reach. `error` is the accuracy's standard error."""
+    """One way to spend: what it is expected to reach.
+
+    `error` is by how much the accuracy may well be higher, one standard error.
+    """
 
     name: ArmName
     forecast: Forecast
     error: float
     max_thinking_tokens: int | None = None
 
-    def worth(self, price: float, *, hope: float = 0.0) -> float:
-        """Accuracy less the price of its tokens; `hope` adds that many standard errors."""
-        accuracy = min(1.0, self.forecast.accuracy + hope * self.error)
-        return accuracy - price * self.forecast.tokens
+    def worth(self, price: float) -> float:
+        """Accuracy less the price of its tokens."""
+        return self.forecast.accuracy - price * self.forecast.tokens
+
+    def chance_over(self, other: "Arm", price: float) -> float:
+        """Chance that it is worth more than another, which was learned from other chains."""
+        gap = other.worth(price) - self.worth(price)
+        return math.erfc(gap / math.hypot(self.error, other.error) / math.sqrt(2)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +59,22 @@ def menu_at(
     arms = []
     extension_rule = extension.rule(price) if extension else None
     if extension and extension_rule:
-        arms.append(Arm("waits", extension_rule.forecast, max(extension.errors)))
+        forecast = extension_rule.forecast
+        arms.append(Arm("waits", forecast, _error(forecast, extension.labelled)))
     if votes and vote_rule:
-        arms.append(Arm("votes", vote_rule.forecast, votes.interval(1).error))
+        forecast = vote_rule.forecast
+        arms.append(Arm("votes", forecast, _error(forecast, votes.labels[0])))
     if length and len(length.forecasts) > 1:
         caps = [
-            Arm("cap", forecast, length.interval(row).error, CAPS[row])
+            Arm("cap", forecast, _error(forecast, length.labelled), CAPS[row])
             for row, forecast in enumerate(length.forecasts[:-1])
         ]
         arms.append(max(caps, key=lambda arm: arm.worth(price)))
     arms.sort(key=lambda arm: arm.worth(price), reverse=True)
     return Menu(price, tuple(arms), extension_rule, vote_rule)
+
+
+def _error(forecast: Forecast, labels: float) -> float:
+    """Upwards, by Wilson's interval: few labels that happen to be wrong do not make it small."""
+    high = interval(forecast.accuracy, labels + _LEAST_LABELS).high
+    return max(_LEAST_ERROR, (high - forecast.accuracy) / 2)

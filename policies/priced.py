@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from policies.base import Decision, Draw, Extend, Situation, Stop
-from policies.extension_curve import MAX_WAITS, State, states
+from policies.extension_counts import MAX_WAITS, State, states
 from policies.plan import Budget, Plan, number, whole
 from policies.tally import Ballot, Standing
 
@@ -29,8 +29,14 @@ LEAD = 3
 """Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
-HOPE = 1.0
-"""Standard errors by which an arm may be better than it looks and still be worth a trial."""
+NEGLIGIBLE = 0.01
+"""Chance of being best below which an arm is not tried."""
+
+
+class _Choice(NamedTuple):
+    arm: "Arm"
+    shadow: bool
+    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,9 @@ class Priced:
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
     A shadow run goes past the best stop and so shows what every earlier stop would have given: all
     first queries of a class are such, later a share of at most `exploration` that falls with the
-    square root of the queries seen. A `price` of None is whatever the server asks. `votes_only`
-    is for models that should not be decoded greedily, as many reasoning models.
+    square root of the queries seen. Another share, at most as large, goes to what may yet prove
+    best. A `price` of None is whatever the server asks. `votes_only` is for models that should not
+    be decoded greedily, as many reasoning models.
     """
 
     price: float | None = None
@@ -92,29 +99,42 @@ class Priced:
         arms = self._arms(situation)
         if curve is None or not arms:
             return self._plan(situation, "votes" if self.votes_only else "waits")
-        price, best = self._price(situation), arms[0]
-        trials = [
-            arm for arm in arms if arm is best or arm.worth(price, hope=HOPE) > best.worth(price)
-        ]
-        chance = self._curiosity(curve, price, rivals=len(trials) - 1)
-        if rng.random() < chance:
-            arm, propensity = rng.choice(trials), chance / len(trials)
-            return self._plan(situation, arm.name, arm=arm, shadow=True, propensity=propensity)
-        return self._plan(situation, best.name, arm=best, propensity=1 - chance)
+        choices = self._choices(curve, arms, self._price(situation))
+        (choice,) = rng.choices(choices, [choice.propensity for choice in choices])
+        arm, shadow, propensity = choice
+        return self._plan(situation, arm.name, arm=arm, shadow=shadow, propensity=propensity)
 
-    def _curiosity(self, curve: "ClassCurve", price: float, *, rivals: int) -> float:
-        """Chance of a shadow run: less and less, and less where it can only sharpen one arm's rule.
+    def _choices(self, curve: "ClassCurve", arms: "Sequence[Arm]", price: float) -> list[_Choice]:
+        """Shadow runs of all arms that may be best, trials of the others, and the best.
+
+        An arm is tried as often as it is likely to be the best, up to `exploration`: one that looks
+        bad by bad luck is not left alone for ever. Where chains are best, their cap has no trials:
+        it is known from them but for the answers of those that it cuts.
+        """
+        best, *others = arms
+        chances = [min(self.exploration, arm.chance_over(best, price)) for arm in others]
+        rivals = [(a, c) for a, c in zip(others, chances, strict=True) if c > NEGLIGIBLE]
+        trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
+        scale = min(1.0, self.exploration / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
+        shadow = self._curiosity(curve, price)
+        shown = [best, *(arm for arm, _ in rivals)]
+        choices = [_Choice(arm, True, shadow / len(shown)) for arm in shown]
+        choices += [_Choice(arm, False, (1 - shadow) * scale * chance) for arm, chance in trials]
+        left = 1.0 - sum(choice.propensity for choice in choices)
+        return [*choices, _Choice(best, False, left)]
+
+    def _curiosity(self, curve: "ClassCurve", price: float) -> float:
+        """Chance of a shadow run: less and less.
 
         None where votes are the only arm and could not pay for the two that it takes to outvote the
         first, even if they were worth a standard error more than it seems.
         """
         votes = curve.votes
         if self.votes_only and votes:
-            gain = votes.accuracy[-1] - votes.accuracy[0] + HOPE * votes.interval(1).error
+            gain = votes.accuracy[-1] - votes.accuracy[0] + votes.interval(1).error
             if gain < 2 * price * votes.first_tokens:
                 return 0.0
-        scale = 1.2 if rivals else 0.3
-        return min(self.exploration, scale / math.sqrt(max(1.0, curve.queries)))
+        return min(self.exploration, 0.3 / math.sqrt(max(1.0, curve.queries)))
 
     def _plan(
         self,

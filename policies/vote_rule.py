@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from policies.plan import Forecast
 from policies.tally import Standing
-from policies.vote_curve import VoteCurve, length_bin
+from policies.vote_counts import length_bin
+from policies.vote_curve import VoteCurve
 from policies.vote_types import INDEX, STANDINGS, Floats, tables
 
 LARGEST_WAVE = 8

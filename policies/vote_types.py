@@ -5,6 +5,7 @@ whether the rest is spread over a few other answers, as in multiple choice, or o
 remembered as (leader, runner-up, rest) only.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,8 +34,8 @@ INDEX: Mapping[Standing, int] = {standing: row for row, standing in enumerate(ST
 MODES = (0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98, 0.997)
 RIVALS = (0.12, 0.5, 0.9)
 """The second most likely answer's chance, as a share of the most that it can be."""
-OTHERS = (2, MAX_VOTES - 2)
-"""Over how many answers the rest is spread: as with four choices, or as with no repetition."""
+OTHERS = (2, 8, MAX_VOTES - 2)
+"""Over how many answers the rest is spread: as with four choices, with ten, with no repetition."""
 
 ROLES = MODE, SECOND, OTHER = range(3)
 _CASES = (
@@ -48,6 +49,7 @@ _CASES = (
 )
 """Who leads before whom; the first case of each leader stands for "nobody is second"."""
 _LONE_CASES = (0, 1, 3)
+_GAUSS = tuple((0.5 + side * math.sqrt(0.15), (8 - 3 * abs(side)) / 18) for side in (-1, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Tables:
 
     `level[s, t]` is the chance, times the likelihood, that the next vote goes to an answer with as
     many votes as the runner-up; `share[t, role]` is the chance of one answer of that role;
-    `leads[votes - 1]` is the chance, by type and role, to lead that many votes.
+    `leads[votes - 1]` is the chance, by type and role, to lead that many votes; `others` is over
+    how many answers the rest is spread, by type.
     """
 
     votes: Integers
@@ -66,6 +69,7 @@ class Tables:
     by_type: Floats
     level: Floats
     leads: Floats
+    others: Floats
     if_lead: Integers
     if_second: Integers
     if_other: Integers
@@ -92,6 +96,7 @@ def tables() -> Tables:
         likelihood.sum(axis=2),
         level / top[:, None],
         leads,
+        np.repeat(np.array(OTHERS, dtype=np.float64), [len(parts[0]) for parts in by_spread]),
         after[0],
         after[1],
         after[2],
@@ -137,24 +142,32 @@ class _Series:
 
     def __init__(self, share: Floats) -> None:
         self._share = share
-        self._known: dict[tuple[tuple[int, ...], int], Floats] = {}
+        self._known: dict[tuple[tuple[int, ...], int, float], Floats] = {}
 
-    def of(self, answers: tuple[int, ...], most: int) -> Floats:
-        """Axes: type, number of votes."""
-        if (answers, most) not in self._known:
-            self._known[answers, most] = self._product(answers, most)
-        return self._known[answers, most]
+    def of(self, answers: tuple[int, ...], most: int, full: float = 1.0) -> Floats:
+        """Axes: type, number of votes. An answer that has the most counts as `full` only."""
+        if (answers, most, full) not in self._known:
+            self._known[answers, most, full] = self._product(answers, most, full)
+        return self._known[answers, most, full]
 
-    def _product(self, answers: tuple[int, ...], most: int) -> Floats:
+    def _product(self, answers: tuple[int, ...], most: int, full: float) -> Floats:
+        """By halves, so that series of many equal answers are powers of few."""
         product = np.zeros((len(self._share), MAX_VOTES + 1))
-        if not any(answers):
+        role = next((role for role, count in enumerate(answers) if count), None)
+        if role is None:
             product[:, 0] = 1.0
-            return product
-        role = next(role for role, count in enumerate(answers) if count)
-        others = self.of(_without(answers, role), most)
-        for votes in range(most + 1):
-            term = self._share[:, role, None] ** votes / factorial(votes)
-            product[:, votes:] += term * others[:, : MAX_VOTES + 1 - votes]
+        elif sum(answers) == 1:
+            for votes in range(most + 1):
+                product[:, votes] = self._share[:, role] ** votes / factorial(votes)
+            product[:, most] *= full
+        else:
+            half = tuple(
+                (count + 1) // 2 if place == role else 0 for place, count in enumerate(answers)
+            )
+            rest = tuple(count - taken for count, taken in zip(answers, half, strict=True))
+            one, other = self.of(half, most, full), self.of(rest, most, full)
+            for votes in range(MAX_VOTES + 1):
+                product[:, votes:] += one[:, votes, None] * other[:, : MAX_VOTES + 1 - votes]
         return product
 
 
@@ -195,12 +208,12 @@ def _standings(share: Floats, answers: tuple[int, ...], series: _Series) -> tupl
 
 
 def _leads(share: Floats, answers: tuple[int, ...], series: _Series, votes: int) -> Floats:
-    """Chance of each role to lead; a tie of two is halved, rarer ones are nearly shared fairly."""
+    """Chance of each role to lead; those that tie share it, by the mean of u^ties over (0, 1)."""
     chances = np.zeros_like(share)
     for role, count in enumerate(answers):
         rivals = _without(answers, role)
         for won in range(1, votes + 1):
             ahead = count * share[:, role] ** won / factorial(won)
-            for most in (won - 1, won):
-                chances[:, role] += ahead * series.of(rivals, most)[:, votes - won]
+            for full, weight in _GAUSS:
+                chances[:, role] += weight * ahead * series.of(rivals, won, full)[:, votes - won]
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))

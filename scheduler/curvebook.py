@@ -23,8 +23,8 @@ from scheduler.seen import Seen
 log = logging.getLogger("thinkbudget")
 
 Key = tuple[str, str]
-VERSION = 3
-_READS = (2, VERSION)
+VERSION = 4
+_READS = (2, 3, VERSION)
 MAX_CLASSES = 1000
 MAX_WRITERS = 1000
 OTHER = "other"

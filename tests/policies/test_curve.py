@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from policies.curve import ClassStatistics, Observation, fit
 from policies.exit_statistics import POSITIONS, Course
+from policies.extension_counts import ExtensionCounts
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
 from policies.tally import Ballot
@@ -95,7 +96,17 @@ def test_statistics_from_before_exits_were_kept_are_read() -> None:
     statistics = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
     stored = statistics.as_dict() | {"version": 2}
     del stored["exits"]
+    statistics.extensions = ExtensionCounts()
     assert ClassStatistics.from_dict(stored) == statistics
+
+
+def test_waits_that_were_counted_otherwise_are_learned_anew() -> None:
+    ballots = (Ballot(0, "a", 54, 50),)
+    shadow = Observation("class", ballots, BUDGET, 0.0, Plan("waits", BUDGET, 0.0, shadow=True))
+    stored = seen([shadow] * 3).as_dict() | {"version": 3}
+    stored["extensions"] = {"visits": [3.0]}
+    known = ClassStatistics.from_dict(stored)
+    assert (known.shadow_chains, known.extensions.queries, known.lengths.queries) == (0, 0, 3)
 
 
 def test_a_tried_chain_tells_of_exits_and_a_class_without_one_keeps_nothing_of_them() -> None:
@@ -135,7 +146,7 @@ def test_a_curve_says_what_its_exits_give() -> None:
 
 
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 3, got 7"):
+    with pytest.raises(ValueError, match="version must be 4, got 7"):
         ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.tally import Standing
-from policies.vote_curve import VoteCounts, VoteCurve, fit_votes, length_bin
+from policies.vote_counts import VoteCounts, length_bin
+from policies.vote_curve import VoteCurve, fit_votes
 from policies.vote_types import INDEX, MAX_VOTES, STANDINGS
 
 
@@ -50,11 +51,10 @@ def test_without_a_vote_there_is_no_curve() -> None:
 
 
 @pytest.mark.parametrize("votes", [1, 4, 8, 16])
-def test_the_accuracy_of_a_known_population_lies_in_its_interval_to_a_point(votes: int) -> None:
+def test_the_accuracy_of_a_known_population_lies_in_its_interval(votes: int) -> None:
     curve = learned(queries=200, votes=max(votes, 8))
     low, high = curve.interval(votes)
-    # At one vote the prior of other answers lifts the estimate: to a point of accuracy.
-    assert low - 0.01 <= true_accuracy(votes) <= high
+    assert low <= true_accuracy(votes) <= high
     assert curve.tokens[votes - 1] == pytest.approx(50 * votes, rel=0.02)
 
 
@@ -88,9 +88,10 @@ def test_stopping_early_leaves_the_fit_unbiased() -> None:
     early, late = fit_votes(stopped), fit_votes(full)
     assert early is not None and late is not None
     naive = sum(cell.right for cell in stopped.cells.values()) / stopped.queries
+    drawn = round(sum(cell.tokens for cell in stopped.cells.values()) / stopped.queries / 50)
     for votes in (1, 3, 5, 9):
         assert early.accuracy[votes - 1] == pytest.approx(late.accuracy[votes - 1], abs=0.02)
-    assert abs(naive - late.accuracy[9]) > 0.025, "stopping has no effect, nothing is shown"
+    assert abs(naive - late.accuracy[drawn - 1]) > 0.025, "stopping has no effect, nothing is shown"
 
 
 def test_the_length_of_the_first_chain_tells_hard_questions_from_easy_ones() -> None:

@@ -77,3 +77,13 @@ def test_the_chance_of_a_vote_level_with_the_runner_up_is_as_counted() -> None:
         row = INDEX[here]
         found = tables().level[row, FEW] / tables().by_type[row, FEW]
         assert found == pytest.approx(level[here] / chance, abs=1e-9)
+
+
+def test_the_chance_to_lead_is_that_of_all_votes_where_ties_are_drawn() -> None:
+    leads = np.zeros(3)
+    for votes, chance in outcomes(FEW).items():
+        counts = Counter(votes)
+        tied = [answer for answer in counts if counts[answer] == max(counts.values())]
+        for answer in tied:
+            leads[min(answer, 2)] += chance / len(tied)
+    assert tables().leads[VOTES - 1, FEW] == pytest.approx(leads, abs=1e-9)

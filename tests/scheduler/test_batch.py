@@ -21,7 +21,7 @@ from scheduler.batch import (
 from scheduler.errors import Overloaded
 from tests.scheduler.simulation import chat, make_controller
 from workers.clock import run_virtual
-from workers.simulated_law import LAWS
+from workers.simulated_law import LAWS, reference
 
 SETTINGS = {"policy": "fixed"}
 
@@ -213,18 +213,19 @@ def test_every_output_has_files_of_its_own() -> None:
 
 def jobs(count: int) -> list[str]:
     kinds = list(LAWS)
+    texts = [f"{kinds[number % len(kinds)]} question {number}" for number in range(count)]
     return [
         json.dumps(
             {
                 "custom_id": str(number),
                 "body": chat(
-                    f"{kinds[number % len(kinds)]} question {number}",
+                    text,
                     metadata={"query_class": kinds[number % len(kinds)]},
-                    thinkbudget={"reference_answer": str(number % 10)},
+                    thinkbudget={"reference_answer": reference(text)},
                 ),
             }
         )
-        for number in range(count)
+        for number, text in enumerate(texts)
     ]
 
 
