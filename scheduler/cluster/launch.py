@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import click
 import psutil
 import ray
 from ray import serve
@@ -147,7 +146,7 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
 
 def _reason(told: str) -> str:
     """The error itself, out of the traces that it has come with from another process."""
-    told = click.unstyle(told)
+    told = re.sub(r"\x1b\[[0-9;]*m", "", told)  # Ray writes in colours
     named = re.findall(r"^\W*((?:\w+\.)*\w*(?:Error|Exception|Died|Exit)\b.*)", told, re.MULTILINE)
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     return " ".join((named or lines or ["no reason is told"])[-1].split())
