@@ -4,7 +4,9 @@ All servers are up all the time and are asked in turn, so that a change of the m
 meets them all. Every request generates 64 tokens, none fewer: the others by `ignore_eos`, the
 endpoint by budget forcing with the minimum at the maximum, and an answer of a few tokens on top.
 Only generated tokens count, forced ones do not. On a small machine all servers' helper processes
-share the engine's cores, which is not so where the engine has a GPU.
+share the engine's cores, which is not so where the engine has a GPU. And on CPU the other two run
+the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs it in the
+core's own (workers/vllm_core.py), so part of the difference is of the engine.
 
     python -m benchmarks.endpoint [--quick]
 """
