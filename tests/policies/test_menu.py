@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from policies.menu import Arm
 from policies.plan import Forecast
 
-shares, errors = st.floats(0, 1), st.floats(0.001, 0.3)
+# In millionths: shares that differ by less than a float can tell after a subtraction are equal.
+shares = st.integers(0, 10**6).map(lambda millionths: millionths / 10**6)
+errors = st.floats(0.001, 0.3)
 
 
 @given(shares, shares, errors, errors)
