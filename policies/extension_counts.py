@@ -14,6 +14,7 @@ from policies.tally import Ballot
 MAX_WAITS = 6
 MOVES = RIGHT_KEPT, SPOILT, WRONG_KEPT, STILL_WRONG, REPAIRED = range(5)
 """What one Wait did to a checked answer."""
+CHANGES = SPOILT, STILL_WRONG, REPAIRED
 
 
 class State(NamedTuple):

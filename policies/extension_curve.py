@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from policies.counts import Interval, interval, shrunk
-from policies.extension_counts import INDEX, MOVES, STATES, ExtensionCounts, State
+from policies.extension_counts import (
+    CHANGES,
+    INDEX,
+    MAX_WAITS,
+    MOVES,
+    STATES,
+    ExtensionCounts,
+    State,
+)
 from policies.hidden_chain import USUAL, Habits, Outlook, learn_habits, outlook
 from policies.plan import Forecast
 
@@ -24,19 +32,20 @@ _UNLABELLED = 0.25
 _HOPE = 0.5
 """Standard errors by which a Wait may be better than it looks and still be forced: chains that are
 stopped do not show what the Wait would have done, those that go on do."""
+_ROWS = [
+    [row for row, state in enumerate(STATES) if state.waits == waits]
+    for waits in range(MAX_WAITS + 1)
+]
+"""By Waits: the states after so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionRule:
-    """The states in which one more Wait pays at one price, and what that gives on average.
-
-    `error` is the standard error of that accuracy.
-    """
+    """The states in which one more Wait pays at one price, and what that gives on average."""
 
     price: float
     goes_on: frozenset[State]
     forecast: Forecast
-    error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +112,7 @@ class ExtensionCurve:
             price,
             frozenset(goes_on),
             Forecast(accuracy, self.tokens[0] + tokens[0]),
-            self.error(frozenset(goes_on)),
         )
-
-    def error(self, goes_on: frozenset[State]) -> float:
-        """Of the accuracy of going on in these states."""
-        reach = [1.0] + [0.0] * (len(STATES) - 1)
-        variance = self.errors[0] ** 2
-        for row, state in enumerate(STATES):
-            if state not in goes_on:
-                continue
-            changed = reach[row] * (1 - self.stays[row])
-            variance += (reach[row] * self.doubts[row]) ** 2
-            reach[INDEX[state.after(same=True)]] += reach[row] - changed
-            reach[INDEX[state.after(same=False)]] += changed
-        return math.sqrt(variance)
 
 
 class _Estimate(NamedTuple):
@@ -164,7 +159,7 @@ def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) ->
     taken = sum(steps)
     means = []
     for row, state in enumerate(STATES):
-        peers = [peer for peer, other in enumerate(STATES) if other.waits == state.waits]
+        peers = _ROWS[state.waits]
         mean = shrunk(sum(tokens), taken, usual[row], 1.0)
         mean = shrunk(sum(tokens[p] for p in peers), sum(steps[p] for p in peers), mean, 1.0)
         means.append(shrunk(tokens[row], steps[row], mean, 2.0))
@@ -187,9 +182,8 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> Exte
     repaired, spoilt = [0.0] * max_waits, [0.0] * max_waits
     for waits in range(max_waits):
         spent = doubt = 0.0
-        for row, state in enumerate(STATES):
-            if state.waits != waits:
-                continue
+        for row in _ROWS[waits]:
+            state = STATES[row]
             same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
             changed = reach[row] * (1 - stays[row])
             lost = min(right[row], changed * float(look.spoilt[row]))
@@ -232,10 +226,9 @@ def _doubts(counts: ExtensionCounts, look: Outlook, stays: list[float]) -> list[
     """
     doubts = []
     for row, state in enumerate(STATES):
-        peers = [peer for peer, other in enumerate(STATES) if other.waits == state.waits]
-        changes = sum(counts.flips[peer] for peer in peers)
+        changes = sum(counts.flips[peer] for peer in _ROWS[state.waits])
         moves = counts.moves[state.waits * len(MOVES) : (state.waits + 1) * len(MOVES)]
-        checked = sum(moves[1::2]) + sum(moves[4:])
+        checked = sum(moves[move] for move in CHANGES) if moves else 0.0  # no Wait after the last
         known = checked + _UNLABELLED * max(0.0, changes - checked)
         up, down, flip = float(look.repaired[row]), float(look.spoilt[row]), 1 - stays[row]
         seen = counts.stays[row] + counts.flips[row] + _PRIOR_VISITS

@@ -31,6 +31,11 @@ class Outbox:
     def is_idle(self) -> bool:
         return not (self._calls or self._letters)
 
+    @property
+    def is_unused(self) -> bool:
+        """Idle, and nobody listens to what may come."""
+        return self._line is None and self.is_idle
+
     @contextmanager
     def calling(self, call: int) -> Iterator[None]:
         """While the call runs; its end is told."""
@@ -50,14 +55,18 @@ class Outbox:
         another line is taken in its place.
         """
         self._line = mine = object()
-        yield ()
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
-            if self._line is not mine or self.is_idle:
-                return
-            self._news.clear()
-            if self._letters:
-                letters, self._letters = tuple(self._letters), []
-                yield letters
-                await asyncio.sleep(PACE_SECONDS)
+        try:
+            yield ()
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
+                if self._line is not mine or self.is_idle:
+                    return
+                self._news.clear()
+                if self._letters:
+                    letters, self._letters = tuple(self._letters), []
+                    yield letters
+                    await asyncio.sleep(PACE_SECONDS)
+        finally:
+            if self._line is mine:
+                self._line = None

@@ -43,7 +43,7 @@ class Wish(NamedTuple):
     owed: Owed = Owed()
     home: str | None = None
     avoid: Collection[str] = ()
-    only: Only | None = None
+    only: str | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Routes:
     def rank(self, replicas: Sequence[str], wish: Wish) -> list[str]:
         """All that may be tried, best first; ties are broken by chance."""
         if wish.only is not None:
-            return [name for name in replicas if name == wish.only.replica]
+            return [name for name in replicas if name == wish.only]
         left = [name for name in replicas if name not in wish.avoid] or list(replicas)
         self.rng.shuffle(left)
         suspects = self.suspects()

@@ -153,10 +153,10 @@ def _reason(told: str) -> str:
 
 
 def _ready(engines: int) -> bool:
-    """Whether so many engines and a controller run. Raises RuntimeError if they never will."""
+    """Whether so many engines and a controller run. Raises CannotStart if they never will."""
     told = serve.status().applications[APPLICATION]
     if told.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise RuntimeError(f"the endpoint cannot start: {told.message}")
+        raise CannotStart(_reason(told.message))
     running: Counter[str] = Counter()
     for name, deployment in told.deployments.items():
         running[name] = deployment.replica_states.get("RUNNING", 0)

@@ -106,10 +106,10 @@ class EngineReplica:
                 yield letters
 
     def _outbox(self, gateway: str) -> Outbox:
-        idle = [name for name, outbox in self._outboxes.items() if outbox.is_idle]
-        for name in {*idle} - {gateway}:
-            del self._outboxes[name]
-        return self._outboxes.setdefault(gateway, Outbox())
+        if gateway not in self._outboxes:
+            used = {name: box for name, box in self._outboxes.items() if not box.is_unused}
+            self._outboxes = used | {gateway: Outbox()}
+        return self._outboxes[gateway]
 
     async def complete(
         self, request: CompletionRequest

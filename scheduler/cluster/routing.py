@@ -81,7 +81,7 @@ def _wish(pending: PendingRequest | None) -> Wish:
     args = dict(zip(("request", "home", "avoid"), pending.args if pending else (), strict=False))
     request, home = args.get("request"), args.get("home")
     if isinstance(request, Only):
-        return Wish(only=request)
+        return Wish(only=request.replica)
     if not isinstance(request, SampleRequest | CompletionRequest):
         return Wish()
     if home is None and isinstance(request, SampleRequest) and request.resume is not None:

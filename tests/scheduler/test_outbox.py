@@ -65,6 +65,21 @@ def test_a_line_stands_while_a_call_runs_and_is_hung_up_after() -> None:
     run_virtual(story())
 
 
+def test_an_idle_outbox_is_in_use_while_somebody_listens() -> None:
+    """Put away then, it would not be the one that the next call posts to."""
+
+    async def story() -> None:
+        outbox = Outbox()
+        assert outbox.is_unused
+        line = await opened(outbox)
+        assert outbox.is_idle
+        assert not outbox.is_unused
+        assert await anext(line, "over") == "over"
+        assert outbox.is_unused
+
+    run_virtual(story())
+
+
 def test_another_line_in_its_place_gets_all_that_was_not_sent() -> None:
     async def story() -> None:
         outbox = Outbox()
