@@ -28,7 +28,6 @@ class EngineConfig:
     `stops`, ...); None is the one that the model's name suggests. `driver` is how chains are forced
     (workers/drivers.py). An engine that has work and is silent for `watchdog_seconds` is replaced.
     It takes `gpus` GPUs; None: `tensor_parallel_size` of them, if the cluster has any.
-    It takes `gpus` GPUs; None: `tensor_parallel_size` of them, if the cluster has any.
     """
 
     kind: str = "vllm"

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.bookcopy import BookCopy
 from scheduler.claims import Claims, Found, Name, Reply
+from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.curvebook import Edition, Report
 from scheduler.feedback import Feedback, FeedbackConfig, Label, Verdict
 from scheduler.journal import KeptBook
@@ -122,7 +121,7 @@ class RemoteClaims:
 def _away_as_connection_error() -> Iterator[None]:
     try:
         yield
-    except (RayError, RayServeException, TimeoutError) as error:
+    except (*UNREACHABLE, TimeoutError) as error:
         raise ConnectionError(f"the bookkeeper is away: {type(error).__name__}") from error
 
 

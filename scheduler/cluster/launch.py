@@ -13,10 +13,10 @@ import psutil
 import ray
 from ray import serve
 from ray._private.state import available_resources_per_node
-from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from scheduler.cluster.serve import APPLICATION, application, gpus_of_one
+from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
 from scheduler.placement import engines_that_fit, shortage
 
@@ -61,7 +61,7 @@ def start(
         serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
         while not _ready(fit):
             time.sleep(POLL_SECONDS)
-    except (RayError, RayServeException, RuntimeError) as error:
+    except (*UNREACHABLE, RuntimeError) as error:
         raise CannotStart(_reason(str(error))) from error
 
 
@@ -72,7 +72,7 @@ def drain(seconds: float) -> int:
     while True:
         try:
             running: int = sum(controllers.broadcast("drain").results(timeout_s=LEAVE_SECONDS))
-        except (RayError, RayServeException, TimeoutError):
+        except (*UNREACHABLE, TimeoutError):
             running = 1  # a controller is being replaced, and nobody can say
         if not running or time.monotonic() >= ends:
             return running
@@ -115,6 +115,8 @@ def _join(verbose: bool) -> None:
     # Replicas never block their loop, so threads of its own for it, and for routing, only cost.
     os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")
     os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
+    # A message of a stream costs half as much by gRPC as by Ray's own calls.
+    os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=verbose, logging_level=level)
     else:

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
+from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.fleet import Batch, EngineDied
 from scheduler.line import Inboxes, Line
 from scheduler.routes import Only
@@ -96,7 +96,7 @@ class RemoteFleet:
         try:
             async with asyncio.timeout(TELL_SECONDS):
                 await self._handle.broadcast(method, *order).results_async()
-        except (RayError, RayServeException, TimeoutError) as error:
+        except (*UNREACHABLE, TimeoutError) as error:
             log.info("%s was not heard by all engines: %s", method, type(error).__name__)
 
 
@@ -107,7 +107,7 @@ async def _answers(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
         yield response
     except RayTaskError:  # the replica lives, and has a bug
         raise
-    except (RayError, RayServeException) as error:
+    except UNREACHABLE as error:
         raise EngineDied(f"it cannot be reached: {type(error).__name__}") from error
     finally:
         response.cancel()
