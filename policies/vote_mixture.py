@@ -54,7 +54,7 @@ def prior_mixture() -> Mixture:
     mode = tables().mode
     weights = np.where(mode > 0.9, 2.0, 1.0)
     right = np.clip(0.25 + 0.72 * mode, 0.02, 0.985)
-    truth = np.outer(1 - right, (0.0, *_ELSEWHERE))
+    truth = (1 - right)[:, None] * np.array((0.0, *_ELSEWHERE))
     truth[:, MODE] = right
     return Mixture(weights / weights.sum(), truth, np.zeros_like(mode))
 
