@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Self
 
+LEAST_LABELS = 4.0
+"""Labels that an interval has beyond those seen: without any it is wide, but not everything."""
+
 
 @dataclass(slots=True)
 class Counts:

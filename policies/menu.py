@@ -4,14 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from policies.counts import interval
+from policies.counts import LEAST_LABELS, interval
 from policies.extension_curve import ExtensionCurve, ExtensionRule
 from policies.length_curve import CAPS, LengthCurve
 from policies.plan import Forecast
 from policies.vote_curve import VoteCurve
 from policies.vote_rule import VoteRule
 
-_LEAST_LABELS = 4.0
 _LEAST_ERROR = 1e-3
 
 ArmName = Literal["waits", "votes", "cap"]
@@ -76,5 +75,5 @@ def menu_at(
 
 def _error(forecast: Forecast, labels: float) -> float:
     """Upwards, by Wilson's interval: few labels that happen to be wrong do not make it small."""
-    high = interval(forecast.accuracy, labels + _LEAST_LABELS).high
+    high = interval(forecast.accuracy, labels + LEAST_LABELS).high
     return max(_LEAST_ERROR, (high - forecast.accuracy) / 2)

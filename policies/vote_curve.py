@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policies.counts import Interval, interval
+from policies.counts import LEAST_LABELS, Interval, interval
 from policies.vote_counts import VoteCounts
 from policies.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
 from policies.vote_types import MAX_VOTES, MODE, STANDINGS, Floats, tables
 
-_LEAST_LABELS = 4.0
 _LEAST_OF_LENGTH = 5.0
 """Queries with a first chain of some length before that length has an outlook of its own."""
 
@@ -60,7 +59,7 @@ class VoteCurve:
         )
 
     def interval(self, votes: int) -> Interval:
-        return interval(self.accuracy[votes - 1], self.labels[votes - 1] + _LEAST_LABELS)
+        return interval(self.accuracy[votes - 1], self.labels[votes - 1] + LEAST_LABELS)
 
 
 def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve | None:
