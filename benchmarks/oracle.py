@@ -27,7 +27,7 @@ from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, sol
 from policies.chance import chance_right
 from policies.extension_counts import states
 from policies.length_curve import CAPS
-from policies.price import Price
+from policies.price import Price, rectified
 from policies.priced import Priced
 from policies.tally import Tally
 from scheduler.curvebook import CurveBook
@@ -151,7 +151,8 @@ class Server:
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})
         self._book.observe(Seen("m", seen, price))
         chance = chance_right(curve, seen.plan, Tally(seen.history))
-        self.price = self.price.after(outcome.tokens, chance, right)
+        guess = None if chance is None else rectified(chance, right, LABELLED)
+        self.price = self.price.after(outcome.tokens, guess)
         return Played(asked, shape, outcome.right, outcome.tokens)
 
 

@@ -21,20 +21,15 @@ _RATE = 0.1
 _REPAY = _RATE**2 / 8
 """Damps without overshoot where spending falls with the square root of the price."""
 _MOST_ERROR = 5.0
-_ACCURACY_SCALE = 4.0
+_ACCURACY_SCALE = 2.0
 """A point of accuracy weighs like so many per cent of tokens: it moves less than they do."""
-_UNBIASED = 20.0
-"""Checked answers that predictions without a bias count as."""
-_REMEMBERED = 400.0
-"""Checked answers that the bias of predictions is learned from: curves, and so it, change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """Accuracy per token. At most one goal: mean tokens of a query, or the share of right answers.
 
-    `surplus` is what was spent above the goal so far, in queries' allowances (below it: negative);
-    `bias` is by how much more answers turned out to be right than predicted, where `checked`.
+    `surplus` is what was spent above the goal so far, in queries' allowances (below it: negative).
     """
 
     per_token: float = USUAL
@@ -42,8 +37,6 @@ class Price:
     accuracy: float | None = None
     depth: float = DEPTH
     surplus: float = 0.0
-    bias: float = 0.0
-    checked: float = 0.0
     queries: int = 0
 
     def __post_init__(self) -> None:
@@ -74,39 +67,33 @@ class Price:
     def for_accuracy(cls, accuracy: float, start: float | None = None) -> Self:
         return cls(start or USUAL, accuracy=accuracy)
 
-    def after(
-        self, tokens: float, predicted: float | None = None, right: bool | None = None
-    ) -> Self:
+    def after(self, tokens: float, accuracy: float | None = None) -> Self:
         """The price for the query after one that took this many tokens.
 
-        `predicted` is the chance that it was right, `right` whether it was; None says that this is
-        not known. A goal of accuracy ignores the tokens, and the other way round.
+        `accuracy` is whether it was right, or an unbiased guess of that (`rectified`); None says
+        that nothing is known. A goal of accuracy ignores the tokens, and the other way round.
         """
         if self.tokens_per_query is not None:
-            return self._moved(_finite("tokens", tokens) / self.tokens_per_query - 1.0)
-        if self.accuracy is None or (predicted is None and right is None):
+            error = _finite("tokens", tokens) / self.tokens_per_query - 1.0
+        elif self.accuracy is not None and accuracy is not None:
+            error = _ACCURACY_SCALE * (_finite("accuracy", accuracy) - self.accuracy)
+        else:
             return self
-        if predicted is None:
-            return self._moved(_ACCURACY_SCALE * (float(right or 0) - self.accuracy))
-        after = self if right is None else self._checked(right - _finite("predicted", predicted))
-        return after._moved(_ACCURACY_SCALE * (predicted + after.bias - self.accuracy))
-
-    def _checked(self, surprise: float) -> Self:
-        """A checked answer corrects the predictions of those that are not checked, too.
-
-        So the mean over all queries comes out right though predictions do not (prediction-powered
-        inference, arXiv 2301.09633). Few are checked: were the correction not spread over time, it
-        would move the price more than anything else does.
-        """
-        checked = min(_REMEMBERED, self.checked + 1)
-        bias = self.bias + (surprise - self.bias) / (_UNBIASED + checked)
-        return replace(self, bias=bias, checked=checked)
-
-    def _moved(self, error: float) -> Self:
         surplus = min(self.depth, max(-self.depth, self.surplus + error))
         step = _RATE * min(_MOST_ERROR, error) + _REPAY * surplus
         price = _clipped(self.per_token * math.exp(min(1.0, max(-1.0, step))))
         return replace(self, per_token=price, surplus=surplus, queries=self.queries + 1)
+
+
+def rectified(predicted: float, right: bool | None, labelled: float) -> float:
+    """An unbiased guess of whether an answer is right, where a share `labelled` is checked.
+
+    A checked answer corrects the prediction also for those that were not (prediction-powered
+    inference, arXiv 2301.09633), so the mean over all queries is right though predictions are not.
+    """
+    if not 0 < labelled <= 1:
+        raise ValueError(f"labelled must be in (0, 1], got {labelled!r}")
+    return predicted if right is None else predicted + (right - predicted) / labelled
 
 
 def load_price(start: float, utilisation: float) -> float:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from policies.price import HIGHEST, Price, load_price
+from policies.price import HIGHEST, Price, load_price, rectified
 from policies.shares import Shares
 from scheduler.config import PriceConfig
+
+_LEAST_LABELLED = 0.02
 
 
 @dataclass(slots=True)
@@ -16,6 +18,8 @@ class Pricing:
     load_weight: float = 0.0
     shares: Shares = field(default_factory=Shares)
     _start: float = field(init=False)
+    _scored: int = 0
+    _labelled: int = 0
 
     def __post_init__(self) -> None:
         self._start = self.price.per_token
@@ -39,4 +43,12 @@ class Pricing:
     ) -> None:
         """Learn what a query took, and whether it was right or with what chance it was."""
         self.shares.charge(tenant, tokens)
-        self.price = self.price.after(tokens, predicted, right)
+        accuracy = None
+        if predicted is not None:
+            self._scored += 1
+            self._labelled += right is not None
+            labelled = max(_LEAST_LABELLED, self._labelled / self._scored)
+            accuracy = rectified(predicted, right, labelled)
+        elif right is not None:
+            accuracy = float(right)
+        self.price = self.price.after(tokens, accuracy)
