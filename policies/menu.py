@@ -20,13 +20,15 @@ ArmName = Literal["waits", "votes", "cap"]
 class Arm:
     """One way to spend: what it is expected to reach.
 
-    `error` is by how much the accuracy may well be higher, one standard error.
+    `error` is by how much the accuracy may well be higher, one standard error; `price` that at
+    which its rule is the best.
     """
 
     name: ArmName
     forecast: Forecast
     error: float
     max_thinking_tokens: int | None = None
+    price: float | None = None
 
     def worth(self, price: float) -> float:
         """Accuracy less the price of its tokens."""
@@ -59,10 +61,11 @@ def menu_at(
     extension_rule = extension.rule(price) if extension else None
     if extension and extension_rule:
         forecast = extension_rule.forecast
-        arms.append(Arm("waits", forecast, _error(forecast, extension.labelled)))
+        error = _error(forecast, extension.labelled)
+        arms.append(Arm("waits", forecast, error, price=price))
     if votes and vote_rule:
         forecast = vote_rule.forecast
-        arms.append(Arm("votes", forecast, _error(forecast, votes.labels[0])))
+        arms.append(Arm("votes", forecast, _error(forecast, votes.labels[0]), price=price))
     if length and len(length.forecasts) > 1:
         caps = [
             Arm("cap", forecast, _error(forecast, length.labelled), CAPS[row])

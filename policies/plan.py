@@ -96,7 +96,8 @@ class Plan:
 
     `propensity` is the probability with which the policy would choose this plan in the same
     situation, so that other policies can be replayed on the log. `shadow` marks a run that goes on
-    past the stop that would be best, to learn what the further steps would have given.
+    past the stop that would be best, to learn what the further steps would have given. `price` is
+    that of the rule it follows; None is the query's own.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Plan:
     shadow: bool = False
     propensity: float = 1.0
     forecast: Forecast | None = None
+    price: float | None = None
 
 
 def whole(

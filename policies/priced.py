@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from policies.base import Decision, Draw, Extend, Situation, Stop
 from policies.extension_counts import MAX_WAITS, State, states
 from policies.plan import Budget, Plan, number, whole
-from policies.tally import Ballot, Standing
+from policies.tally import Ballot
 
 if TYPE_CHECKING:
     from policies.curve import ClassCurve
@@ -31,6 +31,10 @@ ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
+MOST_TRIALS = 0.5
+"""Share of queries that trials get together."""
+GENEROUS = 4.0
+"""So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 
 
 class _Choice(NamedTuple):
@@ -48,9 +52,9 @@ class Priced:
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
     A shadow run goes past the best stop and so shows what every earlier stop would have given: all
     first queries of a class are such, later a share of at most `exploration` that falls with the
-    square root of the queries seen. Another share, at most as large, goes to what may yet prove
-    best. A `price` of None is whatever the server asks. `votes_only` is for models that should not
-    be decoded greedily, as many reasoning models.
+    square root of the queries seen. Others are trials of what may yet prove best. A `price` of None
+    is whatever the server asks. `votes_only` is for models that should not be decoded greedily, as
+    many reasoning models.
     """
 
     price: float | None = None
@@ -99,29 +103,48 @@ class Priced:
         arms = self._arms(situation)
         if curve is None or not arms:
             return self._plan(situation, "votes" if self.votes_only else "waits")
-        choices = self._choices(curve, arms, self._price(situation))
+        if not self.exploration:
+            return self._plan(situation, arms[0].name, arm=arms[0])
+        choices = self._choices(situation, curve, arms)
         (choice,) = rng.choices(choices, [choice.propensity for choice in choices])
         arm, shadow, propensity = choice
         return self._plan(situation, arm.name, arm=arm, shadow=shadow, propensity=propensity)
 
-    def _choices(self, curve: "ClassCurve", arms: "Sequence[Arm]", price: float) -> list[_Choice]:
+    def _choices(
+        self, situation: Situation, curve: "ClassCurve", arms: "Sequence[Arm]"
+    ) -> list[_Choice]:
         """Shadow runs of all arms that may be best, trials of the others, and the best.
 
-        An arm is tried as often as it is likely to be the best, up to `exploration`: one that looks
-        bad by bad luck is not left alone for ever. Where chains are best, their cap has no trials:
-        it is known from them but for the answers of those that it cuts.
+        An arm is tried as often as it is likely to be the best (Thompson, 1933): one that looks bad
+        by bad luck is not left alone for ever. Where chains are best, their cap has no trials:
+        it is known from them but for the answers of those that it cuts. More votes than pay by what
+        is known have trials too, and more of them: a rule that stops at the first vote shows
+        nothing of what the next ones bring, and would stay wrong about them.
         """
+        price = self._price(situation)
         best, *others = arms
-        chances = [min(self.exploration, arm.chance_over(best, price)) for arm in others]
-        rivals = [(a, c) for a, c in zip(others, chances, strict=True) if c > NEGLIGIBLE]
+        chances = [(arm, arm.chance_over(best, price)) for arm in others]
+        rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
         trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
-        scale = min(1.0, self.exploration / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
+        aims = situation.query.limits.target_accuracy is not None
+        more = None if aims else self._more_votes(curve, price)
+        if more and (chance := more.chance_over(best, price)) > NEGLIGIBLE:
+            trials.append((more, chance))
+        scale = min(1.0, MOST_TRIALS / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
         shadow = self._curiosity(curve, price)
         shown = [best, *(arm for arm, _ in rivals)]
         choices = [_Choice(arm, True, shadow / len(shown)) for arm in shown]
         choices += [_Choice(arm, False, (1 - shadow) * scale * chance) for arm, chance in trials]
         left = 1.0 - sum(choice.propensity for choice in choices)
         return [*choices, _Choice(best, False, left)]
+
+    def _more_votes(self, curve: "ClassCurve", price: float) -> "Arm | None":
+        """Votes by the rule of a lower price, if it draws more of them."""
+        usual, menu = curve.menu(price).vote_rule, curve.menu(price / GENEROUS)
+        if usual is None:
+            return None
+        (arm,) = (arm for arm in menu.arms if arm.name == "votes")
+        return arm if arm.forecast.tokens > usual.forecast.tokens else None
 
     def _curiosity(self, curve: "ClassCurve", price: float) -> float:
         """Chance of a shadow run: less and less.
@@ -152,7 +175,8 @@ class Priced:
         budget = situation.budget(cap, answer_tokens=self.answer_tokens)
         temperature = None if kind == "votes" else GREEDY
         forecast = arm.forecast if arm and not shadow else None
-        return Plan(kind, budget, temperature, shadow, propensity, forecast)
+        price = arm.price if arm else None
+        return Plan(kind, budget, temperature, shadow, propensity, forecast, price)
 
     def _price(self, situation: Situation) -> float:
         """Accuracy that one token must buy, by the worth of this query."""
@@ -174,18 +198,10 @@ class Priced:
     def _allowed(self, menu: "Menu") -> "Sequence[Arm]":
         return [arm for arm in menu.arms if arm.name == "votes" or not self.votes_only]
 
-    def _menu(self, situation: Situation, kind: str) -> "Menu | None":
-        """Where the rule of a plan stands: at the price, or where its arm reaches the target."""
-        curve, target = situation.curve, situation.query.limits.target_accuracy
-        if curve is None:
-            return None
-        if target is None:
-            return curve.menu(self._price(situation))
-        offers = [(menu, arm) for menu in curve.menus for arm in menu.arms if arm.name == kind]
-        reaching = [offer for offer in offers if offer[1].forecast.accuracy >= target]
-        if reaching:
-            return min(reaching, key=lambda offer: offer[1].forecast.tokens)[0]
-        return max(offers, key=lambda offer: offer[1].forecast.accuracy)[0] if offers else None
+    def _menu(self, situation: Situation, plan: Plan) -> "Menu | None":
+        """Where the rule of a plan stands."""
+        curve = situation.curve
+        return curve.menu(plan.price or self._price(situation)) if curve else None
 
     # The plan, step by step.
 
@@ -198,7 +214,7 @@ class Priced:
         if plan.name != "votes":
             return self._draw(situation, plan)
         left = self._votes_left(situation, plan)
-        rule = self._vote_rule(situation)
+        rule = self._vote_rule(situation, plan)
         needed = left if plan.shadow else rule.first_wave if rule else LEAD
         return self._draw(situation, plan, samples=min(needed, left))
 
@@ -210,28 +226,27 @@ class Priced:
             return Stop("budget")
         chain = [ballot for ballot in situation.tally.history if ballot.chain == last.chain]
         *_, state = states([ballot.answer for ballot in chain])
-        if not plan.shadow and not self._wait_pays(situation, state):
+        if not plan.shadow and not self._wait_pays(situation, plan, state):
             return Stop("settled" if state.run > 1 else "not worth it")
         budget = _budget_to_extend(situation, plan, chain)
         if budget is None:
             return Stop("budget")
         return Extend(last.chain, 1, budget, plan.temperature, plan)
 
-    def _wait_pays(self, situation: Situation, state: State) -> bool:
+    def _wait_pays(self, situation: Situation, plan: Plan, state: State) -> bool:
         """By the curve; without one until two answers in a row are equal."""
-        menu = self._menu(situation, "waits")
+        menu = self._menu(situation, plan)
         if menu is None or menu.extension_rule is None:
             return state.run < 2
         return state in menu.extension_rule.goes_on
 
     def _vote(self, situation: Situation, plan: Plan) -> Decision:
-        standing = situation.tally.standing
         left = self._votes_left(situation, plan)
         if left <= 0:
             return Stop("plan done")
-        needed = left if plan.shadow else self._votes_needed(situation, standing)
+        needed = left if plan.shadow else self._votes_needed(situation, plan)
         if needed == 0:
-            return Stop("not worth it" if standing.runner_up else "settled")
+            return Stop("not worth it" if situation.tally.standing.runner_up else "settled")
         return self._draw(situation, plan, samples=min(needed, left))
 
     def _votes_left(self, situation: Situation, plan: Plan) -> int:
@@ -239,16 +254,16 @@ class Priced:
         most = min(self.max_samples, shadow) if plan.shadow else self.max_samples
         return most - len(situation.tally.ballots)
 
-    def _votes_needed(self, situation: Situation, standing: Standing) -> int:
+    def _votes_needed(self, situation: Situation, plan: Plan) -> int:
         """Votes to draw next; without a curve until one answer leads by enough."""
-        rule = self._vote_rule(situation)
+        rule, standing = self._vote_rule(situation, plan), situation.tally.standing
         if rule is None:
             return max(0, LEAD - standing.leader + standing.runner_up)
         start = min(situation.tally.history, key=lambda ballot: ballot.chain)
         return rule.wave(standing, start.thinking_tokens)
 
-    def _vote_rule(self, situation: Situation) -> "VoteRule | None":
-        menu = self._menu(situation, "votes")
+    def _vote_rule(self, situation: Situation, plan: Plan) -> "VoteRule | None":
+        menu = self._menu(situation, plan)
         return menu.vote_rule if menu else None
 
     def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:

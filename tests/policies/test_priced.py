@@ -218,6 +218,23 @@ def test_where_votes_cannot_pay_nothing_is_explored() -> None:
     assert any(plan.shadow for plan in cheap) and not any(plan.shadow for plan in dear)
 
 
+def test_a_class_whose_votes_stop_at_the_first_sometimes_tries_more_of_them() -> None:
+    dear = learned(["bbbbbb", "cccccc", "dddddd"], ["aabacaad", "acaabaae", "baaacaad"], price=5e-3)
+    situation = replace(start(dear), price=5e-3)
+    plans = [plan_of(Priced(), situation, seed) for seed in range(300)]
+    usual = Counter(plan.price for plan in plans if plan.name == "votes" and not plan.shadow)
+    assert set(usual) == {5e-3, 5e-3 / 4} and usual[5e-3 / 4] < 150
+    ends = {}
+    for plan in plans:
+        if plan.price in usual and not plan.shadow:
+            voted = replace(situation, tally=Tally(votes("a")), plan=plan)
+            ends[plan.price] = Priced().decide(voted, Random(0))
+    assert isinstance(ends[5e-3], Stop) and isinstance(ends[5e-3 / 4], Draw)
+    aims = replace(situation, query=replace(QUERY, limits=Limits(target_accuracy=0.1)))
+    aiming = [plan_of(Priced(), aims, seed) for seed in range(300)]
+    assert len({(plan.name, plan.price) for plan in aiming}) == 1
+
+
 def test_curiosity_falls_with_what_was_seen() -> None:
     policy = Priced(votes_only=True, exploration=1.0)
     few = learned([], ["aabacaad", "acaabaae", "baaacaad"])
