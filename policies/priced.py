@@ -117,9 +117,7 @@ class Priced:
 
         An arm is tried as often as it is likely to be the best (Thompson, 1933): one that looks bad
         by bad luck is not left alone for ever. Where chains are best, their cap has no trials:
-        it is known from them but for the answers of those that it cuts. More votes than pay by what
-        is known have trials too, and more of them: a rule that stops at the first vote shows
-        nothing of what the next ones bring, and would stay wrong about them.
+        it is known from them but for the answers of those that it cuts.
         """
         price = self._price(situation)
         best, *others = arms
@@ -139,9 +137,12 @@ class Priced:
         return [*choices, _Choice(best, False, left)]
 
     def _more_votes(self, curve: "ClassCurve", price: float) -> "Arm | None":
-        """Votes by the rule of a lower price, if it draws more of them."""
+        """Votes by the rule of a lower price, where the usual one stops at the first.
+
+        Such a rule shows nothing of what the next votes bring, and would stay wrong about them.
+        """
         usual, menu = curve.menu(price).vote_rule, curve.menu(price / GENEROUS)
-        if usual is None:
+        if usual is None or not usual.stops_at_first:
             return None
         (arm,) = (arm for arm in menu.arms if arm.name == "votes")
         return arm if arm.forecast.tokens > usual.forecast.tokens else None
