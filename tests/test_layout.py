@@ -31,6 +31,7 @@ DOORS = {
         "scheduler/cluster/replica.py",
         "scheduler/cluster/routing.py",
         "scheduler/cluster/serve.py",
+        "scheduler/cluster/unreachable.py",
     },
     "matplotlib": {"scheduler/picture.py", "training/pocket_picture.py"},
     "pydantic": {
