@@ -11,17 +11,13 @@ INSTALLED := .venv/installed-$(ENGINE)
 DEVELOPED := .venv/installed-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 
-.PHONY: demo test thorough check clients gameday serve install clean
+.PHONY: demo test check clients gameday serve install clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest -m "not clients"
-
-# Drivers against the plain loops on more prompts than `make test` has time for.
-thorough: $(DEVELOPED)
-	THINKBUDGET_PROMPTS=100 $(BIN)/python -m pytest tests/real/test_drivers.py
 
 # Real clients, the heavy ones too, each in an environment of its own under .clients.
 clients: $(DEVELOPED)
