@@ -8,7 +8,6 @@ its parent depends on what was seen of it, and on nothing else.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
 from policies.exit_curve import ExitCurve, fit_exits
@@ -28,8 +27,6 @@ VERSION = 4
 _READS = (2, 3, VERSION)
 """Before 4 a chain's Waits were counted otherwise: they are learned anew."""
 _SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
-_CHECKED = ("tokens", "thinking_tokens", "extensions", "weight")
-_counts = attrgetter(*_CHECKED)
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -65,7 +62,8 @@ class Observation:
     def check(self) -> None:
         """Raise ValueError where an engine reports what cannot be."""
         for ballot in self.history:
-            for name, count in zip(_CHECKED, _counts(ballot), strict=True):
+            for name in ("tokens", "thinking_tokens", "extensions", "weight"):
+                count = getattr(ballot, name)
                 if not 0 <= count <= MOST_TOKENS:
                     raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
 

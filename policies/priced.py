@@ -124,8 +124,7 @@ class Priced:
         chances = [(arm, arm.chance_over(best, price)) for arm in others]
         rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
         trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
-        aims = situation.query.limits.target_accuracy is not None
-        more = None if aims else self._more_votes(curve, price)
+        more = self._more_votes(situation, curve)
         if more and (chance := more.chance_over(best, price)) > NEGLIGIBLE:
             trials.append((more, chance))
         scale = min(1.0, MOST_TRIALS / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
@@ -136,13 +135,16 @@ class Priced:
         left = 1.0 - sum(choice.propensity for choice in choices)
         return [*choices, _Choice(best, False, left)]
 
-    def _more_votes(self, curve: "ClassCurve", price: float) -> "Arm | None":
+    def _more_votes(self, situation: Situation, curve: "ClassCurve") -> "Arm | None":
         """Votes by the rule of a lower price, where the usual one stops at the first.
 
         Such a rule shows nothing of what the next votes bring, and would stay wrong about them.
+        None with a target accuracy, which asks for the cheapest plan.
         """
+        price = self._price(situation)
         usual, menu = curve.menu(price).vote_rule, curve.menu(price / GENEROUS)
-        if usual is None or not usual.stops_at_first:
+        aims = situation.query.limits.target_accuracy is not None
+        if aims or usual is None or not usual.stops_at_first:
             return None
         (arm,) = (arm for arm in menu.arms if arm.name == "votes")
         return arm if arm.forecast.tokens > usual.forecast.tokens else None
