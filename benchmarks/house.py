@@ -167,6 +167,14 @@ class House:
             return (await self.client.get("/health", timeout=10)).status_code == 200
         return False
 
+    async def gauge(self, name: str) -> float:
+        """A metric of whichever controller answers; not a number where none does."""
+        with contextlib.suppress(httpx.HTTPError):
+            text = (await self.client.get("/metrics", timeout=30)).text
+            lines = (line.split() for line in text.splitlines())
+            return next((float(line[1]) for line in lines if line[:1] == [name]), float("nan"))
+        return float("nan")
+
     async def idle_within(self, at_most: float) -> float:
         """Seconds until no engine has a chain any more."""
         began = time.monotonic()

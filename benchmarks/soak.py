@@ -4,6 +4,7 @@ python -m benchmarks.soak [--minutes 60] [--kill-every 120] [--quick]
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -25,25 +26,37 @@ WATCHED = (house.INGRESS, house.PROXY, house.SERVE_CONTROLLER)
 
 
 class Tally:
-    """What became of the requests, and how the long-lived processes grew."""
+    """What became of the requests, and how the long-lived processes grew.
+
+    One row a look: seconds, MB, file descriptors, threads; and the tasks of one controller's loop.
+    """
 
     def __init__(self) -> None:
         self.ends: Counter[str] = Counter()
         self.kills = 0
-        self.seen: list[tuple[float, float, float, float]] = []
+        self.seen: list[tuple[float, float, float, float, float]] = []
 
-    def look(self, began: float) -> None:
+    async def look(self, at: House, began: float) -> None:
         memory = handles = threads = 0.0
         for process in psutil.Process().children(recursive=True):
             if any(name in house.title(process) for name in WATCHED):
                 memory += process.memory_info().rss / 2**20
                 handles += process.num_fds()
                 threads += process.num_threads()
-        self.seen.append((time.monotonic() - began, memory, handles, threads))
+        tasks = await at.gauge("thinkbudget_tasks")
+        self.seen.append((time.monotonic() - began, memory, handles, threads, tasks))
+
+    def note(self) -> str:
+        _, memory, handles, threads, tasks = self.seen[-1]
+        return (
+            f"{dict(self.ends)}, {self.kills} kills, {memory:.0f} MB, {handles:.0f} files, "
+            f"{threads:.0f} threads, {tasks:.0f} tasks"
+        )
 
     def growth(self, column: int) -> float:
         """Least-squares slope an hour of the second half: the first half is warming up."""
-        half = np.array(self.seen[len(self.seen) // 2 :])
+        half = np.array(self.seen[len(self.seen) // 2 :]).reshape(-1, 5)
+        half = half[np.isfinite(half[:, column])]
         if len(half) < 3:
             return float("nan")
         return float(np.polyfit(half[:, 0] / 3600, half[:, column], 1)[0])
@@ -90,8 +103,8 @@ async def killer(at: House, every: float, ends: float, tally: Tally) -> None:
             tally.kills += 1
 
 
-async def run(config: ServeConfig, minutes: float, kill_every: float) -> Tally:
-    at, tally = House(config), Tally()
+async def run(config: ServeConfig, minutes: float, kill_every: float, tally: Tally) -> None:
+    at = House(config)
     await at.whole_again()
     began = time.monotonic()
     ends = began + 60 * minutes
@@ -102,9 +115,8 @@ async def run(config: ServeConfig, minutes: float, kill_every: float) -> Tally:
         with progress("soak, ten-second steps", int(6 * minutes)) as bar:
             while time.monotonic() < ends:
                 await asyncio.sleep(10)
-                tally.look(began)
-                bar.advance(f"{dict(tally.ends)}, {tally.kills} kills, {tally.seen[-1][1]:.0f} MB")
-    return tally
+                await tally.look(at, began)
+                bar.advance(tally.note())
 
 
 @click.command()
@@ -116,18 +128,24 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     minutes, kill_every = (2, 45) if quick else (minutes, kill_every)
     engine = EngineConfig(kv_cache_gib=0.3)
     config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2)
-    with house.open_house(config):
-        tally = asyncio.run(run(config, minutes, kill_every))
+    tally = Tally()
+    # What was seen until an interrupt is a result too.
+    with house.open_house(config), contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(config, minutes, kill_every, tally))
     asked = sum(tally.ends.values()) - tally.ends["left"]
     success = tally.ends["ok"] / max(1, asked)
-    print(f"{minutes:.0f} minutes, {tally.kills} kills: {dict(tally.ends)}")
-    for column, name in ((1, "MB"), (2, "file descriptors"), (3, "threads")):
+    if not tally.seen:
+        raise click.ClickException("interrupted before anything was seen")
+    took = tally.seen[-1][0] / 60
+    print(f"{took:.0f} of {minutes:.0f} minutes, {tally.kills} kills: {dict(tally.ends)}")
+    for column, name in ((1, "MB"), (2, "file descriptors"), (3, "threads"), (4, "tasks")):
         first, last = tally.seen[0][column], tally.seen[-1][column]
         print(f"{name}: {first:.0f} -> {last:.0f}, {tally.growth(column):+.1f} an hour at the end")
     goals = {
         "success": at_least(success, 0.999),
         "memory, MB an hour": at_most(tally.growth(1), 5),
         "file descriptors an hour": at_most(tally.growth(2), 5),
+        "tasks an hour": at_most(tally.growth(4), 5),
     }
     print(json.dumps(goals))
 

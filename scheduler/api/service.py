@@ -39,6 +39,7 @@ async def exposition(controller: Controller) -> bytes:
     with contextlib.suppress(Overloaded):
         await check(controller)
     controller.metrics.queue_depth.set(controller.admission.waiting)
+    controller.metrics.tasks.set(len(asyncio.all_tasks()))
     # Only an engine made of many has something to tell.
     return controller.metrics.text(getattr(controller.engine, "counts", None))
 

@@ -1,8 +1,10 @@
 """What is counted, under which names, and that no label can grow without bound."""
 
+import asyncio
 import time
 from dataclasses import replace
 
+from scheduler.api.service import exposition
 from scheduler.metrics import MAX_CLASSES, OTHER, Metrics
 from scheduler.outcome import Outcome
 from scheduler.trace import Trace
@@ -107,3 +109,15 @@ def _seconds(metrics: Metrics, outcome: Outcome) -> float:
     began = time.perf_counter()
     metrics.settled(outcome)
     return time.perf_counter() - began
+
+
+def test_operators_see_tasks_that_were_left_behind() -> None:
+    async def tasks_beside(others: int) -> float:
+        sleeping = [asyncio.create_task(asyncio.sleep(60)) for _ in range(others)]
+        controller = await make_controller()
+        await exposition(controller)
+        for task in sleeping:
+            task.cancel()
+        return values(controller.metrics)["tasks"]
+
+    assert run_virtual(tasks_beside(3)) == run_virtual(tasks_beside(0)) + 3
