@@ -5,50 +5,20 @@ Exit codes: 0 done, 1 unexpected, 2 wrong input (one line says what), 3 a batch 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scheduler.api.keys_command import keys
+from scheduler.curves_command import classes, curves
+from scheduler.flags import engine_options, one_line_errors
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Wrong input ends a command with one line and exit code 2."""
-    try:
-        yield
-    except ValueError as error:
-        raise click.UsageError(" ".join(str(error).split())) from error
-
-
-def engine_options(command: F) -> F:
-    """The flags that say which model thinks, and by which policy."""
-    options = [
-        click.option("--model", default="s1-pocket", show_default=True, help="Name or folder."),
-        click.option("--engine", "kind", default="vllm", show_default=True, metavar="KIND",
-                     help="vllm, or simulated."),
-        click.option("--format", "format_", metavar="NAME",
-                     help="s1 or think-tags.  [default: by the model's name]"),
-        click.option("--max-model-len", type=int, help="Context in tokens."),
-        click.option("--policy", default="priced", show_default=True,
-                     help="fixed, majority, adaptive_consistency or priced."),
-        click.option("--price", type=float, default=3e-4, show_default=True,
-                     help="Accuracy that one token must buy."),
-        click.option("--answer-tokens", type=int, default=512, show_default=True,
-                     help="Tokens reserved for the answer of a chain."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +28,8 @@ def main() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 
-main.add_command(keys)
+for group in (keys, curves, classes):
+    main.add_command(group)
 
 
 @main.command()
@@ -266,69 +237,6 @@ def report(folder: Path) -> None:
         picture = write(folder / "report", scored, told.read_curves(folder))
     click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
     click.echo(f"picture: {picture}")
-
-
-@main.group()
-def curves() -> None:
-    """What was learned, from the file that `serve --curves` keeps, or a folder of an experiment."""
-
-
-@curves.command("show")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-def curves_show(path: Path) -> None:
-    """Every class: what is best at its price, and what fixed settings would give."""
-    from scheduler.curves import read, show
-
-    with one_line_errors():
-        click.echo(show(read(path)))
-
-
-@curves.command("plot")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
-              default=Path("curves.png"), show_default=True)  # fmt: skip
-def curves_plot(path: Path, out: Path) -> None:
-    """A picture: accuracy against tokens, one colour a class."""
-    from scheduler.curves import read
-    from scheduler.picture import draw_curves
-
-    with one_line_errors():
-        draw_curves(out, read(path))
-    click.echo(f"picture: {out}")
-
-
-@curves.command("export")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-def curves_export(path: Path) -> None:
-    """All points of all classes as CSV, to standard output."""
-    from scheduler.curves import export, read
-
-    with one_line_errors():
-        click.echo(export(read(path)), nl=False)
-
-
-@main.group()
-def classes() -> None:
-    """Classes of queries that declare none."""
-
-
-@classes.command("fit")
-@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
-              default=Path("classes.npz"), show_default=True)  # fmt: skip
-@click.option("--classes", "count", type=click.IntRange(1, 1000), default=8, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
-def classes_fit(log: Path, out: Path, count: int, seed: int) -> None:
-    """Group the questions of LOG, an outcome log, by how they read; serve with `classes = OUT`."""
-    from scheduler import query_classes
-
-    with one_line_errors():
-        texts = query_classes.questions(log)
-        fitted = query_classes.fit(texts, count, seed=seed)
-    fitted.save(out)
-    for size in query_classes.sizes(fitted, texts):
-        click.echo(f"{size.questions:8d}  {size.name}")
-    click.echo(f"classes: {out}")
 
 
 @main.command()

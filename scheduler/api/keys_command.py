@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from scheduler.flags import one_line_errors
+
 FILE = click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path),
                     default=Path("keys.jsonl"), show_default=True)  # fmt: skip
 LIMIT = click.IntRange(min=1)
@@ -30,10 +32,8 @@ def keys_create(name: str, path: Path, role: str, priority: bool, **limits: int 
     from scheduler.limits import KeyLimits
 
     own = KeyLimits(**limits) if any(limits.values()) else None
-    try:
+    with one_line_errors():
         secret = create(path, name, role=role, priority=priority, limits=own)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     click.echo(secret)
 
 
@@ -43,10 +43,8 @@ def keys_list(path: Path) -> None:
     """Every key that there is or was: its name, role, dates and limits."""
     from scheduler.api.keys import read_keys
 
-    try:
+    with one_line_errors():
         known = read_keys(path)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     for key in known:
         state = f"revoked {key.revoked}" if key.revoked else "in use"
         tiers = " priority" if key.priority else ""
@@ -64,8 +62,6 @@ def keys_revoke(name: str, path: Path) -> None:
     """Stop every key of NAME at once, also in servers that run."""
     from scheduler.api.keys import revoke
 
-    try:
+    with one_line_errors():
         count = revoke(path, name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     click.echo(f"{count} revoked")
