@@ -25,8 +25,9 @@ import click
 import numpy as np
 
 from policies.base import Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, Observation, fit
-from policies.plan import Budget
+from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.observation import Observation
+from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Ballot, Tally
 
@@ -36,6 +37,7 @@ DECIDED, UPDATED, FLAT = 100.0, 10.0, 1.2
 """Goals: microseconds of a decision (p99, during a fit) and of an update; most over least seen."""
 PRICE = 1e-4
 BUDGET = Budget(1000)
+PLAN = Plan("votes", BUDGET)
 BATCH, POOL, OF_A_CLASS = 100, 2000, 100
 
 
@@ -60,7 +62,7 @@ def history(rng: Random, votes: int) -> tuple[Ballot, ...]:
 
 def observation(rng: Random) -> Observation:
     right = {"r": True, "a": False} if rng.random() < 0.1 else {}
-    return Observation("class", history(rng, 3), BUDGET, None, right=right)
+    return Observation("class", history(rng, 3), BUDGET, None, PLAN, right, chance=0.8)
 
 
 def microseconds(work: Callable[[], None]) -> float:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.curve import ClassCurve, ClassStatistics, fit
 from policies.fixed import Fixed
 from policies.majority import Majority
+from policies.observation import Observation
 from policies.plan import Plan
-from policies.priced import USUAL_PRICE, Priced
+from policies.priced import OWN_LADDER, USUAL_PRICE, Priced
 from policies.tally import Ballot, Tally
 
 ANSWERS = 10
@@ -226,7 +227,8 @@ def learn(
             for other in statistics.values():
                 if other is not own:
                     others.merge(other)
-            curves[query_class] = fit(own, parent=others, price=policy.price or USUAL_PRICE)
+            price = policy.price or USUAL_PRICE
+            curves[query_class] = fit(own, parent=others, price=price, ladder=OWN_LADDER)
         outcomes.append(outcome)
     return outcomes
 

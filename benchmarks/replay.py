@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, Observation, fit
+from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.observation import Observation
 from policies.plan import Budget, Plan
-from policies.priced import GENEROUS
+from policies.priced import OWN_LADDER
 from policies.tally import Ballot, Tally
 
 MAX_THINKING_TOKENS = 10**6
@@ -177,7 +178,7 @@ class Learner:
             parent=others,
             price=self._price,
             round_tokens=self._round_tokens,
-            ladder=(1 / GENEROUS, 1.0),
+            ladder=OWN_LADDER,
         )
 
 

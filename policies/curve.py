@@ -11,65 +11,24 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
 from policies.exit_curve import ExitCurve, fit_exits
-from policies.exit_statistics import Course, ExitStatistics
+from policies.exit_statistics import ExitStatistics
 from policies.extension_counts import ExtensionCounts
 from policies.extension_curve import ExtensionCurve, fit_extensions
 from policies.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
 from policies.menu import Arm, ArmName, Menu, menu_at
-from policies.plan import Budget, Plan
-from policies.tally import Ballot, Standing
-from policies.vote_counts import MOST_TOKENS, VoteCounts
+from policies.observation import Observation
+from policies.served import PLANS, Served, ServedCounts
+from policies.tally import Ballot, Standing, Tally
+from policies.vote_counts import VoteCounts
 from policies.vote_curve import VoteCurve, fit_votes
 from policies.vote_rule import VoteRule, vote_rules
 from policies.vote_types import MAX_VOTES
 
-VERSION = 4
-_READS = (2, 3, VERSION)
+VERSION = 5
+_READS = (2, 3, 4, VERSION)
 """Before 4 a chain's Waits were counted otherwise: they are learned anew."""
 _SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One answered query. `right` tells of checked answers; it is empty without a label.
-
-    `course` is that of a chain that was asked for trial answers and may have been concluded: it
-    tells of exits only, and its labels are those of the query.
-    """
-
-    query_class: str
-    history: tuple[Ballot, ...]
-    budget: Budget
-    temperature: float | None
-    plan: Plan | None = None
-    right: Mapping[str, bool] = field(default_factory=dict)
-    course: Course | None = None
-
-    def truth(self, answer: str | None) -> bool | None:
-        """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
-        if answer is None:
-            return False if self.right else None
-        return self.right.get(answer)
-
-    @property
-    def answers(self) -> set[str]:
-        """All that were given, in trials too."""
-        given = {ballot.answer for ballot in self.history}
-        given |= {probe.answer for probe in self.course.probes} if self.course else set()
-        return {answer for answer in given if answer is not None}
-
-    def check(self) -> None:
-        """Raise ValueError where an engine reports what cannot be."""
-        for ballot in self.history:
-            for name in ("tokens", "thinking_tokens", "extensions", "weight"):
-                count = getattr(ballot, name)
-                if not 0 <= count <= MOST_TOKENS:
-                    raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
-
-    def is_cut(self, ballot: Ballot) -> bool:
-        is_full = ballot.thinking_tokens >= self.budget.max_thinking_tokens
-        return is_full or ballot.stop_cause in ("max_thinking", "context")
 
 
 @dataclass(slots=True)
@@ -84,6 +43,7 @@ class ClassStatistics:
     votes: VoteCounts = field(default_factory=VoteCounts)
     lengths: LengthCounts = field(default_factory=LengthCounts)
     exits: ExitStatistics | None = None
+    served: dict[str, ServedCounts] = field(default_factory=dict)
 
     def observe(self, observation: Observation) -> None:
         """Greedy chains tell of "Wait" and of caps, sampled ones of votes, tried ones of exits."""
@@ -92,6 +52,7 @@ class ClassStatistics:
             exits = self.exits or ExitStatistics()
             exits.add(observation.course._replace(right=observation.right))
             self.exits = exits
+        self._observe_served(observation)
         self.queries += 1.0
         self.labelled += bool(observation.right)
         if observation.course is not None:
@@ -103,6 +64,13 @@ class ClassStatistics:
         else:
             self.shadow_votes += is_shadow
             self._observe_votes(observation)
+
+    def _observe_served(self, observation: Observation) -> None:
+        if observation.plan is None or observation.plan.name not in PLANS:
+            return
+        counts = self.served.setdefault(observation.plan.name, ServedCounts())
+        leader = Tally(observation.history).leader
+        counts.observe(observation.chance, observation.truth(leader))
 
     def _observe_chain(self, observation: Observation) -> None:
         number = observation.history[0].chain if observation.history else 0
@@ -156,6 +124,8 @@ class ClassStatistics:
         if other.exits is not None:
             self.exits = self.exits or ExitStatistics()
             self.exits.merge(other.exits)
+        for plan, counts in other.served.items():
+            self.served.setdefault(plan, ServedCounts()).merge(counts)
 
     def scale(self, factor: float) -> None:
         """Forget: what was seen counts `factor` times as much."""
@@ -163,7 +133,8 @@ class ClassStatistics:
             raise ValueError(f"factor must be in [0, 1], got {factor!r}")
         for name in _SUMS:
             setattr(self, name, getattr(self, name) * factor)
-        for counts in (self.extensions, self.votes, self.lengths, self.exits):
+        parts = (self.extensions, self.votes, self.lengths, self.exits, *self.served.values())
+        for counts in parts:
             if counts is not None:
                 counts.scale(factor)
 
@@ -171,7 +142,10 @@ class ClassStatistics:
         lists = {"extensions": asdict(self.extensions), "lengths": asdict(self.lengths)}
         sums = {name: getattr(self, name) for name in _SUMS}
         exits = self.exits.as_dict() if self.exits else None
-        return {"version": VERSION, **sums, **lists, "votes": self.votes.as_rows(), "exits": exits}
+        votes = self.votes.as_rows()
+        served = {plan: asdict(counts) for plan, counts in self.served.items()}
+        told = {"votes": votes, "exits": exits, "served": served}
+        return {"version": VERSION, **sums, **lists, **told}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -180,7 +154,7 @@ class ClassStatistics:
         exits = stored.get("exits")
         sums = {name: float(stored[name]) for name in _SUMS}
         extensions = ExtensionCounts()
-        if stored["version"] < VERSION:
+        if stored["version"] < 4:
             sums["shadow_chains"] = 0.0
         else:
             extensions = ExtensionCounts.from_rows(stored["extensions"])
@@ -190,6 +164,11 @@ class ClassStatistics:
             votes=VoteCounts.from_rows(stored["votes"]),
             lengths=LengthCounts.from_rows(stored["lengths"]),
             exits=None if exits is None else ExitStatistics.from_dict(exits),
+            served={
+                plan: ServedCounts.from_rows(rows)
+                for plan, rows in stored.get("served", {}).items()
+                if plan in PLANS
+            },
         )
 
 
@@ -218,6 +197,7 @@ class ClassCurve:
     length: LengthCurve | None
     menus: tuple[Menu, ...]
     exits: ExitCurve | None = None
+    served: Mapping[str, Served] = field(default_factory=dict)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -263,6 +243,7 @@ class ClassCurve:
                 for arm in menu.arms
             ],
             "points": [point._asdict() for point in self.points()],
+            "served": {plan: served._asdict() for plan, served in self.served.items()},
             "extend_in": sorted([*state] for state in goes_on),
             "repaired": list(self.extension.repaired) if self.extension else [],
             "spoilt": list(self.extension.spoilt) if self.extension else [],
@@ -315,4 +296,5 @@ def fit(
             for at, rule in zip(prices, rules, strict=True)
         ),
         exits,
+        {plan: told for plan, counts in statistics.served.items() if (told := counts.served())},
     )

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from policies.curve import ClassStatistics, Observation
+from policies.curve import ClassStatistics
 from policies.exit_statistics import Course
+from policies.observation import Observation
 
 MEMORY = 5000.0
 """Queries that all statistics of a class count as at most: older ones fade by and by."""
@@ -36,6 +37,7 @@ def inherited(predecessor: ClassStatistics) -> ClassStatistics:
     """What a new model's class starts from: its predecessor's curve with little weight."""
     heir = ClassStatistics()
     heir.merge(predecessor)
+    heir.served.clear()
     fade(heir, KEPT)
     return heir
 

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from policies.curve import ClassStatistics, Observation
+from policies.curve import ClassStatistics
+from policies.observation import Observation
+from policies.served import ServedCounts
 
 
 def learn(
@@ -23,6 +25,9 @@ def learn(
         statistics.extensions.learn(told.extensions, blank.extensions, weight)
         statistics.lengths.learn(told.lengths, blank.lengths, weight)
         statistics.votes.learn(told.votes, weight)
+        for plan, counts in told.served.items():
+            statistics.served.setdefault(plan, ServedCounts())
+            statistics.served[plan].learn(counts, blank.served[plan], weight)
         if statistics.exits and told.exits and blank.exits:
             statistics.exits.counts.learn(told.exits.counts, blank.exits.counts, weight)
 

@@ -35,6 +35,8 @@ MOST_TRIALS = 0.5
 """Share of queries that trials get together."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
+OWN_LADDER = (1 / GENEROUS, 1.0)
+"""Multiples of its price that one setting asks menus for."""
 
 
 class _Choice(NamedTuple):

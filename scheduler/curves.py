@@ -50,6 +50,10 @@ def _section(line: dict[str, Any]) -> str:
         text.append(f"  {verb}: {name}, {arm['accuracy']:.1%} for {arm['tokens']:.0f} tokens")
     if exits := curve.get("exit"):
         text.append(f"  `priced_exit`: {exits['accuracy']:.1%} for {exits['tokens']:.0f} tokens")
+    for plan, served in curve.get("served", {}).items():
+        span = f"{served['low']:.1%}..{served['high']:.1%} at any time"
+        told = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
+        text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {told}")
     text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
     for point in curve["points"]:
         if point["arm"] == "votes" and point["x"] not in _SHOWN_VOTES:

@@ -20,8 +20,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
-from policies.curve import Observation
 from policies.exit_statistics import Course
+from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
 from policies.tally import Ballot
@@ -191,6 +191,7 @@ def _seen(stored: Mapping[str, Any]) -> Seen:
         _plan(stored["plan"]),
         stored["right"],
         _course(stored.get("course")),
+        stored.get("chance"),
     )
     label = (stored.get("answer", ""), stored.get("reward"))
     return Seen(stored["model"], observation, stored["price"], *label)

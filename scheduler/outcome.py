@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Self
 
 from policies.base import Limits, Query, Stop
 from policies.chance import chance_right
-from policies.curve import Observation
 from policies.exit_statistics import Course
 from policies.menu import Arm
+from policies.observation import Observation
 from policies.plan import Plan
 from policies.signals import ProbeResult
 from policies.tally import Tally
@@ -217,6 +217,7 @@ def observation(run: Run) -> Observation | None:
         run.plan,
         right,
         course,
+        _chance(run, run.tally),
     )
 
 

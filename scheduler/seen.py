@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from policies.curve import Observation
+from policies.observation import Observation
 from policies.price import USUAL
 
 

@@ -92,7 +92,7 @@ def test_a_learning_policy_sees_labels_of_a_tenth_of_its_queries_only() -> None:
 
 
 def test_priced_spends_less_where_tokens_are_dearer() -> None:
-    stream = arrivals(trace(), 120, Random(5))
+    stream = arrivals(trace(), 60, Random(5))
     spent = []
     for price in (1e-6, 1e-4, 1e-2):
         policy = build("priced", votes_only=True, max_samples=40)
@@ -132,7 +132,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         text = "\n".join(["qid,sid,length,answer,correct", *rows])
         (tmp_path / f"{name}.csv").write_text(text)
     names = "majority,adaptive_consistency,priced,priced_in_waves"
-    options = ["--traces", str(tmp_path), "--quick", "--queries", "40", "--policies", names]
+    options = ["--traces", str(tmp_path), "--quick", "--queries", "20", "--policies", names]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -146,7 +146,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         value = goal["value"]
         assert goal["met"] is (value is not None and value <= goal["goal"])
     assert len(LEVELS) >= 3
-    assert any(line.startswith("alpha: 40 queries") for line in lines)
+    assert any(line.startswith("alpha: 20 queries") for line in lines)
 
 
 def test_without_traces_the_benchmark_says_how_to_record_some(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from policies.chance import chance_right
-from policies.curve import ClassStatistics, Observation, fit
+from policies.curve import ClassStatistics, fit
+from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot, Tally
 

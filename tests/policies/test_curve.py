@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.curve import ClassStatistics, Observation, fit
+from policies.curve import ClassStatistics, fit
 from policies.exit_statistics import POSITIONS, Course
 from policies.extension_counts import ExtensionCounts
+from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
 from policies.tally import Ballot

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.curve import ClassStatistics, Observation
+from policies.curve import ClassStatistics
 from policies.exit_statistics import Course
 from policies.label import learn
+from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
 from policies.tally import Ballot

@@ -1,6 +1,6 @@
 """Observations that the tests of the curve book share."""
 
-from policies.curve import Observation
+from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot
 from scheduler.seen import Seen
@@ -15,7 +15,7 @@ def chain(
     """A greedy chain of one pass and a Wait."""
     history = (Ballot(0, "7", length + 6, length), Ballot(0, "7", 2 * length + 22, 2 * length, 1))
     plan = Plan("waits", BUDGET, 0.0, shadow=True)
-    observation = Observation(query_class, history, BUDGET, 0.0, plan, {"7": right})
+    observation = Observation(query_class, history, BUDGET, 0.0, plan, {"7": right}, chance=0.75)
     return Seen(model, observation, PRICE)
 
 

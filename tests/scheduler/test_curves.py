@@ -32,6 +32,12 @@ def test_every_class_is_shown_with_what_is_best_and_what_else_there_is(path: Pat
     assert "3 votes" not in sums
 
 
+def test_it_is_told_how_many_answers_were_right(path: Path) -> None:
+    sums, _ = show(read(path)).split("\n\n")
+    told = next(line for line in sums.splitlines() if "served by waits" in line)
+    assert "100.0% right" in told and told.endswith("at any time, 1 of 1 answers checked")
+
+
 def test_every_point_is_exported(path: Path) -> None:
     classes = read(path)
     rows = list(csv.DictReader(export(classes).splitlines()))
