@@ -147,7 +147,7 @@ def test_a_curve_says_what_its_exits_give() -> None:
 
 
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 4, got 7"):
+    with pytest.raises(ValueError, match="version must be 5, got 7"):
         ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
 
 
