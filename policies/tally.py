@@ -59,9 +59,9 @@ class Tally:
     def votes(self) -> dict[str, float]:
         """Weight of every answer, in the order in which the answers first came up."""
         votes: dict[str, float] = {}
-        for ballot in self.voting:
-            assert ballot.answer is not None
-            votes[ballot.answer] = votes.get(ballot.answer, 0.0) + ballot.weight
+        for ballot in {ballot.chain: ballot for ballot in self.history}.values():
+            if ballot.answer is not None and ballot.weight > 0:
+                votes[ballot.answer] = votes.get(ballot.answer, 0.0) + ballot.weight
         return votes
 
     @property
