@@ -16,11 +16,12 @@ from typing import NamedTuple
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
 from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.exploration import OWN_LADDER
 from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.observation import Observation
 from policies.plan import Plan
-from policies.priced import OWN_LADDER, USUAL_PRICE, Priced
+from policies.priced import USUAL_PRICE, Priced
 from policies.tally import Ballot, Tally
 
 ANSWERS = 10

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.exploration import OWN_LADDER
 from policies.observation import Observation
 from policies.plan import Budget, Plan
-from policies.priced import OWN_LADDER
 from policies.tally import Ballot, Tally
 
 MAX_THINKING_TOKENS = 10**6

@@ -48,6 +48,9 @@ class Counts:
         return counts
 
 
+_LEAST_ERROR = 1e-3
+
+
 class Interval(NamedTuple):
     """Of 95 %: two standard errors to either side."""
 
@@ -67,6 +70,19 @@ def interval(share: float, weight: float, *, deviations: float = 1.96) -> Interv
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def learned(share: float, labels: float) -> Interval:
+    """The interval of a share that so many labels, and a little else, speak for."""
+    return interval(share, labels + LEAST_LABELS)
+
+
+def upwards(share: float, labels: float) -> float:
+    """By how much a share may well be higher: one standard error, by Wilson's interval.
+
+    Few labels that happen to be wrong do not make it small.
+    """
+    return max(_LEAST_ERROR, (learned(share, labels).high - share) / 2)
 
 
 def shrunk(successes: float, trials: float, prior: float, weight: float) -> float:

@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from policies.counts import LEAST_LABELS, interval
+from policies.counts import upwards
 from policies.extension_curve import ExtensionCurve, ExtensionRule
 from policies.length_curve import CAPS, LengthCurve
 from policies.plan import Forecast
 from policies.vote_curve import VoteCurve
 from policies.vote_rule import VoteRule
-
-_LEAST_ERROR = 1e-3
 
 ArmName = Literal["waits", "votes", "cap"]
 
@@ -61,22 +59,17 @@ def menu_at(
     extension_rule = extension.rule(price) if extension else None
     if extension and extension_rule:
         forecast = extension_rule.forecast
-        error = _error(forecast, extension.labelled)
+        error = upwards(forecast.accuracy, extension.labelled)
         arms.append(Arm("waits", forecast, error, price=price))
     if votes and vote_rule:
         forecast = vote_rule.forecast
-        arms.append(Arm("votes", forecast, _error(forecast, votes.labels[0]), price=price))
+        error = upwards(forecast.accuracy, votes.labels[0])
+        arms.append(Arm("votes", forecast, error, price=price))
     if length and len(length.forecasts) > 1:
         caps = [
-            Arm("cap", forecast, _error(forecast, length.labelled), CAPS[row])
+            Arm("cap", forecast, upwards(forecast.accuracy, length.labelled), CAPS[row])
             for row, forecast in enumerate(length.forecasts[:-1])
         ]
         arms.append(max(caps, key=lambda arm: arm.worth(price)))
     arms.sort(key=lambda arm: arm.worth(price), reverse=True)
     return Menu(price, tuple(arms), extension_rule, vote_rule)
-
-
-def _error(forecast: Forecast, labels: float) -> float:
-    """Upwards, by Wilson's interval: few labels that happen to be wrong do not make it small."""
-    high = interval(forecast.accuracy, labels + LEAST_LABELS).high
-    return max(_LEAST_ERROR, (high - forecast.accuracy) / 2)

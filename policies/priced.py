@@ -1,19 +1,18 @@
 """Spends tokens where they buy most accuracy, by curves learned from earlier queries."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from policies.base import Decision, Draw, Extend, Situation, Stop
+from policies.exploration import choices
 from policies.extension_counts import MAX_WAITS, State, states
 from policies.plan import Budget, Plan, number, whole
 from policies.tally import Ballot
 
 if TYPE_CHECKING:
-    from policies.curve import ClassCurve
     from policies.menu import Arm, Menu
     from policies.vote_rule import VoteRule
 
@@ -29,20 +28,6 @@ LEAD = 3
 """Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
-NEGLIGIBLE = 0.01
-"""Chance of being best below which an arm is not tried."""
-MOST_TRIALS = 0.5
-"""Share of queries that trials get together."""
-GENEROUS = 4.0
-"""So much cheaper are the tokens of a trial of more votes than pay by what is known."""
-OWN_LADDER = (1 / GENEROUS, 1.0)
-"""Multiples of its price that one setting asks menus for."""
-
-
-class _Choice(NamedTuple):
-    arm: "Arm"
-    shadow: bool
-    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +37,11 @@ class Priced:
     Plans are a greedy chain that is extended as long as its state says that a "Wait" pays, votes
     as long as the next one pays, and a greedy chain cut short. One price for all classes puts
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
-    A shadow run goes past the best stop and so shows what every earlier stop would have given: all
-    first queries of a class are such, later a share of at most `exploration` that falls with the
-    square root of the queries seen. Others are trials of what may yet prove best. A `price` of None
-    is whatever the server asks. `votes_only` is for models that should not be decoded greedily, as
-    many reasoning models.
+    The first queries of a class are shadow runs, later a share of at most `exploration` that falls
+    with the square root of the queries seen; up to as many are trials of what may yet prove best,
+    and further ones of more votes (policies/exploration.py). A `price` of None is whatever the
+    server asks. `votes_only` is for models that should not be decoded greedily, as many reasoning
+    models.
     """
 
     price: float | None = None
@@ -107,62 +92,16 @@ class Priced:
             return self._plan(situation, "votes" if self.votes_only else "waits")
         if not self.exploration:
             return self._plan(situation, arms[0].name, arm=arms[0])
-        choices = self._choices(situation, curve, arms)
-        (choice,) = rng.choices(choices, [choice.propensity for choice in choices])
-        arm, shadow, propensity = choice
+        offered = choices(
+            curve,
+            arms,
+            self._price(situation),
+            exploration=self.exploration,
+            votes_only=self.votes_only,
+            aims=situation.query.limits.target_accuracy is not None,
+        )
+        ((arm, shadow, propensity),) = rng.choices(offered, [each.propensity for each in offered])
         return self._plan(situation, arm.name, arm=arm, shadow=shadow, propensity=propensity)
-
-    def _choices(
-        self, situation: Situation, curve: "ClassCurve", arms: "Sequence[Arm]"
-    ) -> list[_Choice]:
-        """Shadow runs of all arms that may be best, trials of the others, and the best.
-
-        An arm is tried as often as it is likely to be the best (Thompson, 1933): one that looks bad
-        by bad luck is not left alone for ever. Where chains are best, their cap has no trials:
-        it is known from them but for the answers of those that it cuts.
-        """
-        price = self._price(situation)
-        best, *others = arms
-        chances = [(arm, arm.chance_over(best, price)) for arm in others]
-        rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
-        trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
-        more = self._more_votes(situation, curve)
-        if more and (chance := more.chance_over(best, price)) > NEGLIGIBLE:
-            trials.append((more, chance))
-        scale = min(1.0, MOST_TRIALS / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
-        shadow = self._curiosity(curve, price)
-        shown = [best, *(arm for arm, _ in rivals)]
-        choices = [_Choice(arm, True, shadow / len(shown)) for arm in shown]
-        choices += [_Choice(arm, False, (1 - shadow) * scale * chance) for arm, chance in trials]
-        left = 1.0 - sum(choice.propensity for choice in choices)
-        return [*choices, _Choice(best, False, left)]
-
-    def _more_votes(self, situation: Situation, curve: "ClassCurve") -> "Arm | None":
-        """Votes by the rule of a lower price, where the usual one stops at the first.
-
-        Such a rule shows nothing of what the next votes bring, and would stay wrong about them.
-        None with a target accuracy, which asks for the cheapest plan.
-        """
-        price = self._price(situation)
-        usual, menu = curve.menu(price).vote_rule, curve.menu(price / GENEROUS)
-        aims = situation.query.limits.target_accuracy is not None
-        if aims or usual is None or not usual.stops_at_first:
-            return None
-        (arm,) = (arm for arm in menu.arms if arm.name == "votes")
-        return arm if arm.forecast.tokens > usual.forecast.tokens else None
-
-    def _curiosity(self, curve: "ClassCurve", price: float) -> float:
-        """Chance of a shadow run: less and less.
-
-        None where votes are the only arm and could not pay for the two that it takes to outvote the
-        first, even if they were worth a standard error more than it seems.
-        """
-        votes = curve.votes
-        if self.votes_only and votes:
-            gain = votes.accuracy[-1] - votes.accuracy[0] + votes.interval(1).error
-            if gain < 2 * price * votes.first_tokens:
-                return 0.0
-        return min(self.exploration, 0.3 / math.sqrt(max(1.0, curve.queries)))
 
     def _plan(
         self,

@@ -1,11 +1,12 @@
 """What votes are worth: what exactly n of them reach, and what the next one brings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policies.counts import LEAST_LABELS, Interval, interval
+from policies.counts import Interval, learned, upwards
 from policies.vote_counts import VoteCounts
 from policies.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
 from policies.vote_types import MAX_VOTES, MODE, STANDINGS, Floats, tables
@@ -59,7 +60,17 @@ class VoteCurve:
         )
 
     def interval(self, votes: int) -> Interval:
-        return interval(self.accuracy[votes - 1], self.labels[votes - 1] + LEAST_LABELS)
+        return learned(self.accuracy[votes - 1], self.labels[votes - 1])
+
+    def chance_of_gain(self, gain: float, least: float) -> float:
+        """That more votes bring at least so much, where `gain` is what they seem to bring.
+
+        The rules of more and of fewer votes are learned from the same chains: whatever the first
+        vote is worth, both have it. Only queries with several votes tell them apart.
+        """
+        several = max(0.0, 2 * self.labels[1] - self.labels[0])
+        error = upwards(max(0.0, gain), several)
+        return math.erfc((least - gain) / error / math.sqrt(2)) / 2
 
 
 def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve | None:

@@ -44,11 +44,6 @@ class VoteRule:
         """Votes to begin with: the first, and those that follow whatever its length."""
         return 1 + int(self.waves[INDEX[Standing(1, 0, 0)]].min())
 
-    @property
-    def stops_at_first(self) -> bool:
-        """Whether one vote is all that it ever draws."""
-        return not self.waves[INDEX[Standing(1, 0, 0)]].any()
-
     def wave(self, standing: Standing, first_tokens: float = 0.0) -> int:
         """Votes to draw next, where the first chain thought so many tokens."""
         row = INDEX.get(standing)

@@ -1,0 +1,98 @@
+"""What `priced` tries though something else seems best, so that it does not stay wrong for ever.
+
+A way to spend is tried as often as it is likely to be the best (Thompson, 1933), which shows what
+it is worth; a shadow run goes past the best stop, and so shows what every earlier one would have
+given. Both become rarer as more is known.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from policies.curve import ClassCurve
+    from policies.menu import Arm
+
+NEGLIGIBLE = 0.01
+"""Chance of being best below which an arm is not tried."""
+MOST_TRIALS = 0.5
+"""Share of queries that trials of more votes get, at most."""
+GENEROUS = 4.0
+"""So much cheaper are the tokens of a trial of more votes than pay by what is known."""
+OWN_LADDER = (1 / GENEROUS, 1.0)
+"""Multiples of its price that one setting asks menus for."""
+
+
+class Choice(NamedTuple):
+    arm: "Arm"
+    shadow: bool
+    propensity: float
+
+
+def choices(
+    curve: "ClassCurve",
+    arms: "Sequence[Arm]",
+    price: float,
+    *,
+    exploration: float,
+    votes_only: bool = False,
+    aims: bool = False,
+) -> list[Choice]:
+    """Shadow runs of all arms that may be best, trials of the others, and the best.
+
+    `arms` are best first. Trials get a share of `exploration` at most, but for those of more votes,
+    of which there are none where one `aims` at an accuracy: that asks for the cheapest plan. Where
+    chains are best, their cap has no trials: it is known from them but for the answers of those
+    that it cuts.
+    """
+    best, *others = arms
+    chances = [(arm, arm.chance_over(best, price)) for arm in others]
+    rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
+    trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
+    most = min(exploration, 1 - MOST_TRIALS)
+    scale = min(1.0, most / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
+    trials = [(arm, scale * chance) for arm, chance in trials]
+    if not aims:
+        trials += _more_votes(curve, best, price)
+    shadow = 0.0 if votes_only and _cannot_pay(curve, price) else _curiosity(curve, exploration)
+    shown = [best, *(arm for arm, _ in rivals)]
+    found = [Choice(arm, True, shadow / len(shown)) for arm in shown]
+    found += [Choice(arm, False, (1 - shadow) * chance) for arm, chance in trials]
+    left = 1.0 - sum(choice.propensity for choice in found)
+    return [*found, Choice(best, False, left)]
+
+
+def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[Arm, float]]":
+    """Votes by the rule of a lower price, and how often they are tried.
+
+    The usual rule shows little of what the votes bring that it does not draw.
+    """
+    usual, votes = curve.menu(price).vote_rule, curve.votes
+    if usual is None or votes is None:
+        return []
+    (more,) = (arm for arm in curve.menu(price / GENEROUS).arms if arm.name == "votes")
+    tokens = more.forecast.tokens - usual.forecast.tokens
+    if tokens <= 0:
+        return []
+    chance = more.chance_over(best, price)
+    if best.name == "votes":
+        gain = more.forecast.accuracy - usual.forecast.accuracy
+        chance = votes.chance_of_gain(gain, price * tokens)
+    return [(more, min(MOST_TRIALS, chance))] if chance > NEGLIGIBLE else []
+
+
+def _curiosity(curve: "ClassCurve", exploration: float) -> float:
+    """Chance of a shadow run: less and less."""
+    return min(exploration, 0.3 / math.sqrt(max(1.0, curve.queries)))
+
+
+def _cannot_pay(curve: "ClassCurve", price: float) -> bool:
+    """Whether the two votes that it takes to outvote the first would not be worth their tokens.
+
+    Even if all votes were worth a standard error more than it seems.
+    """
+    votes = curve.votes
+    if votes is None:
+        return False
+    gain = votes.accuracy[-1] - votes.accuracy[0] + votes.interval(1).error
+    return gain < 2 * price * votes.first_tokens
