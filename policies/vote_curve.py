@@ -24,7 +24,8 @@ class VoteCurve:
     the first chain thinks tells how hard a question is: column 0 is for all questions, the others,
     as `columns` tells, are for those lengths that were seen often enough; `shares` by column.
 
-    `accuracy[n - 1]`, `tokens[n - 1]` and the `labels` behind them belong to exactly n votes.
+    `accuracy[n - 1]`, `tokens[n - 1]` and the `labels` behind them belong to exactly n votes;
+    `several` queries, checked or not, have shown more than one.
     """
 
     right: Floats
@@ -37,6 +38,7 @@ class VoteCurve:
     first_tokens: float
     accuracy: tuple[float, ...]
     labels: tuple[float, ...]
+    several: float
 
     @property
     def tokens(self) -> tuple[float, ...]:
@@ -66,10 +68,10 @@ class VoteCurve:
         """That more votes bring at least so much, where `gain` is what they seem to bring.
 
         The rules of more and of fewer votes are learned from the same chains: whatever the first
-        vote is worth, both have it. Only queries with several votes tell them apart.
+        vote is worth, both have it. What tells them apart is whether votes agree, which any query
+        of several votes shows.
         """
-        several = max(0.0, 2 * self.labels[1] - self.labels[0])
-        error = upwards(max(0.0, gain), several)
+        error = upwards(max(0.0, gain), self.several)
         return math.erfc((least - gain) / error / math.sqrt(2)) / 2
 
 
@@ -92,6 +94,7 @@ def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve
         float(mixture.weights @ mixture.tokens),
         tuple(np.einsum("t,ntr,tr->n", mixture.weights, static.leads, mixture.right).tolist()),
         tuple(_labels(counts, votes) for votes in range(1, MAX_VOTES + 1)),
+        sum(cell.queries for (_, standing), cell in counts.cells.items() if sum(standing) > 1),
     )
 
 

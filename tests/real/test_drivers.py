@@ -6,7 +6,7 @@ preempted again and again. Greedy; 100 prompts in every configuration.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
@@ -117,24 +117,19 @@ class Facts(NamedTuple):
     cut: bool
 
 
-def run(
-    loop: asyncio.Runner, engine: ChainEngine, driver: str, forcing: Callable[[int], Forcing]
-) -> list[Sample]:
+async def run(engine: ChainEngine, driver: str, forcing: Callable[[int], Forcing]) -> list[Facts]:
     driven = ChainEngine(engine.core, engine.format, replace(engine.options, driver=driver))
 
-    async def one(number: int, question: str) -> Sample:
+    async def one(number: int, question: str) -> Facts:
         wanted = SampleRequest(
             f"{driver}-{number}", (("user", question),), (0,), forcing(number), temperature=0.0
         )
         *_, last = [event async for event in driven.sample(wanted)]
         assert isinstance(last, Sample)
         assert last.violations == ()
-        return last
+        return facts(last)
 
-    async def together() -> list[Sample]:
-        return await asyncio.gather(*(one(n, text) for n, text in enumerate(questions())))
-
-    return loop.run(together())
+    return await asyncio.gather(*(one(n, text) for n, text in enumerate(questions())))
 
 
 def facts(sample: Sample) -> Facts:
@@ -142,11 +137,8 @@ def facts(sample: Sample) -> Facts:
     return Facts(sample.thinking_ids, sample.text, sample.extensions, cut)
 
 
-def refer(
-    loop: asyncio.Runner,
-    engine: ChainEngine,
-    written_down: Callable[..., Reply],
-    forcing: Callable[[int], Forcing],
+async def refer(
+    engine: ChainEngine, written_down: Callable[..., Reply], forcing: Callable[[int], Forcing]
 ) -> list[Facts]:
     """The plain loop on every prompt, each in a thread of its own, over bare generation."""
     core, format_ = engine.core, engine.format
@@ -172,32 +164,38 @@ def refer(
             end_on_cut=strings.end_on_cut.removeprefix(strings.end),
         )
 
-    async def all_of_them() -> list[Facts]:
-        running = asyncio.get_running_loop()
+    running = asyncio.get_running_loop()
 
-        def one(number: int, question: str) -> Facts:
-            prompt = engine.prompter.tokens((("user", question),))
-            calls = iter(range(1_000_000))
+    def one(number: int, question: str) -> Facts:
+        prompt = engine.prompter.tokens((("user", question),))
+        calls = iter(range(1_000_000))
 
-            def generate(
-                tokens: list[int], most: int, least: int, stops: list[int]
-            ) -> tuple[list[int], str]:
-                call = Call(most, least, frozenset(stops))
-                name = f"plain-{number}-{next(calls)}"
-                made = _collect(core.generate(name, tokens, call, Sampling(temperature=0)))
-                return asyncio.run_coroutine_threadsafe(made, running).result()
+        def generate(
+            tokens: list[int], most: int, least: int, stops: list[int]
+        ) -> tuple[list[int], str]:
+            call = Call(most, least, frozenset(stops))
+            name = f"plain-{number}-{next(calls)}"
+            made = _collect(core.generate(name, tokens, call, Sampling(temperature=0)))
+            return asyncio.run_coroutine_threadsafe(made, running).result()
 
-            reply = written_down(generate, prompt, config(number, prompt))
-            forced = list(format_.end_on_cut[len(format_.end) :]) if reply.closing else []
-            head = forced if reply.cut else []
-            text = format_.decode([*head, *reply.answer]).strip()
-            return Facts(tuple(reply.thinking), text, reply.extensions, reply.cut)
+        reply = written_down(generate, prompt, config(number, prompt))
+        forced = list(format_.end_on_cut[len(format_.end) :]) if reply.closing else []
+        head = forced if reply.cut else []
+        text = format_.decode([*head, *reply.answer]).strip()
+        return Facts(tuple(reply.thinking), text, reply.extensions, reply.cut)
 
-        pool = ThreadPoolExecutor(PROMPTS)
-        work = [running.run_in_executor(pool, one, n, t) for n, t in enumerate(questions())]
-        found = await asyncio.gather(*work)
-        pool.shutdown()
-        return found
+    pool = ThreadPoolExecutor(PROMPTS)
+    work = [running.run_in_executor(pool, one, n, t) for n, t in enumerate(questions())]
+    found = await asyncio.gather(*work)
+    pool.shutdown()
+    return found
+
+
+def together(loop: asyncio.Runner, *ways: Awaitable[list[Facts]]) -> list[list[Facts]]:
+    """All ways at once: they crowd the same engine, whatever one of them leaves free of it."""
+
+    async def all_of_them() -> list[list[Facts]]:
+        return await asyncio.gather(*ways)
 
     return loop.run(all_of_them())
 
@@ -215,9 +213,12 @@ async def _collect(pieces: Any) -> tuple[list[int], str]:
 def test_all_drivers_give_the_tokens_of_the_plain_loop(
     loop: asyncio.Runner, setting: Setting, name: str
 ) -> None:
-    expected = refer(loop, setting.engine, clean, CONFIGS[name])
-    for driver in DRIVERS:
-        found = [facts(sample) for sample in run(loop, setting.engine, driver, CONFIGS[name])]
+    expected, *driven = together(
+        loop,
+        refer(setting.engine, clean, CONFIGS[name]),
+        *(run(setting.engine, driver, CONFIGS[name]) for driver in DRIVERS),
+    )
+    for driver, found in zip(DRIVERS, driven, strict=True):
         assert sum(a == b for a, b in zip(expected, found, strict=True)) == PROMPTS, driver
 
 
@@ -257,8 +258,11 @@ def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
     wanted = Forcing(cap, extensions=waits, answer_tokens=40, harness_compat=True)
-    expected = refer(loop, setting.engine, harness, _same(wanted))
-    found = [facts(sample) for sample in run(loop, setting.engine, "reprompt", _same(wanted))]
+    expected, found = together(
+        loop,
+        refer(setting.engine, harness, _same(wanted)),
+        run(setting.engine, "reprompt", _same(wanted)),
+    )
     assert found == expected
 
 
@@ -268,6 +272,9 @@ def test_readme_compat_gives_the_tokens_of_the_papers_readme(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
     wanted = Forcing(cap, extensions=waits, answer_tokens=40, readme_compat=True)
-    expected = refer(loop, setting.engine, readme, _same(wanted))
-    found = [facts(sample) for sample in run(loop, setting.engine, "reprompt", _same(wanted))]
+    expected, found = together(
+        loop,
+        refer(setting.engine, readme, _same(wanted)),
+        run(setting.engine, "reprompt", _same(wanted)),
+    )
     assert [f._replace(cut=False) for f in found] == [f._replace(cut=False) for f in expected]
