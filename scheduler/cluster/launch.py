@@ -62,7 +62,7 @@ def start(
         while not _ready(fit):
             time.sleep(POLL_SECONDS)
     except (*UNREACHABLE, RuntimeError) as error:
-        raise CannotStart(_reason(str(error))) from error
+        raise CannotStart(_reason(_told(str(error)))) from error
 
 
 def drain(seconds: float) -> int:
@@ -154,11 +154,19 @@ def _reason(told: str) -> str:
     return " ".join((named or lines or ["no reason is told"])[-1].split())
 
 
+def _told(message: str) -> str:
+    """A message, and what the deployments say of themselves: Serve names them, but not why."""
+    with contextlib.suppress(*UNREACHABLE, RuntimeError, KeyError):
+        parts = serve.status().applications[APPLICATION].deployments.values()
+        return "\n".join([message, *(part.message for part in parts)])
+    return message
+
+
 def _ready(engines: int) -> bool:
     """Whether so many engines and a controller run. Raises CannotStart if they never will."""
     told = serve.status().applications[APPLICATION]
     if told.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise CannotStart(_reason(told.message))
+        raise CannotStart(_reason(_told(told.message)))
     running: Counter[str] = Counter()
     for name, deployment in told.deployments.items():
         running[name] = deployment.replica_states.get("RUNNING", 0)
