@@ -87,6 +87,34 @@ BLOWS: dict[str, Blow] = {
 }
 
 
+class Forgetful(SimulatedEngine):
+    """Ends every call without the samples that it was asked for."""
+
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+        async for event in super().sample(request):
+            if isinstance(event, Sample):
+                return
+            yield event
+
+
+def test_an_engine_that_ends_a_call_without_its_samples_counts_as_dead() -> None:
+    def make(name: str) -> SimulatedEngine:
+        kind = Forgetful if name == "a" else SimulatedEngine
+        return kind(tokens_per_second=TOKENS_PER_SECOND, replica=name)
+
+    async def story() -> None:
+        asked = request(2, stream=0)
+        whole = await undisturbed(asked)
+        house = House.of(["a", "b"], make)
+        events = await house.ask(asked)
+        assert text(events) == text(whole)
+        assert unmoved(samples(events)) == unmoved(samples(whole))
+        assert {sample.replica for sample in samples(events).values()} == {"b"}
+        assert house.engine.counts["deaths"] == 1
+
+    run_virtual(story())
+
+
 @pytest.mark.parametrize("blow", BLOWS)
 @pytest.mark.parametrize("after", [0.0, 0.05, 1.0, 3.01, 6.01, 6.05])
 def test_a_stream_goes_on_unbroken_on_another_engine(blow: str, after: float) -> None:
