@@ -68,9 +68,13 @@ class ClassStatistics:
     def _observe_served(self, observation: Observation) -> None:
         if observation.plan is None or observation.plan.name not in PLANS:
             return
-        counts = self.served.setdefault(observation.plan.name, ServedCounts())
-        leader = Tally(observation.history).leader
-        counts.observe(observation.chance, observation.truth(leader))
+        counts = self.served.get(observation.plan.name)
+        if counts is None:
+            counts = self.served[observation.plan.name] = ServedCounts()
+        right = None
+        if observation.right:
+            right = observation.truth(Tally(observation.history).leader)
+        counts.observe(observation.chance, right)
 
     def _observe_chain(self, observation: Observation) -> None:
         number = observation.history[0].chain if observation.history else 0

@@ -10,6 +10,7 @@ at most. Checked answers must be a fair sample: who only complains makes it too 
 
 import math
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final, NamedTuple
 
 from policies.counts import LEAST_LABELS, Counts, Interval
@@ -46,10 +47,10 @@ class ServedCounts(Counts):
     def observe(self, chance: float | None, right: bool | None) -> None:
         """`chance` of None is no prediction: it corrects nothing and spoils nothing."""
         f = _UNKNOWN if chance is None else chance
-        row = self.unchecked if right is None else self.checked
-        told = (1.0, f, f * f) if right is None else (1.0, right, f, f * f, right * f)
-        for place, value in enumerate(told):
-            row[place] += value
+        if right is None:
+            self.unchecked[:] = map(add, self.unchecked, (1.0, f, f * f))
+        else:
+            self.checked[:] = map(add, self.checked, (1.0, right, f, f * f, right * f))
 
     def served(self) -> Served | None:
         """None before anything was checked."""
