@@ -55,7 +55,7 @@ class Tally:
 
     def growth(self, column: int) -> float:
         """Least-squares slope an hour of the second half: the first half is warming up."""
-        half = np.array(self.seen[len(self.seen) // 2 :]).reshape(-1, 5)
+        half = np.array(self.seen[len(self.seen) // 2 :])
         half = half[np.isfinite(half[:, column])]
         if len(half) < 3:
             return float("nan")
@@ -132,10 +132,10 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     # What was seen until an interrupt is a result too.
     with house.open_house(config), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(config, minutes, kill_every, tally))
-    asked = sum(tally.ends.values()) - tally.ends["left"]
-    success = tally.ends["ok"] / max(1, asked)
     if not tally.seen:
         raise click.ClickException("interrupted before anything was seen")
+    asked = sum(tally.ends.values()) - tally.ends["left"]
+    success = tally.ends["ok"] / max(1, asked)
     took = tally.seen[-1][0] / 60
     print(f"{took:.0f} of {minutes:.0f} minutes, {tally.kills} kills: {dict(tally.ends)}")
     for column, name in ((1, "MB"), (2, "file descriptors"), (3, "threads"), (4, "tasks")):

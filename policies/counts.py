@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 LEAST_LABELS = 4.0
 """Labels that an interval has beyond those seen: without any it is wide, but not everything."""
+_LEAST_ERROR = 1e-3
 
 
 @dataclass(slots=True)
@@ -46,9 +47,6 @@ class Counts:
                 raise ValueError(f"{name} must have {len(row)} counts, got {len(rows[name])}")
             row[:] = [float(count) for count in rows[name]]
         return counts
-
-
-_LEAST_ERROR = 1e-3
 
 
 class Interval(NamedTuple):

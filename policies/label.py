@@ -26,8 +26,8 @@ def learn(
         statistics.lengths.learn(told.lengths, blank.lengths, weight)
         statistics.votes.learn(told.votes, weight)
         for plan, counts in told.served.items():
-            statistics.served.setdefault(plan, ServedCounts())
-            statistics.served[plan].learn(counts, blank.served[plan], weight)
+            served = statistics.served.setdefault(plan, ServedCounts())
+            served.learn(counts, blank.served[plan], weight)
         if statistics.exits and told.exits and blank.exits:
             statistics.exits.counts.learn(told.exits.counts, blank.exits.counts, weight)
 

@@ -152,7 +152,7 @@ class Controller:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
             self.violations[violation] += 1
         self.metrics.settled(outcome)
-        seen = observation(run) if learn else None
+        seen = observation(run, chance=outcome.chance) if learn else None
         told = None if seen is None else Seen(self.info.model, seen, run.price)
         if told is not None:
             self.book.observe(told)

@@ -192,11 +192,12 @@ def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
     )
 
 
-def observation(run: Run) -> Observation | None:
+def observation(run: Run, *, chance: float | None = None) -> Observation | None:
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
     A chain of `priced_exit` teaches whatever its policy did to it: its course tells what that was.
+    `chance` is what was foretold of the answer (`Outcome.chance`).
     """
     if run.plan is None or not run.tally.history:
         return None
@@ -217,7 +218,7 @@ def observation(run: Run) -> Observation | None:
         run.plan,
         right,
         course,
-        _chance(run, run.tally),
+        chance,
     )
 
 
