@@ -1,11 +1,12 @@
 """A real vLLM engine as a core: the door to vllm (the other is vllm_processor.py)."""
 
 import asyncio
+import contextlib
 import os
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vllm import SamplingParams
@@ -14,6 +15,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
+from vllm.logger import DEFAULT_LOGGING_CONFIG
 from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -24,6 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
 from workers.forcing import Call, Finish
+from workers.root_cause import root_cause_told
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
@@ -105,11 +108,7 @@ class VllmCore:
     """One vLLM engine in this process (its core runs in a child)."""
 
     def __init__(self, setup: Setup, *, stat_loggers: list[Any] | None = None) -> None:
-        self._llm = AsyncLLM.from_vllm_config(
-            setup.config,
-            stat_loggers=stat_loggers,
-            disable_log_stats=stat_loggers is None,
-        )
+        self._llm = _start(setup.config, stat_loggers)
         model_config = setup.config.model_config
         self.tokenizer = setup.tokenizer
         self.max_model_len: int = model_config.max_model_len
@@ -241,6 +240,17 @@ class VllmCore:
         }
         wishes = {name: value for name, value in asked.items() if value is not None}
         return {**self.recommended, **wishes}
+
+
+def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
+    logs = config.logging_config
+    with contextlib.ExitStack() as stack:
+        if logs.configure_logging and logs.pylogging_config_file is None:
+            file = stack.enter_context(root_cause_told(DEFAULT_LOGGING_CONFIG, "vllm"))
+            config.logging_config = replace(logs, pylogging_config_file=file)
+        return AsyncLLM.from_vllm_config(
+            config, stat_loggers=stat_loggers, disable_log_stats=stat_loggers is None
+        )
 
 
 class _Conversation:

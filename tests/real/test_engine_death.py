@@ -1,9 +1,11 @@
-"""A core that hangs is found, a core that dies loses its chains in good order."""
+"""A core that hangs is found, one that dies loses its chains, one that cannot start says why."""
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +14,7 @@ from tests.real.test_vllm_engine import all_events, questions, request
 from workers.chain_engine import ChainEngine
 from workers.core import CoreDied
 from workers.forcing import Forcing
+from workers.models import POCKET_FOLDER
 from workers.sample import Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
@@ -69,3 +72,15 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
     assert [sample.answer for sample in samples] == [None] * 6
     assert sum(sample.generated_tokens for sample in samples[:3]) > 0
     assert sum(sample.generated_tokens for sample in samples[3:]) == 0
+
+
+def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
+    from workers.vllm_core import Setup, VllmCore, VllmOptions
+
+    broken = tmp_path / "broken"
+    shutil.copytree(POCKET_FOLDER, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    setup = Setup(VllmOptions(str(broken), kv_cache_gib=0.1))
+    with pytest.raises(RuntimeError, match="the engine core did not start: .*SafetensorError: "):
+        VllmCore(setup)
