@@ -27,7 +27,7 @@ from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, sol
 from policies.chance import chance_right
 from policies.extension_counts import states
 from policies.length_curve import CAPS
-from policies.price import Price, rectified
+from policies.price import Price, Rectifier
 from policies.priced import Priced
 from policies.tally import Tally
 from scheduler.curvebook import CurveBook
@@ -139,6 +139,7 @@ class Server:
 
     def __init__(self, price: Price, seed: int) -> None:
         self.price, self._rng, self._book = price, Random(f"server {seed}"), CurveBook()
+        self._rectifier = Rectifier()
 
     def answer(self, shape: str, asked: Question) -> Played:
         name, price = asked.query.query_class, self.price.per_token
@@ -150,8 +151,12 @@ class Server:
             answers = {ballot.answer for ballot in seen.history if ballot.answer is not None}
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})
         self._book.observe(Seen("m", seen, price))
+        guess: float | None = right
         chance = chance_right(curve, seen.plan, Tally(seen.history))
-        guess = None if chance is None else rectified(chance, right, LABELLED)
+        if chance is not None:
+            if right is not None:
+                self._rectifier = self._rectifier.after(chance, right)
+            guess = self._rectifier.rectified(chance)
         self.price = self.price.after(outcome.tokens, guess)
         return Played(asked, shape, outcome.right, outcome.tokens)
 

@@ -23,6 +23,10 @@ _REPAY = _RATE**2 / 8
 _MOST_ERROR = 5.0
 _ACCURACY_SCALE = 2.0
 """A point of accuracy weighs like so many per cent of tokens: it moves less than they do."""
+_TRUSTED = 10.0
+"""Predictions count like so many answers that were checked and found as predicted."""
+_REMEMBERED = 5000.0
+"""Checked answers after which an old one hardly counts any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Price:
     def after(self, tokens: float, accuracy: float | None = None) -> Self:
         """The price for the query after one that took this many tokens.
 
-        `accuracy` is whether it was right, or an unbiased guess of that (`rectified`); None says
+        `accuracy` is whether it was right, or an unbiased guess of that (`Rectifier`); None says
         that nothing is known. A goal of accuracy ignores the tokens, and the other way round.
         """
         if self.tokens_per_query is not None:
@@ -85,15 +89,26 @@ class Price:
         return replace(self, per_token=price, surplus=surplus, queries=self.queries + 1)
 
 
-def rectified(predicted: float, right: bool | None, labelled: float) -> float:
-    """An unbiased guess of whether an answer is right, where a share `labelled` is checked.
+@dataclass(frozen=True, slots=True)
+class Rectifier:
+    """How far predictions of accuracy are off on average, by the answers that were checked.
 
-    A checked answer corrects the prediction also for those that were not (prediction-powered
-    inference, arXiv 2301.09633), so the mean over all queries is right though predictions are not.
+    The mean of rectified predictions is right though predictions are not (prediction-powered
+    inference, arXiv 2301.09633). `off` is the sum of what was missed, `checked` how often.
     """
-    if not 0 < labelled <= 1:
-        raise ValueError(f"labelled must be in (0, 1], got {labelled!r}")
-    return predicted if right is None else predicted + (right - predicted) / labelled
+
+    off: float = 0.0
+    checked: float = 0.0
+
+    def after(self, predicted: float, right: float) -> Self:
+        """With one more answer that was predicted to be right, and was or was not."""
+        kept = 1 - 1 / _REMEMBERED
+        return replace(
+            self, off=kept * self.off + right - predicted, checked=kept * self.checked + 1
+        )
+
+    def rectified(self, predicted: float) -> float:
+        return predicted + self.off / (self.checked + _TRUSTED)
 
 
 def load_price(start: float, utilisation: float) -> float:

@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from policies.price import HIGHEST, Price, load_price, rectified
+from policies.price import HIGHEST, Price, Rectifier, load_price
 from policies.shares import Shares
 from scheduler.config import PriceConfig
-
-_LEAST_LABELLED = 0.02
 
 
 @dataclass(slots=True)
@@ -18,8 +16,7 @@ class Pricing:
     load_weight: float = 0.0
     shares: Shares = field(default_factory=Shares)
     _start: float = field(init=False)
-    _scored: int = 0
-    _labelled: int = 0
+    _rectifier: Rectifier = field(default_factory=Rectifier)
 
     def __post_init__(self) -> None:
         self._start = self.price.per_token
@@ -39,16 +36,17 @@ class Pricing:
         *,
         tenant: str = "",
         predicted: float | None = None,
-        right: bool | None = None,
+        right: float | None = None,
     ) -> None:
         """Learn what a query took, and whether it was right or with what chance it was."""
         self.shares.charge(tenant, tokens)
-        accuracy = None
+        accuracy = right
         if predicted is not None:
-            self._scored += 1
-            self._labelled += right is not None
-            labelled = max(_LEAST_LABELLED, self._labelled / self._scored)
-            accuracy = rectified(predicted, right, labelled)
-        elif right is not None:
-            accuracy = float(right)
+            if right is not None:
+                self.check(predicted, right)
+            accuracy = self._rectifier.rectified(predicted)
         self.price = self.price.after(tokens, accuracy)
+
+    def check(self, predicted: float, right: float) -> None:
+        """Learn whether an answer was right that was settled by what was predicted of it."""
+        self._rectifier = self._rectifier.after(predicted, right)

@@ -51,6 +51,8 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
             code="rate_limit_exceeded",
             retry_after=max(1, round(verdict.retry_after)),
         )
+    if verdict.seen is not None and (predicted := verdict.seen.observation.chance) is not None:
+        controller.pricing.check(predicted, reward)
     return {
         "object": "thinkbudget.feedback",
         "outcome_id": request.outcome_id,

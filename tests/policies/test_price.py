@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.price import HIGHEST, LOWEST, Price, load_price, rectified
+from policies.price import HIGHEST, LOWEST, Price, Rectifier, load_price
 
 
 def test_a_fixed_price_ignores_what_is_spent() -> None:
@@ -69,26 +69,36 @@ def test_a_server_forgives_old_debts_and_a_job_does_not() -> None:
 
 def test_accuracy_is_held_at_the_goal() -> None:
     """On a population that is right with chance 1 - sqrt(price) * 10, a tenth of it labelled."""
-    rng, price, right = Random(2), Price.for_accuracy(0.8), 0
+    rng, price, rectifier, right = Random(2), Price.for_accuracy(0.8), Rectifier(), 0
     queries = 4000
     for _ in range(queries):
         chance = max(0.0, 1 - 10 * price.per_token**0.5)
         is_right = rng.random() < chance
         right += is_right
         # The prediction is off by 0.1 everywhere; labels must correct it.
-        seen = is_right if rng.random() < 0.1 else None
-        price = price.after(1.0, rectified(min(1.0, chance + 0.1), seen, 0.1))
+        predicted = min(1.0, chance + 0.1)
+        if rng.random() < 0.1:
+            rectifier = rectifier.after(predicted, is_right)
+        price = price.after(1.0, rectifier.rectified(predicted))
     assert right / queries == pytest.approx(0.8, abs=0.02)
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
-def test_rectified_guesses_are_right_on_average(
-    predicted: float, truth: float, labelled: float
+@given(st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_with_checked_answers_a_rectified_guess_becomes_right_on_average(
+    predicted: float, truth: float
 ) -> None:
-    checked = truth * rectified(predicted, True, labelled)
-    checked += (1 - truth) * rectified(predicted, False, labelled)
-    mean = labelled * checked + (1 - labelled) * rectified(predicted, None, labelled)
-    assert mean == pytest.approx(truth, abs=1e-9)
+    rng, rectifier = Random(3), Rectifier()
+    assert rectifier.rectified(predicted) == predicted
+    for _ in range(2000):
+        rectifier = rectifier.after(predicted, rng.random() < truth)
+    assert rectifier.rectified(predicted) == pytest.approx(truth, abs=0.06)
+
+
+def test_what_predictions_were_off_by_long_ago_is_forgotten() -> None:
+    rectifier = Rectifier()
+    for right in [0.0] * 5000 + [1.0] * 20_000:
+        rectifier = rectifier.after(0.5, right)
+    assert rectifier.rectified(0.5) > 0.95
 
 
 @given(st.floats(0, 3), st.floats(0, 3))

@@ -90,6 +90,17 @@ def test_without_labels_a_target_accuracy_is_steered_by_predictions() -> None:
     assert pricing.now() > pricing.price.for_accuracy(0.8).per_token
 
 
+def test_late_labels_correct_what_a_target_accuracy_is_steered_by() -> None:
+    """Predictions say that all is above the goal; what is checked says that it is not."""
+    pricing = Pricing(Price.for_accuracy(0.8))
+    for _ in range(100):
+        pricing.check(0.9, 0.5)
+    begun = pricing.now()
+    for _ in range(10):
+        pricing.settle(100, predicted=0.9)
+    assert pricing.now() < begun
+
+
 @pytest.mark.parametrize(
     ("settings", "begins"),
     [

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from policies.price import Price
 from scheduler.access import CALLER, Caller
 from scheduler.api import feedback as route
 from scheduler.controller import Controller
@@ -42,6 +43,21 @@ def test_thumbs_move_the_accuracy_of_the_class(rating: str, better: bool) -> Non
             assert abs(accuracy(controller) - before) > 0.1
             curve = controller.book.curve("simulated", "default")
             assert curve is not None and (curve.queries, curve.labelled) == (20, 20)
+
+    run_virtual(main())
+
+
+def test_thumbs_correct_what_a_target_accuracy_is_steered_by() -> None:
+    async def main() -> None:
+        controller = await make_controller()
+        controller.pricing.price = Price.for_accuracy(0.5)
+        async with client_of(controller) as client:
+            ids = [await asked(client, question=f"easy question {n}") for n in range(40)]
+            for outcome in ids:
+                await client.post(PATH, json={"outcome_id": outcome, "rating": "down"})
+        before = controller.pricing.now()
+        controller.pricing.settle(100, predicted=0.6)
+        assert controller.pricing.now() < before
 
     run_virtual(main())
 
