@@ -6,17 +6,16 @@ benchmarks.population` prints how policies compare on it.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from random import Random
 from typing import NamedTuple
 
+from benchmarks.learner import Learner
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, fit
-from policies.exploration import OWN_LADDER
+from policies.curve import ClassCurve
 from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.observation import Observation
@@ -208,28 +207,16 @@ def learn(
     *,
     labelled: float,
 ) -> list[Outcome]:
-    """From a cold start: a class is refitted when a tenth has been added, and leans on others."""
-    statistics: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
-    curves: dict[str, ClassCurve] = {}
-    unfitted: dict[str, int] = defaultdict(int)
+    """From a cold start, with a share of the answers checked."""
+    learner = Learner(policy.price or USUAL_PRICE)
     outcomes = []
     for asked in questions:
-        query_class = asked.query.query_class
-        outcome, seen = solve(policy, asked, rng, curve=curves.get(query_class))
+        curve = learner.curves.get(asked.query.query_class)
+        outcome, seen = solve(policy, asked, rng, curve=curve)
         if rng.random() < labelled:
             right = {b.answer: asked.right(b.answer) for b in seen.history if b.answer is not None}
             seen = replace(seen, right=right)
-        own = statistics[query_class]
-        own.observe(seen)
-        unfitted[query_class] += 1
-        if unfitted[query_class] >= 0.1 * own.queries:
-            unfitted[query_class] = 0
-            others = ClassStatistics()
-            for other in statistics.values():
-                if other is not own:
-                    others.merge(other)
-            price = policy.price or USUAL_PRICE
-            curves[query_class] = fit(own, parent=others, price=price, ladder=OWN_LADDER)
+        learner.observe(seen)
         outcomes.append(outcome)
     return outcomes
 

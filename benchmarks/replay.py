@@ -6,16 +6,15 @@ stops within a wave pays for all of it. A policy that learns starts cold, and is
 answers of some queries only.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
+from benchmarks.learner import Learner
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, fit
-from policies.exploration import OWN_LADDER
+from policies.curve import ClassCurve
 from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot, Tally
@@ -150,45 +149,13 @@ def _situation(
     )
 
 
-class Learner:
-    """A curve book in small: refits a class when a tenth has come in; a class leans on the others.
-
-    Only the setting's own price is ever asked, so menus are made for that one.
-    """
-
-    def __init__(self, setting: Setting) -> None:
-        self._price, self._round_tokens = setting.price or 1e-6, setting.round_tokens
-        self._known: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
-        self._unfitted: dict[str, int] = defaultdict(int)
-        self.curves: dict[str, ClassCurve] = {}
-
-    def observe(self, seen: Observation) -> None:
-        own = self._known[seen.query_class]
-        own.observe(seen)
-        self._unfitted[seen.query_class] += 1
-        if self._unfitted[seen.query_class] < 0.1 * own.queries:
-            return
-        self._unfitted[seen.query_class] = 0
-        others = ClassStatistics()
-        for statistics in self._known.values():
-            if statistics is not own:
-                others.merge(statistics)
-        self.curves[seen.query_class] = fit(
-            own,
-            parent=others,
-            price=self._price,
-            round_tokens=self._round_tokens,
-            ladder=OWN_LADDER,
-        )
-
-
 def replay(
     setting: Setting,
     stream: Iterable[Arrival],
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> list[Played]:
-    rng, learner = Random(seed), Learner(setting)
+    rng, learner = Random(seed), Learner(setting.price or 1e-6, setting.round_tokens)
     outcomes = []
     for asked in stream:
         curve = learner.curves.get(asked.query.query_class)

@@ -1,0 +1,39 @@
+"""A curve book in small, for benchmarks that play thousands of queries under one price."""
+
+from collections import defaultdict
+
+from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.exploration import OWN_LADDER
+from policies.observation import Observation
+
+
+class Learner:
+    """Refits a class when a tenth has come in; a class leans on the others.
+
+    Only one price is ever asked, so menus are made for that one.
+    """
+
+    def __init__(self, price: float, round_tokens: float = 0.0) -> None:
+        self._price, self._round_tokens = price, round_tokens
+        self._known: dict[str, ClassStatistics] = defaultdict(ClassStatistics)
+        self._unfitted: dict[str, int] = defaultdict(int)
+        self.curves: dict[str, ClassCurve] = {}
+
+    def observe(self, seen: Observation) -> None:
+        own = self._known[seen.query_class]
+        own.observe(seen)
+        self._unfitted[seen.query_class] += 1
+        if self._unfitted[seen.query_class] < 0.1 * own.queries:
+            return
+        self._unfitted[seen.query_class] = 0
+        others = ClassStatistics()
+        for statistics in self._known.values():
+            if statistics is not own:
+                others.merge(statistics)
+        self.curves[seen.query_class] = fit(
+            own,
+            parent=others,
+            price=self._price,
+            round_tokens=self._round_tokens,
+            ladder=OWN_LADDER,
+        )
