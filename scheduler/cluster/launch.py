@@ -112,6 +112,9 @@ def _join(verbose: bool) -> None:
     level = logging.INFO if verbose else logging.ERROR
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # Replicas never block their loop, so threads of its own for it, and for routing, only cost.
+    os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")
+    os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=verbose, logging_level=level)
     else:
