@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
 MOST_TRIALS = 0.5
-"""Share of queries that trials of more votes get, at most."""
+"""Share of queries that trials of more votes get, at most; of those that have shown several votes it
+falls with the square root."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
@@ -78,7 +79,8 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
     if best.name == "votes":
         gain = more.forecast.accuracy - usual.forecast.accuracy
         chance = votes.chance_of_gain(gain, price * tokens)
-    return [(more, min(MOST_TRIALS, chance))] if chance > NEGLIGIBLE else []
+    most = min(MOST_TRIALS, 1 / math.sqrt(max(1.0, votes.several)))
+    return [(more, min(most, chance))] if chance > NEGLIGIBLE else []
 
 
 def _curiosity(curve: "ClassCurve", exploration: float) -> float:

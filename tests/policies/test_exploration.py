@@ -42,6 +42,7 @@ def test_more_votes_are_tried_less_as_more_is_known_of_them() -> None:
     shares = [trials_of_votes(learned([], sets * times)) for times in (1, 4, 40)]
     assert MOST_TRIALS >= shares[0] > shares[1] > 2 * NEGLIGIBLE
     assert shares[2] < 0.5 * shares[0]
+    assert shares[2] <= (40 * len(sets)) ** -0.5
 
 
 def test_more_votes_are_judged_by_queries_of_several_votes_only() -> None:
