@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
 MOST_TRIALS = 0.5
-"""Share of queries that trials of more votes get, at most; of those that have shown several votes it
-falls with the square root."""
+"""Share of queries that trials of more votes get, at most; it falls with the square root of the
+queries that have shown several votes."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
