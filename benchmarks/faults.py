@@ -234,15 +234,17 @@ async def row_12(at: House, truth: dict[int, Told]) -> Finding:
 
 
 async def row_19(at: House, truth: dict[int, Told]) -> Finding:
-    """A request that kills every engine it runs on: played by killing the engine under it."""
+    """A request that kills every engine it runs on: played by killing the engine under it, at once:
+    who goes on for half a second is acquitted.
+    """
     poison = asyncio.create_task(at.ask(body(7, 1500)))
     deaths = 0
     while not poison.done() and deaths < 4:
-        busy = await at.busy(seconds=0.1)
+        busy = await at.busy(seconds=0.05)
         if busy and not poison.done():
             kill(at.core_of(busy[0]))
             deaths += 1
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
     told = await poison
     began = time.monotonic()
     again = await at.ask(body(7, 1500))

@@ -252,11 +252,11 @@ def held(seeds: int, queries: int) -> Iterator[Goal]:
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])
 @click.option("--seeds", default=5, type=click.IntRange(1, 1000))
-@click.option("--queries", default=3000, type=click.IntRange(40))
-@click.option("--quick", is_flag=True, help="One seed, a fifth of the queries, no change of all.")
+@click.option("--queries", default=6000, type=click.IntRange(40), help="Of each seed, all classes.")
+@click.option("--quick", is_flag=True, help="One seed, a tenth of the queries, no change of all.")
 def main(seeds: int, queries: int, quick: bool) -> None:
     if quick:
-        seeds, queries = 1, queries // 5
+        seeds, queries = 1, queries // 10
     oracle = Oracle(1000 if quick else 5000)
     reached = [*learning(oracle, seeds, queries)]
     if not quick:
