@@ -275,8 +275,8 @@ async def row_25(at: House, truth: dict[int, Told]) -> Finding:
 ROWS: dict[str, Row] = {
     "25": row_25,
     "10": row_10,
-    "12": row_12,
     "11": row_11,
+    "12": row_12,
     "1": row_1,
     "2": row_2,
     "3a": row_3,
