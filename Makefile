@@ -10,8 +10,8 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 INSTALLED := .venv/installed-$(ENGINE)
 DEVELOPED := .venv/installed-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
-# Compiled when first imported, which is a part of all that is installed; but then kept: every engine
-# and every replica is a process that imports vLLM anew.
+# Modules are compiled when they are first imported, few of all that is installed, and stay compiled:
+# every engine and every replica is a process that imports vLLM anew.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check clients gameday serve install clean
