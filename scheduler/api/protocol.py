@@ -75,7 +75,7 @@ class BudgetOptions(BaseModel):
 
     policy: str | None = None
     max_total_tokens: Count | None = None
-    deadline_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] | None = None
+    deadline_seconds: Annotated[float, Field(strict=True, ge=0.001, le=86_400)] | None = None
     target_accuracy: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     value: Annotated[float, Field(strict=True, gt=0, lt=math.inf)] = 1.0
     query_class: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None

@@ -143,6 +143,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"thinkbudget": {"max_total_tokens": "9"}}, "thinkbudget.max_total_tokens"),
     ({"thinkbudget": {"max_total_tokens": HUGE}}, "thinkbudget.max_total_tokens"),
     ({"thinkbudget": {"deadline_seconds": 0}}, "thinkbudget.deadline_seconds"),
+    ({"thinkbudget": {"deadline_seconds": 1e-101}}, "thinkbudget.deadline_seconds"),
     ({"thinkbudget": {"deadline_seconds": 1e9}}, "thinkbudget.deadline_seconds"),
     ({"thinkbudget": {"deadline_seconds": float("nan")}}, "thinkbudget.deadline_seconds"),
     ({"thinkbudget": {"target_accuracy": 0}}, "thinkbudget.target_accuracy"),
