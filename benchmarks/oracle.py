@@ -27,10 +27,11 @@ from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, sol
 from policies.chance import chance_right
 from policies.extension_counts import states
 from policies.length_curve import CAPS
-from policies.price import Price, Rectifier
+from policies.price import Price
 from policies.priced import Priced
 from policies.tally import Tally
 from scheduler.curvebook import CurveBook
+from scheduler.pricing import Pricing
 from scheduler.seen import Seen
 
 PRICES = (1e-4, 3e-4, 1e-3)
@@ -138,11 +139,10 @@ class Server:
     """`priced` on a curve book, with a price that may be steered."""
 
     def __init__(self, price: Price, seed: int) -> None:
-        self.price, self._rng, self._book = price, Random(f"server {seed}"), CurveBook()
-        self._rectifier = Rectifier()
+        self._pricing, self._rng, self._book = Pricing(price), Random(f"server {seed}"), CurveBook()
 
     def answer(self, shape: str, asked: Question) -> Played:
-        name, price = asked.query.query_class, self.price.per_token
+        name, price = asked.query.query_class, self._pricing.now()
         curve = self._book.curve("m", name)
         outcome, seen = solve(Priced(price, max_extensions=WAITS), asked, self._rng, curve=curve)
         right = None
@@ -151,13 +151,8 @@ class Server:
             answers = {ballot.answer for ballot in seen.history if ballot.answer is not None}
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})
         self._book.observe(Seen("m", seen, price))
-        guess: float | None = right
         chance = chance_right(curve, seen.plan, Tally(seen.history))
-        if chance is not None:
-            if right is not None:
-                self._rectifier = self._rectifier.after(chance, right)
-            guess = self._rectifier.rectified(chance)
-        self.price = self.price.after(outcome.tokens, guess)
+        self._pricing.settle(outcome.tokens, predicted=chance, right=right)
         return Played(asked, shape, outcome.right, outcome.tokens)
 
 
