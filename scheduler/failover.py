@@ -22,7 +22,8 @@ from workers.sample import Accepted, Progress, Sample
 
 log = logging.getLogger("thinkbudget")
 
-# A suspect is cleared once it has gone on for so long, past where the engine had died.
+# A suspect is cleared once it has gone on for so long, past where the engine had died; for twice as
+# long if it had been cleared before.
 PROBATION_SECONDS = 0.5
 # Who had been on an engine for longer than this, in company, is not yet counted as its death.
 FRESH_SECONDS = 1.0
@@ -234,7 +235,8 @@ class SteadyEngine:
         def went_on() -> None:
             nonlocal clearing
             if flight.on_probation and clearing is None:
-                clearing = loop.call_later(PROBATION_SECONDS, self._clear, flight)
+                seconds = PROBATION_SECONDS * self._quarantine.doubt(flight.question)
+                clearing = loop.call_later(seconds, self._clear, flight)
 
         self._refuse_poison(flight)
         if flight.suspect:

@@ -7,18 +7,29 @@ that the next death names one of them, and innocents are not blamed for their ne
 import asyncio
 import hashlib
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import NamedTuple
 
 from workers.engine import SampleRequest
 
 # However many suspects there are, they are through in about this many turns.
 TURNS = 8
+# Longer than half a second times this, suspects would hold each other up too long.
+MOST_DOUBT = 16.0
 
 
 def fingerprint(request: SampleRequest) -> str:
     """Of the question: what is asked of an engine in any wave of it."""
     return hashlib.blake2b(repr((request.messages, request.suffix)).encode()).hexdigest()
+
+
+class Record(NamedTuple):
+    """Of one question; forgotten at `ends`."""
+
+    deaths: int = 0
+    acquittals: int = 0
+    ends: float = 0.0
 
 
 class Quarantine:
@@ -33,30 +44,56 @@ class Quarantine:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.max_deaths, self._seconds, self._most, self._clock = max_deaths, seconds, most, clock
-        self._deaths: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._records: OrderedDict[str, Record] = OrderedDict()
 
     def deaths(self, question: str) -> int:
-        count, ends = self._deaths.get(question, (0, 0.0))
-        return count if self._clock() < ends else 0
+        return self._record(question).deaths
 
     def blame(self, questions: set[str], *, alone: bool) -> None:
         """An engine has died of one of these. Nobody is convicted who was not alone."""
         for question in questions:
-            count = self.deaths(question) + 1
-            if not alone:
-                count = min(count, self.max_deaths - 1)
-            self._deaths[question] = count, self._clock() + self._seconds
-            self._deaths.move_to_end(question)
-        while len(self._deaths) > self._most:
-            self._deaths.popitem(last=False)
+            old = self._record(question)
+            deaths = old.deaths + 1 if alone else min(old.deaths + 1, self.max_deaths - 1)
+            self._keep(question, old._replace(deaths=deaths))
 
     def acquit(self, question: str) -> None:
         """It went on where an engine had died, and nothing happened."""
-        if not self.holds(question):
-            self._deaths.pop(question, None)
+        old = self._record(question)
+        if old.deaths < self.max_deaths:
+            self._keep(question, Record(acquittals=old.acquittals + 1))
+
+    def doubt(self, question: str) -> float:
+        """How many times as long it has to go on this time: so what kills slowly is found."""
+        return min(MOST_DOUBT, 2.0 ** self._record(question).acquittals)
 
     def holds(self, question: str) -> bool:
         return self.deaths(question) >= self.max_deaths
+
+    def held(self) -> dict[str, float]:
+        """What is put away, and for how many seconds more."""
+        now = self._clock()
+        return {
+            question: record.ends - now
+            for question, record in self._records.items()
+            if record.deaths >= self.max_deaths and record.ends > now
+        }
+
+    def hold(self, held: Mapping[str, float]) -> None:
+        """Put away what was convicted elsewhere."""
+        for question, seconds in held.items():
+            if not self.holds(question):
+                self._keep(question, Record(self.max_deaths), seconds)
+
+    def _record(self, question: str) -> Record:
+        record = self._records.get(question, Record())
+        return record if self._clock() < record.ends else Record()
+
+    def _keep(self, question: str, record: Record, seconds: float | None = None) -> None:
+        seconds = self._seconds if seconds is None else min(seconds, self._seconds)
+        self._records[question] = record._replace(ends=self._clock() + seconds)
+        self._records.move_to_end(question)
+        while len(self._records) > self._most:
+            self._records.popitem(last=False)
 
 
 class Probation:

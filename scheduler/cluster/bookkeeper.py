@@ -19,6 +19,7 @@ from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.curvebook import Edition, Report
 from scheduler.feedback import Feedback, FeedbackConfig, Label, Verdict
 from scheduler.journal import KeptBook
+from scheduler.quarantine import Quarantine
 
 log = logging.getLogger("thinkbudget")
 
@@ -44,9 +45,14 @@ class Bookkeeper:
             feedback=Feedback(feedback),
         )
         self._claims = Claims()
+        self._quarantine = Quarantine()
 
-    async def exchange(self, report: Report, life: str, version: int) -> Edition:
-        return self._kept.exchange(report, life, version)
+    async def exchange(
+        self, report: Report, life: str, version: int, held: Mapping[str, float]
+    ) -> tuple[Edition, dict[str, float]]:
+        """Of curves, and of what each gateway has put away: all come to know of all."""
+        self._quarantine.hold(held)
+        return self._kept.exchange(report, life, version), self._quarantine.held()
 
     async def label(self, label: Label) -> Verdict:
         return self._kept.label(label)
@@ -71,14 +77,17 @@ class Bookkeeper:
 
 
 class RemoteBook:
-    """The Bookkeeper seen from a gateway."""
+    """The Bookkeeper seen from a gateway, which shares its quarantine with the others there."""
 
-    def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
-        self._handle = handle
+    def __init__(self, handle: "DeploymentHandle[Bookkeeper]", quarantine: Quarantine) -> None:
+        self._handle, self._quarantine = handle, quarantine
 
     async def exchange(self, report: Report, life: str, version: int) -> Edition:
+        held = self._quarantine.held()
         with _away_as_connection_error():
-            edition: Edition = await self._handle.exchange.remote(report, life, version)
+            edition: Edition
+            edition, held = await self._handle.exchange.remote(report, life, version, held)
+        self._quarantine.hold(held)
         return edition
 
     async def label(self, label: Label) -> Verdict:

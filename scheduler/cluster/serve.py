@@ -29,6 +29,7 @@ from scheduler.config import ServeConfig, from_table
 from scheduler.controller import Controller
 from scheduler.failover import SteadyEngine
 from scheduler.pricing import Pricing
+from scheduler.quarantine import Quarantine
 from scheduler.query_classes import QueryClasses
 from scheduler.scaling import TokenBacklog
 from scheduler.session import checked
@@ -49,12 +50,14 @@ class Gateway:
         book: "DeploymentHandle[Bookkeeper]",
     ) -> None:
         self._config = config
+        quarantine = Quarantine()
         steady = SteadyEngine(
             RemoteFleet(engine),
+            quarantine=quarantine,
             watchdog_seconds=config.engine.watchdog_seconds,
             queue_seconds=config.limits.engine_seconds,
         )
-        copy = BookCopy(RemoteBook(book))
+        copy = BookCopy(RemoteBook(book, quarantine))
         self._claims = RemoteClaims(book)
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
         info = await steady.info()

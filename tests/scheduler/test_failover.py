@@ -341,9 +341,10 @@ def test_a_querys_later_waves_go_where_its_prefix_is_cached() -> None:
 
 
 class Poisoned(SimulatedEngine):
-    """Dies of a question that holds the word, after so many tokens of it."""
+    """Dies of a question that holds the word, after so many tokens or so many seconds of it."""
 
     tokens = 0
+    seconds = 0.0
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
         events = super().sample(request)
@@ -351,8 +352,8 @@ class Poisoned(SimulatedEngine):
         async for event in events:
             if poison and isinstance(event, Accepted):
                 at = request.checkpoint(0) or Checkpoint()
-                seconds = (self.tokens - len(at.thinking)) / self.tokens_per_second
-                asyncio.get_running_loop().call_later(max(0.0, seconds), self.kill)
+                left = (self.tokens - len(at.thinking)) / self.tokens_per_second
+                asyncio.get_running_loop().call_later(max(self.seconds, left), self.kill)
             yield event
 
 
@@ -367,6 +368,7 @@ class Ward:
     tokens: int = 0
     size: int = 3
     losses: int = 0
+    seconds: float = 0.0
 
     def house(self) -> House:
         self.built = House.of([f"{n}" for n in range(self.size)], self.make)
@@ -374,7 +376,7 @@ class Ward:
 
     def make(self, replica: str) -> Poisoned:
         engine = poisoned(replica)
-        engine.tokens = self.tokens
+        engine.tokens, engine.seconds = self.tokens, self.seconds
         asyncio.create_task(self.replace(engine))
         return engine
 
@@ -418,6 +420,27 @@ def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
                 await house.ask(request(query="again", question="poison question"))
         assert ward.losses == 2 + late
         assert house.engine.counts["poison"] == 4
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("seconds", [0.8, 1.5, 3.0])
+def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float) -> None:
+    """It goes on in peace wherever it comes to, for longer than suspects are watched at first."""
+
+    async def story() -> None:
+        ward = Ward(seconds=seconds)
+        house = ward.house()
+        innocent = [
+            house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
+            for n in range(3)
+        ]
+        with pytest.raises(PoisonRequest):
+            await house.ask(request(question="poison question", forcing=Forcing(3000, 3000)))
+        for asking in innocent:
+            found = samples(await asking)
+            assert {sample.stop_cause for sample in found.values()} == {"natural"}
+        assert ward.losses <= 6
 
     run_virtual(story())
 

@@ -49,6 +49,35 @@ def test_what_went_on_in_peace_starts_afresh() -> None:
     assert not quarantine.holds("q")
 
 
+def test_who_was_cleared_before_has_to_go_on_for_longer() -> None:
+    quarantine = Quarantine()
+    assert quarantine.doubt("q") == 1
+    quarantine.blame({"q"}, alone=True)
+    doubts = []
+    for _ in range(6):
+        quarantine.acquit("q")
+        doubts.append(quarantine.doubt("q"))
+    assert doubts == [2, 4, 8, 16, 16, 16]
+    assert (quarantine.deaths("q"), quarantine.doubt("other")) == (0, 1)
+
+
+def test_what_one_has_put_away_others_put_away_and_not_for_longer() -> None:
+    now = 0.0
+    here, there = (Quarantine(seconds=600.0, clock=lambda: now) for _ in range(2))
+    for _ in range(2):
+        here.blame({"poison"}, alone=True)
+    here.blame({"suspect"}, alone=True)
+    assert here.held() == {"poison": 600.0}
+    now = 500.0
+    there.hold(here.held())
+    assert there.holds("poison") and not there.deaths("suspect")
+    now = 600.0
+    for _ in range(3):
+        here.hold(there.held())
+        there.hold(here.held())
+    assert not here.holds("poison") and not there.holds("poison")
+
+
 def test_a_question_comes_free_after_a_while() -> None:
     now = 0.0
     quarantine = Quarantine(seconds=600.0, clock=lambda: now)
