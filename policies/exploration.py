@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
+RARER = 0.3
+"""Shadow runs, and trials of more votes, get at most this share of the queries, over the square
+root of the queries that were seen, and of those that have shown several votes."""
 MOST_TRIALS = 0.5
-"""Share of queries that trials of more votes get, at most; it falls with the square root of the
-queries that have shown several votes."""
+"""Share of queries that trials of more votes get at most, however little is known."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
@@ -79,13 +81,13 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
     if best.name == "votes":
         gain = more.forecast.accuracy - usual.forecast.accuracy
         chance = votes.chance_of_gain(gain, price * tokens)
-    most = min(MOST_TRIALS, 1 / math.sqrt(max(1.0, votes.several)))
+    most = min(MOST_TRIALS, RARER / math.sqrt(max(1.0, votes.several)))
     return [(more, min(most, chance))] if chance > NEGLIGIBLE else []
 
 
 def _curiosity(curve: "ClassCurve", exploration: float) -> float:
     """Chance of a shadow run: less and less."""
-    return min(exploration, 0.3 / math.sqrt(max(1.0, curve.queries)))
+    return min(exploration, RARER / math.sqrt(max(1.0, curve.queries)))
 
 
 def _cannot_pay(curve: "ClassCurve", price: float) -> bool:

@@ -20,12 +20,12 @@ GREEDY = 0.0
 USUAL_PRICE = 3e-4
 COLD_RUNS = 3
 """Shadow runs of each kind that a class needs before its curve is trusted."""
+LEAD = 3
+"""Votes by which an answer must lead as long as nothing is known of a class."""
 SHADOW_VOTES = 6
 AGREEMENT_VOTES = 4
 """Votes of a shadow run: so many to tell what votes reach, and so many to tell how they scatter,
 which is enough where there is nothing to compare votes with."""
-LEAD = 3
-"""Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
@@ -157,10 +157,9 @@ class Priced:
             return self._draw(situation, plan)
         if plan.name != "votes":
             return self._draw(situation, plan)
-        left = self._votes_left(situation, plan)
         rule = self._vote_rule(situation, plan)
-        needed = left if plan.shadow else rule.first_wave if rule else LEAD
-        return self._draw(situation, plan, samples=min(needed, left))
+        needed = rule.first_wave if rule else LEAD
+        return self._draw(situation, plan, samples=self._at_least_shown(situation, plan, needed))
 
     def _wait(self, situation: Situation, plan: Plan) -> Decision:
         last = situation.tally.history[-1]
@@ -185,18 +184,20 @@ class Priced:
         return state in menu.extension_rule.goes_on
 
     def _vote(self, situation: Situation, plan: Plan) -> Decision:
-        left = self._votes_left(situation, plan)
-        if left <= 0:
+        if len(situation.tally.ballots) >= self.max_samples:
             return Stop("plan done")
-        needed = left if plan.shadow else self._votes_needed(situation, plan)
-        if needed == 0:
+        samples = self._at_least_shown(situation, plan, self._votes_needed(situation, plan))
+        if samples == 0:
             return Stop("not worth it" if situation.tally.standing.runner_up else "settled")
-        return self._draw(situation, plan, samples=min(needed, left))
+        return self._draw(situation, plan, samples=samples)
 
-    def _votes_left(self, situation: Situation, plan: Plan) -> int:
-        shadow = AGREEMENT_VOTES if self.votes_only else SHADOW_VOTES
-        most = min(self.max_samples, shadow) if plan.shadow else self.max_samples
-        return most - len(situation.tally.ballots)
+    def _at_least_shown(self, situation: Situation, plan: Plan, needed: int) -> int:
+        """Votes to draw next, in a shadow run up to what it is to show, needed or not."""
+        drawn = len(situation.tally.ballots)
+        if plan.shadow:
+            shown = AGREEMENT_VOTES if self.votes_only else SHADOW_VOTES
+            needed = max(needed, shown - drawn)
+        return min(needed, self.max_samples - drawn)
 
     def _votes_needed(self, situation: Situation, plan: Plan) -> int:
         """Votes to draw next; without a curve until one answer leads by enough."""
