@@ -212,6 +212,19 @@ def test_votes_only_never_asks_for_a_greedy_chain() -> None:
             assert not isinstance(policy.decide(done, Random(seed)), Extend)
 
 
+def test_a_shadow_run_shows_its_votes_and_goes_on_where_more_of_them_pay() -> None:
+    policy = Priced(1e-5)
+    for curve, given, expected in (
+        (None, "aaa", Draw),
+        (VOTES_PAY, "aaa", Draw),
+        (VOTES_PAY, "aaaaaa", Stop),
+        (VOTES_PAY, "abcabc", Draw),
+    ):
+        plan = Plan("votes", BUDGET, shadow=True, price=1e-5)
+        situation = replace(start(curve), price=1e-5, tally=Tally(votes(given)), plan=plan)
+        assert isinstance(policy.decide(situation, Random(0)), expected), (curve, given)
+
+
 def test_where_votes_cannot_pay_nothing_is_explored() -> None:
     policy = Priced(votes_only=True, exploration=1.0)
     cheap = [plan_of(policy, replace(start(VOTES_PAY), price=1e-5), seed) for seed in range(100)]
