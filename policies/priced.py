@@ -77,13 +77,9 @@ class Priced:
 
     def _choose(self, situation: Situation, rng: Random) -> Plan:
         curve = situation.curve
-        shown = {
-            "waits": curve.shadow_chains if curve else 0.0,
-            "votes": curve.shadow_votes if curve else 0.0,
-        }
         missing = {
-            kind: max(0.0, COLD_RUNS - runs - situation.shadows.get(kind, 0))
-            for kind, runs in shown.items()
+            "waits": max(0.0, COLD_RUNS - (curve.shadow_chains if curve else 0.0)),
+            "votes": max(0.0, COLD_RUNS - (curve.shadow_votes if curve else 0.0)),
         }
         if self.votes_only:
             del missing["waits"]

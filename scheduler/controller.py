@@ -51,7 +51,6 @@ class Controller:
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
-    _running: dict[int, Run] = field(init=False, default_factory=dict)
 
     async def answer(
         self,
@@ -96,7 +95,6 @@ class Controller:
         ticket: Ticket,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant)
-        self._running[id(run)] = run
         try:
             stop = await solve(run, Means(self.engine, policy, rng, watch))
         except Overloaded:
@@ -112,7 +110,6 @@ class Controller:
                 code=refused.code,
             ) from refused
         finally:
-            del self._running[id(run)]
             ticket.spent = run.account.spent
         if stop.reason == "budget" and not run.records:
             raise _too_little(run)
@@ -146,15 +143,9 @@ class Controller:
             curve=self.book.curve(self.info.model, query.query_class),
             price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
             load=load,
-            shadows=self._shadows(query.query_class),
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")
-
-    def _shadows(self, query_class: str) -> Counter[str]:
-        """Shadow runs of a class under way, by plan: a cold one needs few, however many come."""
-        plans = [r.plan for r in self._running.values() if r.query.query_class == query_class]
-        return Counter(plan.name for plan in plans if plan and plan.shadow)
 
     def _settle(self, run: Run, outcome: Outcome, learn: bool) -> None:
         for violation in outcome.violations:

@@ -80,17 +80,6 @@ def test_a_cold_class_gets_shadow_runs_of_both_kinds() -> None:
     assert plans[0].propensity == pytest.approx(shares["waits"] / 200, abs=0.1)
 
 
-def test_shadow_runs_under_way_for_others_need_not_be_repeated() -> None:
-    for shadows, expected in (
-        ({"waits": 3}, {("votes", True)}),
-        ({"votes": 5}, {("waits", True)}),
-        ({"waits": 3, "votes": 3}, {("waits", False)}),
-    ):
-        cold = replace(start(), shadows=shadows)
-        plans = [plan_of(Priced(), cold, seed) for seed in range(20)]
-        assert {(plan.name, plan.shadow) for plan in plans} == expected
-
-
 def test_a_shadow_chain_is_extended_to_the_end_although_it_is_settled() -> None:
     policy = Priced(max_extensions=3)
     plan = Plan("waits", BUDGET, 0.0, shadow=True)

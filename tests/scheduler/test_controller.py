@@ -1,9 +1,7 @@
 """One query after another: answered, accounted for, learned from, written down."""
 
-import asyncio
 import io
 import json
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,7 +12,6 @@ import pytest
 from policies import build
 from policies.base import Limits, Query
 from policies.price import Price
-from policies.priced import COLD_RUNS
 from scheduler.api.protocol import MAX_BODY_BYTES
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, Overloaded
@@ -38,26 +35,6 @@ def test_learns_only_when_it_may(learn: bool) -> None:
         controller = await make_controller()
         await answered(controller, make_query(query_class="sums"), learn=learn)
         assert (controller.book.curve("simulated", "sums") is not None) is learn
-
-    run_virtual(main())
-
-
-def test_of_many_queries_of_a_cold_class_at_once_few_are_shadow_runs() -> None:
-    """What is under way counts as shown; a class beside it is not told of it."""
-
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        queries = [
-            make_query(f"hard question {n}", id=f"{name}-{n}", query_class=name)
-            for name in ("sums", "poems")
-            for n in range(30)
-        ]
-        outcomes = await asyncio.gather(*(controller.answer(query) for query in queries))
-        for name in ("sums", "poems"):
-            plans = [out.plan for out in outcomes if out.query.query_class == name and out.plan]
-            shadows = Counter(plan.name for plan in plans if plan.shadow)
-            assert len(plans) == 30 and shadows == {"waits": COLD_RUNS, "votes": COLD_RUNS}
-        assert not controller._running
 
     run_virtual(main())
 
