@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
-RARER = 0.3
-"""Shadow runs, and trials of more votes, get at most this share of the queries, over the square
-root of the queries that were seen, and of those that have shown several votes."""
 MOST_TRIALS = 0.5
-"""Share of queries that trials of more votes get at most, however little is known."""
+"""Share of queries that trials of other ways to spend get at most, however large `exploration`."""
+RARER = 0.3
+"""Share of queries that shadow runs get, and trials of more votes, once one has shown something."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
@@ -52,7 +51,7 @@ def choices(
     chances = [(arm, arm.chance_over(best, price)) for arm in others]
     rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
     trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
-    most = min(exploration, 1 - MOST_TRIALS)
+    most = min(exploration, MOST_TRIALS)
     scale = min(1.0, most / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
     trials = [(arm, scale * chance) for arm, chance in trials]
     if not aims:
@@ -81,13 +80,17 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
     if best.name == "votes":
         gain = more.forecast.accuracy - usual.forecast.accuracy
         chance = votes.chance_of_gain(gain, price * tokens)
-    most = min(MOST_TRIALS, RARER / math.sqrt(max(1.0, votes.several)))
-    return [(more, min(most, chance))] if chance > NEGLIGIBLE else []
+    return [(more, min(_rarer(votes.several), chance))] if chance > NEGLIGIBLE else []
 
 
 def _curiosity(curve: "ClassCurve", exploration: float) -> float:
     """Chance of a shadow run: less and less."""
-    return min(exploration, RARER / math.sqrt(max(1.0, curve.queries)))
+    return min(exploration, _rarer(curve.queries))
+
+
+def _rarer(shown: float) -> float:
+    """Share of queries for what so many have shown: falls with the square root."""
+    return RARER / math.sqrt(max(1.0, shown))
 
 
 def _cannot_pay(curve: "ClassCurve", price: float) -> bool:

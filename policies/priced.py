@@ -20,12 +20,12 @@ GREEDY = 0.0
 USUAL_PRICE = 3e-4
 COLD_RUNS = 3
 """Shadow runs of each kind that a class needs before its curve is trusted."""
-LEAD = 3
-"""Votes by which an answer must lead as long as nothing is known of a class."""
 SHADOW_VOTES = 6
 AGREEMENT_VOTES = 4
 """Votes of a shadow run: so many to tell what votes reach, and so many to tell how they scatter,
 which is enough where there is nothing to compare votes with."""
+LEAD = 3
+"""Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
