@@ -33,7 +33,11 @@ class Record(NamedTuple):
 
 
 class Quarantine:
-    """Counts the engine deaths that are put down to a question; the latest `most` of them."""
+    """Counts the engine deaths that are put down to a question.
+
+    Keeps the latest `most` questions; those that are put away go last, as a herd that is cleared
+    must not set them free.
+    """
 
     def __init__(
         self,
@@ -92,8 +96,9 @@ class Quarantine:
         seconds = self._seconds if seconds is None else min(seconds, self._seconds)
         self._records[question] = record._replace(ends=self._clock() + seconds)
         self._records.move_to_end(question)
-        while len(self._records) > self._most:
-            self._records.popitem(last=False)
+        if len(self._records) > self._most:
+            others = (each for each in self._records if not self.holds(each))
+            del self._records[next(others, next(iter(self._records)))]
 
 
 class Probation:

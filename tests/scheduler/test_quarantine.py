@@ -96,6 +96,22 @@ def test_only_the_latest_questions_are_kept() -> None:
     assert [quarantine.deaths(str(number)) for number in range(5)] == [0, 0, 1, 1, 1]
 
 
+def test_a_herd_that_is_cleared_sets_nobody_free() -> None:
+    now = 0.0
+    quarantine = Quarantine(most=3, seconds=600.0, clock=lambda: now)
+    for _ in range(2):
+        quarantine.blame({"poison"}, alone=True)
+    for number in range(9):
+        quarantine.acquit(f"innocent {number}")
+    assert quarantine.holds("poison")
+    for number in range(3):
+        quarantine.hold({f"worse {number}": 600.0})
+    assert not quarantine.holds("poison") and quarantine.holds("worse 2")
+    now = 600.0
+    quarantine.blame({"suspect"}, alone=True)
+    assert quarantine.deaths("suspect") == 1, "who has come free makes room"
+
+
 @given(
     crowd=st.integers(1, 100),
     gone=st.sets(st.integers(0, 99), max_size=20),
