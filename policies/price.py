@@ -71,19 +71,25 @@ class Price:
     def for_accuracy(cls, accuracy: float, start: float | None = None) -> Self:
         return cls(start or USUAL, accuracy=accuracy)
 
-    def after(self, tokens: float, accuracy: float | None = None) -> Self:
+    def after(
+        self, tokens: float, accuracy: float | None = None, right: float | None = None
+    ) -> Self:
         """The price for the query after one that took this many tokens.
 
         `accuracy` is whether it was right, or an unbiased guess of that (`Rectifier`); None says
-        that nothing is known. A goal of accuracy ignores the tokens, and the other way round.
+        that nothing is known. Where `right` tells more than the guess, it is what is paid back: one
+        answer says little of the next, but the goal is of what was served. A goal of accuracy
+        ignores the tokens, and the other way round.
         """
         if self.tokens_per_query is not None:
-            error = _finite("tokens", tokens) / self.tokens_per_query - 1.0
+            error = missed = _finite("tokens", tokens) / self.tokens_per_query - 1.0
         elif self.accuracy is not None and accuracy is not None:
+            served = accuracy if right is None else right
             error = _ACCURACY_SCALE * (_finite("accuracy", accuracy) - self.accuracy)
+            missed = _ACCURACY_SCALE * (_finite("right", served) - self.accuracy)
         else:
             return self
-        surplus = min(self.depth, max(-self.depth, self.surplus + error))
+        surplus = min(self.depth, max(-self.depth, self.surplus + missed))
         step = _RATE * min(_MOST_ERROR, error) + _REPAY * surplus
         price = _clipped(self.per_token * math.exp(min(1.0, max(-1.0, step))))
         return replace(self, per_token=price, surplus=surplus, queries=self.queries + 1)

@@ -45,7 +45,7 @@ class Pricing:
             if right is not None:
                 self.check(predicted, right)
             accuracy = self._rectifier.rectified(predicted)
-        self.price = self.price.after(tokens, accuracy)
+        self.price = self.price.after(tokens, accuracy, right)
 
     def check(self, predicted: float, right: float) -> None:
         """Learn whether an answer was right that was settled by what was predicted of it."""

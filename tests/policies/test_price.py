@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.price import HIGHEST, LOWEST, Price, Rectifier, load_price
+from policies.price import HIGHEST, LOWEST, USUAL, Price, Rectifier, load_price
 
 
 def test_a_fixed_price_ignores_what_is_spent() -> None:
@@ -81,6 +81,18 @@ def test_accuracy_is_held_at_the_goal() -> None:
             rectifier = rectifier.after(predicted, is_right)
         price = price.after(1.0, rectifier.rectified(predicted))
     assert right / queries == pytest.approx(0.8, abs=0.02)
+
+
+def test_what_was_served_counts_where_it_is_checked() -> None:
+    """Guesses are at the goal, so the price moves by a step's payback and by no more."""
+    price = Price.for_accuracy(0.8)
+    for _ in range(20):
+        price = price.after(1.0, 0.8, 0.0)
+    assert price.surplus == pytest.approx(-20 * 2 * 0.8)
+    assert 0.5 * USUAL < price.per_token < USUAL
+    for _ in range(80):
+        price = price.after(1.0, 0.8, 1.0)
+    assert price.surplus == pytest.approx(0.0, abs=1e-9)
 
 
 @given(st.floats(0.1, 0.9), st.floats(0.1, 0.9))
