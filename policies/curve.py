@@ -8,6 +8,7 @@ its parent depends on what was seen of it, and on nothing else.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
 from policies.exit_curve import ExitCurve, fit_exits
@@ -110,8 +111,8 @@ class ClassStatistics:
         if not counts:
             return
         leader = max(counts, key=counts.__getitem__)
-        first, second, *rest = [*sorted(counts.values(), reverse=True), 0]
-        start = min(observation.history, key=lambda ballot: ballot.chain)
+        first, second, *rest = (*sorted(counts.values(), reverse=True), 0)
+        start = min(observation.history, key=attrgetter("chain"))
         self.votes.observe(
             Standing(first, second, sum(rest)),
             tokens,

@@ -45,11 +45,21 @@ class Observation:
         if self.chance is not None and not 0 <= self.chance <= 1:
             raise ValueError(f"chance must be in [0, 1], got {self.chance!r}")
         for ballot in self.history:
-            for name in ("tokens", "thinking_tokens", "extensions", "weight"):
-                count = getattr(ballot, name)
-                if not 0 <= count <= MOST_TOKENS:
-                    raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
+            if not (
+                0 <= ballot.tokens <= MOST_TOKENS
+                and 0 <= ballot.thinking_tokens <= MOST_TOKENS
+                and 0 <= ballot.extensions <= MOST_TOKENS
+                and 0 <= ballot.weight <= MOST_TOKENS
+            ):
+                _refuse(ballot)
 
     def is_cut(self, ballot: Ballot) -> bool:
         is_full = ballot.thinking_tokens >= self.budget.max_thinking_tokens
         return is_full or ballot.stop_cause in ("max_thinking", "context")
+
+
+def _refuse(ballot: Ballot) -> None:
+    for name in ("tokens", "thinking_tokens", "extensions", "weight"):
+        count = getattr(ballot, name)
+        if not 0 <= count <= MOST_TOKENS:
+            raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")

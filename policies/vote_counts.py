@@ -6,6 +6,7 @@ Counts of (leader, runner-up, rest) are all that a vote needs to remember (arXiv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any, NamedTuple, Self
 
 from policies.tally import Standing
@@ -61,7 +62,13 @@ class VoteCounts:
         if not 0 <= tokens <= MOST_TOKENS:
             raise ValueError(f"tokens must be in [0, {MOST_TOKENS:g}], got {tokens!r}")
         key = (length_bin(first_tokens), standing)
-        self._add(key, Cell(right is None, right is True, right is False, tokens))
+        unlabelled, yes, no, spent = self.cells.get(key, _NOTHING)
+        self.cells[key] = Cell(
+            unlabelled + (right is None),
+            yes + (right is True),
+            no + (right is False),
+            spent + tokens,
+        )
 
     def learn(self, told: Self, weight: float) -> None:
         """Queries that were counted without a label turn out to be right or wrong."""
@@ -74,15 +81,11 @@ class VoteCounts:
 
     def merge(self, other: Self) -> None:
         for key, cell in other.cells.items():
-            self._add(key, cell)
+            self.cells[key] = Cell(*map(add, self.cells.get(key, _NOTHING), cell))
 
     def scale(self, factor: float) -> None:
         for key, cell in self.cells.items():
             self.cells[key] = Cell(*(count * factor for count in cell))
-
-    def _add(self, key: Key, new: Cell) -> None:
-        old = self.cells.get(key, _NOTHING)
-        self.cells[key] = Cell(old[0] + new[0], old[1] + new[1], old[2] + new[2], old[3] + new[3])
 
     def of_length(self, length: int) -> "VoteCounts":
         """Only the queries whose first chain was so long."""
