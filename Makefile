@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -m "not clients"
+	$(BIN)/python -m pytest -m "not clients" --numprocesses 2
 
 # Real clients, the heavy ones too, each in an environment of its own under .clients.
 clients: $(DEVELOPED)

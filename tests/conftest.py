@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.endpoint import Endpoint
 
@@ -20,6 +22,24 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
     items.sort(key=lambda item: item.get_closest_marker("real") is not None)
+
+
+class Kinds(LoadScopeScheduling):
+    """What shares an engine shares a process, and so does what shares a cluster.
+
+    All other tests stay together too, away from what vLLM and Ray leave behind. By file: marks of
+    groups would be easier to read, but xdist 3.8 does not see them under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        if any(name in file for name in ("cluster", "routing", "endpoint", "clients")):
+            return "cluster"
+        return "engine" if "/real/" in file or "vllm" in file else "neither"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Kinds:
+    return Kinds(config, log)
 
 
 @pytest.fixture(scope="session")

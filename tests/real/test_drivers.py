@@ -1,7 +1,7 @@
 """Every driver gives the same tokens as every other, and as a plain loop written down for it.
 
 On the embedded model, and on a random one that wanders, whose KV cache is so small that chains are
-preempted again and again. Greedy; 100 prompts in every configuration.
+preempted again and again. Greedy; 40 prompts in every configuration.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from workers.sample import Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
-PROMPTS = 100
+PROMPTS = 40
 CONTEXT = 640
 LEAST_PREEMPTIONS = 100
 # A chain of this length is in its second block: 64 of them do not fit.
