@@ -6,6 +6,7 @@ ledger).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -150,7 +151,9 @@ class Situation:
     the same query (None at the first decision); `pending` chains are still being sampled: until
     they are in, only a Conclude or a Stop is obeyed, and a Stop cancels them; anything else means
     "go on". `probes` are the trial answers of the chains that are still thinking, chain by chain in
-    the order of their tokens. `load` is the engines' utilisation.
+    the order of their tokens. `load` is the engines' utilisation. `shadows` are the shadow runs of
+    the class that are under way for other queries, by the name of their plan; where nothing may be
+    learned of this one (`learns`), nothing is tried for the sake of later ones.
     """
 
     query: Query
@@ -164,6 +167,8 @@ class Situation:
     seconds_spent: float = 0.0
     load: float = 0.0
     probes: tuple[ProbeResult, ...] = ()
+    shadows: Mapping[str, int] = field(default_factory=dict)
+    learns: bool = True
 
     def budget(self, max_thinking_tokens: int | None, **fields: Any) -> Budget:
         """A budget that fits the context, see `Budget.capped`; a cap of None is all its room."""

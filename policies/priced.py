@@ -77,26 +77,31 @@ class Priced:
 
     def _choose(self, situation: Situation, rng: Random) -> Plan:
         curve = situation.curve
+        shown = {
+            "waits": curve.shadow_chains if curve else 0.0,
+            "votes": curve.shadow_votes if curve else 0.0,
+        }
         missing = {
-            "waits": max(0.0, COLD_RUNS - (curve.shadow_chains if curve else 0.0)),
-            "votes": max(0.0, COLD_RUNS - (curve.shadow_votes if curve else 0.0)),
+            kind: max(0.0, COLD_RUNS - runs - situation.shadows.get(kind, 0))
+            for kind, runs in shown.items()
         }
         if self.votes_only:
             del missing["waits"]
         total = sum(missing.values())
-        if self.exploration and total:
+        exploration = self.exploration if situation.learns else 0.0
+        if exploration and total:
             kind = "votes" if rng.random() * total < missing["votes"] else "waits"
             return self._plan(situation, kind, shadow=True, propensity=missing[kind] / total)
         arms = self._arms(situation)
         if curve is None or not arms:
             return self._plan(situation, "votes" if self.votes_only else "waits")
-        if not self.exploration:
+        if not exploration:
             return self._plan(situation, arms[0].name, arm=arms[0])
         offered = choices(
             curve,
             arms,
             self._price(situation),
-            exploration=self.exploration,
+            exploration=exploration,
             votes_only=self.votes_only,
             aims=situation.query.limits.target_accuracy is not None,
         )

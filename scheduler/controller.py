@@ -51,6 +51,7 @@ class Controller:
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
+    _running: dict[int, Run] = field(init=False, default_factory=dict)
 
     async def answer(
         self,
@@ -94,7 +95,8 @@ class Controller:
         tenant: str,
         ticket: Ticket,
     ) -> Outcome:
-        run, rng = self._open(query, policy, tenant)
+        run, rng = self._open(query, policy, tenant, learn=learn)
+        self._running[id(run)] = run
         try:
             stop = await solve(run, Means(self.engine, policy, rng, watch))
         except Overloaded:
@@ -110,6 +112,7 @@ class Controller:
                 code=refused.code,
             ) from refused
         finally:
+            del self._running[id(run)]
             ticket.spent = run.account.spent
         if stop.reason == "budget" and not run.records:
             raise _too_little(run)
@@ -121,7 +124,7 @@ class Controller:
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
-        self._settle(run, outcome, learn)
+        self._settle(run, outcome)
         return outcome
 
     def foresee(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
@@ -133,7 +136,9 @@ class Controller:
         run.settle()
         return conclude(run, Stop("dry run"), model=self.info.model, policy=policy.name)
 
-    def _open(self, query: Query, policy: Policy, tenant: str) -> tuple[Run, Random]:
+    def _open(
+        self, query: Query, policy: Policy, tenant: str, *, learn: bool = True
+    ) -> tuple[Run, Random]:
         others = max(0, self.admission.running - 1) + self.admission.waiting
         load = others / (self.admission.slots or self.info.slots)
         run = Run(
@@ -143,16 +148,23 @@ class Controller:
             curve=self.book.curve(self.info.model, query.query_class),
             price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
             load=load,
+            shadows=self._shadows(query.query_class),
+            learns=learn,
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")
 
-    def _settle(self, run: Run, outcome: Outcome, learn: bool) -> None:
+    def _shadows(self, query_class: str) -> Counter[str]:
+        """Shadow runs of a class under way, by plan: a cold one needs few, however many come."""
+        plans = [r.plan for r in self._running.values() if r.query.query_class == query_class]
+        return Counter(plan.name for plan in plans if plan and plan.shadow)
+
+    def _settle(self, run: Run, outcome: Outcome) -> None:
         for violation in outcome.violations:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
             self.violations[violation] += 1
         self.metrics.settled(outcome)
-        seen = observation(run, chance=outcome.chance) if learn else None
+        seen = observation(run, chance=outcome.chance) if run.learns else None
         told = None if seen is None else Seen(self.info.model, seen, run.price)
         if told is not None:
             self.book.observe(told)

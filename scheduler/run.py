@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -64,6 +64,8 @@ class Run:
     curve: ClassCurve | None = None
     price: float = 0.0
     load: float = 0.0
+    shadows: Mapping[str, int] = field(default_factory=dict)
+    learns: bool = True
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
     records: list[Record] = field(default_factory=list)
@@ -119,6 +121,8 @@ class Run:
             tokens_spent=self.tokens,
             seconds_spent=self.seconds,
             load=self.load,
+            shadows=self.shadows,
+            learns=self.learns,
             probes=tuple(
                 ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability, p.text)
                 for p in probes

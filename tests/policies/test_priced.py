@@ -80,6 +80,30 @@ def test_a_cold_class_gets_shadow_runs_of_both_kinds() -> None:
     assert plans[0].propensity == pytest.approx(shares["waits"] / 200, abs=0.1)
 
 
+def test_shadow_runs_under_way_for_others_need_not_be_repeated() -> None:
+    for shadows, expected in (
+        ({"waits": 3}, {("votes", True)}),
+        ({"votes": 5}, {("waits", True)}),
+        ({"waits": 3, "votes": 3}, {("waits", False)}),
+    ):
+        cold = replace(start(), shadows=shadows)
+        plans = [plan_of(Priced(), cold, seed) for seed in range(20)]
+        assert {(plan.name, plan.shadow) for plan in plans} == expected
+
+
+def test_a_query_that_may_teach_nothing_gets_the_best_plan_at_once() -> None:
+    for situation, expected in (
+        (start(), "waits"),
+        (start(WAITS_PAY), "waits"),
+        (start(VOTES_PAY), "votes"),
+    ):
+        silent = replace(situation, learns=False)
+        plans = {plan_of(Priced(exploration=1.0), silent, seed) for seed in range(50)}
+        assert {(plan.name, plan.shadow, plan.propensity) for plan in plans} == {
+            (expected, False, 1.0)
+        }
+
+
 def test_a_shadow_chain_is_extended_to_the_end_although_it_is_settled() -> None:
     policy = Priced(max_extensions=3)
     plan = Plan("waits", BUDGET, 0.0, shadow=True)

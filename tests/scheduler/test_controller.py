@@ -1,7 +1,9 @@
 """One query after another: answered, accounted for, learned from, written down."""
 
+import asyncio
 import io
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 from policies import build
 from policies.base import Limits, Query
 from policies.price import Price
+from policies.priced import COLD_RUNS
 from scheduler.api.protocol import MAX_BODY_BYTES
 from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest, Overloaded
@@ -35,6 +38,36 @@ def test_learns_only_when_it_may(learn: bool) -> None:
         controller = await make_controller()
         await answered(controller, make_query(query_class="sums"), learn=learn)
         assert (controller.book.curve("simulated", "sums") is not None) is learn
+
+    run_virtual(main())
+
+
+def test_what_teaches_nothing_is_no_shadow_run() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        for learn in (False, True):
+            outcome = await controller.answer(make_query("Why?", id=f"{learn}"), learn=learn)
+            assert outcome.plan is not None and outcome.plan.shadow is learn
+
+    run_virtual(main())
+
+
+def test_of_many_queries_of_a_cold_class_at_once_few_are_shadow_runs() -> None:
+    """What is under way counts as shown; a class beside it is not told of it."""
+
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        queries = [
+            make_query(f"hard question {n}", id=f"{name}-{n}", query_class=name)
+            for name in ("sums", "poems")
+            for n in range(30)
+        ]
+        outcomes = await asyncio.gather(*(controller.answer(query) for query in queries))
+        for name in ("sums", "poems"):
+            plans = [out.plan for out in outcomes if out.query.query_class == name and out.plan]
+            shadows = Counter(plan.name for plan in plans if plan.shadow)
+            assert len(plans) == 30 and shadows == {"waits": COLD_RUNS, "votes": COLD_RUNS}
+        assert not controller._running
 
     run_virtual(main())
 
