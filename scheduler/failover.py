@@ -49,6 +49,7 @@ class SteadyEngine:
         quarantine: Quarantine | None = None,
     ) -> None:
         self._fleet, self._quarantine = fleet, quarantine or Quarantine()
+        self._quarantine.when_told = self._put_away
         self._watchdog_seconds, self._queue_seconds = watchdog_seconds, queue_seconds
         self._probation = Probation()
         self._flights: set[Flight] = set()
@@ -151,12 +152,13 @@ class SteadyEngine:
                 await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
             if not flight.is_cancelled:
+                self._refuse_poison(flight)
                 raise
         for sample in flight.ended():
             yield sample
 
     async def _call(self, flight: Flight) -> AsyncGenerator[Batch]:
-        """What one replica says. TimeoutError is of a cancelled flight only."""
+        """What one replica says. TimeoutError is of a flight that was cancelled or put away."""
         loop, request = asyncio.get_running_loop(), flight.again()
         home = request.resume.replica if request.resume else self._homes.get(request.query)
         patience = flight.heard + self._queue_seconds - loop.time()
@@ -172,7 +174,7 @@ class SteadyEngine:
             except EngineDied as error:
                 raise self._death(flight, str(error)) from error
             except TimeoutError:
-                if flight.is_cancelled:
+                if flight.is_cancelled or self._quarantine.holds(flight.question):
                     raise
                 if flight.replica is None:
                     why = f"no engine has taken this request in {self._queue_seconds:g} s"
@@ -251,6 +253,12 @@ class SteadyEngine:
             if clearing:
                 clearing.cancel()
             self._end_probation(flight)
+
+    def _put_away(self, question: str) -> None:
+        """Another gateway has found out what it does: it waits, or is about to kill, in vain."""
+        for flight in self._flights:
+            if flight.question == question:
+                flight.interrupt()
 
     def _refuse_poison(self, flight: Flight) -> None:
         if self._quarantine.holds(flight.question):

@@ -114,7 +114,7 @@ class Flight:
             )
 
     async def wait(self, awaited: Awaitable[T], seconds: float | None) -> T:
-        """Raises TimeoutError; soon, once all chains are cancelled."""
+        """Raises TimeoutError; soon, once all chains are cancelled or it is interrupted."""
         try:
             async with asyncio.timeout(CANCEL_SECONDS if self.is_cancelled else seconds) as timer:
                 self._timer = timer
@@ -124,5 +124,10 @@ class Flight:
 
     def cancel(self, chain: int | None) -> None:
         self.cancelled |= {*self.waiting} if chain is None else {chain}
-        if self.is_cancelled and self._timer and not self._timer.expired():
-            self._timer.reschedule(asyncio.get_running_loop().time() + CANCEL_SECONDS)
+        if self.is_cancelled:
+            self.interrupt(CANCEL_SECONDS)
+
+    def interrupt(self, seconds: float = 0.0) -> None:
+        """Let what is waited for come within so many seconds, or not at all."""
+        if self._timer and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time() + seconds)

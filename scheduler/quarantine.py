@@ -36,7 +36,7 @@ class Quarantine:
     """Counts the engine deaths that are put down to a question.
 
     Keeps the latest `most` questions; those that are put away go last, as a herd that is cleared
-    must not set them free.
+    must not set them free. `when_told` is called with every question that was convicted elsewhere.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Quarantine:
     ) -> None:
         self.max_deaths, self._seconds, self._most, self._clock = max_deaths, seconds, most, clock
         self._records: OrderedDict[str, Record] = OrderedDict()
+        self.when_told: Callable[[str], None] = lambda question: None
 
     def deaths(self, question: str) -> int:
         return self._record(question).deaths
@@ -87,6 +88,7 @@ class Quarantine:
         for question, seconds in held.items():
             if not self.holds(question):
                 self._keep(question, Record(self.max_deaths), seconds)
+                self.when_told(question)
 
     def _record(self, question: str) -> Record:
         record = self._records.get(question, Record())

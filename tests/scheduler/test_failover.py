@@ -11,6 +11,7 @@ from scheduler.errors import Overloaded, PoisonRequest
 from scheduler.failover import AVOID_SECONDS, SteadyEngine
 from scheduler.flight import CANCEL_SECONDS
 from scheduler.local_fleet import LocalFleet
+from scheduler.quarantine import Quarantine, fingerprint
 from tests.scheduler.simulation import chat, post
 from workers.checkpoint import Checkpoint
 from workers.clock import run_virtual
@@ -441,6 +442,29 @@ def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float) -> No
             found = samples(await asking)
             assert {sample.stop_cause for sample in found.values()} == {"natural"}
         assert ward.losses <= 6
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("engines", [["a"], []])
+def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(engines: list[str]) -> None:
+    """E3, row 19: the same question again, before this gateway could have heard of it."""
+
+    async def story() -> None:
+        quarantine = Quarantine()
+        house = House.of(engines, quarantine=quarantine)
+        asked = request(question="poison question")
+        poison, neighbour = house.ask(asked), house.ask(request())
+        await asyncio.sleep(1.0)
+        assert house.busy() == engines
+        quarantine.hold({fingerprint(asked): 600.0})
+        with pytest.raises(PoisonRequest):
+            await asyncio.wait_for(poison, 0.1)
+        assert house.engine.counts == {"poison": 1}
+        if not engines:
+            house.fleet.start("a")
+        assert len(samples(await neighbour)) == 1
+        assert not house.busy()
 
     run_virtual(story())
 
