@@ -45,6 +45,7 @@ class Observation:
         if self.chance is not None and not 0 <= self.chance <= 1:
             raise ValueError(f"chance must be in [0, 1], got {self.chance!r}")
         for ballot in self.history:
+            # Spelt out: every query passes here, and a loop over names takes twice as long or more.
             if not (
                 0 <= ballot.tokens <= MOST_TOKENS
                 and 0 <= ballot.thinking_tokens <= MOST_TOKENS
