@@ -71,6 +71,15 @@ async def sampled(
     return [event for event in events if isinstance(event, Sample)]
 
 
+async def heard_of(application: str, replicas: int) -> None:
+    """Until all replicas answer: a gateway hears of them one by one."""
+    ends, answered = time.monotonic() + 60, set[str]()
+    while len(answered) < replicas:
+        assert time.monotonic() < ends, f"only {answered} answer"
+        calls = (sampled(application, request(f"h{n}", 0.2)) for n in range(2 * replicas))
+        answered |= {one.replica for call in await asyncio.gather(*calls) for one in call}
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Four GPUs that are only counted."""
@@ -124,6 +133,7 @@ def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
     name = deployed(ServeConfig(engine=replace(ENGINE, max_num_seqs=4), replicas=2))
 
     async def story() -> None:
+        await heard_of(name, 2)
         (first,) = await sampled(name, request("q", 0.05))
         home = first.replica
         (again,) = await sampled(name, request("q", 0.05), home)
@@ -149,6 +159,7 @@ def test_calls_of_one_http_request_are_all_sent_though_they_share_its_id(
     name = deployed(ServeConfig(engine=ENGINE, replicas=2))
 
     async def story() -> list[list[Sample]]:
+        await heard_of(name, 2)
         _serve_request_context.set(_RequestContext(_internal_request_id="the same for all"))
         calls = [sampled(name, request(f"q{number}", 0.05)) for number in range(16)]
         return await asyncio.wait_for(asyncio.gather(*calls), 60)
@@ -165,12 +176,12 @@ def test_a_replica_that_hangs_is_left_alone_and_then_replaced(
     (pid, _) = replicas(name)
 
     async def story() -> None:
-        both = await asyncio.gather(*(sampled(name, request(f"q{n}", 0.2)) for n in range(4)))
-        assert len({sample.replica for call in both for sample in call}) == 2
+        await heard_of(name, 2)
         os.kill(pid, signal.SIGSTOP)
         stuck = [asyncio.create_task(sampled(name, request(f"s{n}", 0.01))) for n in range(4)]
-        done, hanging = await asyncio.wait(stuck, timeout=6)
-        assert 0 < len(hanging) < 4  # some went to the one that hangs, before anyone could know
+        assert (await asyncio.wait(stuck, timeout=60, return_when=asyncio.FIRST_COMPLETED))[0]
+        _, hanging = await asyncio.wait(stuck, timeout=6)
+        assert hanging  # some went to the one that hangs, before anyone could know
         for number in range(8):
             await asyncio.wait_for(sampled(name, request(f"t{number}", 0.01)), 10)
         for task in hanging:
