@@ -25,6 +25,7 @@ from scheduler.pricing import Pricing
 from scheduler.query_classes import QueryClasses
 from scheduler.run import PASSED_ON, Run
 from scheduler.seen import Seen
+from scheduler.shadows import Shadows
 from scheduler.solve import Means, Watch, solve
 from scheduler.trace import request_id, tracing
 from workers.engine import Engine, EngineInfo, Refused
@@ -51,7 +52,7 @@ class Controller:
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
-    _running: dict[int, Run] = field(init=False, default_factory=dict)
+    _shadows: Shadows = field(init=False, default_factory=Shadows)
 
     async def answer(
         self,
@@ -96,7 +97,6 @@ class Controller:
         ticket: Ticket,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
-        self._running[id(run)] = run
         try:
             stop = await solve(run, Means(self.engine, policy, rng, watch))
         except Overloaded:
@@ -112,7 +112,7 @@ class Controller:
                 code=refused.code,
             ) from refused
         finally:
-            del self._running[id(run)]
+            run.leave()
             ticket.spent = run.account.spent
         if stop.reason == "budget" and not run.records:
             raise _too_little(run)
@@ -148,16 +148,11 @@ class Controller:
             curve=self.book.curve(self.info.model, query.query_class),
             price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
             load=load,
-            shadows=self._shadows(query.query_class),
+            shadows=self._shadows,
             learns=learn,
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")
-
-    def _shadows(self, query_class: str) -> Counter[str]:
-        """Shadow runs of a class under way, by plan: a cold one needs few, however many come."""
-        plans = [r.plan for r in self._running.values() if r.query.query_class == query_class]
-        return Counter(plan.name for plan in plans if plan and plan.shadow)
 
     def _settle(self, run: Run, outcome: Outcome) -> None:
         for violation in outcome.violations:

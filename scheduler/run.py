@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from policies.signals import Confidence, ProbeResult
 from policies.tally import Ballot, Tally
 from scheduler.fitting import fit, worst_case
 from scheduler.ledger import Account
+from scheduler.shadows import Shadows
 from workers.engine import Probing, SampleRequest, Signals
 from workers.forcing import UNANSWERED, Forcing
 from workers.sample import Accepted, Delta, Probe, Sample
@@ -49,7 +50,6 @@ class Step(NamedTuple):
 
 class _Wave(NamedTuple):
     request: SampleRequest
-    plan: Plan
     reserved: int
     final: bool
 
@@ -64,7 +64,7 @@ class Run:
     curve: ClassCurve | None = None
     price: float = 0.0
     load: float = 0.0
-    shadows: Mapping[str, int] = field(default_factory=dict)
+    shadows: Shadows = field(default_factory=Shadows)
     learns: bool = True
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
@@ -121,7 +121,7 @@ class Run:
             tokens_spent=self.tokens,
             seconds_spent=self.seconds,
             load=self.load,
-            shadows=self.shadows,
+            shadows=self.shadows.of(self.query.query_class),
             learns=self.learns,
             probes=tuple(
                 ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability, p.text)
@@ -157,7 +157,7 @@ class Run:
         if not chains:
             return False
         plan = decision.plan or self.plan
-        self.plan = plan or Plan(_name(decision), decision.budget, decision.temperature)
+        self._follow(plan or Plan(_name(decision), decision.budget, decision.temperature))
         request = SampleRequest(
             query=self.query.id,
             messages=tuple(turn if turn.extra else turn[:2] for turn in self.query.messages),
@@ -175,13 +175,24 @@ class Run:
         self._last = decision
         final = isinstance(decision, Draw) and decision.final
         reserved = worst_case(budget, probing, done=done) * len(chains)
-        self._wave = _Wave(request, self.plan, reserved, final)
+        self._wave = _Wave(request, reserved, final)
         self._note("more" if self._more else "extend" if resume else "draw", chains, budget)
         self.account.reserve(reserved)
         self.pending, self._wave_spent, self._wave_lost = set(chains), 0, False
         self._probes, self._concluded = [], set()
         self.steered |= _steers(decision)
         return True
+
+    def _follow(self, plan: Plan) -> None:
+        self.leave()
+        if plan.shadow:
+            self.shadows.begin(self.query.query_class, plan)
+        self.plan = plan
+
+    def leave(self) -> None:
+        """Count no more as a shadow run that is under way."""
+        if self.plan is not None and self.plan.shadow:
+            self.shadows.end(self.query.query_class, self.plan)
 
     def more(self) -> Draw | None:
         """The chains that the caller wants to see beside those that the policy has asked for.
