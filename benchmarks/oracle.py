@@ -143,10 +143,11 @@ class Server:
 
     def answer(self, shape: str, asked: Question) -> Played:
         name, price = asked.query.query_class, self._pricing.now()
-        curve = self._book.curve("m", name)
-        outcome, seen = solve(Priced(price, max_extensions=WAITS), asked, self._rng, curve=curve)
+        curve, labelled = self._book.curve("m", name), self._rng.random() < LABELLED
+        policy = Priced(price, max_extensions=WAITS)
+        outcome, seen = solve(policy, asked, self._rng, curve=curve, labelled=labelled)
         right = None
-        if self._rng.random() < LABELLED:
+        if labelled:
             right = outcome.right
             answers = {ballot.answer for ballot in seen.history if ballot.answer is not None}
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})

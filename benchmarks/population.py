@@ -142,18 +142,25 @@ class Outcome(NamedTuple):
 
 
 def solve(
-    policy: Policy, asked: Question, rng: Random, *, curve: ClassCurve | None = None
+    policy: Policy,
+    asked: Question,
+    rng: Random,
+    *,
+    curve: ClassCurve | None = None,
+    labelled: bool = False,
 ) -> tuple[Outcome, Observation]:
     """What a scheduler does for one query, where every chain is known beforehand.
 
-    Every end of an extended chain costs an answer; a chain that is cut early guesses.
+    A `labelled` query brings its right answer. Every end of an extended chain costs an answer; a
+    chain that is cut early guesses.
     """
+    query = asked.query if labelled else replace(asked.query, reference=None)
     tally = Tally()
     plan: Plan | None = None
     start: Draw | None = None
     while True:
         decision = policy.decide(
-            Situation(asked.query, tally, MAX_THINKING_TOKENS, curve, plan=plan), rng
+            Situation(query, tally, MAX_THINKING_TOKENS, curve, plan=plan), rng
         )
         match decision:
             case Stop():
@@ -211,9 +218,9 @@ def learn(
     learner = Learner(policy.price or USUAL_PRICE)
     outcomes = []
     for asked in questions:
-        curve = learner.curves.get(asked.query.query_class)
-        outcome, seen = solve(policy, asked, rng, curve=curve)
-        if rng.random() < labelled:
+        curve, is_labelled = learner.curves.get(asked.query.query_class), rng.random() < labelled
+        outcome, seen = solve(policy, asked, rng, curve=curve, labelled=is_labelled)
+        if is_labelled:
             right = {b.answer: asked.right(b.answer) for b in seen.history if b.answer is not None}
             seen = replace(seen, right=right)
         learner.observe(seen)

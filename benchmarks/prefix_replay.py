@@ -16,6 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
+from benchmarks.replay import UNREACHED
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.exit_curve import ExitCurve, fit_exits
 from policies.exit_statistics import Course, ExitStatistics
@@ -51,6 +52,7 @@ class Curve(NamedTuple):
     """The part of a class's curve that a policy on prefix traces looks at."""
 
     exits: ExitCurve | None
+    referenced_share: float = 0.0
 
 
 class Arrival(NamedTuple):
@@ -87,12 +89,19 @@ def play(
     trace: PrefixTrace,
     chain: Traced,
     rng: Random,
-    exits: ExitCurve | None = None,
+    curve: Curve | None = None,
     costs: Costs = COSTS,
+    *,
+    labelled: bool = False,
 ) -> tuple[Played, Course]:
     """Answer one query with one chain; the course tells all its trials' answers, right or not."""
-    curve = Curve(exits)
-    query = Query(chain.question, (Message("user", chain.question),), trace.query_class)
+    right = {p.answer: p.right for p in chain.prefixes if p.answer is not None}
+    query = Query(
+        chain.question,
+        (Message("user", chain.question),),
+        trace.query_class,
+        reference=min((a for a in right if right[a]), default=UNREACHED) if labelled else None,
+    )
 
     def decide(
         tally: Tally, plan: Plan | None, probes: Sequence[ProbeResult], pending: int
@@ -136,7 +145,7 @@ def play(
         concluded=cause != "natural" or answered.tokens < chain.tokens,
         is_whole=begin.plan is not None and begin.plan.shadow,
         trial_tokens=costs.trial,
-        right={p.answer: p.right for p in chain.prefixes if p.answer is not None},
+        right=right,
     )
     return Played(answered.right, tokens), course
 
@@ -172,15 +181,17 @@ class Learner:
     def __init__(self, price: float) -> None:
         self._price = price
         self._known = ExitStatistics()
-        self._unfitted = 0
-        self.exits: ExitCurve | None = None
+        self._unfitted = self._referenced = 0
+        self.curve = Curve(None)
 
     def observe(self, course: Course) -> None:
         self._known.add(course)
         self._unfitted += 1
+        self._referenced += bool(course.right)
         if self._unfitted >= 0.1 * self._known.queries:
             self._unfitted = 0
-            self.exits = fit_exits(self._known, prices=[self._price])
+            exits = fit_exits(self._known, prices=[self._price])
+            self.curve = Curve(exits, self._referenced / self._known.queries)
 
 
 def replay(
@@ -190,12 +201,13 @@ def replay(
     seed: int,
     costs: Costs = COSTS,
     tick: Callable[[], None] = lambda: None,
-) -> tuple[list[Played], ExitCurve | None]:
+) -> tuple[list[Played], Curve]:
     """A stream under a policy that learns, and what it knows in the end."""
     rng, learner, outcomes = Random(seed), Learner(setting.price), []
     for asked in stream:
-        played, course = play(setting, trace, trace.chains[asked.chain], rng, learner.exits, costs)
+        chain, labelled = trace.chains[asked.chain], asked.labelled
+        played, course = play(setting, trace, chain, rng, learner.curve, costs, labelled=labelled)
         learner.observe(course if asked.labelled else course._replace(right={}))
         outcomes.append(played)
         tick()
-    return outcomes, learner.exits
+    return outcomes, learner.curve

@@ -30,6 +30,7 @@ from benchmarks.frontier import Floats, Goal, figure, tokens_at
 from benchmarks.prefix_replay import (
     LABELLED,
     Costs,
+    Curve,
     Played,
     Setting,
     arrivals,
@@ -39,7 +40,6 @@ from benchmarks.prefix_replay import (
 )
 from benchmarks.recordings import PrefixTrace, load_recordings
 from policies import build
-from policies.exit_curve import ExitCurve
 from policies.priced_exit import PricedExit
 from scheduler.progress import progress
 
@@ -95,10 +95,10 @@ class Bench:
         self.peers = peers(trace)
         self.table = np.array([self._each(setting) for setting in self.peers])
 
-    def _each(self, setting: Setting, exits: ExitCurve | None = None) -> list[Played]:
+    def _each(self, setting: Setting, curve: Curve | None = None) -> list[Played]:
         rng = Random(0)
         return [
-            play(setting, self.trace, chain, rng, exits, self.costs)[0]
+            play(setting, self.trace, chain, rng, curve, self.costs)[0]
             for chain in self.trace.chains
         ]
 
@@ -140,8 +140,8 @@ class Bench:
                     own = np.flatnonzero(learned).tolist()
                     stream = arrivals(own, queries, Random(f"half {seed}"), self.labels)
                     for place, setting in enumerate(settings):
-                        _, exits = replay(setting, self.trace, stream, seed, self.costs)
-                        each = np.array(self._each(frozen[place], exits), dtype=np.float64)
+                        _, curve = replay(setting, self.trace, stream, seed, self.costs)
+                        each = np.array(self._each(frozen[place], curve), dtype=np.float64)
                         result[place, ~learned] = each[~learned]
                         bar.advance(setting.label)
                 asked.append(np.arange(len(half)))

@@ -21,6 +21,7 @@ from policies.tally import Ballot, Tally
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
+UNREACHED = "not among the recorded answers"
 LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsack"}
 
 
@@ -78,13 +79,15 @@ def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arriv
         Ballot(chain, sample.answer, sample.tokens, sample.tokens)
         for chain, sample in enumerate(rng.sample(recorded, len(recorded)))
     )
+    known = frozenset(answer for answer in right if answer is not None)
+    labelled = rng.random() < LABELLED
     query = Query(
         f"{trace.query_class}-{number}",
         (Message("user", f"{trace.query_class} {question}"),),
         trace.query_class,
+        reference=min(known, default=UNREACHED) if labelled else None,
     )
-    known = frozenset(answer for answer in right if answer is not None)
-    return Arrival(question, query, tuple(chains), known, rng.random() < LABELLED)
+    return Arrival(question, query, tuple(chains), known, labelled)
 
 
 def play(

@@ -25,21 +25,26 @@ from policies.vote_curve import VoteCurve, fit_votes
 from policies.vote_rule import VoteRule, vote_rules
 from policies.vote_types import MAX_VOTES
 
-VERSION = 5
-_READS = (2, 3, 4, VERSION)
-"""Before 4 a chain's Waits were counted otherwise: they are learned anew."""
-_SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes")
+VERSION = 6
+_READS = (2, 3, 4, 5, VERSION)
+"""Before 4 a chain's Waits were counted otherwise: they are learned anew. Before 6 it was not
+counted how many queries brought their right answer."""
+_SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes", "referenced")
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(slots=True)
 class ClassStatistics:
-    """Everything that is kept of one class: a few hundred sums, and those of exits if any."""
+    """Everything that is kept of one class: a few hundred sums, and those of exits if any.
+
+    `referenced` queries brought their right answer; of all `labelled` it may have been told later.
+    """
 
     queries: float = 0.0
     labelled: float = 0.0
     shadow_chains: float = 0.0
     shadow_votes: float = 0.0
+    referenced: float = 0.0
     extensions: ExtensionCounts = field(default_factory=ExtensionCounts)
     votes: VoteCounts = field(default_factory=VoteCounts)
     lengths: LengthCounts = field(default_factory=LengthCounts)
@@ -56,6 +61,7 @@ class ClassStatistics:
         self._observe_served(observation)
         self.queries += 1.0
         self.labelled += bool(observation.right)
+        self.referenced += bool(observation.right)
         if observation.course is not None:
             return
         is_shadow = observation.plan is not None and observation.plan.shadow
@@ -157,6 +163,7 @@ class ClassStatistics:
         if stored.get("version") not in _READS:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
         exits = stored.get("exits")
+        stored = stored if stored["version"] == VERSION else {"referenced": 0.0, **stored}
         sums = {name: float(stored[name]) for name in _SUMS}
         extensions = ExtensionCounts()
         if stored["version"] < 4:
@@ -203,6 +210,12 @@ class ClassCurve:
     menus: tuple[Menu, ...]
     exits: ExitCurve | None = None
     served: Mapping[str, Served] = field(default_factory=dict)
+    referenced: float = 0.0
+
+    @property
+    def referenced_share(self) -> float:
+        """Of queries that bring their right answer."""
+        return self.referenced / max(1.0, self.queries)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -302,4 +315,5 @@ def fit(
         ),
         exits,
         {plan: told for plan, counts in statistics.served.items() if (told := counts.served())},
+        statistics.referenced,
     )

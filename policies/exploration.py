@@ -2,7 +2,8 @@
 
 A way to spend is tried as often as it is likely to be the best (Thompson, 1933), which shows what
 it is worth; a shadow run goes past the best stop, and so shows what every earlier one would have
-given. Both become rarer as more is known.
+given. Both become rarer as more is known, and fall on queries that bring their right answer before
+all others: there they show whether it was reached, too.
 """
 
 import math
@@ -21,6 +22,8 @@ RARER = 0.3
 """Share of queries that shadow runs get, and trials of more votes, once one has shown something."""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
+CHECKED = 0.9
+"""Share of what is tried that falls on queries which bring their right answer, if some do."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
 """Multiples of its price that one setting asks menus for."""
 
@@ -37,31 +40,46 @@ def choices(
     price: float,
     *,
     exploration: float,
+    checked: bool,
     votes_only: bool = False,
     aims: bool = False,
 ) -> list[Choice]:
     """Shadow runs of all arms that may be best, trials of the others, and the best.
 
-    `arms` are best first. Trials get a share of `exploration` at most, but for those of more votes,
-    of which there are none where one `aims` at an accuracy: that asks for the cheapest plan. Where
-    chains are best, their cap has no trials: it is known from them but for the answers of those
-    that it cuts.
+    `arms` are best first; a `checked` query brings its right answer. Trials get a share of
+    `exploration` at most, but for those of more votes, of which there are none where one `aims` at
+    an accuracy: that asks for the cheapest plan. Where chains are best, their cap has no trials: it
+    is known from them but for the answers of those that it cuts.
     """
     best, *others = arms
     chances = [(arm, arm.chance_over(best, price)) for arm in others]
     rivals = [(arm, chance) for arm, chance in chances if chance > NEGLIGIBLE]
     trials = [(arm, chance) for arm, chance in rivals if "votes" in (arm.name, best.name)]
-    most = min(exploration, MOST_TRIALS)
-    scale = min(1.0, most / max(NEGLIGIBLE, sum(chance for _, chance in trials)))
-    trials = [(arm, scale * chance) for arm, chance in trials]
+    share, total = curve.referenced_share, sum(chance for _, chance in trials)
+    part = checked_first(min(total, exploration, MOST_TRIALS), checked, share)
+    trials = [(arm, chance * part / total) for arm, chance in trials]
     if not aims:
-        trials += _more_votes(curve, best, price)
+        more = _more_votes(curve, best, price)
+        trials += [(arm, checked_first(chance, checked, share)) for arm, chance in more]
     shadow = 0.0 if votes_only and _cannot_pay(curve, price) else _curiosity(curve, exploration)
+    shadow = checked_first(shadow, checked, share)
     shown = [best, *(arm for arm, _ in rivals)]
     found = [Choice(arm, True, shadow / len(shown)) for arm in shown]
     found += [Choice(arm, False, (1 - shadow) * chance) for arm, chance in trials]
     left = 1.0 - sum(choice.propensity for choice in found)
     return [*found, Choice(best, False, left)]
+
+
+def checked_first(chance: float, checked: bool, share: float) -> float:
+    """The chance of trying something, larger on queries that bring their right answer.
+
+    Over all queries, of which `share` bring it, it stays what it was, or less.
+    """
+    if not 0 < share < CHECKED:
+        return chance
+    if checked:
+        return max(chance, min(MOST_TRIALS, chance * CHECKED / share))
+    return chance * (1 - CHECKED) / (1 - share)
 
 
 def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[Arm, float]]":

@@ -102,6 +102,7 @@ class Priced:
             arms,
             self._price(situation),
             exploration=exploration,
+            checked=situation.query.reference is not None,
             votes_only=self.votes_only,
             aims=situation.query.limits.target_accuracy is not None,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Situation, Stop
 from policies.exit_statistics import POSITIONS
+from policies.exploration import checked_first
 from policies.plan import Budget, Plan, number, whole
 from policies.signals import Probing
 
@@ -68,6 +69,8 @@ class PricedExit:
             chance = 1.0 if self.exploration else 0.0
         else:
             chance = min(self.exploration, _CURIOSITY / math.sqrt(max(1.0, curve.queries)))
+            share = situation.curve.referenced_share if situation.curve else 0.0
+            chance = checked_first(chance, situation.query.reference is not None, share)
         is_shadow = rng.random() < chance
         rule = None if is_shadow else self._rule(situation)
         return Plan(

@@ -110,7 +110,8 @@ def test_what_was_learned_saves_tokens_without_losing_answers() -> None:
     recorded = trace()
     stream = arrivals(range(60), 600, Random(1), 0.1)
     setting = Setting("priced_exit", "", PricedExit(), price=3e-4)
-    outcomes, exits = replay(setting, recorded, stream, 0)
+    outcomes, (exits, referenced) = replay(setting, recorded, stream, 0)
+    assert referenced == pytest.approx(0.1, abs=0.04)
     assert exits is not None and exits.queries == pytest.approx(600, rel=0.1)
     right, tokens = np.mean(outcomes[300:], axis=0)
     assert right > 0.8

@@ -110,6 +110,17 @@ def test_waits_that_were_counted_otherwise_are_learned_anew() -> None:
     assert (known.shadow_chains, known.extensions.queries, known.lengths.queries) == (0, 0, 3)
 
 
+def test_statistics_from_before_references_were_counted_have_none() -> None:
+    told = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
+    stored = seen([told]).as_dict()
+    assert ClassStatistics.from_dict(stored).referenced == 1.0
+    old = {name: value for name, value in stored.items() if name != "referenced"}
+    read = ClassStatistics.from_dict(old | {"version": 5})
+    assert (read.referenced, read.labelled) == (0.0, 1.0)
+    with pytest.raises(KeyError, match="referenced"):
+        ClassStatistics.from_dict(old)
+
+
 def test_a_tried_chain_tells_of_exits_and_a_class_without_one_keeps_nothing_of_them() -> None:
     statistics = seen([tried("aa", True, False)])
     assert statistics.exits is not None and statistics.exits.queries == 1
@@ -147,7 +158,7 @@ def test_a_curve_says_what_its_exits_give() -> None:
 
 
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 5, got 7"):
+    with pytest.raises(ValueError, match="version must be 6, got 7"):
         ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
 
 

@@ -34,7 +34,7 @@ def test_a_label_that_comes_later_counts_no_query_again(
     statistics.scale(faded)
     before, votes = statistics.queries, statistics.votes.queries
     learn(statistics, observation, answer=said[-1], reward=reward)
-    assert statistics.queries == before
+    assert (statistics.queries, statistics.referenced) == (before, 0.0)
     assert statistics.votes.queries == pytest.approx(votes)
     assert statistics.votes.labelled <= votes + 1e-12
     stored = ClassStatistics.from_dict(statistics.as_dict())
@@ -60,4 +60,5 @@ def test_a_label_of_a_chain_that_was_tried_on_its_way_reaches_its_exits() -> Non
     then.observe(Observation("c", history, Budget(400), 0.0, plan, {"a": False, "b": True}, course))
     later.observe(observation)
     learn(later, observation, answer="b", reward=1.0)
-    assert later.as_dict() == then.as_dict()
+    assert (then.referenced, later.referenced) == (1.0, 0.0)
+    assert later.as_dict() == then.as_dict() | {"referenced": 0.0}

@@ -20,6 +20,7 @@ PRICES = (1e-6, 1e-5, 1e-4)
 @dataclass(frozen=True)
 class Curve:
     exits: ExitCurve | None
+    referenced_share: float = 0.0
 
 
 def learned(chains: int = 2000) -> Curve:
@@ -66,6 +67,17 @@ def test_shadow_runs_become_fewer_and_say_how_likely_they_were() -> None:
     assert len(shadows) / 2000 == pytest.approx(shadows[0].propensity, abs=0.015)
     assert shadows[0].propensity < 0.08
     assert not any(begun(PricedExit(exploration=0.0), situation(None)).plan.shadow for _ in "ab")  # type: ignore[union-attr]
+
+
+def test_shadow_runs_are_of_queries_that_bring_their_answer_where_some_do() -> None:
+    some = replace(KNOWN, referenced_share=0.1)
+    usual, known, unknown = (
+        begun(PricedExit(), replace(situation(curve), query=Query("q", (), reference=answer))).plan
+        for curve, answer in ((KNOWN, "7"), (some, "7"), (some, None))
+    )
+    assert usual and known and unknown and not (usual.shadow or known.shadow or unknown.shadow)
+    assert 1 - known.propensity == pytest.approx(9 * (1 - usual.propensity))
+    assert 1 - unknown.propensity == pytest.approx((1 - usual.propensity) / 9)
 
 
 def test_trial_answers_are_asked_for_at_growing_distances_within_the_cap() -> None:

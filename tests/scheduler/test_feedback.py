@@ -121,7 +121,9 @@ def test_a_label_that_comes_later_moves_the_curve_as_one_that_was_there(
         for number in range(30):
             verdict = await later.label(Label(str(number), "alice", reward))
             assert verdict.finding == "learned"
-        assert _statistics(later).as_dict() == _statistics(then).as_dict()
+        was_there = _statistics(then).as_dict()
+        assert was_there["referenced"] == 30
+        assert _statistics(later).as_dict() == was_there | {"referenced": 0.0}
         assert (_accuracy(later) - before) * (reward - 0.5) > 0
         assert (_statistics(later).queries, _statistics(later).labelled) == (30, 30)
 
