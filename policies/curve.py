@@ -73,14 +73,14 @@ class ClassStatistics:
             self._observe_votes(observation)
 
     def _observe_served(self, observation: Observation) -> None:
-        if observation.plan is None or observation.plan.name not in PLANS:
+        """Shadow runs aside: they are as good as can be, and of checked queries more often."""
+        plan = observation.plan
+        if plan is None or plan.shadow or plan.name not in PLANS:
             return
-        counts = self.served.get(observation.plan.name)
+        counts = self.served.get(plan.name)
         if counts is None:
-            counts = self.served[observation.plan.name] = ServedCounts()
-        right = None
-        if observation.right:
-            right = observation.truth(Tally(observation.history).leader)
+            counts = self.served[plan.name] = ServedCounts()
+        right = observation.truth(Tally(observation.history).leader) if observation.right else None
         counts.observe(observation.chance, right)
 
     def _observe_chain(self, observation: Observation) -> None:

@@ -1,6 +1,7 @@
 """What is reported of served answers is right on average, and its interval holds at any time."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -101,6 +102,15 @@ def test_a_label_that_comes_later_counts_as_one_that_came_at_once() -> None:
     learn(later, observation(), answer="7", reward=1.0)
     assert later.served["votes"] == at_once.served["votes"]
     assert at_once.served["votes"].checked[:2] == [1.0, 1.0]
+
+
+def test_shadow_runs_are_not_of_what_is_served_usually() -> None:
+    statistics, one = ClassStatistics(), observation(right=True)
+    assert one.plan is not None
+    shadow = replace(one, plan=replace(one.plan, shadow=True))
+    statistics.observe(shadow)
+    learn(statistics, replace(shadow, right={}), answer="7", reward=1.0)
+    assert not statistics.served and statistics.queries == 1
 
 
 def test_half_a_reward_is_half_right() -> None:

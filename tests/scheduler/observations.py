@@ -10,11 +10,16 @@ PRICE = 3e-4
 
 
 def chain(
-    *, query_class: str = "sums", right: bool = True, model: str = "m", length: int = 34
+    *,
+    query_class: str = "sums",
+    right: bool = True,
+    model: str = "m",
+    length: int = 34,
+    shadow: bool = True,
 ) -> Seen:
     """A greedy chain of one pass and a Wait."""
     history = (Ballot(0, "7", length + 6, length), Ballot(0, "7", 2 * length + 22, 2 * length, 1))
-    plan = Plan("waits", BUDGET, 0.0, shadow=True)
+    plan = Plan("waits", BUDGET, 0.0, shadow=shadow)
     observation = Observation(query_class, history, BUDGET, 0.0, plan, {"7": right}, chance=0.75)
     return Seen(model, observation, PRICE)
 

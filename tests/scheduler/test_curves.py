@@ -17,7 +17,8 @@ from thinkbudget import main
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     book = CurveBook()
-    for seen in [chain(), votes(), chain(query_class="words", right=False), votes(answers="7777")]:
+    words = chain(query_class="words", right=False)
+    for seen in [chain(shadow=False), votes(), words, votes(answers="7777")]:
         book.observe(seen)
     save(book, tmp_path / "curves.json")
     return tmp_path / "curves.json"
