@@ -29,7 +29,8 @@ class PricedExit:
     leave to fixed thresholds. Here what more thinking is worth is learned while serving. A shadow
     run is never concluded, and so shows what every earlier exit would have given: all first queries
     of a class are such, later a share of at most `exploration` that falls with the square root of
-    the queries seen. A `price` of None is whatever the server asks.
+    the queries seen, those first that bring their right answer. A `price` of None is whatever the
+    server asks.
     """
 
     price: float | None = None
