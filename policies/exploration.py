@@ -23,7 +23,7 @@ RARER = 0.3
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 CHECKED = 0.9
-"""Share of what is tried that falls on queries which bring their right answer, if some do."""
+"""Share of what is tried that falls on queries which bring their right answer, if enough do."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
 """Multiples of its price that one setting asks menus for."""
 
@@ -73,13 +73,12 @@ def choices(
 def checked_first(chance: float, checked: bool, share: float) -> float:
     """The chance of trying something, larger on queries that bring their right answer.
 
-    Over all queries, of which `share` bring it, it stays what it was, or less.
+    Over all queries, of which `share` bring it, it stays what it was.
     """
     if not 0 < share < CHECKED:
         return chance
-    if checked:
-        return max(chance, min(MOST_TRIALS, chance * CHECKED / share))
-    return chance * (1 - CHECKED) / (1 - share)
+    on_checked = max(chance, min(MOST_TRIALS, chance * CHECKED / share))
+    return on_checked if checked else (chance - share * on_checked) / (1 - share)
 
 
 def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[Arm, float]]":
