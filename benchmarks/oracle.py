@@ -153,8 +153,7 @@ class Server:
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})
         self._book.observe(Seen("m", seen, price))
         chance = chance_right(curve, seen.plan, Tally(seen.history))
-        is_shadow = seen.plan is not None and seen.plan.shadow
-        self._pricing.settle(outcome.tokens, predicted=chance, right=None if is_shadow else right)
+        self._pricing.settle(outcome.tokens, predicted=chance, right=right)
         return Played(asked, shape, outcome.right, outcome.tokens)
 
 

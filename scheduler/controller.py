@@ -121,13 +121,8 @@ class Controller:
         if stop.reason == "failed" and not run.samples:
             raise Overloaded("no engine could finish a sample of this request; try again")
         outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
-        # Shadow runs are of checked queries more often than of others: no fair sample of all.
-        is_fair = outcome.plan is None or not outcome.plan.shadow
         self.pricing.settle(
-            outcome.tokens.total,
-            tenant=tenant,
-            predicted=outcome.chance,
-            right=outcome.correct if is_fair else None,
+            outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
         self._settle(run, outcome)
         return outcome
