@@ -134,6 +134,7 @@ class Controller:
         if isinstance(decision, Stop) or not run.dispatch(decision, stream=False):
             raise _too_little(run)
         run.settle()
+        run.leave()
         return conclude(run, Stop("dry run"), model=self.info.model, policy=policy.name)
 
     def _open(

@@ -52,6 +52,18 @@ def test_what_teaches_nothing_is_no_shadow_run() -> None:
     run_virtual(main())
 
 
+def test_what_is_only_foreseen_is_no_shadow_run_under_way() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        for number in range(10):
+            query = make_query("Why?", id=f"{number}")
+            outcome = controller.foresee(query, policy=controller.policy)
+            assert outcome.plan is not None and outcome.plan.shadow
+        assert not controller._shadows
+
+    run_virtual(main())
+
+
 def test_of_many_queries_of_a_cold_class_at_once_few_are_shadow_runs() -> None:
     """What is under way counts as shown; a class beside it is not told of it."""
 
