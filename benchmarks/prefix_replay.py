@@ -16,7 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
-from benchmarks.replay import UNREACHED
+from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.exit_curve import ExitCurve, fit_exits
 from policies.exit_statistics import Course, ExitStatistics
@@ -100,7 +100,7 @@ def play(
         chain.question,
         (Message("user", chain.question),),
         trace.query_class,
-        reference=min((a for a in right if right[a]), default=UNREACHED) if labelled else None,
+        reference=reference(a for a in right if right[a]) if labelled else None,
     )
 
     def decide(

@@ -21,7 +21,6 @@ from policies.tally import Ballot, Tally
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
-UNREACHED = "not among the recorded answers"
 LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsack"}
 
 
@@ -72,6 +71,11 @@ def arrivals(trace: VoteTrace, queries: int, rng: Random) -> list[Arrival]:
     return stream[:queries]
 
 
+def reference(right: Iterable[str]) -> str:
+    """What a query of which these answers are right brings as its right one."""
+    return min(right, default="not among the recorded answers")
+
+
 def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arrival:
     recorded = trace.questions[question]
     right = {sample.answer for sample in recorded if sample.right}
@@ -85,7 +89,7 @@ def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arriv
         f"{trace.query_class}-{number}",
         (Message("user", f"{trace.query_class} {question}"),),
         trace.query_class,
-        reference=min(known, default=UNREACHED) if labelled else None,
+        reference=reference(known) if labelled else None,
     )
     return Arrival(question, query, tuple(chains), known, labelled)
 

@@ -152,8 +152,8 @@ class Situation:
     they are in, only a Conclude or a Stop is obeyed, and a Stop cancels them; anything else means
     "go on". `probes` are the trial answers of the chains that are still thinking, chain by chain in
     the order of their tokens. `load` is the engines' utilisation. `shadows` are the shadow runs of
-    the class that are under way for other queries, by the name of their plan; where nothing may be
-    learned of this one (`learns`), nothing is tried for the sake of later ones.
+    the class that are under way, by the name of their plan; where nothing may be learned of this
+    query (`learns`), nothing is tried for the sake of later ones.
     """
 
     query: Query

@@ -61,7 +61,9 @@ def choices(
     if not aims:
         more = _more_votes(curve, best, price)
         trials += [(arm, checked_first(chance, checked, share)) for arm, chance in more]
-    shadow = 0.0 if votes_only and _cannot_pay(curve, price) else _curiosity(curve, exploration)
+    shadow = (
+        0.0 if votes_only and _cannot_pay(curve, price) else curiosity(curve.queries, exploration)
+    )
     shadow = checked_first(shadow, checked, share)
     shown = [best, *(arm for arm, _ in rivals)]
     found = [Choice(arm, True, shadow / len(shown)) for arm in shown]
@@ -100,9 +102,9 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
     return [(more, min(_rarer(votes.several), chance))] if chance > NEGLIGIBLE else []
 
 
-def _curiosity(curve: "ClassCurve", exploration: float) -> float:
+def curiosity(queries: float, exploration: float) -> float:
     """Chance of a shadow run: less and less."""
-    return min(exploration, _rarer(curve.queries))
+    return min(exploration, _rarer(queries))
 
 
 def _rarer(shown: float) -> float:

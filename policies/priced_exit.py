@@ -1,13 +1,12 @@
 """One chain that answers as soon as the tokens ahead would buy less than they cost."""
 
-import math
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Situation, Stop
 from policies.exit_statistics import POSITIONS
-from policies.exploration import checked_first
+from policies.exploration import checked_first, curiosity
 from policies.plan import Budget, Plan, number, whole
 from policies.signals import Probing
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 USUAL_PRICE = 1e-5
 COLD_RUNS = 15
 """Shadow runs that a class needs before its curve is trusted."""
-_CURIOSITY = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,7 @@ class PricedExit:
         if curve is None or curve.whole < COLD_RUNS:
             chance = 1.0 if self.exploration else 0.0
         else:
-            chance = min(self.exploration, _CURIOSITY / math.sqrt(max(1.0, curve.queries)))
+            chance = curiosity(curve.queries, self.exploration)
             share = situation.curve.referenced_share if situation.curve else 0.0
             chance = checked_first(chance, situation.query.reference is not None, share)
         is_shadow = rng.random() < chance
