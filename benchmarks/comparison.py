@@ -3,6 +3,9 @@
 Accuracies to compare at lie between that of one vote and that of the best fixed majority, at the
 shares in `LEVELS`; a goal on tokens is held against the worst of them. With every peer counts the
 setting that asks once. Time is the length of the longest chain of every round, added up.
+
+`priced_known` is `priced` with nothing to learn: what is left between the two is the price of
+learning, and where it misses a goal no learning would reach it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +30,9 @@ LEVELS = (0.5, 0.75, 0.9)
 REPLICATES = 300
 MIXED = "mixed"
 FIXED, TUNED, OURS, WAVES = "majority", "adaptive_consistency", "priced", "priced_in_waves"
+KNOWN = "priced_known"
+ALONE = (FIXED, OURS, KNOWN)
+"""Families that ask once anyway."""
 DEFAULT = f"{TUNED} threshold=0.95"
 ALL_AT_ONCE = f"{FIXED} samples=16"
 LOSS = 0.002
@@ -53,7 +59,7 @@ def replicated(run: Run) -> list[dict[str, list[Mean]]]:
         once = families[FIXED][0]
         replicates.append(
             {
-                family: points if family in (FIXED, OURS) else [once, *points]
+                family: points if family in ALONE else [once, *points]
                 for family, points in families.items()
                 if family != WAVES
             }
@@ -67,13 +73,15 @@ def levels(fixed: Sequence[Mean]) -> list[float]:
     return [once + level * (best - once) for level in LEVELS]
 
 
-def against(replicates: Sequence[dict[str, list[Mean]]], peers: Sequence[str]) -> list[Estimate]:
+def against(
+    replicates: Sequence[dict[str, list[Mean]]], peers: Sequence[str], ours: str = OURS
+) -> list[Estimate]:
     """Tokens of `priced` over those of the best of these peers: at each level, then the worst."""
     ratios = []
     for families in replicates:
         row = [
             _ratio(
-                tokens_at(families[OURS], accuracy),
+                tokens_at(families[ours], accuracy),
                 min(tokens_at(families[peer], accuracy) for peer in peers),
             )
             for accuracy in levels(families[FIXED])
@@ -105,12 +113,15 @@ def against_default(run: Run, replicates: Sequence[dict[str, list[Mean]]]) -> li
 def goals(scope: str, run: Run) -> Iterator[Goal]:
     """Print how a scope went, and yield what was to be reached in it."""
     replicates = replicated(run)
-    families = [family for family in replicates[0] if family != OURS]
+    families = [family for family in replicates[0] if family not in (OURS, KNOWN)]
     _show_points(scope, run, replicates[0])
     if OURS not in replicates[0]:
         return
     ratios = {family: against(replicates, [family]) for family in families}
     ratios["best peer"] = against(replicates, families)
+    if KNOWN in replicates[0]:
+        for name, peers in (FIXED, [FIXED]), ("best peer", families):
+            ratios[f"{KNOWN}: {name}"] = against(replicates, peers, KNOWN)
     _show_ratios(ratios)
     if WAVES in {setting.family for setting in run.settings}:
         tokens, time = in_waves(run)

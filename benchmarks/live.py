@@ -6,11 +6,17 @@ and majorities. Tokens are compared at the accuracy of the best fixed setting, a
 it gains over one pass; in between, both sides may mix two of their settings. Intervals are a
 bootstrap over questions.
 
+What there is to be learned is shown, too: the best rules for "Wait" and majorities by class and
+price, chosen in hindsight from what the fixed settings said to the same questions. What these miss
+no learning would reach with the same ways to spend.
+
     python -m benchmarks.live [--quick]
 """
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import click
@@ -18,8 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.endpoint import free_port
-from benchmarks.frontier import Estimate, Floats, Goal, Mean, Sample, estimate, tokens_at, weights
+from benchmarks.frontier import (
+    Estimate,
+    Floats,
+    Goal,
+    Mean,
+    Sample,
+    estimate,
+    figure,
+    tokens_at,
+    weights,
+)
 from benchmarks.house import open_house
+from benchmarks.oracle import Path, Step, best_rule
+from policies.extension_counts import states
 from policies.price import USUAL
 from scheduler.client import Client
 from scheduler.config import EngineConfig, ServeConfig
@@ -39,9 +57,14 @@ FIXED: dict[str, dict[str, Any]] = {
 PRICES = (USUAL / 3, USUAL, 3 * USUAL)
 
 
+KNOWN_PRICES = tuple(USUAL * 2 ** (half / 2) for half in range(-6, 9))
+
+
 class Told(NamedTuple):
     right: bool
     tokens: int
+    answer: str | None
+    answer_tokens: int
 
 
 async def ask_all(
@@ -65,8 +88,9 @@ async def ask_all(
                 }
             )
             account = reply["thinkbudget"]
-            right = is_right(account["answer"], question.answer)
-            told[place] = Told(right, account["spent"]["tokens"])
+            answer, spent = account["answer"], account["spent"]
+            right, closing = is_right(answer, question.answer), spent["by_kind"]["answer"]
+            told[place] = Told(right, spent["tokens"], answer, closing)
             bar.advance(str(options))
 
     async with asyncio.TaskGroup() as group:
@@ -107,6 +131,37 @@ def run(questions: list[Question], replicas: int) -> list[list[Told]]:
     return told
 
 
+def known(told: Sequence[Sequence[Told]], classes: Sequence[str]) -> Floats:
+    """By price, question, and (right, tokens): rules that are the best for these very questions."""
+    ways = [_ways(dict(zip(FIXED, each, strict=True))) for each in zip(*told, strict=True)]
+    played = []
+    for price in KNOWN_PRICES:
+        rules = {
+            name: best_rule([w for w, c in zip(ways, classes, strict=True) if c == name], price)
+            for name in set(classes)
+        }
+        ends = [
+            rules[name].play(way[rules[name].way]) for way, name in zip(ways, classes, strict=True)
+        ]
+        played.append([(end.right, end.tokens) for end in ends])
+    return np.array(played, dtype=np.float64)
+
+
+def _ways(told: Mapping[str, Told]) -> dict[str, Path]:
+    """A chain that is asked whether to go on answers at every end; a fixed one at the last."""
+    waits = [one for label, one in told.items() if "Waits" in label]
+    answered = accumulate((one.answer_tokens for one in waits), initial=0)
+    passed = zip(states([one.answer for one in waits]), waits, answered, strict=False)
+    ways: dict[str, Path] = {
+        label: [Step(0, one.right, one.tokens)]
+        for label, one in told.items()
+        if "Waits" not in label
+    }
+    return ways | {
+        "waits": [Step(state, one.right, one.tokens + extra) for state, one, extra in passed]
+    }
+
+
 def _sample(classes: NDArray[np.int64]) -> Sample:
     """Every query is a question of its own, of one seed."""
     return Sample(classes, np.arange(len(classes)), np.zeros(len(classes), dtype=np.int64))
@@ -118,14 +173,18 @@ def _sample(classes: NDArray[np.int64]) -> Sample:
 @click.option("--quick", is_flag=True, help="100 questions.")
 def main(count: int, replicas: int, quick: bool) -> None:
     questions = spread(load_questions(POCKET), 100 if quick else count)
-    table = np.array(run(questions, replicas), dtype=np.float64)
-    names = sorted({question.query_class for question in questions})
-    classes = np.array([names.index(question.query_class) for question in questions])
+    told = run(questions, replicas)
+    table = np.array([[each[:2] for each in row] for row in told], dtype=np.float64)
+    asked = [question.query_class for question in questions]
+    classes = np.unique(asked, return_inverse=True)[1]
     halves = {"": slice(None), ", second half": slice(len(questions) // 2, None)}
     for label, (accuracy, tokens) in zip(FIXED, table.mean(axis=1), strict=False):
         click.echo(f"{label:>14}: {accuracy:6.1%} at {tokens:6.1f} tokens a question")
     for price, (accuracy, tokens) in zip(PRICES, table.mean(axis=1)[len(FIXED) :], strict=True):
         click.echo(f"{f'priced {price:.0e}':>14}: {accuracy:6.1%} at {tokens:6.1f}")
+    hindsight = np.concatenate([table[: len(FIXED)], known(told[: len(FIXED)], asked)])
+    for share, ratio in compared(hindsight, len(FIXED), _sample(classes)).items():
+        click.echo(f"rules known beforehand, {share:.0%} of that gain: {figure(ratio)}")
     goals = [
         Goal(f"tokens for {share:.0%} of the best fixed setting's gain{half}", ratio, GOAL)
         for half, rows in halves.items()

@@ -6,7 +6,8 @@ DIR holds vote traces (see benchmarks/recordings.py), each file a query class; t
 project's own, recorded by `python -m benchmarks.record_traces`. Each class is replayed alone, and
 all classes as one mixed stream with one knob. Peers are tuned in hindsight: of every family the
 best settings and mixes of them count, and with each peer the setting that asks once. `priced` has
-its price for a knob, starts cold, and is told the right answers of a tenth of its queries.
+its price for a knob, starts cold, and is told the right answers of a tenth of its queries;
+`priced_known` knows every recorded answer beforehand, and shows what there is to be learned.
 
 Intervals are of a bootstrap over seeds and, within each class, questions. The last line is JSON:
 every goal, its value, and whether it is met.
@@ -21,12 +22,13 @@ from random import Random
 import click
 import numpy as np
 
-from benchmarks.comparison import FIXED, MIXED, OURS, TUNED, WAVES, Run, goals
+from benchmarks.comparison import FIXED, KNOWN, MIXED, OURS, TUNED, WAVES, Run, goals
 from benchmarks.frontier import Floats, Sample
 from benchmarks.recordings import VoteTrace, load_recordings
-from benchmarks.replay import Arrival, Setting, arrivals, mixed, replay
+from benchmarks.replay import Arrival, Played, Setting, arrivals, known, mixed, replay, replay_known
 from policies import build
 from policies.base import Policy
+from policies.curve import ClassStatistics
 from scheduler.progress import progress
 
 TRACES = Path(__file__).parent / "traces"
@@ -40,9 +42,11 @@ GRIDS: Mapping[str, tuple[str, Sequence[float]]] = {
     "bayesian_stopping": ("error", (0.3, 0.2, 0.1, 0.05, 0.02)),
 }
 """Peers and the one option of theirs that is tuned."""
+OWN = (0.0001, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.014, 0.02, 0.03, 0.04, 0.06, 0.08)
 PRICES: Mapping[str, Sequence[float]] = {
     "difficulty_knapsack": (0.0005, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
-    OURS: (0.0001, 0.0005, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
+    OURS: OWN,
+    KNOWN: OWN,
     WAVES: (0.0005, 0.002, 0.005),
 }
 """Accuracy that a mean chain must buy."""
@@ -72,8 +76,9 @@ def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> lis
 
 
 def _learner(family: str) -> Policy:
-    if family in (OURS, WAVES):
-        return build("priced", votes_only=True, max_samples=max(VOTES))
+    if family in (OURS, WAVES, KNOWN):
+        explores = {"exploration": 0.0} if family == KNOWN else {}
+        return build("priced", votes_only=True, max_samples=max(VOTES), **explores)
     return build(family)
 
 
@@ -107,7 +112,8 @@ def play_all(
         [arrivals(trace, queries, Random(f"{seed}/{trace.query_class}")) for trace in traces]
         for seed in range(seeds)
     ]
-    unlearned: dict[tuple[str, str, int], Floats] = {}
+    unlearned: dict[tuple[str, float, str, int], Floats] = {}
+    everything = [known(trace) if KNOWN in families else None for trace in traces]
     scopes = [(trace.query_class, [number]) for number, trace in enumerate(traces)]
     scopes += [(MIXED, list(range(len(traces))))] if len(traces) > 1 else []
     for scope, members in scopes:
@@ -117,24 +123,34 @@ def play_all(
             for setting in ours:
                 parts = []
                 for seed in range(seeds):
-                    classes = [streams[seed][number] for number in members]
-                    key = [(setting.label, traces[number].query_class, seed) for number in members]
                     if setting.learns:
-                        parts.append(_learned(setting, classes, seed))
-                    else:
-                        for name, stream in zip(key, classes, strict=True):
-                            if name not in unlearned:
-                                unlearned[name] = _table(setting, stream, seed)
-                            parts.append(unlearned[name])
+                        parts.append(_learned(setting, [streams[seed][n] for n in members], seed))
+                        bar.advance(setting.label)
+                        continue
+                    for n in members:
+                        key = (setting.label, setting.price, traces[n].query_class, seed)
+                        if key not in unlearned:
+                            unlearned[key] = _table(
+                                _alone(setting, streams[seed][n], seed, everything[n])
+                            )
+                        parts.append(unlearned[key])
                     bar.advance(setting.label)
                 tables.append(np.concatenate(parts))
         yield scope, Run(ours, np.stack(tables), _sample(streams, members))
 
 
+def _alone(
+    setting: Setting, stream: Sequence[Arrival], seed: int, known: ClassStatistics | None
+) -> list[Played]:
+    if setting.family == KNOWN and known is not None:
+        return replay_known(setting, stream, known)
+    return replay(setting, stream, seed)
+
+
 def _learned(setting: Setting, classes: Sequence[Sequence[Arrival]], seed: int) -> Floats:
     """Played in the order of the mixed stream, told class by class."""
     stream = mixed(classes, Random(seed))
-    table = _table(setting, stream, seed)
+    table = _table(replay(setting, stream, seed))
     names = [asked.query.query_class for asked in stream]
     return np.concatenate(
         [
@@ -144,8 +160,7 @@ def _learned(setting: Setting, classes: Sequence[Sequence[Arrival]], seed: int) 
     )
 
 
-def _table(setting: Setting, stream: Sequence[Arrival], seed: int) -> Floats:
-    outcomes = replay(setting, stream, seed)
+def _table(outcomes: Sequence[Played]) -> Floats:
     return np.array([(one.right, one.tokens, one.longest) for one in outcomes], dtype=np.float64)
 
 

@@ -10,7 +10,7 @@ Prefixes at fixed shares of a chain tell its length to whoever looks at their po
 live chain does: rules that look at tokens and trials both may do somewhat better here than live.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -200,7 +200,6 @@ def replay(
     stream: Sequence[Arrival],
     seed: int,
     costs: Costs = COSTS,
-    tick: Callable[[], None] = lambda: None,
 ) -> tuple[list[Played], Curve]:
     """A stream under a policy that learns, and what it knows in the end."""
     rng, learner, outcomes = Random(seed), Learner(setting.price), []
@@ -209,5 +208,4 @@ def replay(
         played, course = play(setting, trace, chain, rng, learner.curve, costs, labelled=labelled)
         learner.observe(course if asked.labelled else course._replace(right={}))
         outcomes.append(played)
-        tick()
     return outcomes, learner.curve

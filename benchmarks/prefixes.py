@@ -10,6 +10,9 @@ settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid
 Accuracies to compare at are those that caps reach with the shares `LEVELS` of the tokens of the
 best cap. Then `priced_exit` learns from one half of the questions and answers the other, without
 learning on: its peers are tuned on that other half in hindsight, or on the first half as it is.
+A last part knows its rules beforehand, from
+all chains, all checked: what it misses no learning would reach.
+
 Intervals are of a bootstrap over seeds and questions. The last line is JSON: every goal, its value
 (the worst of the levels), and whether it is met.
 """
@@ -40,14 +43,16 @@ from benchmarks.prefix_replay import (
 )
 from benchmarks.recordings import PrefixTrace, load_recordings
 from policies import build
+from policies.exit_curve import fit_exits
+from policies.exit_statistics import ExitStatistics
 from policies.priced_exit import PricedExit
 from scheduler.progress import progress
 
 TRACES = Path(__file__).parent / "traces"
 OURS, PEERS = "priced_exit", ("dynasor", "deer")
-PRICES = (0.01, 0.03, 0.08, 0.16, 0.3, 0.5, 1.0)
+PRICES = (0.01, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Accuracy that a mean chain must buy."""
-TUNING = (0.003, 0.006, 0.02, 0.05, *PRICES)
+TUNING = (0.003, 0.006, 0.02, *PRICES)
 AGREE = (2, 3, 4, 5, 6, 8)
 PROBE_EVERY = (64, 512, 1024, 2048, 3072, 4096)
 THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
@@ -156,6 +161,19 @@ class Bench:
             goals=GOALS["late"],
         )
 
+    def known(self) -> Part:
+        """Nothing to learn: rules from all chains to their end, checked, and played on the same."""
+        run_to_end = Setting(OURS, "whole", PricedExit(exploration=1.0), price=1e-9)
+        statistics, rng = ExitStatistics(), Random(0)
+        for chain in self.trace.chains:
+            statistics.add(play(run_to_end, self.trace, chain, rng, costs=self.costs)[1])
+        played = []
+        for setting in ours(self.trace, quick=self.quick, explore=False):
+            exits = fit_exits(statistics, prices=[setting.price])
+            played.append(self._each(setting, Curve(exits)))
+        each = np.array([np.arange(len(self.trace.chains))])
+        return self._part("rules known beforehand", each, np.array([played], np.float64), {})
+
     def _tuned(self, halves: Sequence[NDArray[np.bool_]], like: Part) -> dict[str, Floats]:
         """Peers at their best on one half at each price, played on the other."""
         mean = float(np.mean([chain.tokens for chain in self.trace.chains]))
@@ -251,7 +269,8 @@ def main(
     for trace in recorded.prefixes:
         kept = thinned(trace, keep, Random(0))
         bench = Bench(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
-        for part in (*bench.streams(seeds, early, late), *bench.held_out(seeds, late)):
+        streams, halves = bench.streams(seeds, early, late), bench.held_out(seeds, late)
+        for part in (*streams, *halves, bench.known()):
             reached += judged(trace.query_class, part)
     print()
     for goal in reached:

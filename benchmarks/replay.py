@@ -6,7 +6,7 @@ stops within a wave pays for all of it. A policy that learns starts cold, and is
 answers of some queries only.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from benchmarks.learner import Learner
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve
+from policies.curve import ClassCurve, ClassStatistics, fit
 from policies.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot, Tally
@@ -156,12 +156,8 @@ def _situation(
     )
 
 
-def replay(
-    setting: Setting,
-    stream: Iterable[Arrival],
-    seed: int,
-    tick: Callable[[], None] = lambda: None,
-) -> list[Played]:
+def replay(setting: Setting, stream: Iterable[Arrival], seed: int) -> list[Played]:
+    """A stream under one setting; a policy that learns starts cold."""
     rng, learner = Random(seed), Learner(setting.price or 1e-6, setting.round_tokens)
     outcomes = []
     for asked in stream:
@@ -170,8 +166,26 @@ def replay(
         if setting.learns:
             learner.observe(seen)
         outcomes.append(played)
-        tick()
     return outcomes
+
+
+def known(trace: VoteTrace) -> ClassStatistics:
+    """What nobody knows who serves: every vote of a class that was recorded, checked."""
+    statistics, rng = ClassStatistics(), Random(0)
+    for question in range(len(trace.questions)):
+        asked = _arrival(trace, question, question, rng)
+        right = {b.answer: b.answer in asked.right for b in asked.chains if b.answer is not None}
+        seen = Observation(trace.query_class, asked.chains, Budget(0), None, None, right)
+        statistics.observe(seen)
+    return statistics
+
+
+def replay_known(
+    setting: Setting, stream: Iterable[Arrival], statistics: ClassStatistics
+) -> list[Played]:
+    """A stream of one class under a policy that has nothing to learn of it."""
+    curve, rng = fit(statistics, price=setting.price, ladder=(1.0,)), Random(0)
+    return [play(setting, asked, rng, curve)[0] for asked in stream]
 
 
 def mixed(streams: Sequence[Sequence[Arrival]], rng: Random) -> list[Arrival]:

@@ -28,6 +28,14 @@ class Arm:
     max_thinking_tokens: int | None = None
     price: float | None = None
 
+    @property
+    def surely(self) -> float:
+        """Accuracy less one standard error.
+
+        The cheapest of many that look good enough is not quite as good (the winner's curse).
+        """
+        return self.forecast.accuracy - self.error
+
     def worth(self, price: float) -> float:
         """Accuracy less the price of its tokens."""
         return self.forecast.accuracy - price * self.forecast.tokens

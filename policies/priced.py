@@ -133,14 +133,14 @@ class Priced:
         return (situation.price or self.price or USUAL_PRICE) / situation.query.limits.value
 
     def _arms(self, situation: Situation) -> "Sequence[Arm]":
-        """Best first. With a target accuracy only one: the cheapest that reaches it, or nearest."""
+        """Best first; with a target accuracy only the cheapest that surely does, or the nearest."""
         curve, target = situation.curve, situation.query.limits.target_accuracy
         if curve is None:
             return ()
         if target is None:
             return self._allowed(curve.menu(self._price(situation)))
         arms = [arm for menu in curve.menus for arm in self._allowed(menu)]
-        reaching = [arm for arm in arms if arm.forecast.accuracy >= target]
+        reaching = [arm for arm in arms if arm.surely >= target]
         if reaching:
             return [min(reaching, key=lambda arm: arm.forecast.tokens)]
         return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]

@@ -5,6 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Situation, Stop
+from policies.counts import upwards
 from policies.exit_statistics import POSITIONS
 from policies.exploration import checked_first, curiosity
 from policies.plan import Budget, Plan, number, whole
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from policies.exit_curve import ExitCurve, ExitRule
 
 USUAL_PRICE = 1e-5
-COLD_RUNS = 15
+COLD_RUNS = 30
 """Shadow runs that a class needs before its curve is trusted."""
 
 
@@ -82,14 +83,22 @@ class PricedExit:
         )
 
     def _rule(self, situation: Situation) -> "ExitRule | None":
-        """At the price; with a target accuracy the cheapest that reaches it, or the nearest."""
+        """At the price; with a target accuracy the cheapest that surely reaches it, or the nearest.
+
+        Surely as in `Arm.surely`.
+        """
         curve, target = _exits(situation), situation.query.limits.target_accuracy
-        if curve is None:
+        if curve is None or situation.curve is None:
             return None
         if target is None:
             price = situation.price or self.price or USUAL_PRICE
             return curve.rule(price / situation.query.limits.value)
-        reaching = [rule for rule in curve.rules if rule.forecast.accuracy >= target]
+        labels = situation.curve.labelled
+        reaching = [
+            rule
+            for rule in curve.rules
+            if rule.forecast.accuracy - upwards(rule.forecast.accuracy, labels) >= target
+        ]
         if reaching:
             return min(reaching, key=lambda rule: rule.forecast.tokens)
         return max(curve.rules, key=lambda rule: rule.forecast.accuracy)

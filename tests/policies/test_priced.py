@@ -190,15 +190,16 @@ def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
     assert Priced().decide(full, Random(0)) == Stop("budget")
 
 
-def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
+def test_a_target_accuracy_takes_the_cheapest_plan_that_surely_reaches_it() -> None:
     policy = Priced(exploration=0.0, price=5e-3)
-    forecasts = [
-        plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=target))).forecast
-        for target in (0.05, 0.7)
-    ]
-    low, high = forecasts
-    assert low is not None and high is not None
-    assert high.accuracy >= 0.7 and low.tokens < high.tokens
+    arms = [arm for menu in WAITS_PAY.menus for arm in menu.arms]
+    for target in (0.05, 0.5, 0.7):
+        surely = [arm for arm in arms if arm.forecast.accuracy - arm.error >= target]
+        plan = plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=target)))
+        assert plan.forecast == min(surely, key=lambda arm: arm.forecast.tokens).forecast
+    lucky = min(arms, key=lambda arm: arm.forecast.tokens).forecast
+    plan = plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=lucky.accuracy)))
+    assert plan.forecast and plan.forecast.accuracy > lucky.accuracy
 
 
 def test_voting_stops_when_the_votes_agree() -> None:

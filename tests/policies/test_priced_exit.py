@@ -9,6 +9,7 @@ import pytest
 from policies.base import Conclude, Draw, Limits, Query, Situation, Stop
 from policies.exit_curve import ExitCurve, fit_exits
 from policies.exit_statistics import POSITIONS, ExitStatistics
+from policies.plan import Forecast
 from policies.priced_exit import COLD_RUNS, PricedExit
 from policies.signals import ProbeResult
 from policies.tally import Ballot, Tally
@@ -21,6 +22,7 @@ PRICES = (1e-6, 1e-5, 1e-4)
 class Curve:
     exits: ExitCurve | None
     referenced_share: float = 0.0
+    labelled: float = 2000.0
 
 
 def learned(chains: int = 2000) -> Curve:
@@ -115,16 +117,20 @@ def test_a_worthy_query_thinks_on_where_others_are_concluded() -> None:
     assert sum(first[0]) > sum(first[1])
 
 
-def test_a_target_takes_the_cheapest_rule_that_reaches_it() -> None:
+def test_a_target_takes_the_cheapest_rule_that_surely_reaches_it() -> None:
     assert KNOWN.exits is not None
     forecasts = [rule.forecast for rule in KNOWN.exits.rules]
-    policy = PricedExit(exploration=0.0)
-    within = Limits(target_accuracy=min(f.accuracy for f in forecasts))
-    plan = begun(policy, situation(limits=within)).plan
-    assert plan is not None and plan.forecast == min(forecasts, key=lambda f: f.tokens)
-    beyond = Limits(target_accuracy=1.0)
-    plan = begun(policy, situation(limits=beyond)).plan
-    assert plan is not None and plan.forecast == max(forecasts, key=lambda f: f.accuracy)
+    cheapest = min(forecasts, key=lambda f: f.tokens)
+
+    def taken(target: float, labels: float = 2000.0) -> Forecast | None:
+        where = situation(replace(KNOWN, labelled=labels), limits=Limits(target_accuracy=target))
+        plan = begun(PricedExit(exploration=0.0), where).plan
+        return plan.forecast if plan else None
+
+    assert taken(cheapest.accuracy - 0.002) == cheapest
+    dearer = taken(cheapest.accuracy - 0.002, labels=10.0)
+    assert dearer is not None and dearer.accuracy > cheapest.accuracy
+    assert taken(1.0) == max(forecasts, key=lambda f: f.accuracy)
 
 
 @pytest.mark.parametrize(
