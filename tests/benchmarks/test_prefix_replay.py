@@ -172,8 +172,12 @@ def test_the_benchmark_ends_with_its_goals_in_json(tmp_path: Path) -> None:
     options = ["--traces", str(tmp_path), "--quick", "--early", "200", "--late", "600"]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
-    goals = json.loads(result.stdout.splitlines()[-1])
+    lines = result.stdout.splitlines()
+    goals = json.loads(lines[-1])
     assert len(goals) == 6
+    (row,) = (n for n, line in enumerate(lines) if "rules known beforehand" in line)
+    best = next(line for line in lines[row:] if line.startswith("priced_exit")).split()[-3]
+    assert float(best) == 1.0
     for goal in goals.values():
         assert goal["met"] == (goal["value"] is not None and goal["value"] <= goal["goal"])
 

@@ -12,7 +12,7 @@ from benchmarks.comparison import LEVELS
 from benchmarks.frontier import Mean, Sample, estimate, tokens_at, weights
 from benchmarks.policies import main
 from benchmarks.recordings import Sampled, VoteTrace
-from benchmarks.replay import Setting, arrivals, mixed, play, replay
+from benchmarks.replay import Setting, arrivals, known, mixed, play, replay, replay_known
 from policies import build
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.majority import Majority
@@ -101,6 +101,18 @@ def test_priced_spends_less_where_tokens_are_dearer() -> None:
     assert spent == sorted(spent, reverse=True) and spent[0] > 1.5 * spent[-1]
 
 
+def test_who_knows_the_votes_beforehand_spends_nothing_on_learning() -> None:
+    sums = trace()
+    stream, worth, price = arrivals(sums, 200, Random(5)), [], 3e-4
+    for options in ({}, {"exploration": 0.0}):
+        policy = build("priced", votes_only=True, max_samples=40, **options)
+        asked = Setting("priced", "", policy, price)
+        outcomes = replay_known(asked, stream, known(sums)) if options else replay(asked, stream, 0)
+        worth.append(sum(one.right - price * one.tokens for one in outcomes))
+    assert known(sums).votes.labelled == len(sums.questions)
+    assert worth[1] > worth[0] + 1
+
+
 def test_a_mix_of_two_settings_is_a_setting() -> None:
     settings = [Mean(0.5, 100), Mean(0.9, 300), Mean(0.6, 290)]
     assert tokens_at(settings, 0.7) == pytest.approx(200)
@@ -131,7 +143,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         ]
         text = "\n".join(["qid,sid,length,answer,correct", *rows])
         (tmp_path / f"{name}.csv").write_text(text)
-    names = "majority,adaptive_consistency,priced,priced_in_waves"
+    names = "majority,adaptive_consistency,priced,priced_known,priced_in_waves"
     options = ["--traces", str(tmp_path), "--quick", "--queries", "20", "--policies", names]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
@@ -147,6 +159,8 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         assert goal["met"] is (value is not None and value <= goal["goal"])
     assert len(LEVELS) >= 3
     assert any(line.startswith("alpha: 20 queries") for line in lines)
+    for peer in ("majority", "best peer"):
+        assert sum(line.startswith(f"  priced_known: {peer}") for line in lines) == 3
 
 
 def test_without_traces_the_benchmark_says_how_to_record_some(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""What the live comparison calls known beforehand: the best rules for what was said."""
+
+import numpy as np
+import pytest
+
+from benchmarks.live import FIXED, KNOWN_PRICES, Told, known
+
+EASY, HARD = ["4"] * 6, ["1", "2", "4", "4", "4", "4"]
+"""Answers by Wait; "4" is right."""
+
+
+def told(waits: list[str], *, votes_right: bool = False) -> list[Told]:
+    """What every fixed setting said to one question: a Wait costs 300 tokens, an answer 5."""
+    ends = {
+        f"{w} Waits": Told(given == "4", 300 * (w + 1) + 5, given, 5)
+        for w, given in enumerate(waits)
+    }
+    vote = {label: Told(votes_right, 500, "4", 20) for label in FIXED if "Waits" not in label}
+    return [(ends | vote)[label] for label in FIXED]
+
+
+def test_rules_known_beforehand_wait_in_the_class_where_it_pays_and_while_it_pays() -> None:
+    classes = ["easy", "hard"] * 10
+    asked = [told(EASY if name == "easy" else HARD) for name in classes]
+    by_setting = [list(column) for column in zip(*asked, strict=True)]
+    played = known(by_setting, classes)
+    assert played.shape == (len(KNOWN_PRICES), 20, 2)
+    cheap, dear = played[0], played[-1]
+    easy = np.arange(20) % 2 == 0
+    assert cheap[:, 0].all()
+    assert cheap[easy, 1] == pytest.approx(305)
+    assert cheap[~easy, 1] == pytest.approx(900 + 3 * 5)
+    assert dear[:, 1] == pytest.approx(305) and not dear[~easy, 0].any()
+
+
+def test_rules_known_beforehand_vote_where_only_votes_help() -> None:
+    asked = [told(["1"] * 6, votes_right=True)] * 4
+    played = known([list(column) for column in zip(*asked, strict=True)], ["sum"] * 4)
+    assert played[0].tolist() == [[1.0, 500.0]] * 4
