@@ -21,7 +21,7 @@ USUAL_PRICE = 3e-4
 COLD_RUNS = 3
 """Shadow runs of each kind that a class needs before its curve is trusted."""
 SHADOW_VOTES = 6
-AGREEMENT_VOTES = 4
+AGREEMENT_VOTES = 3
 """Votes of a shadow run: so many to tell what votes reach, and so many to tell how they scatter,
 which is enough where there is nothing to compare votes with."""
 LEAD = 3
