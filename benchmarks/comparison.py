@@ -4,8 +4,8 @@ Accuracies to compare at lie between that of one vote and that of the best fixed
 shares in `LEVELS`; a goal on tokens is held against the worst of them. With every peer counts the
 setting that asks once. Time is the length of the longest chain of every round, added up.
 
-`priced_known` is `priced` with nothing to learn: what is left between the two is the price of
-learning, and where it misses a goal no learning would reach it.
+`priced_known` is `priced` with nothing to learn: what lies between the two is the price of
+learning, and a goal that it misses is not to be reached by learning faster.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

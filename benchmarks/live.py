@@ -8,7 +8,7 @@ bootstrap over questions.
 
 What there is to be learned is shown, too: the best rules for "Wait" and majorities by class and
 price, chosen in hindsight from what the fixed settings said to the same questions. What these miss
-no learning would reach with the same ways to spend.
+is out of reach of these ways to spend, however fast one learns.
 
     python -m benchmarks.live [--quick]
 """
@@ -55,9 +55,8 @@ FIXED: dict[str, dict[str, Any]] = {
     **{f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)},
 }
 PRICES = (USUAL / 3, USUAL, 3 * USUAL)
-
-
 KNOWN_PRICES = tuple(USUAL * 2 ** (half / 2) for half in range(-6, 9))
+"""Of the rules that are known beforehand, which cost nothing to try."""
 
 
 class Told(NamedTuple):

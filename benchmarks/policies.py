@@ -28,7 +28,6 @@ from benchmarks.recordings import VoteTrace, load_recordings
 from benchmarks.replay import Arrival, Played, Setting, arrivals, known, mixed, replay, replay_known
 from policies import build
 from policies.base import Policy
-from policies.curve import ClassStatistics
 from scheduler.progress import progress
 
 TRACES = Path(__file__).parent / "traces"
@@ -112,8 +111,19 @@ def play_all(
         [arrivals(trace, queries, Random(f"{seed}/{trace.query_class}")) for trace in traces]
         for seed in range(seeds)
     ]
-    unlearned: dict[tuple[str, float, str, int], Floats] = {}
     everything = [known(trace) if KNOWN in families else None for trace in traces]
+    unlearned: dict[tuple[str, float, int, int], Floats] = {}
+
+    def alone(setting: Setting, number: int, seed: int) -> Floats:
+        """One class under a setting that learns nothing."""
+        key, stream = (setting.label, setting.price, number, seed), streams[seed][number]
+        if key not in unlearned:
+            votes = everything[number] if setting.family == KNOWN else None
+            unlearned[key] = _table(
+                replay_known(setting, stream, votes) if votes else replay(setting, stream, seed)
+            )
+        return unlearned[key]
+
     scopes = [(trace.query_class, [number]) for number, trace in enumerate(traces)]
     scopes += [(MIXED, list(range(len(traces))))] if len(traces) > 1 else []
     for scope, members in scopes:
@@ -125,26 +135,11 @@ def play_all(
                 for seed in range(seeds):
                     if setting.learns:
                         parts.append(_learned(setting, [streams[seed][n] for n in members], seed))
-                        bar.advance(setting.label)
-                        continue
-                    for n in members:
-                        key = (setting.label, setting.price, traces[n].query_class, seed)
-                        if key not in unlearned:
-                            unlearned[key] = _table(
-                                _alone(setting, streams[seed][n], seed, everything[n])
-                            )
-                        parts.append(unlearned[key])
+                    else:
+                        parts += [alone(setting, n, seed) for n in members]
                     bar.advance(setting.label)
                 tables.append(np.concatenate(parts))
         yield scope, Run(ours, np.stack(tables), _sample(streams, members))
-
-
-def _alone(
-    setting: Setting, stream: Sequence[Arrival], seed: int, known: ClassStatistics | None
-) -> list[Played]:
-    if setting.family == KNOWN and known is not None:
-        return replay_known(setting, stream, known)
-    return replay(setting, stream, seed)
 
 
 def _learned(setting: Setting, classes: Sequence[Sequence[Arrival]], seed: int) -> Floats:

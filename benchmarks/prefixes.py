@@ -9,9 +9,9 @@ settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid
 
 Accuracies to compare at are those that caps reach with the shares `LEVELS` of the tokens of the
 best cap. Then `priced_exit` learns from one half of the questions and answers the other, without
-learning on: its peers are tuned on that other half in hindsight, or on the first half as it is.
-A last part knows its rules beforehand, from
-all chains, all checked: what it misses no learning would reach.
+learning on: its peers are tuned on that other half in hindsight, or on the first half as it is. The
+last part knows its rules beforehand, from all chains, all checked: a goal that it misses is not to
+be reached by learning faster.
 
 Intervals are of a bootstrap over seeds and questions. The last line is JSON: every goal, its value
 (the worst of the levels), and whether it is met.
