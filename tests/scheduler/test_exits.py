@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.population import Mean, tokens_on_hull
 from policies.base import Query
+from policies.priced_exit import COLD_RUNS
 from scheduler.controller import Controller
 from scheduler.curvebook import CurveBook, Report
 from scheduler.journal import KeptBook, load
@@ -69,7 +70,7 @@ def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
             caps.append(mean(await answers(controller, LEARNED, QUERIES)))
         return caps
 
-    assert all(one.plan is not None and one.plan.shadow for one in ours[:15])
+    assert all(one.plan is not None and one.plan.shadow for one in ours[:COLD_RUNS])
     learned = mean(ours[LEARNED:])
     assert learned.accuracy > 0.8
     assert learned.tokens < 0.9 * tokens_on_hull(run_virtual(main()), learned.accuracy)
@@ -94,7 +95,7 @@ def courses() -> list[Seen]:
     async def main() -> None:
         controller = await controller_with("priced_exit", price=PRICE)
         controller.book = Listening()
-        await answers(controller, 0, 60)
+        await answers(controller, 0, 10 * COLD_RUNS)
 
     run_virtual(main())
     return seen
@@ -102,10 +103,10 @@ def courses() -> list[Seen]:
 
 def test_concluded_chains_teach_too_and_are_told_from_whole_ones() -> None:
     told = [one.observation.course for one in courses()]
-    assert len(told) == 60
+    assert len(told) == 10 * COLD_RUNS
     assert all(course is not None and course.probes for course in told)
     whole = [course for course in told if course is not None and course.is_whole]
-    assert len(whole) >= 15 and not any(course.concluded for course in whole)
+    assert len(whole) >= COLD_RUNS and not any(course.concluded for course in whole)
     ended = [course for course in told if course is not None and course.concluded]
     assert len(ended) > 5
     assert all(course.thinking_tokens == course.probes[-1].thinking_tokens for course in ended)
