@@ -50,10 +50,13 @@ GOAL = 0.6
 SHARES = (0.5, 0.75, 1.0)
 REPLICATES = 1000
 CONCURRENCY = 32
-FIXED: dict[str, dict[str, Any]] = {
-    **{f"{waits} Waits": {"policy": "fixed", "extensions": waits} for waits in range(6)},
-    **{f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)},
+WAITS: dict[str, dict[str, Any]] = {
+    f"{waits} Waits": {"policy": "fixed", "extensions": waits} for waits in range(6)
 }
+VOTES: dict[str, dict[str, Any]] = {
+    f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)
+}
+FIXED = WAITS | VOTES
 PRICES = (USUAL / 3, USUAL, 3 * USUAL)
 KNOWN_PRICES = tuple(USUAL * 2 ** (half / 2) for half in range(-6, 9))
 """Of the rules that are known beforehand, which cost nothing to try."""
@@ -148,17 +151,14 @@ def known(told: Sequence[Sequence[Told]], classes: Sequence[str]) -> Floats:
 
 def _ways(told: Mapping[str, Told]) -> dict[str, Path]:
     """A chain that is asked whether to go on answers at every end; a fixed one at the last."""
-    waits = [one for label, one in told.items() if "Waits" in label]
+    waits = [told[label] for label in WAITS]
     answered = accumulate((one.answer_tokens for one in waits), initial=0)
     passed = zip(states([one.answer for one in waits]), waits, answered, strict=False)
     ways: dict[str, Path] = {
-        label: [Step(0, one.right, one.tokens)]
-        for label, one in told.items()
-        if "Waits" not in label
+        label: [Step(0, told[label].right, told[label].tokens)] for label in VOTES
     }
-    return ways | {
-        "waits": [Step(state, one.right, one.tokens + extra) for state, one, extra in passed]
-    }
+    ways["waits"] = [Step(state, one.right, one.tokens + extra) for state, one, extra in passed]
+    return ways
 
 
 def _sample(classes: NDArray[np.int64]) -> Sample:

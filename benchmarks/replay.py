@@ -52,6 +52,12 @@ class Arrival:
     right: frozenset[str]
     labelled: bool
 
+    def truths(self, chains: Iterable[Ballot]) -> dict[str, bool]:
+        """What checking these chains' answers tells."""
+        return {
+            chain.answer: chain.answer in self.right for chain in chains if chain.answer is not None
+        }
+
 
 class Played(NamedTuple):
     """`rounds` is how often chains were waited for, `longest` the longest of each, added up."""
@@ -125,14 +131,13 @@ def play(
         tally = Tally(history[: start + len(wave)])
         if isinstance(decision, Stop):
             break
-    right = {b.answer: b.answer in asked.right for b in tally.history if b.answer is not None}
     seen = Observation(
         asked.query.query_class,
         tally.history,
         budget,
         None,
         plan,
-        right if asked.labelled else {},
+        asked.truths(tally.history) if asked.labelled else {},
     )
     return Played(tally.leader in asked.right, tokens, rounds, longest), seen
 
@@ -174,7 +179,7 @@ def known(trace: VoteTrace) -> ClassStatistics:
     statistics, rng = ClassStatistics(), Random(0)
     for question in range(len(trace.questions)):
         asked = _arrival(trace, question, question, rng)
-        right = {b.answer: b.answer in asked.right for b in asked.chains if b.answer is not None}
+        right = asked.truths(asked.chains)
         seen = Observation(trace.query_class, asked.chains, Budget(0), None, None, right)
         statistics.observe(seen)
     return statistics

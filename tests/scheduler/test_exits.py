@@ -83,7 +83,7 @@ def test_the_chance_of_a_concluded_chain_is_no_boast_and_not_far_off(ours: list[
     assert mean(ended).accuracy - 0.1 < expected < mean(ended).accuracy + 0.03
 
 
-def courses() -> list[Seen]:
+def courses(queries: int) -> list[Seen]:
     """What a controller tells its book: of shadow runs first, then of concluded chains too."""
     seen: list[Seen] = []
 
@@ -95,14 +95,14 @@ def courses() -> list[Seen]:
     async def main() -> None:
         controller = await controller_with("priced_exit", price=PRICE)
         controller.book = Listening()
-        await answers(controller, 0, 10 * COLD_RUNS)
+        await answers(controller, 0, queries)
 
     run_virtual(main())
     return seen
 
 
 def test_concluded_chains_teach_too_and_are_told_from_whole_ones() -> None:
-    told = [one.observation.course for one in courses()]
+    told = [one.observation.course for one in courses(10 * COLD_RUNS)]
     assert len(told) == 10 * COLD_RUNS
     assert all(course is not None and course.probes for course in told)
     whole = [course for course in told if course is not None and course.is_whole]
@@ -114,7 +114,7 @@ def test_concluded_chains_teach_too_and_are_told_from_whole_ones() -> None:
 
 
 def test_labels_reach_the_trials() -> None:
-    first = courses()[0].observation
+    first = courses(1)[0].observation
     assert first.course is not None
     assert first.right.keys() == {
         first.history[-1].answer,
@@ -124,7 +124,7 @@ def test_labels_reach_the_trials() -> None:
 
 
 def test_exits_survive_a_restart_of_the_book(tmp_path: Path) -> None:
-    path, seen = tmp_path / "curves.json", courses()
+    path, seen = tmp_path / "curves.json", courses(2 * COLD_RUNS)
     kept = KeptBook(path)
     kept.exchange(Report("w", 1, seen[:30]), "", 0)
     kept.snapshot()
