@@ -25,8 +25,8 @@ import click
 import numpy as np
 
 from policies.base import Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, fit
-from policies.observation import Observation
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Ballot, Tally

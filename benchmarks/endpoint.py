@@ -6,7 +6,7 @@ endpoint by budget forcing with the minimum at the maximum, and an answer of a f
 Only generated tokens count, forced ones do not. On a small machine all servers' helper processes
 share the engine's cores, which is not so where the engine has a GPU. And on CPU the other two run
 the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs it in the
-core's own (workers/vllm_core.py), so part of the difference is of the engine.
+core's own (workers/vllm/core.py), so part of the difference is of the engine.
 
     python -m benchmarks.endpoint [--quick]
 """

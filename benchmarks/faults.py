@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks import house
-from benchmarks.house import House, Told, body, kill
+from benchmarks import harness as house
+from benchmarks.harness import House, Told, body, kill
 
 TOKENS, STREAMS = 600, 8
 

@@ -173,8 +173,8 @@ async def cancelling(bench: Bench) -> float:
 
 
 async def measure(quick: bool) -> dict[str, dict[str, Any]]:
-    from workers.vllm_core import VllmOptions
-    from workers.vllm_engine import VllmEngine
+    from workers.vllm.core import VllmOptions
+    from workers.vllm.engine import VllmEngine
 
     options = VllmOptions("s1-pocket", kv_cache_gib=0.5)
     plain, inside = VllmEngine(options), VllmEngine(options, driver="processor")

@@ -28,12 +28,12 @@ from benchmarks.goals import at_least, at_most
 from policies import build
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook
-from scheduler.pricing import Pricing
+from scheduler.curves.store import CurveBook
 from scheduler.progress import Progress, progress
-from workers.clock import VirtualTimeLoop
-from workers.simulated import SimulatedEngine
+from scheduler.solving.controller import Controller
+from scheduler.solving.pricing import Pricing
+from workers.simulated.clock import VirtualTimeLoop
+from workers.simulated.engine import SimulatedEngine
 
 MOST_BYTES = 2048
 KEPT = 2000

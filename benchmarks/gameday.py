@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 import httpx
 
-from benchmarks import house
+from benchmarks import harness as house
 from benchmarks.faults import ROWS, STREAMS, TOKENS, Finding
 from benchmarks.goals import at_most
-from benchmarks.house import House, body
+from benchmarks.harness import House, body
+from scheduler.admission.limits import LimitsConfig
 from scheduler.config import EngineConfig, ServeConfig
-from scheduler.limits import LimitsConfig
 from scheduler.progress import progress
 
 WATCHDOG_SECONDS = 8.0

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 
-from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.observation import Observation
 from policies.exploration import OWN_LADDER
-from policies.observation import Observation
 
 
 class Learner:

@@ -35,15 +35,15 @@ from benchmarks.frontier import (
     tokens_at,
     weights,
 )
-from benchmarks.house import open_house
+from benchmarks.harness import open_house
 from benchmarks.oracle import Path, Step, best_rule
-from policies.extension_counts import states
+from policies.curves.extension_counts import states
 from policies.price import USUAL
-from scheduler.client import Client
+from scheduler.client.http_client import Client
 from scheduler.config import EngineConfig, ServeConfig
+from scheduler.experiments.question_sets import Question, load_questions, spread
 from scheduler.progress import Progress, progress
-from scheduler.questions import Question, load_questions, spread
-from workers.answer import is_right
+from workers.answers.extract import is_right
 from workers.models import POCKET
 
 GOAL = 0.6

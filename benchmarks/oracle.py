@@ -24,15 +24,15 @@ import numpy as np
 
 from benchmarks.frontier import Estimate, Floats, Goal, figure
 from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, solve
-from policies.chance import chance_right
-from policies.extension_counts import states
-from policies.length_curve import CAPS
+from policies.curves.chance import chance_right
+from policies.curves.extension_counts import states
+from policies.curves.length_curve import CAPS
 from policies.price import Price
 from policies.priced import Priced
 from policies.tally import Tally
-from scheduler.curvebook import CurveBook
-from scheduler.pricing import Pricing
-from scheduler.seen import Seen
+from scheduler.curves.records import Seen
+from scheduler.curves.store import CurveBook
+from scheduler.solving.pricing import Pricing
 
 PRICES = (1e-4, 3e-4, 1e-3)
 TOKENS, ACCURACY = 250.0, 0.85

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from benchmarks.learner import Learner
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve
+from policies.curves.curve import ClassCurve
+from policies.curves.observation import Observation
 from policies.fixed import Fixed
 from policies.majority import Majority
-from policies.observation import Observation
 from policies.plan import Plan
 from policies.priced import USUAL_PRICE, Priced
 from policies.tally import Ballot, Tally

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
-from policies.exit_curve import ExitCurve, fit_exits
-from policies.exit_statistics import Course, ExitStatistics
+from policies.curves.exit_curve import ExitCurve, fit_exits
+from policies.curves.exit_statistics import Course, ExitStatistics
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult, Probing
 from policies.tally import Ballot, Tally

@@ -43,8 +43,8 @@ from benchmarks.prefix_replay import (
 )
 from benchmarks.recordings import PrefixTrace, load_recordings
 from policies import build
-from policies.exit_curve import fit_exits
-from policies.exit_statistics import ExitStatistics
+from policies.curves.exit_curve import fit_exits
+from policies.curves.exit_statistics import ExitStatistics
 from policies.priced_exit import PricedExit
 from scheduler.progress import progress
 

@@ -18,10 +18,10 @@ import click
 
 from benchmarks.recordings import VOTE_COLUMNS
 from scheduler.config import EngineConfig
-from scheduler.engines import make_engine
+from scheduler.engines.factory import make_engine
+from scheduler.experiments.question_sets import Question, load_questions
 from scheduler.progress import Progress, progress
-from scheduler.questions import Question, load_questions
-from workers.answer import is_right
+from workers.answers.extract import is_right
 from workers.engine import Engine, SampleRequest
 from workers.forcing import Forcing
 from workers.models import POCKET

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from benchmarks.learner import Learner
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, fit
-from policies.observation import Observation
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot, Tally
 
@@ -28,7 +28,7 @@ LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsa
 class Setting:
     """One policy with its options; `price` is the accuracy that one token must buy, if any.
 
-    `round_tokens` is what a round of sampling is worth not waiting for, see `policies.curve.fit`.
+    `round_tokens` is the latency weight of a round of sampling, see `policies.curves.curve.fit`.
     """
 
     family: str

@@ -15,9 +15,9 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks import house
+from benchmarks import harness as house
 from benchmarks.goals import at_least, at_most
-from benchmarks.house import House, body, kill
+from benchmarks.harness import House, body, kill
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
 

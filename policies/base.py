@@ -16,7 +16,7 @@ from policies.signals import ProbeResult, Probing, Signals
 from policies.tally import Tally
 
 if TYPE_CHECKING:
-    from policies.curve import ClassCurve
+    from policies.curves.curve import ClassCurve
 
 StopReason = Literal[
     "settled",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from policies.adaptive_consistency import chance_of_lead
 from policies.base import Situation
-from policies.vote_types import INDEX
+from policies.curves.vote_types import INDEX
 from policies.voting import Voting, share
 
 

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 
 from policies.base import Decision, Draw, Situation, Stop
+from policies.curves.vote_curve import VoteCurve
+from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
 from policies.plan import Budget, number, whole
 from policies.tally import Standing
-from policies.vote_curve import VoteCurve
-from policies.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
 from policies.voting import share
 
 PILOTS = 2

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from policies.curve import ClassCurve
-    from policies.menu import Arm
+    from policies.curves.curve import ClassCurve
+    from policies.curves.menu import Arm
 
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""

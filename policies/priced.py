@@ -7,14 +7,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Decision, Draw, Extend, Situation, Stop
+from policies.curves.extension_counts import MAX_WAITS, State, states
 from policies.exploration import choices
-from policies.extension_counts import MAX_WAITS, State, states
 from policies.plan import Budget, Plan, number, whole
 from policies.tally import Ballot
 
 if TYPE_CHECKING:
-    from policies.menu import Arm, Menu
-    from policies.vote_rule import VoteRule
+    from policies.curves.menu import Arm, Menu
+    from policies.curves.vote_rule import VoteRule
 
 GREEDY = 0.0
 USUAL_PRICE = 3e-4

@@ -5,14 +5,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Situation, Stop
-from policies.counts import upwards
-from policies.exit_statistics import POSITIONS
+from policies.curves.counts import upwards
+from policies.curves.exit_statistics import POSITIONS
 from policies.exploration import checked_first, curiosity
 from policies.plan import Budget, Plan, number, whole
 from policies.signals import Probing
 
 if TYPE_CHECKING:
-    from policies.exit_curve import ExitCurve, ExitRule
+    from policies.curves.exit_curve import ExitCurve, ExitRule
 
 USUAL_PRICE = 1e-5
 COLD_RUNS = 30

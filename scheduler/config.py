@@ -10,9 +10,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from policies.price import USUAL, Price
 from policies.shares import Shares
-from scheduler.access import AccessConfig
-from scheduler.feedback import FeedbackConfig
-from scheduler.limits import LimitsConfig
+from scheduler.admission.access import AccessConfig
+from scheduler.admission.limits import LimitsConfig
+from scheduler.curves.feedback import FeedbackConfig
 from workers.format import ThinkingFormat
 
 T = TypeVar("T")

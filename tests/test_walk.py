@@ -10,12 +10,12 @@ import httpx
 from policies import build
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook
-from scheduler.pricing import Pricing
-from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine
-from workers.simulated_law import LAWS, questions
+from scheduler.curves.store import CurveBook
+from scheduler.solving.controller import Controller
+from scheduler.solving.pricing import Pricing
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
+from workers.simulated.law import LAWS, questions
 
 PRICE = 3e-4
 SLACK = 0.15

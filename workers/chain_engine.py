@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
-from workers.answer_shape import AnswerShape, shape_of
+from workers.answers.answer_shape import AnswerShape, shape_of
 from workers.checkpoint import Checkpoint, restore
 from workers.completing import complete
 from workers.completion import CompletionEvent, CompletionRequest

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from workers.answers.tool_calls import parse
 from workers.engine import Refused, Turn
 from workers.format import ThinkingFormat
-from workers.tool_calls import parse
 
 # Splits a control string so that no tokenizer sees it whole; shown as nothing.
 ZERO_WIDTH_SPACE = "\u200b"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tokenizers.decoders import DecodeStream
 
-from workers.answer_shape import AnswerShape
+from workers.answers.answer_shape import AnswerShape
 from workers.checkpoint import Checkpoint, snapshot
 from workers.confidence import ConfidenceMeter
 from workers.core import Core, Piece, Sampling, TokenLogprobs

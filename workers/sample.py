@@ -1,5 +1,6 @@
 """What comes back from an engine: pieces of text while it runs, then one `Sample` a chain."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,10 @@ class Delta(NamedTuple):
     phase: Literal["thinking", "answer"]
     text: str
     tokens: int
+
+
+# Is told of every event that a caller may see while it happens.
+OnEvent = Callable[[Accepted | Delta], None]
 
 
 class Progress(NamedTuple):

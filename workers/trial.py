@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
-from workers.answer import extract
+from workers.answers.extract import extract
 from workers.confidence import geometric_mean
 from workers.core import Core, CoreDied, Sampling
 from workers.engine import Probing

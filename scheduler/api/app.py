@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from scheduler.access import ANY, AccessConfig
+from scheduler.admission.access import ANY, AccessConfig
+from scheduler.admission.limits import LimitsConfig
 from scheduler.api import (
     aliases,
     chat,
@@ -13,21 +14,20 @@ from scheduler.api import (
     completions,
     feedback,
     openapi,
-    reply,
     responses,
     responses_stream,
     service,
 )
-from scheduler.api.body import parse_json
-from scheduler.api.idempotency import Idempotency
-from scheduler.api.tracing import Tracing, refusal
-from scheduler.api.walls import Walls
-from scheduler.claims import FarClaims
-from scheduler.controller import Controller
+from scheduler.api import response as reply
+from scheduler.api.json_body import parse_json
+from scheduler.api.middleware.access import Walls
+from scheduler.api.middleware.claims import FarClaims
+from scheduler.api.middleware.idempotency import Idempotency
+from scheduler.api.middleware.trace import Tracing, refusal
 from scheduler.errors import RequestError, UnknownRoute
-from scheduler.limits import LimitsConfig
-from scheduler.metrics import CONTENT_TYPE
-from scheduler.trace import TRACE
+from scheduler.solving.controller import Controller
+from scheduler.solving.metrics import CONTENT_TYPE
+from scheduler.solving.trace import TRACE
 
 # For an app that nobody reaches over a network.
 IN_PROCESS = AccessConfig(allowed_hosts=(ANY,))

@@ -7,15 +7,16 @@ import uuid
 from typing import Any
 
 from policies.base import Limits, Message, Query
-from scheduler.api import aliases, budget, reply
-from scheduler.api.choice import choose
-from scheduler.api.job import Job
+from scheduler.api import aliases, budget
+from scheduler.api import response as reply
+from scheduler.api.ignored_fields import unheeded
+from scheduler.api.messages import NamedTool, canonical
+from scheduler.api.policy_selection import choose
+from scheduler.api.prepared import Job
 from scheduler.api.protocol import ChatRequest, parse
-from scheduler.api.turns import NamedTool, canonical
-from scheduler.api.unheeded import unheeded
-from scheduler.controller import Controller
 from scheduler.errors import InvalidRequest
-from scheduler.outcome import Outcome
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 from workers.sample import Sample
 
 DEFAULT_CLASS = "default"

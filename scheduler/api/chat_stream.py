@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
-from scheduler.api import reply
+from scheduler.api import response as reply
 from scheduler.api.events import Done, Said, Silence, Started, Thought, follow
-from scheduler.api.job import Job
-from scheduler.controller import Controller
+from scheduler.api.prepared import Job
 from scheduler.errors import RequestError
-from scheduler.outcome import Outcome
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 from workers.sample import Sample
 
 KEEP_ALIVE = ": keep-alive\n\n"

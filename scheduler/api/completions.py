@@ -10,12 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from scheduler.access import CALLER
+from scheduler.admission.access import CALLER
 from scheduler.api import aliases
 from scheduler.api.completions_shape import CompletionBody, parse
 from scheduler.api.events import KEEP_ALIVE_SECONDS
-from scheduler.controller import Controller
 from scheduler.errors import DeadlineExceeded, Forbidden, InvalidRequest, Overloaded, RequestError
+from scheduler.solving.controller import Controller
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import Engine, Refused
 from workers.sample import Accepted, ScoredToken

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from scheduler.api.messages import Text
 from scheduler.api.protocol import MAX_CHOICES, Label, StopText, StreamOptions, checked
-from scheduler.api.turns import Text
 from scheduler.errors import InvalidRequest
 
 MOST_PROMPTS = 128

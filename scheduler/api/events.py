@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-from scheduler.api.job import Job
-from scheduler.api.reply import chosen, content, reasoning
-from scheduler.api.stops import LiveText
-from scheduler.controller import Controller
-from scheduler.outcome import Outcome
+from scheduler.api.prepared import Job
+from scheduler.api.response import chosen, content, reasoning
+from scheduler.api.stop_sequences import LiveText
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 from workers.sample import Accepted, Delta
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -56,7 +56,7 @@ async def follow(controller: Controller, job: Job) -> AsyncGenerator[Event]:
         controller.answer(
             job.query,
             policy=job.policy,
-            watch=heard.put_nowait,
+            on_event=heard.put_nowait,
             learn=job.learns,
             tenant=job.tenant,
         )

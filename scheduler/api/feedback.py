@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from scheduler.access import CALLER
+from scheduler.admission.access import CALLER
 from scheduler.api.protocol import checked
-from scheduler.controller import Controller
+from scheduler.curves.feedback import Label
 from scheduler.errors import InvalidRequest, Labelled, Overloaded, RateLimited, UnknownOutcome
-from scheduler.feedback import Label
+from scheduler.solving.controller import Controller
 
 RATINGS = {"up": 1.0, "down": 0.0}
 

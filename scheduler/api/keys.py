@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast, get_args
 
-from scheduler.access import Caller, Role
+from scheduler.admission.access import Caller, Role
+from scheduler.admission.limits import KeyLimits
 from scheduler.config import from_table
-from scheduler.limits import KeyLimits
 
 log = logging.getLogger("thinkbudget")
 

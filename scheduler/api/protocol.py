@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from scheduler.api import wellformed
-from scheduler.api.turns import MAX_LETTERS, NamedTool, ResponseFormat, Tool, Turn
+from scheduler.api.messages import MAX_LETTERS, NamedTool, ResponseFormat, Tool, Turn
 from scheduler.errors import InvalidRequest
 
 Shape = TypeVar("Shape", bound=BaseModel)

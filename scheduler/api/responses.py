@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from scheduler.api import chat, reply, responses_shape
-from scheduler.api.job import Job
+from scheduler.api import chat, responses_shape
+from scheduler.api import response as reply
+from scheduler.api.prepared import Job
 from scheduler.api.responses_shape import ResponsesRequest
-from scheduler.controller import Controller
 from scheduler.errors import RequestError
-from scheduler.outcome import Outcome
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 from workers.sample import Sample
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]

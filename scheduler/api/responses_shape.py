@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scheduler.api.messages import Id, Name, Text
 from scheduler.api.protocol import Flag, Label, MetadataKey, checked
-from scheduler.api.turns import Id, Name, Text
 from scheduler.errors import InvalidRequest
 
 REFUSED = ("previous_response_id", "conversation", "prompt", "background", "store")

@@ -24,9 +24,9 @@ from scheduler.api.responses import (
     text_part,
     whole,
 )
-from scheduler.controller import Controller
 from scheduler.errors import RequestError
-from scheduler.outcome import Outcome
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 
 KEEP_ALIVE = ": keep-alive\n\n"
 

@@ -6,8 +6,8 @@ import logging
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from scheduler.controller import Controller
 from scheduler.errors import Draining, Overloaded
+from scheduler.solving.controller import Controller
 
 log = logging.getLogger("thinkbudget")
 

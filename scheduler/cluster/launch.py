@@ -15,10 +15,10 @@ from ray import serve
 from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
 
-from scheduler.cluster.serve import APPLICATION, application, gpus_of_one
+from scheduler.cluster.application import APPLICATION, application, gpus_of_one
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
-from scheduler.placement import engines_that_fit, shortage
+from scheduler.engines.placement import engines_that_fit, shortage
 
 POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 90

@@ -13,9 +13,9 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.fleet import Batch, EngineDied
-from scheduler.line import Inboxes, Line
-from scheduler.routes import Only
+from scheduler.engines.multiplex_client import Inboxes, Line
+from scheduler.engines.pool import Batch, EngineDied
+from scheduler.engines.routing import Only
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 

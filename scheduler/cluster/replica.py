@@ -9,12 +9,12 @@ import psutil
 from ray import serve
 
 from scheduler.config import EngineConfig
-from scheduler.engines import make_engine
-from scheduler.fleet import Batch
-from scheduler.outbox import Letter, Outbox
-from scheduler.pump import Pump
-from scheduler.routes import Backlog, Only
-from scheduler.scaling import TOKENS
+from scheduler.engines.autoscaling import TOKENS
+from scheduler.engines.event_batcher import Pump
+from scheduler.engines.factory import make_engine
+from scheduler.engines.multiplex_server import Letter, Outbox
+from scheduler.engines.pool import Batch
+from scheduler.engines.routing import Backlog, Only
 from workers.completion import Completed, CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 from workers.sample import Sample

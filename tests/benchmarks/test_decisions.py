@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.decisions import by_classes, by_queries, decisions, fits, learn, observation
-from policies.curve import ClassStatistics, fit
+from policies.curves.curve import ClassStatistics, fit
 
 
 def test_a_class_is_timed_at_every_number_of_queries() -> None:

@@ -15,7 +15,7 @@ from benchmarks.prefix_replay import Costs, Setting, arrivals, play, replay, thi
 from benchmarks.prefixes import main
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from policies import build
-from policies.exit_statistics import Course
+from policies.curves.exit_statistics import Course
 from policies.priced_exit import PricedExit
 
 COSTS = Costs(trial=10, answer=3)

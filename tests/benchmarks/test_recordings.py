@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.record_traces import record, write
 from benchmarks.recordings import Prefix, Sampled, load_recordings
+from scheduler.experiments.question_sets import Question
 from scheduler.progress import progress
-from scheduler.questions import Question
-from workers.simulated import SimulatedEngine
+from workers.simulated.engine import SimulatedEngine
 
 VOTES = "qid,sid,length,answer,correct,level\n1,0,10,4,1,5\n1,1,12,,0,5\n2,0,7,x,0,1\n"
 PREFIXES = (

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from policies.exit_statistics import POSITIONS, Course
+from policies.curves.exit_statistics import POSITIONS, Course
 from policies.signals import ProbeResult
 
 TRIAL_TOKENS = 20.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies.curve import ClassCurve
+from policies.curves.curve import ClassCurve
 from policies.exploration import CHECKED, MOST_TRIALS, NEGLIGIBLE, Choice, checked_first, choices
 from tests.policies.test_priced import VOTES_PAY, WAITS_PAY, learned
 

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from policies.base import Draw, Extend, Limits, Message, Query, Situation, Stop
-from policies.curve import ClassCurve, ClassStatistics, fit
-from policies.observation import Observation
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Ballot, Tally

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from policies.base import Conclude, Draw, Limits, Query, Situation, Stop
-from policies.exit_curve import ExitCurve, fit_exits
-from policies.exit_statistics import POSITIONS, ExitStatistics
+from policies.curves.exit_curve import ExitCurve, fit_exits
+from policies.curves.exit_statistics import POSITIONS, ExitStatistics
 from policies.plan import Forecast
 from policies.priced_exit import COLD_RUNS, PricedExit
 from policies.signals import ProbeResult

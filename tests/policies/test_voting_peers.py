@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from policies.base import Draw, Policy, Query, Situation, Stop
 from policies.bayesian_stopping import BayesianStopping
 from policies.blend import Blend
-from policies.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.observation import Observation
 from policies.difficulty import DifficultyKnapsack
 from policies.early_stopping import EarlyStopping
-from policies.observation import Observation
 from policies.plan import Budget
 from policies.ppr import PriorPosteriorRatio, log_ratio
 from policies.tally import Ballot, Tally

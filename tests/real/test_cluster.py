@@ -111,7 +111,7 @@ def cluster() -> Iterator[None]:
 def deployed(cluster: None) -> Iterator[Callable[[ServeConfig], str]]:
     from ray import serve
 
-    from scheduler.cluster.serve import application
+    from scheduler.cluster.application import application
 
     names = []
 

@@ -84,8 +84,8 @@ def pocket(engine: ChainEngine) -> Setting:
 @pytest.fixture(scope="module")
 def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     from tests.real.core_statistics import Statistics
-    from workers.vllm_core import VllmOptions
-    from workers.vllm_engine import VllmEngine
+    from workers.vllm.core import VllmOptions
+    from workers.vllm.engine import VllmEngine
 
     folder = build(tmp_path_factory.mktemp("wandering"))
     options = VllmOptions(str(folder), max_model_len=CONTEXT, kv_cache_gib=KV_CACHE_GIB)

@@ -20,7 +20,7 @@ def application() -> Iterator[str]:
     import ray
     from ray import serve
 
-    from scheduler.cluster.serve import application as bind
+    from scheduler.cluster.application import application as bind
     from scheduler.config import EngineConfig, ServeConfig
 
     ray.init(
@@ -42,7 +42,7 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
     from ray import serve
 
     from scheduler.cluster.remote import RemoteFleet
-    from scheduler.failover import SteadyEngine
+    from scheduler.engines.failover import SteadyEngine
 
     async def one(engine: SteadyEngine, request: SampleRequest) -> Sample:
         *_, last = [event async for event in engine.sample(request)]

@@ -1,9 +1,9 @@
 """Observations that the tests of the curve book share."""
 
-from policies.observation import Observation
+from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Ballot
-from scheduler.seen import Seen
+from scheduler.curves.records import Seen
 
 BUDGET = Budget(1000)
 PRICE = 3e-4

@@ -9,14 +9,14 @@ from policies import build
 from policies.base import Limits, Message, Query
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook
-from scheduler.ledger import Ledger
-from scheduler.pricing import Pricing
-from scheduler.run import Run
-from workers.clock import run_virtual
+from scheduler.curves.store import CurveBook
+from scheduler.solving.controller import Controller
+from scheduler.solving.ledger import Ledger
+from scheduler.solving.pricing import Pricing
+from scheduler.solving.run import Run
 from workers.engine import Engine
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 PRICE = 3e-4
 CHAT = "/v1/chat/completions"

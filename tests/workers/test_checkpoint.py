@@ -20,14 +20,14 @@ from tests.workers.test_forcing_properties import (
 )
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.checkpoint import Checkpoint, restore, snapshot
-from workers.clock import run_virtual
 from workers.engine import Probing, SampleRequest
 from workers.forcing import Chain, Forcing, Segment
 from workers.format import S1, S1_STEPS, ThinkingFormat, TokenFormat, bind
 from workers.harness import chain_for
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted, Delta, Probe, Progress, Sample
-from workers.toy_core import ToyCore
+from workers.simulated.clock import run_virtual
+from workers.simulated.toy_core import ToyCore
 
 SECONDS_PER_TOKEN = 0.01
 

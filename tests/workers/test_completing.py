@@ -14,8 +14,8 @@ from workers.forcing import Call
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted
+from workers.simulated.toy_core import ToyCore
 from workers.token_text import LEAST, scored, spelling
-from workers.toy_core import ToyCore
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from workers.forcing import Chain, Forcing
 from workers.format import S1, S1_STEPS, bind
 from workers.running import Running
 from workers.sample import Sample
-from workers.toy_core import ToyCore
+from workers.simulated.toy_core import ToyCore
 
 LETTERS = Letters("<|im_end|>", "<|im_start|>", "Wa", ".\n")
 FORMAT = bind(S1, LETTERS)

@@ -16,7 +16,7 @@ from workers.forcing import Call, Forcing
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Delta, Sample, ToolCall
-from workers.toy_core import ToyCore
+from workers.simulated.toy_core import ToyCore
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 TOOLS = json.dumps([TOOL])

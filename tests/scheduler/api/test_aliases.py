@@ -9,7 +9,7 @@ from openai.types import Model
 from scheduler.api.aliases import Alias, listed, resolve
 from scheduler.errors import UnknownModel
 from tests.scheduler.simulation import chat, client_of, make_controller, post
-from workers.clock import run_virtual
+from workers.simulated.clock import run_virtual
 
 MODEL = "house/simulated"
 

@@ -9,8 +9,8 @@ import pytest
 from scheduler.api.chat_stream import DONE
 from scheduler.api.protocol import MAX_BODY_BYTES
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller, post
-from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 
 def got(method: str, path: str, *, engine: SimulatedEngine | None = None) -> httpx.Response:

@@ -13,9 +13,9 @@ from scheduler.api.chat_stream import stream
 from scheduler.api.protocol import BudgetOptions, ChatRequest
 from scheduler.errors import RequestError
 from tests.scheduler.simulation import chat, make_controller, post
-from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine
-from workers.simulated_law import reference
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
+from workers.simulated.law import reference
 
 
 def replied(body: dict[str, Any], **server: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from scheduler.api import chat_stream
 from scheduler.api.chat import prepare
 from scheduler.api.chat_stream import DONE, KEEP_ALIVE
 from tests.scheduler.simulation import chat, make_controller, post
-from workers.clock import run_virtual
 from workers.engine import Event, SampleRequest
 from workers.sample import Accepted, Delta, Sample
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 
 class Scripted(SimulatedEngine):

@@ -11,10 +11,10 @@ from openai.types.chat import ChatCompletion
 from scheduler.api.chat import complete
 from tests.scheduler.api.test_chat_stream import chunks, frames
 from tests.scheduler.simulation import chat, make_controller, post
-from workers.clock import run_virtual
 from workers.engine import EngineInfo, Event, SampleRequest
 from workers.sample import Sample, ScoredToken, ToolCall
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 

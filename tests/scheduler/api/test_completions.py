@@ -9,13 +9,13 @@ import httpx
 import pytest
 from openai.types import Completion
 
-from scheduler.access import ANY, AccessConfig
+from scheduler.admission.access import ANY, AccessConfig
 from scheduler.api.app import make_app
 from tests.scheduler.simulation import client_of, make_controller
-from workers.clock import run_virtual
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.sample import Accepted, ScoredToken
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 PATH = "/v1/completions"
 

@@ -6,14 +6,14 @@ import httpx
 import pytest
 
 from policies.price import Price
-from scheduler.access import CALLER, Caller
+from scheduler.admission.access import CALLER, Caller
 from scheduler.api import feedback as route
-from scheduler.controller import Controller
-from scheduler.curvebook import CurveBook
+from scheduler.curves.feedback import Feedback, FeedbackConfig
+from scheduler.curves.store import CurveBook
 from scheduler.errors import RequestError
-from scheduler.feedback import Feedback, FeedbackConfig
+from scheduler.solving.controller import Controller
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
-from workers.clock import run_virtual
+from workers.simulated.clock import run_virtual
 
 PATH = "/v1/feedback"
 

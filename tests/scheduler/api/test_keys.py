@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from scheduler.access import Caller
+from scheduler.admission.access import Caller
+from scheduler.admission.limits import KeyLimits
 from scheduler.api.keys import PREFIX, Keyring, create, read_keys, revoke
-from scheduler.limits import KeyLimits
 from thinkbudget import main
 
 

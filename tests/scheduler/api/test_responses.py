@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 from scheduler.api import responses_shape
 from scheduler.api.app import make_app
 from tests.scheduler.simulation import client_of, make_controller
-from workers.clock import run_virtual
 from workers.engine import Event, SampleRequest
 from workers.sample import Accepted, Sample, ToolCall, lost
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 PATH = "/v1/responses"
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)

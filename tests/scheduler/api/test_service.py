@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler.api.service import CHECK_SECONDS
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
-from workers.clock import run_virtual
-from workers.simulated import SimulatedEngine
+from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 
 class Hanging(SimulatedEngine):

@@ -24,7 +24,7 @@ def config(told: dict[str, Any]) -> ServeConfig:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_is_not_open_by_mistake() -> None:
-    from scheduler.cluster.serve import build
+    from scheduler.cluster.application import build
 
     with pytest.raises(ValueError, match="no keys are asked for"):
         build({"engine": {"kind": "simulated"}})
@@ -60,7 +60,7 @@ def test_its_arguments_are_settings(config: ServeConfig) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_its_import_path_and_names_are_there(told: dict[str, Any]) -> None:
-    from scheduler.cluster import serve
+    from scheduler.cluster import application as serve
 
     (application,) = told["applications"]
     assert application["import_path"] == f"{serve.__name__}:{serve.build.__name__}"

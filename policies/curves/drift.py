@@ -1,0 +1,168 @@
+"""When what was learned of a class no longer holds.
+
+Old queries fade slowly. Sudden changes are looked for in signals that no policy can move: whether
+the first chain is right, how long it thought, and whether the second answer is equal to the first.
+A class that has changed keeps a little of what was known; so does one that a new model inherits.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from policies.curves.curve import ClassStatistics
+from policies.curves.exit_statistics import Course
+from policies.curves.observation import Observation
+
+MEMORY = 5000.0
+"""Queries that all statistics of a class count as at most: older ones fade by and by."""
+KEPT = 10.0
+"""Queries that old statistics count as, once a class has changed or a new model has come. With 30,
+ways to spend that are not used any more live on their old fame for too long.
+"""
+
+_PER_LEVEL = 5
+_CHECK_EVERY = 16
+_LEAST_SIDE = 10
+_CONFIDENCE = 1e-2
+_OCTAVES = 16.0
+
+
+def fade(statistics: ClassStatistics, queries: float = MEMORY) -> None:
+    """Let what was seen count as so many queries at most."""
+    if statistics.queries > queries:
+        statistics.scale(queries / statistics.queries)
+
+
+def inherited(predecessor: ClassStatistics) -> ClassStatistics:
+    """What a new model's class starts from: its predecessor's curve with little weight."""
+    heir = ClassStatistics()
+    heir.merge(predecessor)
+    heir.served.clear()
+    fade(heir, KEPT)
+    return heir
+
+
+@dataclass(slots=True)
+class Window:
+    """The mean of values in [0, 1] since it last changed: ADWIN (Bifet and Gavalda, SDM 2007).
+
+    `levels[k]` holds the sums and sums of squares of 2^k values each, oldest first; the oldest of
+    all are at the highest level, so n values take O(log n) buckets. A cut whose two sides differ by
+    more than Bernstein's bound drops the older side.
+    """
+
+    levels: list[list[list[float]]] = field(default_factory=lambda: [[]])
+    unchecked: int = 0
+
+    def add(self, value: float) -> bool:
+        """Whether the mean has changed. Looks every few values only."""
+        if not 0 <= value <= 1:
+            raise ValueError(f"value must be in [0, 1], got {value!r}")
+        bucket, level = [value, value * value], 0
+        self.levels[0].append(bucket)
+        while len(self.levels[level]) > _PER_LEVEL:
+            older, newer = self.levels[level].pop(0), self.levels[level].pop(0)
+            level += 1
+            if level == len(self.levels):
+                self.levels.append([])
+            self.levels[level].append([older[0] + newer[0], older[1] + newer[1]])
+        self.unchecked += 1
+        if self.unchecked < _CHECK_EVERY:
+            return False
+        self.unchecked = 0
+        return self._cut()
+
+    @property
+    def count(self) -> int:
+        return sum(len(buckets) << level for level, buckets in enumerate(self.levels))
+
+    @property
+    def mean(self) -> float:
+        return sum(bucket[0] for level in self.levels for bucket in level) / max(1, self.count)
+
+    def _cut(self) -> bool:
+        """Drop what came before the newest place where the mean was another, if there is one."""
+        newest_first = [
+            (level, place)
+            for level, buckets in enumerate(self.levels)
+            for place in reversed(range(len(buckets)))
+        ]
+        total = self.count
+        if total < 2 * _LEAST_SIDE:
+            return False
+        sums, squares = (
+            sum(bucket[part] for level in self.levels for bucket in level) for part in (0, 1)
+        )
+        variance = max(0.0, squares / total - (sums / total) ** 2)
+        surprise = math.log(2 * math.log(total) / _CONFIDENCE)
+        after, seen = 0, 0.0
+        for level, place in newest_first:
+            after += 1 << level
+            seen += self.levels[level][place][0]
+            before = total - after
+            if before < _LEAST_SIDE:
+                return False
+            if after < _LEAST_SIDE:
+                continue
+            size = 1 / (1 / before + 1 / after)
+            bound = math.sqrt(2 / size * variance * surprise) + 2 / (3 * size) * surprise
+            if abs(seen / after - (sums - seen) / before) > bound:
+                del self.levels[level][:place]
+                del self.levels[level + 1 :]
+                return True
+        return False
+
+
+@dataclass(slots=True)
+class Watch:
+    """Windows by signal; greedy and sampled chains are told apart."""
+
+    windows: dict[str, Window] = field(default_factory=dict)
+
+    def observe(self, observation: Observation) -> bool:
+        """Whether the class has changed; then all windows begin anew."""
+        changed = [
+            self.windows.setdefault(signal, Window()).add(value)
+            for signal, value in _signals(observation).items()
+        ]
+        if any(changed):
+            self.windows.clear()
+        return any(changed)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: [w.unchecked, *w.levels] for name, w in self.windows.items()}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Self:
+        return cls({name: Window(rows[1:], rows[0]) for name, rows in stored.items()})
+
+
+def _signals(observation: Observation) -> dict[str, float]:
+    """Values in [0, 1]. A chain that was cut short says nothing that its cap did not decide.
+
+    Nor does one that may have been concluded, but for its first trial answer.
+    """
+    history, course = observation.history, observation.course
+    if course is not None:
+        return _first_trial(observation, course) if course.probes else {}
+    if not history or observation.is_cut(history[0]):
+        return {}
+    if observation.plan is not None and observation.plan.name == "cap":
+        return {}
+    first = history[0]
+    kind = "chain" if observation.temperature == 0 else "vote"
+    length = math.log2(max(1, first.thinking_tokens)) / _OCTAVES
+    signals = {f"{kind} length": min(1.0, length)}
+    if (right := observation.truth(first.answer)) is not None:
+        signals[f"{kind} right"] = float(right)
+    if len(history) > 1:
+        signals[f"{kind} same"] = float(history[1].answer == first.answer)
+    return signals
+
+
+def _first_trial(observation: Observation, course: Course) -> dict[str, float]:
+    first = course.probes[0]
+    signals = {"trial sure": first.probability}
+    if (right := observation.truth(first.answer)) is not None:
+        signals["trial right"] = float(right)
+    return signals

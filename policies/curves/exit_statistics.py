@@ -1,0 +1,197 @@
+"""What is counted of chains that were asked for trial answers on their way.
+
+A chain's state is how far it has thought (half octaves of tokens), how sure it was of its last
+trial answer, and how many trials in a row gave that answer. Observing adds, merging adds,
+forgetting scales. A chain that is concluded early needs no correction: what comes after a state
+does not depend on the rule that brought it there.
+"""
+
+import bisect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Self
+
+from policies.curves.counts import Counts
+from policies.plan import number
+from policies.signals import ProbeResult
+
+POSITIONS = tuple(round(2 ** (half / 2)) for half in range(12, 33))
+"""Where a chain is asked for trial answers, in thinking tokens: 64, 91, 128, ... 65536."""
+
+SURENESS = (0.3, 0.9, 0.99)
+"""Probabilities of a trial answer that tell one level from the next."""
+
+MAX_RUN = 3
+SHAPE = (len(POSITIONS), len(SURENESS) + 1, MAX_RUN)
+"""States by step, level of sureness and run of equal answers."""
+
+STATES = math.prod(SHAPE)
+START = STATES
+"""The row of chains that have not been tried yet."""
+
+VERSION = 1
+_MOST_TOKENS = 1e9
+
+
+class ExitState(NamedTuple):
+    step: int
+    sureness: int
+    run: int
+
+    @property
+    def row(self) -> int:
+        return (self.step * SHAPE[1] + self.sureness) * MAX_RUN + self.run - 1
+
+
+class Trial(NamedTuple):
+    state: ExitState
+    probe: ProbeResult
+
+
+def trials(probes: Sequence[ProbeResult]) -> Iterator[Trial]:
+    """The states that a chain went through; of several trials within one step the first counts."""
+    step, run, answer = -1, 0, None
+    for probe in probes:
+        here = max(0, bisect.bisect_right(POSITIONS, probe.thinking_tokens) - 1)
+        if here <= step:
+            continue
+        is_same = probe.answer is not None and probe.answer == answer
+        run = min(run + 1, MAX_RUN) if is_same else 1
+        step, answer = here, probe.answer
+        yield Trial(ExitState(step, bisect.bisect_right(SURENESS, probe.probability), run), probe)
+
+
+class Course(NamedTuple):
+    """One chain, as far as it went. `answer` is what it gave in the end.
+
+    `is_whole` tells of a chain that no rule could have concluded; `trial_tokens` is what one trial
+    costs. `right` tells of checked answers; it is empty without a label.
+    """
+
+    probes: Sequence[ProbeResult]
+    thinking_tokens: int
+    answer: str | None
+    concluded: bool
+    is_whole: bool
+    trial_tokens: float
+    right: Mapping[str, bool]
+
+    def truth(self, answer: str | None) -> bool | None:
+        """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
+        if answer is None:
+            return False if self.right else None
+        return self.right.get(answer)
+
+    def check(self) -> None:
+        number("thinking_tokens", self.thinking_tokens, at_least=0, at_most=_MOST_TOKENS)
+        number("trial_tokens", self.trial_tokens, at_least=0, at_most=_MOST_TOKENS)
+        before = 0
+        for probe in self.probes:
+            number("probability", probe.probability, at_least=0, at_most=1)
+            number("thinking_tokens", probe.thinking_tokens, at_least=before)
+            before = probe.thinking_tokens
+        if before > self.thinking_tokens:
+            raise ValueError(f"thinking_tokens must be at least {before}, the last trial's")
+
+
+def _row() -> list[float]:
+    return [0.0] * (STATES + 1)
+
+
+@dataclass(slots=True)
+class ExitCounts(Counts):
+    """By state: trials that were checked; of whole chains, trials that agreed with the end.
+
+    `next_tokens` is thought until the next trial, its own tokens included; `end_*` tell of chains
+    that ended by themselves before one. `known` is of checked whole chains: trials that differed
+    and were wrong, differed and right, agreed and wrong, agreed and right.
+    """
+
+    right: list[float] = field(default_factory=_row)
+    wrong: list[float] = field(default_factory=_row)
+    agreed: list[float] = field(default_factory=_row)
+    differed: list[float] = field(default_factory=_row)
+    next_tokens: list[float] = field(default_factory=_row)
+    ended: list[float] = field(default_factory=_row)
+    end_tokens: list[float] = field(default_factory=_row)
+    end_right: list[float] = field(default_factory=_row)
+    end_wrong: list[float] = field(default_factory=_row)
+    known: list[float] = field(default_factory=lambda: [0.0] * 4)
+    queries: list[float] = field(default_factory=lambda: [0.0])
+    whole: list[float] = field(default_factory=lambda: [0.0])
+
+
+@dataclass(slots=True)
+class ExitStatistics:
+    """All that is kept of one class. `onward` counts, by state and next state, chains seen."""
+
+    counts: ExitCounts = field(default_factory=ExitCounts)
+    onward: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    @property
+    def queries(self) -> float:
+        return self.counts.queries[0]
+
+    @property
+    def whole(self) -> float:
+        return self.counts.whole[0]
+
+    def add(self, course: Course) -> None:
+        course.check()
+        counts = self.counts
+        counts.queries[0] += 1.0
+        counts.whole[0] += course.is_whole
+        row, tokens = START, 0
+        for state, probe in trials(course.probes):
+            self._count(row, state.row, 1.0)
+            counts.next_tokens[row] += probe.thinking_tokens - tokens + course.trial_tokens
+            row, tokens = state.row, probe.thinking_tokens
+            truth = course.truth(probe.answer)
+            if truth is not None:
+                (counts.right if truth else counts.wrong)[row] += 1.0
+            if course.is_whole and not course.concluded:
+                agrees = probe.answer is not None and probe.answer == course.answer
+                (counts.agreed if agrees else counts.differed)[row] += 1.0
+                if truth is not None:
+                    counts.known[2 * agrees + truth] += 1.0
+        if course.concluded:
+            return
+        counts.ended[row] += 1.0
+        counts.end_tokens[row] += course.thinking_tokens - tokens
+        truth = course.truth(course.answer)
+        if truth is not None:
+            (counts.end_right if truth else counts.end_wrong)[row] += 1.0
+
+    def merge(self, other: Self) -> None:
+        self.counts.merge(other.counts)
+        for (row, after), count in other.onward.items():
+            self._count(row, after, count)
+
+    def scale(self, factor: float) -> None:
+        """Forget: what was seen counts `factor` times as much."""
+        number("factor", factor, at_least=0, at_most=1)
+        self.counts.scale(factor)
+        self.onward = {key: count * factor for key, count in self.onward.items()}
+
+    def _count(self, row: int, after: int, count: float) -> None:
+        self.onward[row, after] = self.onward.get((row, after), 0.0) + count
+
+    def as_dict(self) -> dict[str, Any]:
+        onward = [[*key, count] for key, count in sorted(self.onward.items())]
+        return {"version": VERSION, "counts": asdict(self.counts), "onward": onward}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        if stored.get("version") != VERSION:
+            raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
+        counts = ExitCounts.from_rows(stored["counts"])
+        for name, row in counts.rows().items():
+            if not all(0 <= count < math.inf for count in row):
+                raise ValueError(f"{name} must be finite and not negative, got {row!r}")
+        onward = {}
+        for row, after, count in stored["onward"]:
+            if not (0 <= row <= START and 0 <= after < STATES and 0 <= count < math.inf):
+                raise ValueError(f"onward must count between states, got {[row, after, count]!r}")
+            onward[int(row), int(after)] = float(count)
+        return cls(counts, onward)

@@ -1,0 +1,108 @@
+"""What is counted of greedy chains that were extended by "Wait", step by step.
+
+A chain shows an answer at every end. Its state is how many Waits it has had and how many equal
+answers it gave in a row. A run of w Waits shows what every smaller number would have given.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from policies.curves.counts import Counts
+from policies.tally import Ballot
+
+MAX_WAITS = 6
+MOVES = RIGHT_KEPT, SPOILT, WRONG_KEPT, STILL_WRONG, REPAIRED = range(5)
+"""What one Wait did to a checked answer."""
+CHANGES = SPOILT, STILL_WRONG, REPAIRED
+
+
+class State(NamedTuple):
+    """`run` counts equal answers in a row, the last one included."""
+
+    waits: int
+    run: int
+
+    def after(self, *, same: bool) -> "State":
+        return State(self.waits + 1, self.run + 1 if same else 1)
+
+
+STATES = tuple(State(waits, run) for waits in range(MAX_WAITS + 1) for run in range(1, waits + 2))
+INDEX = {state: row for row, state in enumerate(STATES)}
+PATTERNS = (2 << MAX_WAITS) - 1
+"""Of which Waits changed the answer, in chains of all lengths."""
+
+
+def states(answers: Sequence[str | None]) -> Iterator[State]:
+    """The states that a chain went through: one answer for each end, in order."""
+    state = State(0, 1)
+    for waits, answer in enumerate(answers[: MAX_WAITS + 1]):
+        if waits:
+            state = state.after(same=answer == answers[waits - 1])
+        yield state
+
+
+def pattern(changes: Sequence[bool]) -> int:
+    """The number of a pattern: those of equal lengths are together, as binary numbers."""
+    number = 0
+    for change in changes:
+        number = 2 * number + change
+    return (1 << len(changes)) - 1 + number
+
+
+def _row() -> list[float]:
+    return [0.0] * len(STATES)
+
+
+@dataclass(slots=True)
+class ExtensionCounts(Counts):
+    """By state: visits, checked answers, and what the next Wait did and cost.
+
+    `patterns` are of chains that were not checked at all their ends; `moves` are of checked
+    answers, by Wait and move.
+    """
+
+    visits: list[float] = field(default_factory=_row)
+    right: list[float] = field(default_factory=_row)
+    wrong: list[float] = field(default_factory=_row)
+    stays: list[float] = field(default_factory=_row)
+    flips: list[float] = field(default_factory=_row)
+    tokens: list[float] = field(default_factory=_row)
+    first_tokens: list[float] = field(default_factory=lambda: [0.0])
+    labelled: list[float] = field(default_factory=lambda: [0.0])
+    patterns: list[float] = field(default_factory=lambda: [0.0] * PATTERNS)
+    moves: list[float] = field(default_factory=lambda: [0.0] * (MAX_WAITS * len(MOVES)))
+
+    def observe(self, ballots: Sequence[Ballot], right: Sequence[bool | None]) -> None:
+        """One greedy chain that ended by itself: its ballots from no Wait upwards, none missing."""
+        passed = [*states([ballot.answer for ballot in ballots])]
+        rows = [INDEX[state] for state in passed]
+        changes = [state.run == 1 for state in passed[1:]]
+        right = right[: len(rows)]
+        self.first_tokens[0] += ballots[0].tokens
+        self.labelled[0] += right[0] is not None
+        for row, known in zip(rows, right, strict=True):
+            self.visits[row] += 1.0
+            if known is not None:
+                (self.right if known else self.wrong)[row] += 1.0
+        for wait, (row, change) in enumerate(zip(rows, changes, strict=False)):
+            (self.flips if change else self.stays)[row] += 1.0
+            self.tokens[row] += ballots[wait + 1].tokens - ballots[wait].tokens
+        if None in right:
+            self.patterns[pattern(changes)] += 1.0
+            return
+        for wait, change in enumerate(changes):
+            move = _move(change, bool(right[wait]), bool(right[wait + 1]))
+            self.moves[wait * len(MOVES) + move] += 1.0
+
+    @property
+    def queries(self) -> float:
+        return self.visits[0]
+
+
+def _move(change: bool, before: bool, after: bool) -> int:
+    if before:
+        return SPOILT if change else RIGHT_KEPT
+    if not change:
+        return WRONG_KEPT
+    return REPAIRED if after else STILL_WRONG

@@ -1,0 +1,237 @@
+"""What "Wait" is worth: a greedy chain, extended step by step, shows an answer at every end.
+
+A Wait that keeps the answer changes nothing but the cost, so what it is worth lies in the answers
+that it changes: how often they were right before, and how often they are after. This difference
+within one chain varies far less than the accuracies of chains with and without the Wait, and is
+bounded by how often answers change, which needs no label. "Wait" may also spoil an answer (arXiv
+2506.04210), so accuracy need not rise. Backward induction says for any price in which states one
+more Wait pays.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from policies.curves.counts import Interval, interval, shrunk
+from policies.curves.extension_counts import (
+    CHANGES,
+    INDEX,
+    MAX_WAITS,
+    MOVES,
+    STATES,
+    ExtensionCounts,
+    State,
+)
+from policies.curves.hmm import USUAL, Habits, Outlook, learn_habits, outlook
+from policies.plan import Forecast
+
+_PRIOR_VISITS = 8.0
+_PRIOR_LABELS = 4.0
+_UNLABELLED = 0.25
+"""How much a change of an answer without a label tells, next to one with a label."""
+_HOPE = 0.5
+"""Standard errors by which a Wait may be better than it looks and still be forced: chains that are
+stopped do not show what the Wait would have done, those that go on do."""
+_ROWS = [
+    [row for row, state in enumerate(STATES) if state.waits == waits]
+    for waits in range(MAX_WAITS + 1)
+]
+"""By Waits: the states after so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionRule:
+    """The states in which one more Wait pays at one price, and what that gives on average."""
+
+    price: float
+    goes_on: frozenset[State]
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionCurve:
+    """One class. `right`, `stays`, `repairs`, `spoils`, `doubts`, `next_tokens` are by state.
+
+    `repairs` and `spoils` are the shares of changed answers that are right after the Wait and were
+    right before it; `doubts` is the standard error of what the Wait gains. `accuracy[w]` and
+    `tokens[w]` belong to always forcing w Waits; of all chains the Wait after w mends `repaired[w]`
+    and spoils `spoilt[w]`.
+    """
+
+    right: tuple[float, ...]
+    stays: tuple[float, ...]
+    repairs: tuple[float, ...]
+    spoils: tuple[float, ...]
+    doubts: tuple[float, ...]
+    next_tokens: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    errors: tuple[float, ...]
+    tokens: tuple[float, ...]
+    repaired: tuple[float, ...]
+    spoilt: tuple[float, ...]
+    labelled: float
+
+    @property
+    def max_waits(self) -> int:
+        """The most Waits that have been seen."""
+        return len(self.accuracy) - 1
+
+    def interval(self, waits: int) -> Interval:
+        share, error = self.accuracy[waits], self.errors[waits]
+        return interval(share, share * (1 - share) / error**2 if error else 0.0)
+
+    def gain(self, row: int) -> float:
+        """Accuracy that the Wait after a state brings."""
+        return (1 - self.stays[row]) * (self.repairs[row] - self.spoils[row])
+
+    def rule(self, price: float) -> ExtensionRule:
+        """Backward induction: go on where the answers that follow are worth more than their tokens.
+
+        Values are relative to stopping at once.
+        """
+        value, hoped = [0.0] * len(STATES), [0.0] * len(STATES)
+        gained, tokens = [0.0] * len(STATES), [0.0] * len(STATES)
+        goes_on = set()
+        for row, state in reversed(tuple(enumerate(STATES))):
+            if state.waits >= self.max_waits:
+                continue
+            same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
+            stay, flip, step = self.stays[row], 1 - self.stays[row], self.next_tokens[row]
+            on = self.gain(row) - price * step
+            hope = on + _HOPE * self.doubts[row]
+            hope += stay * hoped[same] + flip * hoped[other]
+            if hope <= 1e-12:
+                continue
+            goes_on.add(state)
+            hoped[row] = hope
+            value[row] = on + stay * value[same] + flip * value[other]
+            gained[row] = self.gain(row) + stay * gained[same] + flip * gained[other]
+            tokens[row] = step + stay * tokens[same] + flip * tokens[other]
+        accuracy = min(1.0, max(0.0, self.right[0] + gained[0]))
+        return ExtensionRule(
+            price,
+            frozenset(goes_on),
+            Forecast(accuracy, self.tokens[0] + tokens[0]),
+        )
+
+
+class _Estimate(NamedTuple):
+    """What is usual: habits, tokens of the next Wait by state, tokens of the first chain."""
+
+    habits: Habits
+    next_tokens: list[float]
+    first_tokens: float
+
+
+def fit_extensions(
+    counts: ExtensionCounts, parent: ExtensionCounts | None = None
+) -> ExtensionCurve | None:
+    """None as long as neither the class nor its parent has seen a greedy chain."""
+    everything = [counts] if parent is None else [counts, parent]
+    seen = [
+        state.waits
+        for row, state in enumerate(STATES)
+        if any(known.visits[row] for known in everything)
+    ]
+    if not seen:
+        return None
+    estimate = _Estimate(USUAL, [0.0] * len(STATES), 0.0)
+    for known in reversed(everything):
+        if known.queries:
+            estimate = _estimate(known, estimate)
+    return _curve(counts, estimate, max(seen))
+
+
+def _estimate(counts: ExtensionCounts, usual: _Estimate) -> _Estimate:
+    return _Estimate(
+        learn_habits(counts, usual.habits),
+        _step_tokens(counts.tokens, _steps(counts), usual.next_tokens),
+        counts.first_tokens[0] / counts.queries,
+    )
+
+
+def _steps(counts: ExtensionCounts) -> list[float]:
+    return [stay + flip for stay, flip in zip(counts.stays, counts.flips, strict=True)]
+
+
+def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) -> list[float]:
+    """Mean tokens of a Wait by state: of the state, else of its Wait, else of all, else usual."""
+    taken = sum(steps)
+    means = []
+    for row, state in enumerate(STATES):
+        peers = _ROWS[state.waits]
+        mean = shrunk(sum(tokens), taken, usual[row], 1.0)
+        mean = shrunk(sum(tokens[p] for p in peers), sum(steps[p] for p in peers), mean, 1.0)
+        means.append(shrunk(tokens[row], steps[row], mean, 2.0))
+    return means
+
+
+def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> ExtensionCurve:
+    """Where a chain is after w Waits, whatever its answers: the curve that a fixed w would have."""
+    look = outlook(estimate.habits)
+    stays = [
+        shrunk(*row, _PRIOR_VISITS)
+        for row in zip(counts.stays, _steps(counts), look.stays.tolist(), strict=True)
+    ]
+    labels = [right + wrong for right, wrong in zip(counts.right, counts.wrong, strict=True)]
+    doubts = _doubts(counts, look, stays)
+    reach, right = [0.0] * len(STATES), [0.0] * len(STATES)
+    reach[0], right[0] = 1.0, estimate.habits.start
+    accuracy, tokens = [right[0]], [estimate.first_tokens]
+    errors = [right[0] * (1 - right[0]) / (labels[0] + _PRIOR_LABELS)]
+    repaired, spoilt = [0.0] * max_waits, [0.0] * max_waits
+    for waits in range(max_waits):
+        spent = doubt = 0.0
+        for row in _ROWS[waits]:
+            state = STATES[row]
+            same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
+            changed = reach[row] * (1 - stays[row])
+            lost = min(right[row], changed * float(look.spoilt[row]))
+            won = changed * float(look.repaired[row])
+            reach[same] += reach[row] - changed
+            reach[other] += changed
+            right[same] += right[row] - lost
+            right[other] += won
+            repaired[waits] += won
+            spoilt[waits] += lost
+            spent += reach[row] * estimate.next_tokens[row]
+            doubt += (reach[row] * doubts[row]) ** 2
+        accuracy.append(min(1.0, accuracy[-1] + repaired[waits] - spoilt[waits]))
+        tokens.append(tokens[-1] + spent)
+        errors.append(errors[-1] + doubt)
+    shares = [
+        shrunk(seen, labelled, min(1.0, part / mass) if mass else 0.5, _PRIOR_LABELS)
+        for seen, labelled, part, mass in zip(counts.right, labels, right, reach, strict=True)
+    ]
+    return ExtensionCurve(
+        (right[0], *shares[1:]),
+        tuple(stays),
+        tuple(look.repaired.tolist()),
+        tuple(look.spoilt.tolist()),
+        tuple(doubts),
+        tuple(estimate.next_tokens),
+        tuple(accuracy),
+        tuple(math.sqrt(variance) for variance in errors),
+        tuple(tokens),
+        tuple(repaired),
+        tuple(spoilt),
+        labels[0],
+    )
+
+
+def _doubts(counts: ExtensionCounts, look: Outlook, stays: list[float]) -> list[float]:
+    """Standard errors of what a Wait gains: of how many answers change, and of what that brings.
+
+    The latter by what was seen of all changes at the same Wait.
+    """
+    doubts = []
+    for row, state in enumerate(STATES):
+        changes = sum(counts.flips[peer] for peer in _ROWS[state.waits])
+        moves = counts.moves[state.waits * len(MOVES) : (state.waits + 1) * len(MOVES)]
+        checked = sum(moves[move] for move in CHANGES) if moves else 0.0  # no Wait after the last
+        known = checked + _UNLABELLED * max(0.0, changes - checked)
+        up, down, flip = float(look.repaired[row]), float(look.spoilt[row]), 1 - stays[row]
+        seen = counts.stays[row] + counts.flips[row] + _PRIOR_VISITS
+        worth = max(0.01, up + down - (up - down) ** 2) / (known + _PRIOR_LABELS)
+        doubts.append(math.sqrt(flip**2 * worth + (up - down) ** 2 * flip * (1 - flip) / seen))
+    return doubts

@@ -1,0 +1,38 @@
+"""A label that comes later than its query: only what it tells is added, nothing counts again."""
+
+from dataclasses import replace
+
+from policies.curves.accuracy_estimate import ServedCounts
+from policies.curves.curve import ClassStatistics
+from policies.curves.observation import Observation
+
+
+def learn(
+    statistics: ClassStatistics, observation: Observation, *, answer: str, reward: float
+) -> None:
+    """Add the label of a query that was observed without one.
+
+    `reward` is the part to which `answer` is right. If it is, the other answers are wrong; if it is
+    wrong, nothing is known of them. Of votes that have been forgotten by now, the label is too.
+    """
+    if not 0 <= reward <= 1:
+        raise ValueError(f"reward must be in [0, 1], got {reward!r}")
+    right = {said: said == answer for said in observation.answers}
+    blank = _observed(observation, {})
+    statistics.labelled += 1.0
+    for labels, weight in ((right, reward), ({answer: False}, 1 - reward)):
+        told = _observed(observation, labels)
+        statistics.extensions.learn(told.extensions, blank.extensions, weight)
+        statistics.lengths.learn(told.lengths, blank.lengths, weight)
+        statistics.votes.learn(told.votes, weight)
+        for plan, counts in told.served.items():
+            served = statistics.served.setdefault(plan, ServedCounts())
+            served.learn(counts, blank.served[plan], weight)
+        if statistics.exits and told.exits and blank.exits:
+            statistics.exits.counts.learn(told.exits.counts, blank.exits.counts, weight)
+
+
+def _observed(observation: Observation, right: dict[str, bool]) -> ClassStatistics:
+    statistics = ClassStatistics()
+    statistics.observe(replace(observation, right=right))
+    return statistics

@@ -1,0 +1,124 @@
+"""What votes are worth: what exactly n of them reach, and what the next one brings."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from policies.curves.counts import Interval, learned, upwards
+from policies.curves.vote_counts import VoteCounts
+from policies.curves.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
+from policies.curves.vote_types import MAX_VOTES, MODE, STANDINGS, Floats, tables
+
+_LEAST_OF_LENGTH = 5.0
+"""Queries with a first chain of some length before that length has an outlook of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoteCurve:
+    """One class, by standing: what its leader is worth, and what the next vote brings.
+
+    `right` is the chance that the leader is right, `is_mode` that it is the most likely answer;
+    `leads` and `seconds` that the next vote goes to it or to one level with the runner-up. How long
+    the first chain thinks tells how hard a question is: column 0 is for all questions, the others,
+    as `columns` tells, are for those lengths that were seen often enough; `shares` by column.
+
+    `accuracy[n - 1]`, `tokens[n - 1]` and the `labels` behind them belong to exactly n votes;
+    `several` queries, checked or not, have shown more than one.
+    """
+
+    right: Floats
+    is_mode: Floats
+    leads: Floats
+    seconds: Floats
+    next_tokens: Floats
+    columns: Mapping[int, int]
+    shares: tuple[float, ...]
+    first_tokens: float
+    accuracy: tuple[float, ...]
+    labels: tuple[float, ...]
+    several: float
+
+    @property
+    def tokens(self) -> tuple[float, ...]:
+        return tuple(votes * self.first_tokens for votes in range(1, len(self.accuracy) + 1))
+
+    def for_all(self) -> "VoteCurve":
+        """The same without the columns for lengths, which only rules are made from."""
+
+        def first(table: Floats) -> Floats:
+            return np.ascontiguousarray(table[:, :1])
+
+        return replace(
+            self,
+            right=first(self.right),
+            is_mode=first(self.is_mode),
+            leads=first(self.leads),
+            seconds=first(self.seconds),
+            next_tokens=first(self.next_tokens),
+            columns={},
+            shares=(1.0,),
+        )
+
+    def interval(self, votes: int) -> Interval:
+        return learned(self.accuracy[votes - 1], self.labels[votes - 1])
+
+    def chance_of_gain(self, gain: float, least: float) -> float:
+        """That more votes bring at least so much, where `gain` is what they seem to bring.
+
+        The rules of more and of fewer votes are learned from the same chains: whatever the first
+        vote is worth, both have it. What tells them apart is whether votes agree, which any query
+        of several votes shows.
+        """
+        error = upwards(max(0.0, gain), self.several)
+        return math.erfc((least - gain) / error / math.sqrt(2)) / 2
+
+
+def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve | None:
+    """None as long as neither the class nor its parent has seen a vote."""
+    prior = prior_mixture()
+    if parent is not None:
+        prior = fit_mixture(parent, prior, FOR_CLASS)
+    mixture = fit_mixture(counts, prior, FOR_CLASS)
+    if not mixture.tokens.any():
+        return None
+    queries = max(1.0, counts.queries)
+    lengths = {length: n for length, n in counts.lengths().items() if n >= _LEAST_OF_LENGTH}
+    known = [fit_mixture(counts.of_length(length), mixture, FOR_LENGTH) for length in lengths]
+    static = tables()
+    return VoteCurve(
+        *_outlook([mixture, *known]),
+        {length: column for column, length in enumerate(lengths, start=1)},
+        (1 - sum(lengths.values()) / queries, *(n / queries for n in lengths.values())),
+        float(mixture.weights @ mixture.tokens),
+        tuple(np.einsum("t,ntr,tr->n", mixture.weights, static.leads, mixture.right).tolist()),
+        tuple(_labels(counts, votes) for votes in range(1, MAX_VOTES + 1)),
+        sum(cell.queries for (_, standing), cell in counts.cells.items() if sum(standing) > 1),
+    )
+
+
+def _outlook(mixtures: Sequence[Mixture]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Sums over types and roles, by standing and mixture: all but the first divided by it."""
+    static = tables()
+    weights = np.stack([mixture.weights for mixture in mixtures], axis=1)
+    truth = np.stack([mixture.right for mixture in mixtures], axis=2)
+    tokens = np.stack([mixture.tokens for mixture in mixtures], axis=1)
+    is_mode = np.zeros((*static.share.shape, 1))
+    is_mode[:, MODE] = 1.0
+    factors = (truth, is_mode, static.share[:, :, None])
+    sums = [weights[:, None] * factor for factor in factors]
+    flat = np.concatenate([each.reshape(-1, len(mixtures)) for each in sums], axis=1)
+    right, mode, leads = np.split(static.likelihood.reshape(len(STANDINGS), -1) @ flat, 3, axis=1)
+    by_type = static.by_type @ np.concatenate([weights, weights * tokens], axis=1)
+    total, next_tokens = np.split(by_type, 2, axis=1)
+    seconds = static.level @ weights
+    return right / total, mode / total, leads / total, seconds / total, next_tokens / total
+
+
+def _labels(counts: VoteCounts, votes: int) -> float:
+    """Checked queries behind the curve at so many votes; one with fewer votes counts in part."""
+    return sum(
+        (cell.right + cell.wrong) * min(1, sum(standing) / votes)
+        for (_, standing), cell in counts.cells.items()
+    )

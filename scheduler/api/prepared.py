@@ -1,0 +1,32 @@
+"""A checked request, ready to be answered: what every route makes, and every reply is made from."""
+
+from typing import NamedTuple
+
+from policies.base import Policy, Query
+from scheduler.api.protocol import ChatRequest
+from scheduler.solving.effort import Effort
+
+
+class Job(NamedTuple):
+    """`ignored` are the fields that were not heeded, by name; `clipped` is a cap on thinking that
+    was asked for, where the context has less room.
+    """
+
+    request: ChatRequest
+    query: Query
+    policy: Policy
+    effort: Effort | None = None
+    clipped: int | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def tenant(self) -> str:
+        return self.request.tenant
+
+    @property
+    def learns(self) -> bool:
+        return self.request.thinkbudget.learn
+
+    @property
+    def is_dry_run(self) -> bool:
+        return self.request.thinkbudget.dry_run

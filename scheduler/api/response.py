@@ -1,0 +1,174 @@
+"""What every reply tells, whatever its route: the choices, why they ended, and what was spent."""
+
+import time
+from typing import Any
+
+from scheduler.admission import queue as waiting
+from scheduler.admission.access import CALLER
+from scheduler.api.prepared import Job
+from scheduler.api.protocol import ChatRequest
+from scheduler.api.stop_sequences import cut
+from scheduler.solving.outcome import Outcome
+from workers.sample import Sample, ScoredToken
+
+
+def head(job: Job, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{job.query.id}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": job.request.model,
+        "service_tier": waiting.tier_of(CALLER.get().urgency(job.query.priority)),
+    }
+
+
+def tier_of(request: ChatRequest) -> str:
+    wish = request.service_tier
+    return "default" if wish is None or wish == "auto" else wish
+
+
+def chosen(job: Job, outcome: Outcome) -> tuple[Sample | None, ...]:
+    """The chains to be returned, best first, at most `n`; None alone where none has an answer."""
+    if job.is_dry_run:
+        return ()
+    return outcome.best_first[: job.request.choices] or (None,)
+
+
+def content(job: Job, sample: Sample | None) -> str:
+    """A chain's answer, ended before the first of the caller's stop texts."""
+    return cut(sample.text, job.request.stops) if sample else ""
+
+
+def reasoning(job: Job, sample: Sample | None) -> str | None:
+    """A chain's thinking; None where the caller does not want to see it."""
+    return sample.thinking.strip() if sample and job.request.shows_reasoning else None
+
+
+def tool_calls(job: Job, sample: Sample | None) -> list[dict[str, Any]]:
+    calls = sample.tool_calls if sample else ()
+    most = 1 if job.request.parallel_tool_calls is False else len(calls)
+    return [
+        {
+            "id": f"call_{job.query.id[:16]}_{sample.chain if sample else 0}_{number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for number, call in enumerate(calls[:most])
+    ]
+
+
+def finish_reason(sample: Sample | None) -> str:
+    if sample and sample.tool_calls:
+        return "tool_calls"
+    return "stop" if sample and sample.complete else "length"
+
+
+def logprobs(job: Job, sample: Sample | None) -> dict[str, Any] | None:
+    """Those of the answer's own tokens, as far as it is shown."""
+    if job.request.most_logprobs is None or sample is None:
+        return None
+    return {"content": [_scored(token) for token in _shown(job, sample)], "refusal": None}
+
+
+def _shown(job: Job, sample: Sample) -> list[ScoredToken]:
+    """A stop text has cut the end off: tokens that lie in it as a whole go with it."""
+    tokens, hidden = list(sample.logprobs), sample.text[len(content(job, sample)) :]
+    if hidden:
+        spelt = b"".join(token.bytes for token in tokens)
+        left = len(hidden.encode()) + len(spelt) - len(spelt.rstrip())
+        while tokens and len(tokens[-1].bytes) <= left:
+            left -= len(tokens.pop().bytes)
+    return tokens
+
+
+def _scored(token: ScoredToken) -> dict[str, Any]:
+    top = [
+        {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        for text, logprob in token.top
+    ]
+    return {
+        "token": token.text,
+        "logprob": token.logprob,
+        "bytes": list(token.bytes),
+        "top_logprobs": top,
+    }
+
+
+def usage(outcome: Outcome) -> dict[str, Any]:
+    """Every token generated for the query, those of chains that are not shown included."""
+    tokens = outcome.tokens
+    return {
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": tokens.total,
+        "total_tokens": outcome.prompt_tokens + tokens.total,
+        "completion_tokens_details": {
+            f"{kind}_tokens": count for kind, count in tokens._asdict().items()
+        },
+    }
+
+
+def account(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """The `thinkbudget` field of a reply: what was asked, decided, predicted and spent."""
+    plan = outcome.plan
+    forecast = plan.forecast if plan else None
+    return {
+        "policy": outcome.policy,
+        "plan": plan.name if plan else None,
+        "query_class": outcome.query.query_class,
+        "effort": job.effort._asdict() if job.effort else None,
+        "decision": _decision(job, outcome),
+        "answer": outcome.answer,
+        "stop_reason": outcome.stop_reason,
+        "agreement": round(outcome.agreement, 4),
+        "predicted_accuracy": round(forecast.accuracy, 4) if forecast else None,
+        "predicted_tokens": round(forecast.tokens, 1) if forecast else None,
+        "price": outcome.price,
+        "spent": _spent(outcome),
+        "violations": list(outcome.violations),
+        "outcome_id": outcome.query.id,
+    }
+
+
+def _decision(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """What was dispatched in all; `more` are chains that were only drawn to be shown (`n`)."""
+    steps = [step for step in outcome.considered.steps if step.budget]
+    drawn = {says: sum(len(s.chains) for s in steps if s.says == says) for says in ("draw", "more")}
+    extended = any(step.says == "extend" for step in steps)
+    caps = [step.budget.max_thinking_tokens for step in steps if step.budget]
+    return {
+        "kind": "vote" if drawn["draw"] > 1 else "wait" if extended else "one pass",
+        "samples": drawn["draw"],
+        "more": drawn["more"],
+        "budget_tokens": max(caps, default=None),
+        "clipped_from": job.clipped,
+    }
+
+
+def _spent(outcome: Outcome) -> dict[str, Any]:
+    causes = {record.sample.chain: record.sample.stop_cause for record in outcome.records}
+    best = outcome.chosen
+    return {
+        "tokens": outcome.tokens.total,
+        "by_kind": outcome.tokens._asdict(),
+        "selected_tokens": best.thinking_tokens + best.answer_tokens if best else 0,
+        "chains": len(causes),
+        "samples_finished": sum(cause not in ("cancelled", "lost") for cause in causes.values()),
+        "samples_cancelled": sum(cause == "cancelled" for cause in causes.values()),
+        "extensions": max((r.sample.extensions for r in outcome.records), default=0),
+        "retries": outcome.retries,
+        "seconds": round(outcome.seconds, 4),
+    }
+
+
+def headers(job: Job, told: dict[str, Any] | None = None) -> dict[str, str]:
+    """What replies say in headers; `told` is the account, where it is known in time."""
+    said = {}
+    if job.ignored:
+        said["x-thinkbudget-ignored-fields"] = ", ".join(job.ignored)
+    if told is not None:
+        decision = told["decision"]
+        said["x-thinkbudget-decision"] = (
+            f"{decision['kind']}; policy={told['policy']}; samples={decision['samples']}; "
+            f"budget_tokens={decision['budget_tokens']}"
+        )
+    return said

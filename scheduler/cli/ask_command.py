@@ -1,0 +1,48 @@
+"""`thinkbudget ask`: one question."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.options import engine_options, one_line_errors
+
+if TYPE_CHECKING:
+    from scheduler.config import ServeConfig
+
+
+@click.command()
+@click.argument("question")
+@engine_options
+@click.option("--url", help="Ask a running endpoint, such as http://127.0.0.1:8000.")
+@click.option("--query-class", default="default", show_default=True)
+def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
+    """Ask one question, and see what thinking it was worth."""
+    import asyncio
+    import json
+
+    from scheduler.startup import settings
+
+    body = {
+        "model": flags["model"],
+        "messages": [{"role": "user", "content": question}],
+        "metadata": {"query_class": query_class},
+    }
+    with one_line_errors():
+        where = url or settings(**flags)
+    reply = asyncio.run(_one(body, where))
+    message = reply["choices"][0]["message"]
+    if thinking := message.get("reasoning"):
+        click.secho(thinking, dim=True)
+    click.echo(message["content"])
+    click.secho(json.dumps(reply["thinkbudget"]["spent"]), dim=True, err=True)
+
+
+async def _one(body: dict[str, Any], where: "ServeConfig | str") -> dict[str, Any]:
+    from scheduler.client.local import answering
+    from scheduler.errors import RequestError
+
+    async with answering(where) as answer:
+        try:
+            return await answer(body)
+        except RequestError as error:
+            raise click.UsageError(error.message) from error

@@ -1,0 +1,104 @@
+"""The demonstration: several policies answer the same questions through one real endpoint.
+
+Every policy is asked over HTTP, one after another. Only `priced` learns, from a cold start, and
+only from its own queries; it is told the right answer after each, as a graded benchmark would.
+"""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scheduler.client.http_client import Client
+from scheduler.experiments.question_sets import Question
+from scheduler.experiments.report import Scored
+from scheduler.progress import Progress
+from workers.answers.extract import is_right
+
+CONCURRENCY = 32
+POLICIES: dict[str, dict[str, Any]] = {
+    "one pass": {"policy": "fixed"},
+    "2 Waits": {"policy": "fixed", "extensions": 2},
+    "majority of 8": {"policy": "majority", "samples": 8},
+    "adaptive consistency": {"policy": "adaptive_consistency", "max_samples": 16},
+    "priced": {"policy": "priced"},
+}
+
+
+class Shown(NamedTuple):
+    """What the demonstration brings to the report."""
+
+    scored: list[Scored]
+    curves: dict[str, Any]
+    walls: dict[str, float]
+
+
+async def show(url: str, model: str, questions: list[Question], progress: Progress) -> Shown:
+    client = Client(url, concurrency=CONCURRENCY)
+    scored: list[Scored] = []
+    walls = {}
+    try:
+        for label, options in POLICIES.items():
+            began = time.monotonic()
+            scored += await _ask_all(client, model, label, options, questions, progress)
+            walls[label] = time.monotonic() - began
+        curves = await client.get("/v1/thinkbudget/curves")
+    finally:
+        await client.close()
+    return Shown(scored, curves, walls)
+
+
+async def _ask_all(
+    client: Client,
+    model: str,
+    label: str,
+    options: dict[str, Any],
+    questions: list[Question],
+    progress: Progress,
+) -> list[Scored]:
+    scored: list[Scored] = []
+    waiting = iter(questions)
+    learns = options["policy"] == "priced"
+
+    async def worker() -> None:
+        for question in waiting:
+            budget = options | {"learn": learns}
+            if learns:
+                budget["reference_answer"] = question.answer
+            reply = await client.answer(
+                {
+                    "model": model,
+                    "messages": [{"role": "user", "content": question.question}],
+                    "metadata": {"query_class": question.query_class},
+                    "thinkbudget": budget,
+                }
+            )
+            told = reply["thinkbudget"]
+            right = is_right(told["answer"], question.answer)
+            tokens, seconds = told["spent"]["tokens"], told["spent"]["seconds"]
+            scored.append(Scored(label, question.query_class, right, tokens, seconds))
+            progress.advance(label)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CONCURRENCY):
+            group.create_task(worker())
+    return scored
+
+
+def save(folder: Path, shown: Shown) -> None:
+    """The demonstration's raw figures, in the files that `thinkbudget report` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "policy": line.policy,
+            "class": line.query_class,
+            "correct": line.correct,
+            "tokens": {"total": line.tokens},
+            "seconds": line.seconds,
+        }
+        for line in shown.scored
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "demo.jsonl").write_text(text, encoding="utf-8")
+    (folder / "curves.json").write_text(json.dumps(shown.curves), encoding="utf-8")

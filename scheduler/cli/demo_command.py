@@ -1,0 +1,39 @@
+"""`thinkbudget demo`: five policies on the embedded model, with a table and a picture."""
+
+from pathlib import Path
+
+import click
+
+from scheduler.cli.options import one_line_errors
+from scheduler.cli.serve_command import serving
+
+
+@click.command()
+@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--questions", "count", type=click.IntRange(5, 100_000), default=200,
+              show_default=True, help="Questions for each policy.")  # fmt: skip
+@click.option("--price", type=float, default=3e-4, show_default=True)
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"),
+              show_default=True)  # fmt: skip
+def demo(port: int, count: int, price: float, out: Path) -> None:
+    """Serve the embedded model, ask it hundreds of questions under five policies, and compare."""
+    import asyncio
+
+    from scheduler.cli import demo as shown
+    from scheduler.config import EngineConfig, ServeConfig
+    from scheduler.experiments import report as told
+    from scheduler.experiments.question_sets import load_questions, spread
+    from scheduler.experiments.report_files import write
+    from scheduler.progress import progress
+
+    with one_line_errors():
+        config = ServeConfig(engine=EngineConfig(), price=price, port=port)
+        questions = spread(load_questions("s1-pocket"), count)
+        with serving(config), progress("demo", len(questions) * len(shown.POLICIES)) as bar:
+            url = f"http://127.0.0.1:{port}"
+            result = asyncio.run(shown.show(url, config.engine.model, questions, bar))
+        shown.save(out, result)
+        picture = write(out / "report", result.scored, told.read_curves(out))
+    click.echo((out / "report" / "report.txt").read_text(encoding="utf-8"))
+    walls = ", ".join(f"{label} {wall:.0f} s" for label, wall in result.walls.items())
+    click.echo(f"wall time: {walls}\npicture: {picture}")

@@ -1,0 +1,54 @@
+"""`thinkbudget experiment` and `report`: policies compared on the same questions."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scheduler.cli.options import one_line_errors
+
+
+@click.group()
+def experiment() -> None:
+    """Budget-policy experiments."""
+
+
+@experiment.command("run")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder of the outcomes.  [default: runs/NAME of FILE]")  # fmt: skip
+def experiment_run(file: Path, out: Path | None) -> None:
+    """Run the policies x seeds of FILE (TOML); what is there already is not run again."""
+    import asyncio
+
+    from scheduler.config import ExperimentConfig, read_toml
+    from scheduler.engines.factory import check
+    from scheduler.experiments import runner as trial
+    from scheduler.progress import progress
+    from workers.simulated.clock import run_virtual
+
+    folder = out or Path("runs") / file.stem
+    with one_line_errors():
+        config = read_toml(file, ExperimentConfig)
+        check(config.engine)
+        todo, asked = trial.missing(config, folder), trial.question_set(config)
+        run: Any = asyncio.run if config.engine.kind == "vllm" else run_virtual
+        with progress("experiment", len(todo) * len(asked)) as bar:
+            run(trial.run(config, todo, folder, bar))
+    click.echo(f"outcomes in {folder}; see: thinkbudget report {folder}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """A table and a picture of the outcomes in FOLDER."""
+    from scheduler.experiments import report as told
+    from scheduler.experiments.report_files import write
+
+    with one_line_errors():
+        scored = told.read_folder(folder)
+        if not scored:
+            raise ValueError(f"{folder}: no outcome with a known answer in its *.jsonl")
+        picture = write(folder / "report", scored, told.read_curves(folder))
+    click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
+    click.echo(f"picture: {picture}")

@@ -1,0 +1,53 @@
+"""A controller in this process, without Ray: for batch jobs, experiments and single questions."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from policies import build
+from scheduler.config import ServeConfig
+from scheduler.curves.query_classes import QueryClasses
+from scheduler.curves.store import CurveBook
+from scheduler.engines.factory import make_engine
+from scheduler.solving.controller import Controller
+from scheduler.solving.pricing import Pricing
+
+
+@asynccontextmanager
+async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
+    """Starts the engine, and ends it with the block."""
+    policy = build(config.policy.name, **config.policy_options)
+    engine = make_engine(config.engine)
+    try:
+        yield Controller(
+            engine=engine,
+            info=await engine.info(),
+            policy=policy,
+            book=CurveBook(round_tokens=config.pricing.round_tokens),
+            pricing=Pricing.of(config.pricing),
+            classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+        )
+    finally:
+        await engine.close()
+
+
+@asynccontextmanager
+async def answering(
+    where: ServeConfig | str,
+) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
+    """What answers request bodies: a controller with these settings, or the endpoint at a URL."""
+    if isinstance(where, ServeConfig):
+        from scheduler.api.chat import complete
+
+        async with local_controller(where) as controller:
+            yield partial(complete, controller)
+        return
+    from scheduler.client.http_client import Client
+
+    client = Client(where)
+    try:
+        yield client.answer
+    finally:
+        await client.close()

@@ -1,0 +1,175 @@
+"""The coat of Ray Serve: three deployments, and how they reach each other. Imports ray.
+
+Gateway (HTTP, holds the controller) --one call a wave--> EngineReplica (one engine each)
+Gateway <--one stream of what all its calls there tell-- EngineReplica
+Gateway --observations in, new curves back, a few times a second--> Bookkeeper (one replica)
+"""
+
+import asyncio
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
+from ray.serve.handle import DeploymentHandle
+
+import policies
+from scheduler.admission.admission import Admission
+from scheduler.api.app import make_app
+from scheduler.cluster.curve_store_actor import (
+    Bookkeeper,
+    RemoteBook,
+    RemoteClaims,
+    keep_exchanging,
+)
+from scheduler.cluster.remote import RemoteFleet
+from scheduler.cluster.replica import EngineReplica
+from scheduler.cluster.token_router import TokenRouter
+from scheduler.config import ServeConfig, from_table
+from scheduler.curves.cache import BookCopy
+from scheduler.curves.query_classes import QueryClasses
+from scheduler.engines.autoscaling import TokenBacklog
+from scheduler.engines.failover import SteadyEngine
+from scheduler.engines.quarantine import Quarantine
+from scheduler.solving.controller import Controller
+from scheduler.solving.pricing import Pricing
+from scheduler.startup import validate
+
+APPLICATION = "thinkbudget"
+# Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
+UNLIMITED = 1_000_000
+
+
+class Gateway:
+    """The ingress: HTTP in front, a controller behind."""
+
+    # Serve awaits a deployment's constructor.
+    async def __init__(  # type: ignore[misc]
+        self,
+        config: ServeConfig,
+        engine: "DeploymentHandle[EngineReplica]",
+        book: "DeploymentHandle[Bookkeeper]",
+    ) -> None:
+        self._config = config
+        quarantine = Quarantine()
+        steady = SteadyEngine(
+            RemoteFleet(engine),
+            quarantine=quarantine,
+            watchdog_seconds=config.engine.watchdog_seconds,
+            queue_seconds=config.limits.engine_seconds,
+        )
+        copy = BookCopy(RemoteBook(book, quarantine))
+        self._claims = RemoteClaims(book)
+        outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
+        info = await steady.info()
+        engines = config.scaling.max_replicas if config.scaling else config.replicas
+        admission = Admission(
+            config.limits,
+            slots=max(1, info.slots * engines // config.controllers),
+            controllers=config.controllers,
+        )
+        self._controller = Controller(
+            engine=steady,
+            info=info,
+            admission=admission,
+            policy=policies.build(config.policy.name, **config.policy_options),
+            book=copy,
+            pricing=Pricing.of(config.pricing),
+            outcomes=outcomes,
+            classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+            seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
+        )
+        self._exchanging = asyncio.create_task(keep_exchanging(copy))
+
+    async def drain(self) -> int:
+        """Take no new requests; how many still run or wait."""
+        admission = self._controller.admission
+        admission.draining = True
+        return admission.running + admission.waiting
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        # Serve's proxy puts the id of the request on its reply.
+        config = self._config
+        return make_app(
+            self._controller,
+            access=config.access,
+            limits=config.limits,
+            host=config.host,
+            sends_request_id=False,
+            claims=self._claims,
+        )
+
+
+def application(config: ServeConfig) -> serve.Application:
+    """The Serve application of these settings; Ray must be there."""
+    leave = max(1.0, config.drain_seconds)
+    engine = serve.deployment(
+        EngineReplica,
+        name="Engine",
+        **_number(config),
+        max_ongoing_requests=UNLIMITED,
+        request_router_config=RequestRouterConfig(
+            request_router_class=TokenRouter,
+            request_router_kwargs={"slots": config.engine.max_num_seqs},
+            request_routing_stats_period_s=1.0,
+            request_routing_stats_timeout_s=5.0,
+        ),
+        ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus_of_one(config)},
+        health_check_period_s=2,
+        health_check_timeout_s=8,
+        graceful_shutdown_timeout_s=leave,
+        graceful_shutdown_wait_loop_s=0.5,
+    ).bind(config.engine)
+    book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
+        config.curves, config.pricing.round_tokens, config.feedback
+    )
+    return serve.deployment(
+        serve.ingress()(Gateway),
+        name="Controller",
+        num_replicas=config.controllers,
+        max_ongoing_requests=UNLIMITED,
+        ray_actor_options={"num_cpus": 0.1},
+        graceful_shutdown_timeout_s=leave,
+        graceful_shutdown_wait_loop_s=0.5,
+    ).bind(config, engine, book)
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
+    config = validate(from_table(ServeConfig, args))
+    # What Serve's proxies are bound to is not told; on a cluster it is a network.
+    config.access.require("0.0.0.0")
+    return application(config)
+
+
+def gpus_of_one(config: ServeConfig) -> int:
+    """GPUs that one engine takes."""
+    if config.engine.gpus is not None:
+        return config.engine.gpus
+    return config.engine.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+
+
+def _number(config: ServeConfig) -> dict[str, Any]:
+    """How many engines: so many, or as many as their tokens need."""
+    if (scaling := config.scaling) is None:
+        return {"num_replicas": config.replicas}
+    with warnings.catch_warnings():
+        # Serve 2.60 wants environment variables in the place of this setting, and reads none.
+        warnings.filterwarnings("ignore", ".*metrics_interval_s", DeprecationWarning)
+        scaled = AutoscalingConfig(
+            min_replicas=config.replicas,
+            max_replicas=scaling.max_replicas,
+            metrics_interval_s=scaling.report_seconds,
+            look_back_period_s=3 * scaling.report_seconds,
+            upscale_delay_s=scaling.up_seconds,
+            downscale_delay_s=scaling.down_seconds,
+            policy=AutoscalingPolicy(
+                policy_function=TokenBacklog,
+                policy_kwargs={"tokens_per_replica": scaling.tokens_per_replica},
+            ),
+        )
+    return {"autoscaling_config": scaled}

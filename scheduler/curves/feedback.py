@@ -1,0 +1,111 @@
+"""Labels that come after the reply: which answer they are about, and whether they may count.
+
+Answers of late are kept in memory, bounded in number and in time. An id cannot be guessed, and is
+good only for the key that asked. Each answer is labelled once. How many labels an hour one key may
+give is bounded, so that nobody steers the curves alone; an administrator's key has no bound.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from policies.plan import number, whole
+from scheduler.curves.records import Seen
+
+HOUR = 3600.0
+
+Finding = Literal["learned", "noted", "repeated", "unknown", "conflict", "limited"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackConfig:
+    """So many answers wait for their labels, for so long; `labels_per_hour` is each key's most."""
+
+    kept: int = 10_000
+    kept_seconds: float = 86_400.0
+    labels_per_hour: int = 1000
+
+    def __post_init__(self) -> None:
+        whole("kept", self.kept)
+        number("kept_seconds", self.kept_seconds, above=0, at_most=30 * 86_400)
+        whole("labels_per_hour", self.labels_per_hour)
+
+
+class Answered(NamedTuple):
+    """An answer that a label may come for; without `seen` nothing is learned from it."""
+
+    outcome: str
+    key: str
+    answer: str | None
+    seen: Seen | None
+
+
+class Label(NamedTuple):
+    """What somebody says of an answer: `reward` is 1 for right, 0 for wrong, or between."""
+
+    outcome: str
+    key: str
+    reward: float
+    is_bounded: bool = False
+
+
+class Verdict(NamedTuple):
+    """`seen` is what is to be learned; `retry_after` is in seconds, where the bound is reached."""
+
+    finding: Finding
+    seen: Seen | None = None
+    retry_after: float = 0.0
+
+
+@dataclass(slots=True)
+class _Kept:
+    answered: Answered
+    until: float
+    reward: float | None = None
+
+
+class Feedback:
+    def __init__(
+        self, config: FeedbackConfig | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._config = config or FeedbackConfig()
+        self._clock = clock
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._labels: dict[str, deque[float]] = {}
+
+    def remember(self, answered: Answered) -> None:
+        now = self._clock()
+        self._kept[answered.outcome] = _Kept(answered, now + self._config.kept_seconds)
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if len(self._kept) <= self._config.kept and oldest.until > now:
+                break
+            self._kept.popitem(last=False)
+
+    def judge(self, label: Label) -> Verdict:
+        """What to make of a label; it is taken down unless it is refused."""
+        now = self._clock()
+        kept = self._kept.get(label.outcome)
+        if kept is None or kept.until <= now or kept.answered.key != label.key:
+            return Verdict("unknown")
+        if kept.reward is not None:
+            return Verdict("repeated" if kept.reward == label.reward else "conflict")
+        if label.is_bounded and (seconds := self._wait(label.key, now)) > 0:
+            return Verdict("limited", retry_after=seconds)
+        kept.reward = label.reward
+        seen, answer = kept.answered.seen, kept.answered.answer
+        if seen is None or answer is None or seen.observation.right:
+            return Verdict("noted")
+        return Verdict("learned", seen._replace(answer=answer, reward=label.reward))
+
+    def _wait(self, key: str, now: float) -> float:
+        """Seconds until the key may give another label; with 0 it is counted."""
+        given = self._labels.setdefault(key, deque())
+        while given and given[0] <= now - HOUR:
+            given.popleft()
+        if len(given) >= self._config.labels_per_hour:
+            return given[0] + HOUR - now if given else HOUR
+        given.append(now)
+        return 0.0

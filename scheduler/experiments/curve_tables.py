@@ -1,0 +1,77 @@
+"""Learned curves for people: what a curve book's file says of every class."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from scheduler.experiments.report import read_curves
+
+COLUMNS = ("model", "class", "arm", "x", "accuracy", "low", "high", "tokens")
+_SHOWN_VOTES = (1, 2, 4, 8, 16)
+_UNITS = {"waits": "Waits", "votes": "votes", "cap": "thinking tokens at most"}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The classes of a curve book's file, or of the best known ones of a folder's *curves.json."""
+    try:
+        if path.is_dir():
+            classes = read_curves(path)
+        else:
+            classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        classes.sort(key=lambda line: (line["model"], line["class"]))
+        for line in classes:
+            _ = [line["curve"][name] for name in ("queries", "labelled", "price", "arms")]
+            _ = [[point[name] for name in COLUMNS[2:]] for point in line["curve"]["points"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a curve book: {error!r}") from None
+    if not classes:
+        raise ValueError(f"{path}: no curve was learned yet")
+    return classes
+
+
+def show(classes: Iterable[dict[str, Any]]) -> str:
+    """For every class what would be done at its price, and what a few fixed settings would give."""
+    return "\n\n".join(map(_section, classes))
+
+
+def _section(line: dict[str, Any]) -> str:
+    curve = line["curve"]
+    text = [
+        f"{line['class']} ({line['model']}): {curve['queries']:.0f} queries, "
+        f"{curve['labelled']:.0f} of known answer"
+    ]
+    for place, arm in enumerate(curve["arms"]):
+        cap = arm["max_thinking_tokens"]
+        name = arm["name"] if cap is None else f"{arm['name']} at {cap}"
+        verb = f"best at {curve['price']:.1e} a token" if place == 0 else "else"
+        text.append(f"  {verb}: {name}, {arm['accuracy']:.1%} for {arm['tokens']:.0f} tokens")
+    if exits := curve.get("exit"):
+        text.append(f"  `priced_exit`: {exits['accuracy']:.1%} for {exits['tokens']:.0f} tokens")
+    for plan, served in curve.get("served", {}).items():
+        span = f"{served['low']:.1%}..{served['high']:.1%} at any time"
+        told = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
+        text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {told}")
+    text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
+    for point in curve["points"]:
+        if point["arm"] == "votes" and point["x"] not in _SHOWN_VOTES:
+            continue
+        setting = f"{point['x']} {_UNITS[point['arm']]}"
+        text.append(
+            f"  {setting:<32} {point['accuracy']:8.1%}  {point['low']:6.1%}..{point['high']:6.1%}"
+            f"  {point['tokens']:8.0f}"
+        )
+    return "\n".join(text)
+
+
+def export(classes: Sequence[dict[str, Any]]) -> str:
+    """All points as CSV: x is Waits, votes, or thinking tokens; low and high bound 95 %."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for line in classes:
+        for point in line["curve"]["points"]:
+            table.writerow([line["model"], line["class"], *(point[name] for name in COLUMNS[2:])])
+    return text.getvalue()

@@ -1,0 +1,135 @@
+"""Policies x seeds over one question set; every outcome is logged, and every pair starts cold.
+
+One file a pair, DIR/POLICY.SEED.jsonl, that appears when the pair is complete: running the same
+experiment again does only what is missing. Beside it the curves that the policy has learned.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from policies import build
+from policies.base import Message, Policy, Query
+from policies.price import Price
+from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
+from scheduler.curves.store import CurveBook
+from scheduler.curves.wal import save
+from scheduler.engines.factory import make_engine
+from scheduler.experiments.question_sets import Question, load_questions, spread
+from scheduler.progress import Progress
+from scheduler.solving.controller import Controller
+from scheduler.solving.pricing import Pricing
+from workers.answers.extract import is_right
+from workers.engine import Engine
+
+
+class Pair(NamedTuple):
+    """One policy with one seed; `label` is its name in the experiment."""
+
+    label: str
+    policy: PolicyConfig
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.label}.{self.seed}.jsonl"
+
+
+def pairs(config: ExperimentConfig) -> list[Pair]:
+    """All pairs, checked: a policy that cannot be built is refused before anything runs."""
+    for label, policy in config.policies.items():
+        if not label or "/" in label or label.startswith("."):
+            raise ValueError(f"policies: {label!r} cannot be a file's name")
+        _policy(config, policy)
+    return [
+        Pair(label, policy, seed)
+        for seed in range(config.seeds)
+        for label, policy in config.policies.items()
+    ]
+
+
+def question_set(config: ExperimentConfig) -> list[Question]:
+    if config.questions is not None:
+        return spread(load_questions(config.questions), config.count)
+    if config.engine.kind == "simulated":
+        from workers.simulated.law import questions
+
+        made = questions(config.count or 300, config.engine.seed)
+        return [Question(q["id"], q["class"], q["question"], q["answer"]) for q in made]
+    return spread(load_questions(config.engine.model), config.count)
+
+
+def missing(config: ExperimentConfig, folder: Path) -> list[Pair]:
+    return [pair for pair in pairs(config) if not pair.path(folder).exists()]
+
+
+async def run(config: ExperimentConfig, todo: list[Pair], folder: Path, progress: Progress) -> None:
+    """Run the pairs one after another on one engine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = question_set(config)
+    engine = make_engine(config.engine)
+    try:
+        for pair in todo:
+            await _run_pair(config, pair, asked, engine, folder, progress)
+    finally:
+        await engine.close()
+
+
+async def _run_pair(
+    config: ExperimentConfig,
+    pair: Pair,
+    asked: list[Question],
+    engine: Engine,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    book = CurveBook()
+    path = pair.path(folder)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as log:
+        controller = Controller(
+            engine=engine,
+            info=await engine.info(),
+            policy=_policy(config, pair.policy),
+            book=book,
+            pricing=Pricing(Price(config.price)),
+            seed=pair.seed,
+        )
+        queries = iter(_queries(config, pair, asked))
+
+        async def worker() -> None:
+            for query, reference in queries:
+                outcome = await controller.answer(query)
+                line = outcome.as_dict() | {"policy": pair.label, "seed": pair.seed}
+                line |= {"reference": reference, "correct": is_right(outcome.answer, reference)}
+                log.write(json.dumps(line) + "\n")
+                progress.advance(f"{pair.label}, seed {pair.seed}")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(config.concurrency):
+                group.create_task(worker())
+    save(book, path.with_suffix(".curves.json"))
+    partial.replace(path)
+
+
+def _queries(
+    config: ExperimentConfig, pair: Pair, asked: list[Question]
+) -> Iterator[tuple[Query, str]]:
+    """The questions in the seed's own order; only a share of them comes with its right answer."""
+    rng = Random(pair.seed)
+    for question in rng.sample(asked, len(asked)):
+        labelled = rng.random() < config.labelled
+        query = Query(
+            id=f"{pair.label}-{pair.seed}-{question.id}",
+            messages=(Message("user", question.question),),
+            query_class=question.query_class,
+            reference=question.answer if labelled else None,
+        )
+        yield query, question.answer
+
+
+def _policy(config: ExperimentConfig, policy: PolicyConfig) -> Policy:
+    serving = ServeConfig(policy=policy, price=config.price, answer_tokens=config.answer_tokens)
+    return build(policy.name, **serving.policy_options)

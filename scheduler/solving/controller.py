@@ -1,0 +1,181 @@
+"""Answers queries: picks the class's curve, opens an account, solves, settles, learns, logs.
+
+A plain class; Ray, HTTP and the command line are coats around it.
+"""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TextIO
+
+from policies.base import Policy, Query, Stop
+from scheduler.admission.access import CALLER
+from scheduler.admission.admission import Admission, Ticket
+from scheduler.curves.feedback import Answered
+from scheduler.curves.query_classes import QueryClasses
+from scheduler.curves.records import Seen
+from scheduler.curves.store import Book
+from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from scheduler.solving.exploration_runs import Shadows
+from scheduler.solving.ledger import Ledger
+from scheduler.solving.metrics import Metrics
+from scheduler.solving.outcome import Outcome, conclude, observation
+from scheduler.solving.pricing import Pricing
+from scheduler.solving.run import PASSED_ON, Run
+from scheduler.solving.solve import Means, solve
+from scheduler.solving.token_limits import most_tokens
+from scheduler.solving.trace import request_id, tracing
+from workers.engine import Engine, EngineInfo, Refused
+from workers.sample import OnEvent
+
+log = logging.getLogger("thinkbudget")
+
+
+@dataclass(slots=True)
+class Controller:
+    """`policy` is the one used unless a query brings its own, be it only with its own price.
+
+    `violations` counts, by kind, the parts of budgets that chains have broken: none, but for bugs.
+    """
+
+    engine: Engine
+    info: EngineInfo
+    policy: Policy
+    book: Book
+    pricing: Pricing
+    ledger: Ledger = field(default_factory=Ledger)
+    seed: int = 0
+    outcomes: TextIO | None = None
+    classes: QueryClasses | None = None
+    violations: Counter[str] = field(default_factory=Counter)
+    metrics: Metrics = field(default_factory=Metrics)
+    admission: Admission = field(default_factory=Admission)
+    _shadows: Shadows = field(init=False, default_factory=Shadows)
+
+    async def answer(
+        self,
+        query: Query,
+        *,
+        policy: Policy | None = None,
+        on_event: OnEvent | None = None,
+        learn: bool = True,
+        tenant: str = "",
+    ) -> Outcome:
+        """Answer one query. `on_event` is called with live text; `learn` updates the curve.
+
+        `tenant` is whose tokens these are, where several share the engines.
+
+        Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
+        """
+        policy, caller = policy or self.policy, CALLER.get()
+        tenant, urgency = caller.name or tenant, caller.urgency(query.priority)
+        seconds = self.admission.deadline(query.limits.deadline_seconds)
+        with tracing(query, policy=policy.name, tenant=tenant) as trace:
+            async with self.admission.admitted(
+                caller,
+                worst=most_tokens(policy, self.info.max_model_len),
+                stated=query.limits.max_total_tokens,
+                priority=urgency,
+                seconds=seconds,
+            ) as ticket:
+                limits = ticket.rest(query.limits, seconds)
+                query = replace(query, limits=limits, priority=urgency, salt=caller.salt)
+                on_event = trace.watching(on_event)
+                outcome = await self._answer(query, policy, on_event, learn, tenant, ticket)
+            trace.settled(outcome)
+        return outcome
+
+    async def _answer(
+        self,
+        query: Query,
+        policy: Policy,
+        on_event: OnEvent | None,
+        learn: bool,
+        tenant: str,
+        ticket: Ticket,
+    ) -> Outcome:
+        run, rng = self._open(query, policy, tenant, learn=learn)
+        try:
+            stop = await solve(run, Means(self.engine, policy, rng, on_event))
+        except Overloaded:
+            if not run.samples:
+                raise
+            stop = Stop("failed")
+        except Refused as refused:
+            # What is not of the question or the engine was asked for as an option.
+            named = refused.field in ("messages", *PASSED_ON)
+            raise InvalidRequest(
+                refused.why,
+                field=refused.field if named else f"thinkbudget.{refused.field}",
+                code=refused.code,
+            ) from refused
+        finally:
+            run.leave()
+            ticket.spent = run.account.spent
+        if stop.reason == "budget" and not run.records:
+            raise _too_little(run)
+        if stop.reason == "deadline" and not run.samples:
+            raise DeadlineExceeded(query.limits.deadline_seconds)
+        if stop.reason == "failed" and not run.samples:
+            raise Overloaded("no engine could finish a sample of this request; try again")
+        outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
+        self.pricing.settle(
+            outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
+        )
+        self._settle(run, outcome)
+        return outcome
+
+    def foresee(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
+        """What would be decided first, and is expected of it; nothing is spent, or learned."""
+        run, rng = self._open(query, policy, CALLER.get().name or tenant)
+        decision = policy.decide(run.situation(), rng)
+        if isinstance(decision, Stop) or not run.dispatch(decision, stream=False):
+            raise _too_little(run)
+        run.settle()
+        run.leave()
+        return conclude(run, Stop("dry run"), model=self.info.model, policy=policy.name)
+
+    def _open(
+        self, query: Query, policy: Policy, tenant: str, *, learn: bool = True
+    ) -> tuple[Run, Random]:
+        others = max(0, self.admission.running - 1) + self.admission.waiting
+        load = others / (self.admission.slots or self.info.slots)
+        run = Run(
+            query=query,
+            account=self.ledger.open(query.limits.max_total_tokens),
+            max_thinking_tokens=self.info.max_model_len,
+            curve=self.book.curve(self.info.model, query.query_class),
+            price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
+            load=load,
+            shadows=self._shadows,
+            learns=learn,
+            clock=asyncio.get_running_loop().time,
+        )
+        return run, Random(f"{self.seed}/{query.id}")
+
+    def _settle(self, run: Run, outcome: Outcome) -> None:
+        for violation in outcome.violations:
+            log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
+            self.violations[violation] += 1
+        self.metrics.settled(outcome)
+        seen = observation(run, chance=outcome.chance) if run.learns else None
+        told = None if seen is None else Seen(self.info.model, seen, run.price)
+        if told is not None:
+            self.book.observe(told)
+        query = outcome.query
+        self.book.remember(Answered(query.id, CALLER.get().name, outcome.answer, told))
+        if self.outcomes is not None:
+            line = outcome.as_dict() | {"request_id": request_id()}
+            self.outcomes.write(json.dumps(line) + "\n")
+            self.outcomes.flush()
+
+
+def _too_little(run: Run) -> InvalidRequest:
+    return InvalidRequest(
+        f"{run.account.left} tokens are left for this request, too few for any answer",
+        field="thinkbudget.max_total_tokens",
+        code="budget_too_small",
+    )

@@ -1,0 +1,142 @@
+"""What a controller counts, as Prometheus reads it.
+
+Every controller has a registry of its own, so two in one process do not mix. No label can grow
+without bound: callers name their classes, and past the first fifty a class counts as `other`.
+"""
+
+import time
+from collections import Counter as Counts
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
+
+from scheduler.solving.outcome import Outcome
+from scheduler.solving.trace import Trace
+
+__all__ = ["CONTENT_TYPE", "MAX_CLASSES", "OTHER", "Metrics"]
+
+PREFIX: Final = "thinkbudget"
+MAX_CLASSES: Final = 50
+OTHER: Final = "other"
+CUT_SHORT: Final = ("early_exit", "unsure", "rejected", "cancelled", "deadline")
+"""Why a chain was ended before it would have ended itself."""
+REJECTED: Final = ("rate_limit_exceeded", "insufficient_quota", "queue_full", "draining")
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000)
+_TOKENS = tuple(2**power for power in range(5, 18))
+_SHARES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+class Metrics:
+    """`clock` gives seconds; the age of a curve is told by it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._classes: set[str] = set()
+        self._engine: dict[str, int] = {}
+        self._curves: dict[str, tuple[float, float]] = {}
+        asked = ("policy", "class")
+        self.requests = self._counter("requests", "Requests that ended.", *asked, "outcome")
+        self.latency = self._histogram("request_latency_seconds", "Whole requests.", _SECONDS)
+        self.first_content = self._histogram(
+            "time_to_first_content_seconds", "Until the first piece of an answer.", _SECONDS
+        )
+        self.tokens = self._counter("tokens", "Tokens of answered queries.", "kind")
+        self.budget = self._histogram(
+            "budget_tokens", "Thinking that a plan allows one chain.", _TOKENS, "policy"
+        )
+        self.samples = self._counter("samples", "Chains, by how they ended.", "outcome")
+        self.waits = self._counter("waits", 'Extensions ("Wait") that were forced.')
+        self.early_stops = self._counter("early_stops", "Chains that were ended early.", "reason")
+        self.agreement = self._histogram(
+            "vote_agreement", "Share of the votes that the answer got.", _SHARES
+        )
+        self.replays = self._counter(
+            "replays", "Chains that went on elsewhere (moved) or were drawn anew (lost).", "reason"
+        )
+        self.engine_events = self._counter(
+            "engine_events", "Engines' deaths, and what came of them.", "kind"
+        )
+        self.rejections = self._counter("admission_rejections", "Not admitted.", "reason")
+        self.violations = self._counter("violations", "Budgets that were broken.", "kind")
+        self.feedback = self._counter("feedback", "Labels that came later.", "verdict")
+        self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
+        self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
+        self.tasks = self._gauge("tasks", "Tasks of this controller's event loop.")
+        self.curve_age = self._gauge("curve_age_seconds", "Since the curve last moved.", "class")
+        self.curve_queries = self._gauge("curve_queries", "Queries a curve stands on.", "class")
+
+    def settled(self, outcome: Outcome) -> None:
+        """Count what an answered query took, chain by chain."""
+        for kind, count in zip(outcome.tokens._fields, outcome.tokens, strict=True):
+            if count:
+                self.tokens.labels(kind).inc(count)
+        if outcome.plan is not None:
+            self.budget.labels(outcome.policy).observe(outcome.plan.budget.max_thinking_tokens)
+        waits: dict[int, int] = {}
+        samples = [record.sample for record in outcome.records]
+        for sample in samples:
+            waits[sample.chain] = max(sample.extensions, waits.get(sample.chain, 0))
+        for cause, count in Counts(sample.stop_cause for sample in samples).items():
+            self.samples.labels(cause).inc(count)
+            if cause in CUT_SHORT:
+                self.early_stops.labels(cause).inc(count)
+            if cause == "lost":
+                self.replays.labels("lost").inc(count)
+        if moves := sum(sample.moves for sample in samples):
+            self.replays.labels("moved").inc(moves)
+        for kind in outcome.violations:
+            self.violations.labels(kind).inc()
+        self.waits.inc(sum(waits.values()))
+        if len(waits) > 1:
+            self.agreement.observe(outcome.agreement)
+        self._saw_curve(outcome.query.query_class, outcome.considered.queries)
+
+    def ended(self, trace: Trace) -> None:
+        """Count one request."""
+        if trace.outcome in REJECTED:
+            self.rejections.labels(trace.outcome).inc()
+        label = self.class_label(trace.query_class) if trace.query_class else ""
+        self.requests.labels(trace.policy, label, trace.outcome).inc()
+        self.latency.observe(trace.seconds)
+        if trace.first_content is not None:
+            self.first_content.observe(trace.first_content)
+
+    def class_label(self, query_class: str) -> str:
+        if query_class not in self._classes and len(self._classes) >= MAX_CLASSES:
+            return OTHER
+        self._classes.add(query_class)
+        return query_class
+
+    def text(self, engine: Mapping[str, int] | None = None) -> bytes:
+        """Everything, in Prometheus's text format; `engine` is what its side has counted so far."""
+        now = self._clock()
+        for kind, count in (engine or {}).items():
+            self.engine_events.labels(kind).inc(count - self._engine.get(kind, 0))
+            self._engine[kind] = count
+        for label, (queries, since) in self._curves.items():
+            self.curve_age.labels(label).set(now - since)
+            self.curve_queries.labels(label).set(queries)
+        return generate_latest(self.registry)
+
+    def _saw_curve(self, query_class: str, queries: float) -> None:
+        """A curve has moved when it stands on another number of queries than last time."""
+        label = self.class_label(query_class)
+        if queries and self._curves.get(label, (0.0, 0.0))[0] != queries:
+            self._curves[label] = (queries, self._clock())
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            name, text, labels, namespace=PREFIX, registry=self.registry, buckets=buckets
+        )

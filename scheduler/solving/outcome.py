@@ -1,0 +1,311 @@
+"""One answered query, as it is logged: what was decided, what it cost, and how it turned out."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from policies.base import Limits, Query, Stop
+from policies.curves.chance import chance_right
+from policies.curves.exit_statistics import Course
+from policies.curves.menu import Arm
+from policies.curves.observation import Observation
+from policies.plan import Plan
+from policies.signals import ProbeResult
+from policies.tally import Tally
+from scheduler.solving.run import Record, Run, Step
+from workers.answers.extract import is_right
+from workers.forcing import UNANSWERED
+from workers.sample import Probe, Sample
+
+
+class Tokens(NamedTuple):
+    """Every token of a query, by kind.
+
+    `probe` tokens are those of trial answers; `discarded` are dropped stops, and all that a chain
+    generated which gave no answer: rejected, unsure, cancelled, lost, or late.
+    """
+
+    reasoning: int
+    answer: int
+    forced: int
+    probe: int
+    discarded: int
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """What the decisions were made from, so that other policies can be replayed on the log.
+
+    `alternatives` are the ways to spend that the class's curve offered at this query's price, best
+    first; the curve stood on so many `queries` and `labelled` ones. `steps` are the decisions.
+    """
+
+    limits: Limits
+    load: float
+    queries: float
+    labelled: float
+    alternatives: tuple[Arm, ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        curve, limits = run.curve, run.query.limits
+        offers = curve.menu(run.price / limits.value).arms if curve and run.price else ()
+        seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
+        return cls(limits, run.load, *seen, offers, tuple(run.steps))
+
+    def as_dict(self) -> dict[str, Any]:
+        alternatives = [
+            {
+                "name": arm.name,
+                "max_thinking_tokens": arm.max_thinking_tokens,
+                "accuracy": round(arm.forecast.accuracy, 5),
+                "error": round(arm.error, 5),
+                "tokens": round(arm.forecast.tokens, 2),
+            }
+            for arm in self.alternatives
+        ]
+        steps = [
+            step._asdict()
+            | {"chains": list(step.chains), "budget": asdict(step.budget) if step.budget else None}
+            for step in self.steps
+        ]
+        return {
+            "limits": asdict(self.limits),
+            "load": self.load,
+            "queries": self.queries,
+            "labelled": self.labelled,
+            "alternatives": alternatives,
+            "steps": steps,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`correct` is None without a reference; `price` is the accuracy a token had to buy.
+
+    `chance` is that of the answer to be right, by the class's curve and all that was seen.
+    """
+
+    query: Query
+    model: str
+    policy: str
+    plan: Plan | None
+    stop_reason: str
+    answer: str | None
+    chosen: Sample | None
+    agreement: float
+    chance: float | None
+    prompt_tokens: int
+    tokens: Tokens
+    seconds: float
+    price: float
+    correct: bool | None
+    records: tuple[Record, ...]
+    considered: Considered
+
+    @property
+    def best_first(self) -> tuple[Sample, ...]:
+        """Every chain that answered: the chosen one, then by how many others gave its answer."""
+        chains = {r.sample.chain: r.sample for r in self.records}
+        answered = [s for s in chains.values() if s.stop_cause not in UNANSWERED]
+        votes = Counter(sample.answer for sample in answered)
+
+        def rank(sample: Sample) -> tuple[bool, int, int]:
+            is_chosen = self.chosen is not None and sample.chain == self.chosen.chain
+            return not is_chosen, -votes[sample.answer], sample.thinking_tokens
+
+        return tuple(sorted(answered, key=rank)) if self.chosen else ()
+
+    @property
+    def retries(self) -> int:
+        """How often a chain had to be taken on by another engine."""
+        return sum(record.sample.moves for record in self.records)
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        return tuple(v for record in self.records for v in record.sample.violations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of the outcome log."""
+        plan = None
+        if self.plan:
+            forecast = self.plan.forecast
+            plan = asdict(self.plan) | {"forecast": forecast._asdict() if forecast else None}
+        return {
+            "id": self.query.id,
+            "question": self.query.messages[-1].content,
+            "class": self.query.query_class,
+            "reference": self.query.reference,
+            "model": self.model,
+            "policy": self.policy,
+            "plan": plan,
+            "stop_reason": self.stop_reason,
+            "answer": self.answer,
+            "correct": self.correct,
+            "agreement": self.agreement,
+            "chance": self.chance,
+            "tokens": self.tokens._asdict() | {"total": self.tokens.total},
+            "seconds": round(self.seconds, 4),
+            "price": self.price,
+            "considered": self.considered.as_dict(),
+            "violations": list(self.violations),
+            "samples": [_line(record) for record in self.records],
+        }
+
+
+def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
+    """What a finished run comes to: the leader's answer, in the words of its cheapest chain."""
+    tally = run.tally if stop.weights is None else run.tally.weighed(dict(stop.weights))
+    leader, voting = tally.leader, {ballot.chain for ballot in tally.voting}
+    behind = [
+        sample
+        for sample in run.samples.values()
+        if sample.answer == leader and (leader is None or sample.chain in voting)
+    ]
+    chosen = min(behind, key=lambda sample: sample.thinking_tokens, default=None)
+    reference = run.query.reference
+    return Outcome(
+        query=run.query,
+        model=model,
+        policy=policy,
+        plan=run.plan,
+        stop_reason=stop.reason,
+        answer=leader,
+        chosen=chosen,
+        agreement=tally.agreement,
+        chance=_chance(run, tally),
+        prompt_tokens=run.prompt_tokens,
+        tokens=_count(run.records),
+        seconds=run.seconds,
+        price=run.price,
+        correct=None if reference is None else is_right(leader, reference),
+        records=tuple(run.records),
+        considered=Considered.of(run),
+    )
+
+
+def observation(run: Run, *, chance: float | None = None) -> Observation | None:
+    """What the curve may learn of a run; None when no chain finished.
+
+    Nor where chains were steered: how long they thought, and how well, is not their class's doing.
+    A chain of `priced_exit` teaches whatever its policy did to it: its course tells what that was.
+    `chance` is what was foretold of the answer (`Outcome.chance`).
+    """
+    if run.plan is None or not run.tally.history:
+        return None
+    course = _course(run)
+    if run.steered and course is None:
+        return None
+    right: dict[str, bool] = {}
+    if run.query.reference is not None:
+        answers = {ballot.answer for ballot in run.tally.history}
+        answers |= {probe.answer for probe in course.probes} if course else set()
+        right = {a: is_right(a, run.query.reference) for a in answers if a is not None}
+    temperature = run.records[0].temperature
+    return Observation(
+        run.query.query_class,
+        run.tally.history,
+        run.plan.budget,
+        temperature,
+        run.plan,
+        right,
+        course,
+        chance,
+    )
+
+
+def _course(run: Run) -> Course | None:
+    """How the chain of an "exit" plan went; labels come with the observation."""
+    if run.plan is None or run.plan.name != "exit":
+        return None
+    ballot = run.tally.history[-1]
+    record = next(r for r in reversed(run.records) if r.sample.chain == ballot.chain)
+    probes = _heard(record)
+    return Course(
+        probes,
+        ballot.thinking_tokens,
+        ballot.answer,
+        concluded=ballot.stop_cause != "natural",
+        is_whole=run.plan.shadow,
+        trial_tokens=record.sample.probe_tokens / max(1, len(probes)),
+        right={},
+    )
+
+
+def _heard(record: Record) -> tuple[ProbeResult, ...]:
+    return tuple(
+        ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability)
+        for p in record.probes or ()
+    )
+
+
+def _chance(run: Run, tally: Tally) -> float | None:
+    """Of a chain that was concluded, that of its last trial."""
+    if not run.steered:
+        return chance_right(run.curve, run.plan, tally)
+    is_exit = run.plan is not None and run.plan.name == "exit"
+    if is_exit and run.curve and run.curve.exits and (probes := _heard(run.records[-1])):
+        return run.curve.exits.chance(probes)
+    return None
+
+
+def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of an outcome log; a torn last line, as a crash leaves it, is skipped."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def _count(records: list[Record]) -> Tokens:
+    reasoning = answer = forced = probe = discarded = 0
+    for sample, *_ in records:
+        forced += sample.forced_tokens
+        probe += sample.probe_tokens
+        discarded += sample.discarded_tokens
+        useful = sample.generated_tokens - sample.discarded_tokens
+        if sample.stop_cause in UNANSWERED:
+            discarded += useful
+        else:
+            answer += sample.answer_tokens
+            reasoning += useful - sample.answer_tokens
+    return Tokens(reasoning, answer, forced, probe, discarded)
+
+
+def _line(record: Record) -> dict[str, Any]:
+    sample, confidence, probes = record.sample, record.sample.confidence, record.probes
+    return {
+        "chain": sample.chain,
+        "temperature": record.temperature,
+        "extensions": sample.extensions,
+        "answer": sample.answer,
+        "stop_cause": sample.stop_cause,
+        "thinking_tokens": sample.thinking_tokens,
+        "answer_tokens": sample.answer_tokens,
+        "tokens": sample.tokens,
+        "chain_tokens": record.chain_tokens,
+        "seconds": round(sample.seconds, 4),
+        "replica": sample.replica,
+        "confidence": confidence._asdict() if confidence else None,
+        "probes": None if probes is None else [_trial(probe) for probe in probes],
+        "probe_tokens": sample.probe_tokens,
+        "violations": list(sample.violations),
+    }
+
+
+def _trial(probe: Probe) -> dict[str, Any]:
+    """The text stays out: it is the answer and a few words around it."""
+    return {
+        "thinking_tokens": probe.thinking_tokens,
+        "answer": probe.answer,
+        "probability": round(probe.probability, 6),
+        "tokens": probe.tokens,
+    }

@@ -1,0 +1,240 @@
+"""Statistics of a class add up, are kept, and become a snapshot with plans."""
+
+import json
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.curves.curve import ClassStatistics, fit
+from policies.curves.exit_statistics import POSITIONS, Course
+from policies.curves.extension_counts import ExtensionCounts
+from policies.curves.observation import Observation
+from policies.plan import Budget, Plan
+from policies.signals import ProbeResult
+from policies.tally import Ballot
+
+BUDGET = Budget(400)
+
+greedy = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=8).map(
+    lambda answers: tuple(
+        Ballot(0, given, 50 * (w + 1) + 4, 50 * (w + 1), w) for w, given in enumerate(answers)
+    )
+)
+sampled = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=20).map(
+    lambda answers: tuple(Ballot(chain, given, 54, 50) for chain, given in enumerate(answers))
+)
+untried = st.builds(
+    lambda chains, votes, is_greedy, labelled, shadow: Observation(
+        "class",
+        chains if is_greedy else votes,
+        BUDGET,
+        0.0 if is_greedy else None,
+        Plan("waits" if is_greedy else "votes", BUDGET, shadow=shadow),
+        {"a": True, "b": False, "c": False} if labelled else {},
+    ),
+    greedy,
+    sampled,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+def tried(answers: str, concluded: bool, labelled: bool) -> Observation:
+    """A greedy chain that gave these answers, the last one in the end."""
+    probes = [ProbeResult(0, POSITIONS[n], a, 0.5) for n, a in enumerate(answers[:-1])]
+    course = Course(probes, 2000, answers[-1], concluded, not concluded, 20.0, {})
+    plan = Plan("exit", BUDGET, 0.0, shadow=not concluded)
+    right = {"a": True, "b": False, "c": False} if labelled else {}
+    return Observation(
+        "class", (Ballot(0, answers[-1], 2004, 2000),), BUDGET, 0.0, plan, right, course
+    )
+
+
+observations = untried | st.builds(
+    tried, st.text("abc", min_size=1, max_size=8), st.booleans(), st.booleans()
+)
+
+
+def seen(many: list[Observation]) -> ClassStatistics:
+    statistics = ClassStatistics()
+    for one in many:
+        statistics.observe(one)
+    return statistics
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(observations, max_size=6), st.lists(observations, max_size=6))
+def test_merging_is_having_observed_everything(
+    here: list[Observation], there: list[Observation]
+) -> None:
+    merged = seen(here)
+    merged.merge(seen(there))
+    assert merged == seen(here + there)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(observations, max_size=6))
+def test_statistics_survive_being_written_and_read(many: list[Observation]) -> None:
+    statistics = seen(many)
+    assert ClassStatistics.from_dict(json.loads(json.dumps(statistics.as_dict()))) == statistics
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(observations, max_size=6))
+def test_whatever_was_observed_a_curve_can_be_fitted_and_written(many: list[Observation]) -> None:
+    curve = fit(seen(many), parent=seen(many[:1]), price=1e-3)
+    json.dumps(curve.as_dict())
+    for point in curve.points():
+        assert 0 <= point.low <= point.accuracy <= point.high <= 1
+        assert point.tokens > 0
+
+
+def test_statistics_from_before_exits_were_kept_are_read() -> None:
+    statistics = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
+    stored = statistics.as_dict() | {"version": 2}
+    del stored["exits"]
+    statistics.extensions = ExtensionCounts()
+    assert ClassStatistics.from_dict(stored) == statistics
+
+
+def test_waits_that_were_counted_otherwise_are_learned_anew() -> None:
+    ballots = (Ballot(0, "a", 54, 50),)
+    shadow = Observation("class", ballots, BUDGET, 0.0, Plan("waits", BUDGET, 0.0, shadow=True))
+    stored = seen([shadow] * 3).as_dict() | {"version": 3}
+    stored["extensions"] = {"visits": [3.0]}
+    known = ClassStatistics.from_dict(stored)
+    assert (known.shadow_chains, known.extensions.queries, known.lengths.queries) == (0, 0, 3)
+
+
+def test_statistics_from_before_references_were_counted_have_none() -> None:
+    told = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
+    stored = seen([told]).as_dict()
+    assert ClassStatistics.from_dict(stored).referenced == 1.0
+    old = {name: value for name, value in stored.items() if name != "referenced"}
+    read = ClassStatistics.from_dict(old | {"version": 5})
+    assert (read.referenced, read.labelled) == (0.0, 1.0)
+    with pytest.raises(KeyError, match="referenced"):
+        ClassStatistics.from_dict(old)
+
+
+def test_a_tried_chain_tells_of_exits_and_a_class_without_one_keeps_nothing_of_them() -> None:
+    statistics = seen([tried("aa", True, False)])
+    assert statistics.exits is not None and statistics.exits.queries == 1
+    assert statistics.lengths.queries == statistics.extensions.queries == 0
+    assert statistics.shadow_chains == seen([tried("aa", False, False)]).shadow_chains == 0
+    plain = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
+    assert plain.exits is None and fit(plain, parent=statistics, price=1e-3).exits is None
+
+
+def test_the_labels_of_a_tried_chain_are_those_of_its_query() -> None:
+    exits = seen([tried("abca", False, True)]).exits
+    assert exits is not None
+    assert (sum(exits.counts.right), sum(exits.counts.wrong)) == (1, 2)
+    unlabelled = seen([tried("abca", False, False)]).exits
+    assert unlabelled is not None
+    assert sum(unlabelled.counts.right + unlabelled.counts.wrong) == 0
+
+
+def test_a_course_that_cannot_be_teaches_nothing() -> None:
+    good = tried("aa", False, True)
+    assert good.course is not None
+    statistics = ClassStatistics()
+    with pytest.raises(ValueError, match="thinking_tokens must be at least 64"):
+        statistics.observe(replace(good, course=good.course._replace(thinking_tokens=10)))
+    assert statistics == ClassStatistics()
+
+
+def test_a_curve_says_what_its_exits_give() -> None:
+    curve = fit(seen([tried("aaa", False, True)] * 20), price=1e-3)
+    assert curve.exits is not None and len(curve.exits.rules) == len(curve.menus)
+    said = curve.as_dict()["exit"]
+    assert said["price"] == pytest.approx(1e-3)
+    assert said["accuracy"] > 0.8 and said["tokens"] < 2000
+    assert fit(ClassStatistics(), price=1e-3).as_dict()["exit"] is None
+
+
+def test_statistics_of_another_version_are_refused() -> None:
+    with pytest.raises(ValueError, match="version must be 6, got 7"):
+        ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
+
+
+def test_rows_of_another_length_are_refused() -> None:
+    stored = ClassStatistics().as_dict()
+    stored["extensions"]["right"] = [0.0]
+    with pytest.raises(ValueError, match="right must have"):
+        ClassStatistics.from_dict(stored)
+
+
+@pytest.mark.parametrize("field", ["tokens", "thinking_tokens", "extensions", "weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**12])
+def test_an_absurd_ballot_is_refused_and_named_and_nothing_is_learned(
+    field: str, value: float
+) -> None:
+    ballot = replace(Ballot(0, "a", 54, 50), **{field: value})
+    for temperature in (0.0, None):
+        statistics = ClassStatistics()
+        with pytest.raises(ValueError, match=f"^{field} must be in"):
+            statistics.observe(Observation("class", (ballot,), BUDGET, temperature))
+        assert statistics == ClassStatistics()
+
+
+def test_the_price_of_a_round_is_checked() -> None:
+    with pytest.raises(ValueError, match="round_tokens must be finite and >= 0, got -1"):
+        fit(ClassStatistics(), price=1e-3, round_tokens=-1)
+
+
+def test_scaling_down_twice_is_scaling_down_once_by_both() -> None:
+    chain = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
+    twice, once = seen([chain] * 4), seen([chain])
+    twice.scale(0.5)
+    twice.scale(0.5)
+    assert twice == once
+
+
+def test_a_factor_that_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"factor must be in \[0, 1\], got 2"):
+        ClassStatistics().scale(2)
+
+
+def test_a_cut_chain_tells_of_its_cap_and_nothing_of_waits() -> None:
+    statistics = seen([Observation("class", (Ballot(0, "a", 404, 400),), BUDGET, 0.0)])
+    assert sum(statistics.lengths.cut) == 1
+    assert statistics.extensions.queries == 0
+
+
+def test_a_class_without_queries_looks_like_its_parent() -> None:
+    rng, chains = Random(1), []
+    for _ in range(50):
+        right = rng.random() < 0.9
+        ballot = Ballot(0, "a" if right else "b", 54, 50)
+        chains.append(
+            Observation(
+                "other",
+                (ballot, replace(ballot, extensions=1, tokens=108)),
+                BUDGET,
+                0.0,
+                right={"a": True, "b": False},
+            )
+        )
+    parent = seen(chains)
+    curve, pooled = fit(ClassStatistics(), parent=parent, price=1e-3), fit(parent, price=1e-3)
+    assert curve.queries == 0
+    assert curve.extension is not None and pooled.extension is not None
+    assert curve.extension.accuracy[0] == pytest.approx(pooled.extension.accuracy[0], abs=0.1)
+
+
+def test_the_menu_is_that_of_the_nearest_price() -> None:
+    curve = fit(ClassStatistics(), price=1e-3)
+    assert curve.menu(1.1e-3).price == pytest.approx(1e-3)
+    assert curve.menu(1.9e-3).price == pytest.approx(2e-3)
+    assert curve.menu(1.0).price == pytest.approx(8e-3)
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, 1.0])
+def test_a_price_must_be_a_small_positive_number(price: float) -> None:
+    with pytest.raises(ValueError, match="price must be"):
+        fit(ClassStatistics(), price=price)

@@ -1,0 +1,92 @@
+"""JSON of strangers: what is not plainly JSON is refused, whatever its size, and quickly."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.api.json_body import MOST_DEPTH, MOST_DIGITS, parse_json
+from scheduler.errors import InvalidRequest
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=30,
+)
+
+
+@given(values)
+def test_what_is_json_is_read_as_it_is(value: object) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"[1] [2]", "Extra data"),
+        (b"\xff\xfe{\x00", "utf-8"),
+        ('{"a": 1}'.encode("utf-16"), "utf-8"),
+        (b'\xef\xbb\xbf{"a": 1}', "BOM"),
+        (b"[" * 100_000, f"deeper than {MOST_DEPTH}"),
+        (b"[" * 100_000 + b"]" * 100_000, f"deeper than {MOST_DEPTH}"),
+        (b'{"a":' * 70 + b"1" + b"}" * 70, f"deeper than {MOST_DEPTH}"),
+        (b'{"n": ' + b"9" * 5000 + b"}", f"more than {MOST_DIGITS}"),
+        (b'{"n": 0.' + b"9" * 5000 + b"}", "finite number"),
+        (b"NaN", "NaN"),
+        (b'{"n": -Infinity}', "-Infinity"),
+        (b"[1e400]", "1e400"),
+        (b'{"model": "a", "n": 1, "model": "b"}', "'model' comes twice"),
+        (b'{"a": [{"deep": 1, "deep": 1}]}', "'deep' comes twice"),
+    ],
+    ids=lambda part: repr(part[:24]),
+)
+def test_what_is_read_in_two_ways_or_not_at_all_is_refused(raw: bytes, told: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_json(raw)
+    assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+    assert told in refused.value.message
+    assert len(json.dumps(refused.value.as_dict())) <= 2048
+
+
+def test_brackets_in_texts_nest_nothing() -> None:
+    text = "[{" * 1000 + '\\"' + "[" * 1000
+    assert parse_json(json.dumps([text, {text: text}]).encode()) == [text, {text: text}]
+
+
+@pytest.mark.parametrize("depth", [MOST_DEPTH - 1, MOST_DEPTH, MOST_DEPTH + 1])
+def test_the_limit_of_nesting_is_exact(depth: int) -> None:
+    # More brackets than the limit beside each other, so that the shortcut does not decide.
+    raw = b"[" * depth + b"[]," * 100 + b"0" + b"]" * depth
+    if depth + 1 <= MOST_DEPTH:
+        assert parse_json(raw)
+        return
+    with pytest.raises(InvalidRequest, match="deeper"):
+        parse_json(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'"' + b'\\"' * (2 << 20),
+        b'"' * (4 << 20),
+        b"[" * (4 << 20),
+        b"{" + b'"a":' * (1 << 20),
+        b'["' + b"\\" * (4 << 20),
+        b"[" + b"[]," * (1 << 20),
+        b"{" + b",".join(b'"%d":0' % (n % 200_000) for n in range(400_000)) + b"}",
+    ],
+    ids=["escapes", "quotes", "brackets", "colons", "backslashes", "pairs", "twice"],
+)
+def test_four_megabytes_of_malice_take_no_longer_than_honest_ones(raw: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(InvalidRequest):
+        parse_json(raw)
+    assert time.process_time() - began < 10.0

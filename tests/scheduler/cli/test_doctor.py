@@ -1,0 +1,47 @@
+"""What is missing is told together with its mend."""
+
+import socket
+
+import pytest
+
+from scheduler.cli.doctor import NEEDED_MEMORY_GIB, Finding, examine
+
+
+@pytest.fixture(scope="module")
+def findings() -> list[Finding]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return examine(port)
+
+
+def test_everything_is_looked_at_once(findings: list[Finding]) -> None:
+    assert [finding.what for finding in findings] == [
+        "python", "ray", "torch", "vllm", "gpu", "memory", "port", "sqlite", "s1-pocket",
+    ]  # fmt: skip
+    assert all(finding.found for finding in findings)
+
+
+def test_what_is_fatal_or_missing_has_a_mend(findings: list[Finding]) -> None:
+    for finding in findings:
+        if finding.fatal or finding.found in ("missing", "none"):
+            assert finding.mend, finding
+
+
+def test_what_is_well_has_none(findings: list[Finding]) -> None:
+    by_name = {finding.what: finding for finding in findings}
+    assert by_name["python"] == Finding("python", by_name["python"].found)
+    assert by_name["port"].mend == ""
+    free = float(by_name["memory"].found.split()[0])
+    assert by_name["memory"].fatal is (free < NEEDED_MEMORY_GIB) or free == NEEDED_MEMORY_GIB
+
+
+def test_a_taken_port_is_found() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (finding,) = [f for f in examine(port) if f.what == "port"]
+    assert finding.fatal
+    assert str(port) in finding.found
+    assert "--port" in finding.mend

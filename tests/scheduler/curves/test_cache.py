@@ -1,0 +1,110 @@
+"""A controller's copy tells the book everything once, whatever gets lost on the way."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from scheduler.curves import cache as bookcopy
+from scheduler.curves.cache import BookCopy
+from scheduler.curves.store import CurveBook, Edition, Report
+from scheduler.curves.wal import KeptBook
+from tests.scheduler.observations import chain
+
+
+class Away(Exception):
+    """The book cannot be reached."""
+
+
+class FlakyBook:
+    """A book behind a network that loses requests, or the replies to them."""
+
+    def __init__(self, *faults: str) -> None:
+        self.kept = KeptBook()
+        self._faults = list(faults)
+
+    async def exchange(self, report: Report, life: str, version: int) -> Edition:
+        fault = self._faults.pop(0) if self._faults else ""
+        if fault == "request lost":
+            raise Away
+        edition = self.kept.exchange(report, life, version)
+        if fault == "reply lost":
+            raise Away
+        return edition
+
+    async def export(self) -> dict[str, Any]:
+        return self.kept.book.as_dict()
+
+
+def counted(book: CurveBook) -> float:
+    return sum(leaf.statistics.queries for leaf in book._leaves.values())
+
+
+@pytest.mark.parametrize("fault", ["request lost", "reply lost"])
+def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
+    async def main() -> None:
+        far = FlakyBook("", fault, fault)
+        copy = BookCopy(far)
+        for _ in range(5):
+            copy.observe(chain())
+            try:
+                await copy.exchange()
+            except Away:
+                assert not copy.is_confirmed
+        await copy.exchange()
+        assert counted(far.kept.book) == 5
+        curve = copy.curve("m", "sums")
+        assert curve is not None and curve.queries == 5
+
+    asyncio.run(main())
+
+
+def test_a_book_that_starts_again_gives_its_curves_again() -> None:
+    async def main() -> None:
+        far = FlakyBook()
+        copy = BookCopy(far)
+        for _ in range(30):
+            copy.observe(chain())
+        await copy.exchange()
+        far.kept = KeptBook()
+        copy.observe(chain(query_class="words"))
+        await copy.exchange()
+        assert copy.curve("m", "words") is not None
+        assert copy.curve("m", "sums") is not None
+
+    asyncio.run(main())
+
+
+def test_two_controllers_add_up() -> None:
+    async def main() -> None:
+        far = FlakyBook()
+        copies = [BookCopy(far), BookCopy(far)]
+        for copy in copies * 3:
+            copy.observe(chain())
+            await copy.exchange()
+        assert counted(far.kept.book) == 6
+
+    asyncio.run(main())
+
+
+def test_what_a_book_that_is_away_for_long_cannot_be_told_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bookcopy, "MAX_SPOOLED", 3)
+    copy = BookCopy(FlakyBook())
+    for _ in range(5):
+        copy.observe(chain())
+    assert copy.dropped == 2
+
+
+def test_curves_of_folded_classes_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(bookcopy, "MAX_CLASSES", 3)
+        monkeypatch.setattr("scheduler.curves.store.MAX_CLASSES", 3)
+        copy = BookCopy(FlakyBook())
+        for number in range(40):
+            copy.observe(chain(query_class=str(number)))
+            await copy.exchange()
+        assert len(copy._curves) <= 8
+
+    asyncio.run(main())

@@ -1,0 +1,128 @@
+"""An effort is a point on what was learned, and a number of tokens until there is something."""
+
+from typing import Any, cast, get_args
+
+import pytest
+
+from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.plan import MOST_TOKENS
+from scheduler.api import protocol
+from scheduler.api.chat import complete
+from scheduler.solving.controller import Controller
+from scheduler.solving.effort import COLD_TOKENS, QUANTILES, Effort, effort_of, is_trained
+from tests.scheduler.simulation import PRICE, chat, make_controller
+from workers.simulated.clock import run_virtual
+from workers.simulated.law import reference
+
+LEVELS = list(QUANTILES)
+
+
+def curve_after(chains: float, votes: float) -> ClassCurve:
+    return fit(ClassStatistics(10, 10, chains, votes), price=PRICE)
+
+
+def effort(level: str, curve: ClassCurve | None, **fields: Any) -> Effort:
+    options: dict[str, Any] = {"priced": True, "votes_only": False, "room": 100_000} | fields
+    return effort_of(level, curve, **options)
+
+
+def test_every_level_of_a_request_is_known() -> None:
+    assert set(get_args(protocol.Effort)) == {*COLD_TOKENS} == {*QUANTILES, "none"}
+
+
+def test_more_effort_is_worth_more_on_a_curve_and_medium_is_the_servers_price() -> None:
+    efforts = [effort(level, curve_after(3, 3)) for level in LEVELS]
+    values = [one.value for one in efforts]
+    assert values == sorted(set(values))
+    assert (values[0], values[-1]) == (1 / 8, 8)
+    assert values[LEVELS.index("medium")] == 1
+    assert {one.by for one in efforts} == {"curve"}
+    assert all(one.tokens is None for one in efforts)
+
+
+@pytest.mark.parametrize(
+    ("curve", "fields"),
+    [
+        (None, {}),
+        (curve_after(2, 9), {}),
+        (curve_after(9, 2), {}),
+        (curve_after(9, 9), {"priced": False}),
+        (curve_after(9, 2), {"votes_only": True}),
+    ],
+)
+def test_without_a_curve_an_effort_is_a_cap(
+    curve: ClassCurve | None, fields: dict[str, Any]
+) -> None:
+    efforts = [effort(level, curve, **fields) for level in LEVELS]
+    assert {one.by for one in efforts} == {"table"}
+    assert [one.tokens for one in efforts] == [512, 1024, 4096, 16_384, 32_768, 80_000]
+    assert all(one.value == 1 for one in efforts)
+
+
+def test_a_cap_leaves_room_for_the_prompt() -> None:
+    assert effort("max", None, room=1000).tokens == 800
+    assert effort("low", None, room=1000).tokens == 800
+    assert COLD_TOKENS["max"] == MOST_TOKENS
+
+
+def test_none_is_no_thinking_whatever_is_known() -> None:
+    assert effort("none", curve_after(9, 9)) == Effort("none", "off", tokens=0)
+
+
+def test_votes_alone_train_a_model_that_only_votes() -> None:
+    assert is_trained(curve_after(0, 3), votes_only=True)
+    assert not is_trained(curve_after(0, 3), votes_only=False)
+
+
+async def taught(questions: int = 40) -> Controller:
+    """A server whose default class has been learned from labelled questions."""
+    controller = await make_controller(policy="priced")
+    for n in range(questions):
+        question = f"medium question {n}"
+        told = {"reference_answer": reference(question)}
+        await complete(controller, chat(question, thinkbudget=told))
+    return controller
+
+
+async def answered(controller: Controller, level: str, **fields: Any) -> dict[str, Any]:
+    body = chat("medium question x", reasoning_effort=level, **fields)
+    return cast(dict[str, Any], (await complete(controller, body))["thinkbudget"])
+
+
+def test_a_reply_tells_which_effort_was_used() -> None:
+    async def main() -> None:
+        cold = await answered(await make_controller(policy="priced"), "low")
+        assert cold["effort"] == {"level": "low", "by": "table", "value": 1.0, "tokens": 1024}
+        assert cold["decision"]["budget_tokens"] == 1024
+        controller = await taught()
+        told = await answered(controller, "high", thinkbudget={"exploration": 0.0})
+        assert (told["effort"]["by"], told["policy"]) == ("curve", "priced")
+        assert told["predicted_accuracy"] is not None and told["predicted_tokens"] > 0
+
+    run_virtual(main())
+
+
+def test_more_effort_never_expects_less_where_a_curve_was_learned() -> None:
+    async def main() -> None:
+        controller = await taught()
+        options = {"exploration": 0.0, "dry_run": True}
+        told = [await answered(controller, level, thinkbudget=options) for level in LEVELS]
+        assert [one["effort"]["level"] for one in told] == LEVELS
+        tokens = [one["predicted_tokens"] for one in told]
+        assert tokens == sorted(tokens)
+        assert tokens[-1] > tokens[0]
+
+    run_virtual(main())
+
+
+def test_an_effort_beside_a_named_policy_caps_it() -> None:
+    async def main() -> None:
+        controller = await taught()
+        options = {"policy": "majority", "samples": 3}
+        told = await answered(controller, "minimal", thinkbudget=options)
+        assert (told["policy"], told["decision"]["samples"]) == ("majority", 3)
+        assert (told["effort"]["by"], told["decision"]["budget_tokens"]) == ("table", 512)
+        none = await answered(controller, "none")
+        assert (none["policy"], none["spent"]["by_kind"]["reasoning"]) == ("fixed", 0)
+
+    run_virtual(main())

@@ -1,0 +1,123 @@
+"""What is counted, under which names, and that no label can grow without bound."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from scheduler.api.service import exposition
+from scheduler.solving.metrics import MAX_CLASSES, OTHER, Metrics
+from scheduler.solving.outcome import Outcome
+from scheduler.solving.trace import Trace
+from tests.scheduler.simulation import make_controller, make_query
+from workers.sample import lost
+from workers.simulated.clock import run_virtual
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    """By name and labels, as Prometheus would write them."""
+    lines = metrics.text().decode().splitlines()
+    pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+    return {name.removeprefix("thinkbudget_"): float(value) for name, value in pairs}
+
+
+def answered(policy: str = "majority", **options: object) -> tuple[Metrics, Outcome]:
+    async def main() -> tuple[Metrics, Outcome]:
+        controller = await make_controller(policy=policy, **options)
+        return controller.metrics, await controller.answer(make_query())
+
+    return run_virtual(main())
+
+
+def test_an_outcome_is_counted_by_tokens_and_chains() -> None:
+    metrics, outcome = answered(samples=4)
+    seen = values(metrics)
+    for kind, count in outcome.tokens._asdict().items():
+        assert seen.get(f'tokens_total{{kind="{kind}"}}', 0) == count
+    ended = [count for name, count in seen.items() if name.startswith("samples_total")]
+    assert sum(ended) == 4
+    assert seen["vote_agreement_sum"] == outcome.agreement
+    assert seen['budget_tokens_count{policy="majority"}'] == 1
+
+
+def test_waits_are_counted_by_chain() -> None:
+    metrics, outcome = answered("fixed", extensions=2)
+    assert values(metrics)["waits_total"] == max(r.sample.extensions for r in outcome.records)
+
+
+def test_chains_that_were_ended_early_say_why() -> None:
+    metrics, outcome = answered("adaptive_consistency", wave=8)
+    cancelled = sum(r.sample.stop_cause == "cancelled" for r in outcome.records)
+    assert values(metrics).get('early_stops_total{reason="cancelled"}', 0.0) == cancelled
+
+
+def test_chains_that_moved_or_were_lost_are_counted() -> None:
+    metrics, outcome = answered("fixed")
+    record = outcome.records[0]
+    moved = record._replace(sample=replace(record.sample, moves=2))
+    gone = record._replace(sample=lost(1))
+    metrics.settled(replace(outcome, records=(moved, gone)))
+    seen = values(metrics)
+    assert (seen['replays_total{reason="moved"}'], seen['replays_total{reason="lost"}']) == (2, 1)
+
+
+def test_what_engines_counted_is_told_as_it_stands() -> None:
+    metrics = Metrics()
+    metrics.text({"deaths": 2})
+    metrics.text({"deaths": 5, "moves": 1})
+    seen = values(metrics)
+    assert seen['engine_events_total{kind="deaths"}'] == 5
+    assert seen['engine_events_total{kind="moves"}'] == 1
+
+
+def test_two_controllers_do_not_mix() -> None:
+    first, second = Metrics(), Metrics()
+    first.waits.inc()
+    assert (values(first)["waits_total"], values(second)["waits_total"]) == (1, 0)
+
+
+def test_classes_past_the_bound_are_one() -> None:
+    metrics = Metrics()
+    for number in range(3 * MAX_CLASSES):
+        metrics.ended(Trace(policy="fixed", query_class=f"class {number}"))
+    labels = [name for name in values(metrics) if name.startswith("requests_total")]
+    assert len(labels) == MAX_CLASSES + 1
+    rest = f'requests_total{{class="{OTHER}",outcome="ok",policy="fixed"}}'
+    assert values(metrics)[rest] == 2 * MAX_CLASSES
+
+
+def test_the_age_of_a_curve_is_since_it_last_moved() -> None:
+    now = [0.0]
+    metrics = Metrics(clock=lambda: now[0])
+    name = 'curve_age_seconds{class="default"}'
+    metrics._saw_curve("default", 0.0)
+    assert name not in values(metrics)
+    metrics._saw_curve("default", 5.0)
+    now[0] = 7.0
+    metrics._saw_curve("default", 5.0)
+    assert values(metrics)[name] == 7.0
+    metrics._saw_curve("default", 6.0)
+    assert values(metrics)[name] == 0.0
+
+
+def test_counting_an_outcome_takes_a_fraction_of_a_millisecond() -> None:
+    metrics, outcome = answered("fixed")
+    best = min(_seconds(metrics, outcome) for _ in range(200))
+    assert best < 3e-4
+
+
+def _seconds(metrics: Metrics, outcome: Outcome) -> float:
+    began = time.perf_counter()
+    metrics.settled(outcome)
+    return time.perf_counter() - began
+
+
+def test_operators_see_tasks_that_were_left_behind() -> None:
+    async def tasks_beside(others: int) -> float:
+        sleeping = [asyncio.create_task(asyncio.sleep(60)) for _ in range(others)]
+        controller = await make_controller()
+        await exposition(controller)
+        for task in sleeping:
+            task.cancel()
+        return values(controller.metrics)["tasks"]
+
+    assert run_virtual(tasks_beside(3)) == run_virtual(tasks_beside(0)) + 3

@@ -1,0 +1,83 @@
+"""What one simulated chain will do if nobody intervenes, and where to tell something of it."""
+
+from typing import NamedTuple
+
+from workers.engine import Probing, SampleRequest
+from workers.forcing import StopCause
+from workers.sample import Confidence
+from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
+
+STREAM_STEPS = 4
+PROGRESS_TOKENS = 8
+
+
+class Course(NamedTuple):
+    """From its `begin` to its `end` in tokens."""
+
+    fate: Fate
+    begin: int
+    end: int
+    cause: StopCause
+    confidence: Confidence | None
+
+    def trials(self, probing: Probing) -> list[int]:
+        """After how many tokens to branch off trial answers."""
+        points = set(probing.at)
+        for step in (probing.every, PARAGRAPH_TOKENS if probing.paragraphs else None):
+            points |= set(range(step, self.end, step)) if step else set()
+        if probing.extensions:
+            points |= {run.end for run in self.fate.passes[:-1]}
+        return sorted(at for at in points if self.begin < at < self.end)[: probing.most]
+
+    def extensions_by(self, tokens: int) -> int:
+        return sum(run.end < tokens for run in self.fate.passes[:-1])
+
+
+def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Course:
+    forcing, signals = request.forcing, request.signals
+    greedy = request.temperature == 0
+    of = request.query if request.seed is None else request.seed
+    drawn = fate(
+        request.messages[-1][1],
+        "greedy" if greedy else f"{seed}-{of}-{number}",
+        extensions=forcing.extensions,
+        least=forcing.min_thinking_tokens,
+        greedy=greedy,
+    )
+    cause: StopCause = "extensions" if forcing.extensions else "natural"
+    end, cap = drawn.end, min(forcing.max_thinking_tokens, room)
+    if end > cap:
+        end, cause = cap, "max_thinking" if cap == forcing.max_thinking_tokens else "context"
+    if cause == "max_thinking" and not forcing.answer_when_cut:
+        cause = "rejected"
+    sure = drawn.confidence_at(end) if signals else None
+    if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:
+        end, cause = drawn.lowest_at(), "unsure"
+    begin = request.resume.thinking_tokens if request.resume else 0
+    return Course(drawn, begin, max(begin, end), cause, sure)
+
+
+def _falls_below(confidence: Confidence, least: float | None) -> bool:
+    return least is not None and confidence.lowest is not None and confidence.lowest < least
+
+
+class Mark(NamedTuple):
+    """Where something is to be told: a trial answer of a length, or text that is to be shown."""
+
+    at: int
+    trial: int = 0
+    shown: bool = False
+
+
+def marks_of(request: SampleRequest, number: int, course: Course) -> list[Mark]:
+    marks = [Mark(course.end)]
+    if request.stream == number:
+        quarter = (course.end - course.begin) / STREAM_STEPS
+        steps = range(1, STREAM_STEPS + 1)
+        marks = [Mark(round(course.begin + quarter * step), shown=True) for step in steps]
+    if request.probing:
+        trial = min(ANSWER_TOKENS, request.probing.answer_tokens)
+        marks += [Mark(at, trial) for at in course.trials(request.probing)]
+    if request.progress:
+        marks += [Mark(at) for at in range(course.begin, course.end, PROGRESS_TOKENS)]
+    return sorted(marks)

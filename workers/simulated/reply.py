@@ -1,0 +1,83 @@
+"""What a simulated model writes: its answer in the shape that was asked for, and plain text."""
+
+import json
+import math
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import NamedTuple
+
+from workers.answers.answer_shape import AnswerShape, shape_of
+from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.engine import Refused, SampleRequest
+from workers.sample import Accepted, ScoredToken, ToolCall
+
+Generate = Callable[[int], Awaitable[bool]]
+
+
+class Reply(NamedTuple):
+    text: str
+    calls: tuple[ToolCall, ...]
+    answer: str | None
+    logprobs: tuple[ScoredToken, ...]
+
+
+def reply_of(request: SampleRequest, answer: str | None, probability: float) -> Reply:
+    """All of an answer's tokens, which are words, are as probable as the answer."""
+    if answer is None:
+        return Reply("", (), None, ())
+    shape = shape_of(request)
+    written = _written(shape, answer)
+    text, calls, vote = shape.read(written)
+    scores: tuple[ScoredToken, ...] = ()
+    if request.logprobs is not None:
+        scores = tuple(_scored(word, probability, request.logprobs) for word in _words(written))
+    return Reply(text, calls, answer if shape.plain else vote, scores)
+
+
+async def completion(
+    request: CompletionRequest, room: int, generate: Generate
+) -> AsyncGenerator[CompletionEvent]:
+    """Numbered words, a token each, as many as were asked for or up to a stop text.
+
+    `generate` lets the time of so many tokens pass, and tells whether the engine is still there.
+    """
+    prompt = _words(request.prompt) if isinstance(request.prompt, str) else request.prompt
+    if request.logprobs is not None:
+        why = "a simulated model has no probabilities of words"
+        raise Refused("logprobs", why, "unsupported_parameter")
+    if not prompt or len(prompt) + request.max_tokens > room:
+        raise Refused("prompt", f"the prompt of {len(prompt)} tokens does not fit or is empty")
+    yield Accepted(len(prompt))
+    if request.echo:
+        text = request.prompt if isinstance(request.prompt, str) else " ".join(map(str, prompt))
+        yield CompletionText(text)
+    for made in range(request.max_tokens):
+        if not await generate(1):
+            yield Completed("lost", made)
+            return
+        word = f" word{made}"
+        if any(stop in word for stop in request.stop):
+            yield Completed("stop", made + 1)
+            return
+        yield CompletionText(word)
+    yield Completed("length", request.max_tokens)
+
+
+def _written(shape: AnswerShape, answer: str) -> str:
+    """Of several tools the first one is called."""
+    if shape.plain:
+        return f"Final Answer: {answer}"
+    found = {"answer": answer}
+    if shape.tools is None or shape.only is not None:
+        return json.dumps(found)
+    call = {"name": shape.tools[0]["function"]["name"], "arguments": found}
+    return json.dumps([call]) if shape.forced else f"<tool_call>{json.dumps(call)}</tool_call>"
+
+
+def _scored(word: str, probability: float, top: int) -> ScoredToken:
+    logprob = math.log(max(probability, 1e-9))
+    return ScoredToken(word, word.encode(), logprob, ((word, logprob),)[:top])
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+", text)

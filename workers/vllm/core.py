@@ -1,0 +1,320 @@
+"""A real vLLM engine as a core: the door to vllm (the other is vllm_processor.py)."""
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vllm import SamplingParams
+from vllm.config import StructuredOutputsConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.engine.protocol import StreamingInput
+from vllm.exceptions import VLLMClientError
+from vllm.inputs import tokens_input
+from vllm.logger import DEFAULT_LOGGING_CONFIG
+from vllm.outputs import RequestOutput
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.tokenizers.registry import cached_tokenizer_from_config
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
+from workers.forcing import Call, Finish
+from workers.vllm.root_cause import root_cause_told
+
+# Tokens of a chain that nobody watches come so many at a time.
+HELD_TOKENS = 16
+# Where many chains are watched, each hears of several tokens at a time: every piece costs the same.
+LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """What to load and how. `kv_cache_gib=None` is 1 on CPU, and all that is free on a GPU.
+
+    `watchdog_seconds`: a core that has work and says nothing for so long counts as hung; must be
+    longer than the prefill of the longest prompt.
+    """
+
+    model: str
+    max_model_len: int | None = None
+    max_num_seqs: int = 64
+    tensor_parallel_size: int = 1
+    kv_cache_gib: float | None = None
+    watchdog_seconds: float = 30.0
+
+
+class Setup:
+    """What can be known of an engine before it is started, which takes half a minute."""
+
+    def __init__(self, options: VllmOptions) -> None:
+        on_cpu = current_platform.is_cpu()
+        # Left alone on CPU, vLLM claims most of the node's memory for its cache.
+        cache = options.kv_cache_gib or (1.0 if on_cpu else None)
+        arguments = AsyncEngineArgs(
+            model=options.model,
+            max_model_len=options.max_model_len,
+            max_num_seqs=options.max_num_seqs,
+            tensor_parallel_size=options.tensor_parallel_size,
+            dtype="float32" if on_cpu else "auto",
+            kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
+            enforce_eager=on_cpu,
+            enable_prefix_caching=True,
+            scheduling_policy="priority",
+            # Between the parts of JSON a model may say spaces for ever. What this backend cannot
+            # hold to is refused; "auto" would try others, with other bounds.
+            structured_outputs_config=StructuredOutputsConfig(
+                backend="xgrammar", disable_any_whitespace=True
+            ),
+            # Code of a model is not run; weights of other kinds are pickles, and so code too.
+            trust_remote_code=False,
+            load_format="safetensors",
+        )
+        self.options = options
+        self.on_cpu = on_cpu
+        self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+        if (
+            on_cpu
+            and options.tensor_parallel_size == 1
+            and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
+        ):
+            self._run_in_core()
+        # vLLM names its tokenizer by a protocol that lacks templates and added tokens, hence Any.
+        self.tokenizer: Any = cached_tokenizer_from_config(self.config.model_config)
+        ends = self.config.model_config.try_get_generation_config().get("eos_token_id") or ()
+        self.end_of_turn: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends)
+
+    def _run_in_core(self) -> None:
+        """Have the core's own process run the model on all cores but one, as on a GPU it would.
+
+        On CPU vLLM takes a process of its own for that, with its threads bound to cores; the two
+        then wait for each other by spinning, on the cores that the servers need.
+        """
+        self.config.parallel_config.distributed_executor_backend = "uni"
+        # Read by the core when it starts; what Ray puts there is of its own reckoning.
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
+
+    def load_processor(self, qualified_name: str) -> None:
+        self.config.model_config.logits_processors = [qualified_name]
+
+
+class VllmCore:
+    """One vLLM engine in this process (its core runs in a child)."""
+
+    def __init__(self, setup: Setup, *, stat_loggers: list[Any] | None = None) -> None:
+        self._llm = _start(setup.config, stat_loggers)
+        model_config = setup.config.model_config
+        self.tokenizer = setup.tokenizer
+        self.max_model_len: int = model_config.max_model_len
+        # Of the embedding; may be more than the tokenizer knows.
+        self.vocabulary: int = model_config.get_vocab_size()
+        self.recommended: dict[str, Any] = {
+            "temperature": 1.0,
+            **model_config.get_diff_sampling_param(),
+        }
+        self.watchdog_seconds = setup.options.watchdog_seconds
+        # With chunked prefill one seeded request kills a CPU engine.
+        self.seeds = not setup.on_cpu
+        self._config = setup.config
+        self._working = 0
+        self._heard = time.monotonic()
+
+    async def generate(
+        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        parameters = self._parameters(call, sampling)
+        outputs = self._generate(name, tokens, parameters, sampling)
+        async for piece in self._pieces(outputs, sampling):
+            yield piece
+
+    def converse(self, name: str, sampling: Sampling) -> Conversation:
+        return _Conversation(self, name, sampling)
+
+    async def generate_forced(
+        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        parameters = SamplingParams(
+            **self._drawing(sampling), **_pace(sampling), **order, detokenize=False, skip_clone=True
+        )
+        outputs = self._generate(name, tokens, parameters, sampling)
+        async for piece in self._pieces(outputs, sampling):
+            yield piece
+
+    async def abort(self, names: Sequence[str]) -> None:
+        await self._llm.abort(list(names))
+
+    async def check(self) -> None:
+        try:
+            await self._llm.check_health()
+        except EngineDeadError as error:
+            raise CoreDied("the engine core has died") from error
+        silence = time.monotonic() - self._heard
+        if self._working and silence > self.watchdog_seconds:
+            raise CoreDied(f"the engine core has said nothing for {silence:.0f} s and has work")
+
+    def check_schema(self, schema: str) -> None:
+        model, outputs = self._config.model_config, self._config.structured_outputs_config
+        parameters = SamplingParams(structured_outputs=StructuredOutputsParams(json=schema))
+        try:
+            parameters.verify(model, None, outputs, self.tokenizer)
+        except VLLMClientError as error:
+            # Without the time and the place in the library's source.
+            raise ValueError(re.sub(r"\[[\d:]+\] \S+: ", "", str(error))) from None
+
+    async def close(self) -> None:
+        self.shutdown()
+
+    def shutdown(self) -> None:
+        self._llm.shutdown()
+        # It shuts down once more when it is collected, and must not do so at interpreter exit.
+        del self._llm
+
+    def _generate(
+        self, name: str, tokens: Sequence[int], parameters: SamplingParams, sampling: Sampling
+    ) -> AsyncGenerator[RequestOutput]:
+        outputs: AsyncGenerator[RequestOutput] = self._llm.generate(
+            _input(tokens, sampling), parameters, name, priority=sampling.priority
+        )
+        return outputs
+
+    async def _pieces(
+        self, outputs: AsyncGenerator[RequestOutput], sampling: Sampling
+    ) -> AsyncGenerator[Piece]:
+        """The new tokens of every output; vLLM's way of dying becomes ours."""
+        if not self._working:
+            self._heard = time.monotonic()
+        self._working += 1
+        try:
+            async for output in outputs:
+                self._heard = time.monotonic()
+                made = output.outputs[0]
+                if made.finish_reason not in (None, "stop", "length", "abort"):
+                    raise CoreDied(f"the engine core gave a request up: {made.finish_reason}")
+                finish: Finish | None = made.finish_reason
+                yield Piece(
+                    tuple(made.token_ids),
+                    finish,
+                    _logprobs(made, sampling.logprobs or 0),
+                    _prompt_logprobs(output, sampling.prompt_logprobs or 0),
+                )
+        except EngineDeadError as error:
+            raise CoreDied("the engine core has died") from error
+        finally:
+            self._working -= 1
+
+    def _parameters(self, call: Call, sampling: Sampling) -> SamplingParams:
+        schema = sampling.schema
+        return SamplingParams(
+            **self._drawing(sampling),
+            max_tokens=call.max_tokens,
+            min_tokens=0 if call.stop_texts else call.min_tokens,
+            stop_token_ids=list(call.stops),
+            stop=list(call.stop_texts) or None,
+            # Stops that are text are looked for in the text.
+            detokenize=bool(call.stop_texts),
+            skip_special_tokens=False,
+            spaces_between_special_tokens=False,
+            logprobs=sampling.logprobs,
+            prompt_logprobs=sampling.prompt_logprobs,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
+            ignore_eos=sampling.ignore_end_of_turn,
+            skip_clone=True,  # these parameters are of this call alone
+            **_pace(sampling),
+        )
+
+    def _drawing(self, sampling: Sampling) -> dict[str, Any]:
+        """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
+        if sampling.temperature == 0:
+            # Greedy: the recommended truncations would only warn.
+            return {**self.recommended, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+        asked = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed if self.seeds else None,
+        }
+        wishes = {name: value for name, value in asked.items() if value is not None}
+        return {**self.recommended, **wishes}
+
+
+def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
+    logs = config.logging_config
+    with contextlib.ExitStack() as stack:
+        if logs.configure_logging and logs.pylogging_config_file is None:
+            file = stack.enter_context(root_cause_told(DEFAULT_LOGGING_CONFIG, "vllm"))
+            config.logging_config = replace(logs, pylogging_config_file=file)
+        return AsyncLLM.from_vllm_config(
+            config, stat_loggers=stat_loggers, disable_log_stats=stat_loggers is None
+        )
+
+
+class _Conversation:
+    def __init__(self, core: VllmCore, name: str, sampling: Sampling) -> None:
+        self._core, self._name, self._sampling = core, name, sampling
+        self._inputs: asyncio.Queue[StreamingInput | None] = asyncio.Queue()
+        self._first: SamplingParams | None = None
+
+    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+        parameters = self._core._parameters(call, self._sampling)
+        self._first = self._first or parameters
+        prompt = _input(tokens, self._sampling)
+        self._inputs.put_nowait(StreamingInput(prompt=prompt, sampling_params=parameters))
+        if last:
+            self._inputs.put_nowait(None)
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        assert self._first is not None, "nothing was said"
+        outputs = self._core._llm.generate(
+            self._stream(), self._first, self._name, priority=self._sampling.priority
+        )
+        try:
+            async for piece in self._core._pieces(outputs, self._sampling):
+                yield piece
+        finally:
+            self._inputs.put_nowait(None)
+
+    async def _stream(self) -> AsyncGenerator[StreamingInput]:
+        while (chunk := await self._inputs.get()) is not None:
+            yield chunk
+
+
+def _pace(sampling: Sampling) -> dict[str, Any]:
+    """Never only at the end: silence would not tell a long chain from a core that hangs."""
+    interval = HELD_TOKENS
+    if sampling.live:
+        interval = min(MOST_LIVE_TOKENS, max(1, sampling.crowd // LIVE_CROWD))
+    return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
+
+
+def _input(tokens: Sequence[int], sampling: Sampling) -> Any:
+    """A prompt with a list of its own: vLLM lengthens that of a conversation in place."""
+    return tokens_input(list(tokens), cache_salt=sampling.salt or None)
+
+
+def _logprobs(made: Any, top: int) -> tuple[TokenLogprobs, ...]:
+    if made.logprobs is None:
+        return ()
+    # In delta mode these are the new tokens', otherwise all of them: either way the last ones.
+    rows = list(made.logprobs)[-len(made.token_ids) :] if made.token_ids else []
+    return _ranked(made.token_ids, rows, top)
+
+
+def _prompt_logprobs(output: RequestOutput, top: int) -> tuple[TokenLogprobs, ...]:
+    if not output.prompt_logprobs:
+        return ()
+    return _ranked(output.prompt_token_ids[1:], output.prompt_logprobs[1:], top)
+
+
+def _ranked(tokens: Sequence[int], rows: Sequence[Any], top: int) -> tuple[TokenLogprobs, ...]:
+    scores = []
+    for token, row in zip(tokens, rows, strict=True):
+        best = sorted((entry.rank, key) for key, entry in row.items() if entry.rank <= top)
+        ids = tuple(key for _, key in best)
+        falling = tuple(row[key].logprob for key in ids)
+        scores.append(TokenLogprobs(row[token].logprob, falling, ids))
+    return tuple(scores)
