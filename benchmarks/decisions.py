@@ -29,7 +29,7 @@ from policies.curves.curve import ClassCurve, ClassStatistics, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 QUERIES = (1000, 100_000, 1_000_000)
 CLASSES = (1, 100, 1000)
@@ -50,11 +50,11 @@ class Row(NamedTuple):
     bytes: float
 
 
-def history(rng: Random, votes: int) -> tuple[Ballot, ...]:
+def history(rng: Random, votes: int) -> tuple[Vote, ...]:
     share = rng.betavariate(3, 1)
     answers = ("r" if rng.random() < share else rng.choice("abcd") for _ in range(votes))
     return tuple(
-        Ballot(chain, answer, tokens, tokens)
+        Vote(chain, answer, tokens, tokens)
         for chain, answer in enumerate(answers)
         for tokens in [round(rng.lognormvariate(5 - share, 0.4))]
     )

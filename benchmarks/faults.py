@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks import harness as house
-from benchmarks.harness import House, Told, body, kill
+from benchmarks.harness import FaultHarness, Told, body, kill
 
 TOKENS, STREAMS = 600, 8
 
 
-class Finding(NamedTuple):
+class FaultResult(NamedTuple):
     """One row. `lost` are requests without an end of their own, `doubled` such with other text."""
 
     row: str
@@ -29,23 +29,27 @@ class Finding(NamedTuple):
     held: bool
 
 
-Row = Callable[[House, dict[int, Told]], Awaitable[Finding]]
+Row = Callable[[FaultHarness, dict[int, Told]], Awaitable[FaultResult]]
 
 
 def judged(
     row: str, fault: str, told: list[Told], truth: list[Told], seconds: float, figures: str
-) -> Finding:
+) -> FaultResult:
     """Whole streams are the truth, letter for letter; anything else is a loss."""
     lost = sum(not one.whole for one in told)
     doubled = sum(
         one.whole and not one.says_as(right) for one, right in zip(told, truth, strict=True)
     )
-    return Finding(row, fault, len(told), lost, doubled, seconds, figures, lost + doubled == 0)
+    return FaultResult(row, fault, len(told), lost, doubled, seconds, figures, lost + doubled == 0)
 
 
 async def streams_through(
-    at: House, truth: dict[int, Told], hurt: Callable[[], Awaitable[None]], row: str, fault: str
-) -> Finding:
+    at: FaultHarness,
+    truth: dict[int, Told],
+    hurt: Callable[[], Awaitable[None]],
+    row: str,
+    fault: str,
+) -> FaultResult:
     """Streams under way while something is hurt."""
     asked = [asyncio.create_task(at.ask(body(n, TOKENS))) for n in range(STREAMS)]
     await asyncio.sleep(1.0)
@@ -58,21 +62,21 @@ async def streams_through(
     return judged(row, fault, told, [truth[n] for n in range(STREAMS)], seconds, figures)
 
 
-async def row_1(at: House, truth: dict[int, Told]) -> Finding:
+async def row_1(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
         kill((await at.busy() or at.processes(house.ENGINE))[0])
 
     return await streams_through(at, truth, hurt, "1", "an engine's process is killed mid-stream")
 
 
-async def row_2(at: House, truth: dict[int, Told]) -> Finding:
+async def row_2(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
         kill(at.core_of((await at.busy() or at.processes(house.ENGINE))[0]))
 
     return await streams_through(at, truth, hurt, "2", "only vLLM's core is killed mid-stream")
 
 
-async def row_3(at: House, truth: dict[int, Told]) -> Finding:
+async def row_3(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
         core = at.core_of((await at.busy() or at.processes(house.ENGINE))[0])
         os.kill(core.pid, signal.SIGSTOP)
@@ -81,7 +85,7 @@ async def row_3(at: House, truth: dict[int, Told]) -> Finding:
     return found
 
 
-async def row_3_process(at: House, truth: dict[int, Told]) -> Finding:
+async def row_3_process(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
         engine = (await at.busy() or at.processes(house.ENGINE))[0]
         os.kill(engine.pid, signal.SIGSTOP)
@@ -89,7 +93,7 @@ async def row_3_process(at: House, truth: dict[int, Told]) -> Finding:
     return await streams_through(at, truth, hurt, "3b", "an engine's whole process hangs (SIGSTOP)")
 
 
-async def row_4(at: House, truth: dict[int, Told]) -> Finding:
+async def row_4(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     votes = {"policy": "majority", "samples": 16, "max_thinking_tokens": TOKENS, "extensions": 8}
     wanted = body(0, TOKENS, stream=False, temperature=1.0, thinkbudget=votes)
     asked = [asyncio.create_task(at.ask(wanted)) for _ in range(2)]
@@ -101,10 +105,10 @@ async def row_4(at: House, truth: dict[int, Told]) -> Finding:
     chains = [one.account.get("spent", {}).get("chains") for one in told]
     figures = f"chains that voted {chains}, asked for 16"
     held = lost == 0 and chains == [16, 16]
-    return Finding("4", "the engine of a vote is killed", 2, lost, 0, seconds, figures, held)
+    return FaultResult("4", "the engine of a vote is killed", 2, lost, 0, seconds, figures, held)
 
 
-async def row_5(at: House, truth: dict[int, Told]) -> Finding:
+async def row_5(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     for engine in at.processes(house.ENGINE):
         kill(engine)
     asked = [at.ask(body(n, TOKENS)) for n in range(STREAMS)]
@@ -115,17 +119,19 @@ async def row_5(at: House, truth: dict[int, Told]) -> Finding:
     lost = len(told) - len(answered) - len(refused)
     slowest = max(one.seconds for one in told)
     figures = f"{len(answered)} waited, {len(refused)} got 503, slowest {slowest:.1f} s"
-    return Finding("5", "all engines are killed", len(told), lost, 0, seconds, figures, lost == 0)
+    return FaultResult(
+        "5", "all engines are killed", len(told), lost, 0, seconds, figures, lost == 0
+    )
 
 
-async def row_6_controller(at: House, truth: dict[int, Told]) -> Finding:
+async def row_6_controller(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
         kill(at.processes(house.SERVE_CONTROLLER)[0])
 
     return await streams_through(at, truth, hurt, "6a", "Serve's controller is killed")
 
 
-async def row_6_ingress(at: House, truth: dict[int, Told]) -> Finding:
+async def row_6_ingress(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     asked = [asyncio.create_task(at.ask(body(n, TOKENS))) for n in range(STREAMS)]
     await asyncio.sleep(1.0)
     kill(at.processes(house.INGRESS)[0])
@@ -143,10 +149,12 @@ async def row_6_ingress(at: House, truth: dict[int, Told]) -> Finding:
     )
     held = new.whole and not false_ends and not doubled
     lost = int(not new.whole) + false_ends
-    return Finding("6b", "one of two ingresses is killed", 9, lost, doubled, seconds, figures, held)
+    return FaultResult(
+        "6b", "one of two ingresses is killed", 9, lost, doubled, seconds, figures, held
+    )
 
 
-async def row_10(at: House, truth: dict[int, Told]) -> Finding:
+async def row_10(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     votes = {"policy": "majority", "samples": 8, "max_thinking_tokens": 1500, "extensions": 20}
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("stream", body(0, 1500)),
@@ -161,16 +169,16 @@ async def row_10(at: House, truth: dict[int, Told]) -> Finding:
         times.append(await at.idle_within(10) if began else float("inf"))
     told = ", ".join(f"{name} {at_:.2f} s" for (name, _), at_ in zip(wanted, times, strict=True))
     held = all(seconds <= 1.0 for seconds in times)
-    return Finding(
+    return FaultResult(
         "10", "the client leaves", 3, sum(t > 1 for t in times), 0, max(times), told, held
     )
 
 
-async def _running(at: House) -> bool:
+async def _running(at: FaultHarness) -> bool:
     return any(load.running for load in await at.loads())
 
 
-async def row_11(at: House, truth: dict[int, Told]) -> Finding:
+async def row_11(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     """A hundred clients that read one byte a second, beside one that reads as usual."""
     before = _memory()
     readers = [asyncio.create_task(_sip(at, n)) for n in range(100)]
@@ -183,7 +191,9 @@ async def row_11(at: House, truth: dict[int, Told]) -> Finding:
     seconds = await at.whole_again()
     figures = f"memory of the ingresses and the proxy grew by {grown:.0f} MB"
     held = usual.whole and usual.says_as(truth[1]) and grown < 50
-    return Finding("11", "100 slow readers", 101, int(not usual.whole), 0, seconds, figures, held)
+    return FaultResult(
+        "11", "100 slow readers", 101, int(not usual.whole), 0, seconds, figures, held
+    )
 
 
 def _memory() -> int:
@@ -196,7 +206,7 @@ def _memory() -> int:
     return sum(process.memory_info().rss for process in processes)
 
 
-async def _sip(at: House, number: int) -> None:
+async def _sip(at: FaultHarness, number: int) -> None:
     port = at.config.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     data = json.dumps(body(number % 8, 300)).encode()
@@ -211,7 +221,7 @@ async def _sip(at: House, number: int) -> None:
         writer.close()
 
 
-async def row_12(at: House, truth: dict[int, Told]) -> Finding:
+async def row_12(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     """A thousand at once."""
     began = time.monotonic()
     told = await asyncio.gather(*(at.ask(body(n % 8, 32, stream=False)) for n in range(1000)))
@@ -230,10 +240,10 @@ async def row_12(at: House, truth: dict[int, Told]) -> Finding:
         f"Retry-After, in {took:.1f} s"
     )
     held = lost == 0 and bool(answered)
-    return Finding("12", "a herd of 1,000 requests", 1000, lost, 0, seconds, figures, held)
+    return FaultResult("12", "a herd of 1,000 requests", 1000, lost, 0, seconds, figures, held)
 
 
-async def row_19(at: House, truth: dict[int, Told]) -> Finding:
+async def row_19(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     """A request that kills every engine it runs on: played by killing the engine under it, at once:
     who goes on for half a second is acquitted.
     """
@@ -255,10 +265,10 @@ async def row_19(at: House, truth: dict[int, Told]) -> Finding:
     figures = f"{deaths} engines died, replies {codes}, the second within {at_once:.2f} s"
     lost = sum(not one.whole for one in others)
     held = deaths == 2 and codes == ["poison_request"] * 2 and at_once < 1 and not lost
-    return Finding("19", "a poison request", 6, lost, 0, seconds, figures, held)
+    return FaultResult("19", "a poison request", 6, lost, 0, seconds, figures, held)
 
 
-async def row_25(at: House, truth: dict[int, Told]) -> Finding:
+async def row_25(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     """The same request twice, with one key: while it runs, and after it has ended."""
     key = {"Idempotency-Key": f"gameday-{time.time()}"}
     wanted = body(2, TOKENS, stream=False)
@@ -269,7 +279,7 @@ async def row_25(at: House, truth: dict[int, Told]) -> Finding:
     lost = sum(not one.whole for one in told)
     figures = f"{len(ids)} execution(s) for 3 requests"
     held = lost == 0 and len(ids) == 1
-    return Finding("25", "the same request again", 3, lost, 0, 0.0, figures, held)
+    return FaultResult("25", "the same request again", 3, lost, 0, 0.0, figures, held)
 
 
 ROWS: dict[str, Row] = {

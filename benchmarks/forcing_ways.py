@@ -13,7 +13,7 @@ import psutil
 from workers.chain_engine import ChainEngine
 from workers.core import Sampling
 from workers.engine import SampleRequest
-from workers.forcing import Call, Forcing
+from workers.forcing import Forcing, GenerateCall
 from workers.harness import chain_for
 from workers.sample import Sample
 
@@ -63,7 +63,7 @@ class Bench:
         async def one(job: Job) -> int:
             closing = len(self.engines["session"].format.end_on_cut)
             most = job.forcing.max_thinking_tokens + closing + job.forcing.answer_tokens
-            call = Call(most, 0, frozenset())
+            call = GenerateCall(most, 0, frozenset())
             prompt = self.prompter.tokens((("user", job.text),))
             sampling = Sampling(temperature=0, ignore_end_of_turn=True)
             tokens: list[int] = []
@@ -89,7 +89,7 @@ class Bench:
         ]
         gate = asyncio.Semaphore(streams)
 
-        async def call(number: int, wanted: Call) -> None:
+        async def call(number: int, wanted: GenerateCall) -> None:
             chain = chains[number]
             async with gate:
                 pieces = self.core.generate(

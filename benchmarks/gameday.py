@@ -14,9 +14,9 @@ import click
 import httpx
 
 from benchmarks import harness as house
-from benchmarks.faults import ROWS, STREAMS, TOKENS, Finding
+from benchmarks.faults import ROWS, STREAMS, TOKENS, FaultResult
 from benchmarks.goals import at_most
-from benchmarks.harness import House, body
+from benchmarks.harness import FaultHarness, body
 from scheduler.admission.limits import LimitsConfig
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
@@ -32,8 +32,8 @@ end of its own; "other text" one whose text is not, letter for letter, the undis
 """
 
 
-async def play(config: ServeConfig, rows: list[str]) -> list[Finding]:
-    at, found = House(config), []
+async def play(config: ServeConfig, rows: list[str]) -> list[FaultResult]:
+    at, found = FaultHarness(config), []
     await at.whole_again()
     with progress("game day", len(rows)) as bar:
         truth = {n: await at.ask(body(n, TOKENS)) for n in range(STREAMS)}
@@ -43,14 +43,14 @@ async def play(config: ServeConfig, rows: list[str]) -> list[Finding]:
                 finding = await ROWS[name](at, truth)
             except (TimeoutError, httpx.HTTPError, StopIteration, IndexError) as error:
                 why = f"{type(error).__name__}: {error}"
-                finding = Finding(name, "did not come to its end", 0, 0, 0, 0.0, why, False)
+                finding = FaultResult(name, "did not come to its end", 0, 0, 0, 0.0, why, False)
             found.append(finding)
             held = "held" if finding.held else "did not hold"
             bar.advance(f"row {finding.row} {held}: {finding.lost} lost, {finding.figures}")
     return found
 
 
-def table(found: list[Finding]) -> str:
+def table(found: list[FaultResult]) -> str:
     lines = [
         "| row | fault | requests | lost | other text | whole again after | held | figures |",
         "|---|---|---|---|---|---|---|---|",

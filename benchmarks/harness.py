@@ -74,7 +74,7 @@ def body(number: int, tokens: int, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-class House:
+class FaultHarness:
     """A running endpoint, seen from outside: by HTTP, and by its processes."""
 
     def __init__(self, config: ServeConfig) -> None:

@@ -1,4 +1,4 @@
-"""A curve book in small, for benchmarks that play thousands of queries under one price."""
+"""A curve store in small, for benchmarks that play thousands of queries under one price."""
 
 from collections import defaultdict
 

@@ -1,7 +1,8 @@
 """The priced policy against fixed settings, live: the embedded model on real vLLM, over HTTP.
 
 Every setting answers the same questions. `priced` begins cold, on a server of its own for every
-price, and is told the right answer after each of its questions. Fixed settings are forced Waits
+price, and is told the right answer after each of its questions. Fixed settings are forced
+extensions
 and majorities. Tokens are compared at the accuracy of the best fixed setting, and at shares of what
 it gains over one pass; in between, both sides may mix two of their settings. Intervals are a
 bootstrap over questions.
@@ -50,13 +51,14 @@ GOAL = 0.6
 SHARES = (0.5, 0.75, 1.0)
 REPLICATES = 1000
 CONCURRENCY = 32
-WAITS: dict[str, dict[str, Any]] = {
-    f"{waits} Waits": {"policy": "fixed", "extensions": waits} for waits in range(6)
+EXTENSIONS: dict[str, dict[str, Any]] = {
+    f"{extensions} extensions": {"policy": "fixed", "extensions": extensions}
+    for extensions in range(6)
 }
 VOTES: dict[str, dict[str, Any]] = {
     f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)
 }
-FIXED = WAITS | VOTES
+FIXED = EXTENSIONS | VOTES
 PRICES = (USUAL / 3, USUAL, 3 * USUAL)
 KNOWN_PRICES = tuple(USUAL * 2 ** (half / 2) for half in range(-6, 9))
 """Of the rules that are known beforehand, which cost nothing to try."""
@@ -151,13 +153,15 @@ def known(told: Sequence[Sequence[Told]], classes: Sequence[str]) -> Floats:
 
 def _ways(told: Mapping[str, Told]) -> dict[str, Path]:
     """A chain that is asked whether to go on answers at every end; a fixed one at the last."""
-    waits = [told[label] for label in WAITS]
-    answered = accumulate((one.answer_tokens for one in waits), initial=0)
-    passed = zip(states([one.answer for one in waits]), waits, answered, strict=False)
+    extensions = [told[label] for label in EXTENSIONS]
+    answered = accumulate((one.answer_tokens for one in extensions), initial=0)
+    passed = zip(states([one.answer for one in extensions]), extensions, answered, strict=False)
     ways: dict[str, Path] = {
         label: [Step(0, told[label].right, told[label].tokens)] for label in VOTES
     }
-    ways["waits"] = [Step(state, one.right, one.tokens + extra) for state, one, extra in passed]
+    ways["extensions"] = [
+        Step(state, one.right, one.tokens + extra) for state, one, extra in passed
+    ]
     return ways
 
 

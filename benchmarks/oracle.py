@@ -5,7 +5,7 @@
 Questions are those of benchmarks/population.py, whose chains are all known beforehand. The oracle
 has the same ways to spend: "Wait"s, votes, caps. Its rules come by backward induction from so many
 questions of each class, with every answer known, that it need not guess; then it is played on the
-same questions as `priced`, which learns in a curve book and is told a fifth of the right answers.
+same questions as `priced`, which learns in a curve store and is told a fifth of the right answers.
 Regret is the value lost per query, in points of accuracy: accuracy less the price of the tokens.
 
 Then all classes change, and a goal is held: tokens of a query, or the share of right answers.
@@ -30,14 +30,14 @@ from policies.curves.length_curve import CAPS
 from policies.price import Price
 from policies.priced import Priced
 from policies.tally import Tally
-from scheduler.curves.records import Seen
-from scheduler.curves.store import CurveBook
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveStore
 from scheduler.solving.pricing import Pricing
 
 PRICES = (1e-4, 3e-4, 1e-3)
 TOKENS, ACCURACY = 250.0, 0.85
 """Goals that the price is to hold."""
-WAITS, VOTES = 5, 16
+EXTENSIONS, VOTES = 5, 16
 LABELLED = 0.2
 MOST_REGRET, MOST_DRIFT, MOST_OFF = 1.0, 0.02, 1.0
 """Points of regret; share of tokens off; points of accuracy off."""
@@ -58,12 +58,16 @@ Path = Sequence[Step]
 
 def paths(asked: Question) -> dict[str, Path]:
     """By way to spend: all that it could come to."""
-    greedy = asked.greedy[: WAITS + 1]
+    greedy = asked.greedy[: EXTENSIONS + 1]
     first, votes = greedy[0], [Tally(asked.sampled[:n]) for n in range(1, VOTES + 1)]
     ways: dict[str, Path] = {
-        "waits": [
-            Step(state, asked.right(end.answer), end.thinking_tokens + ANSWER_TOKENS * (waits + 1))
-            for waits, (state, end) in enumerate(
+        "extensions": [
+            Step(
+                state,
+                asked.right(end.answer),
+                end.thinking_tokens + ANSWER_TOKENS * (extensions + 1),
+            )
+            for extensions, (state, end) in enumerate(
                 zip(states([end.answer for end in greedy]), greedy, strict=True)
             )
         ],
@@ -136,22 +140,26 @@ class Played(NamedTuple):
 
 
 class Server:
-    """`priced` on a curve book, with a price that may be steered."""
+    """`priced` on a curve store, with a price that may be steered."""
 
     def __init__(self, price: Price, seed: int) -> None:
-        self._pricing, self._rng, self._book = Pricing(price), Random(f"server {seed}"), CurveBook()
+        self._pricing, self._rng, self._book = (
+            Pricing(price),
+            Random(f"server {seed}"),
+            CurveStore(),
+        )
 
     def answer(self, shape: str, asked: Question) -> Played:
         name, price = asked.query.query_class, self._pricing.now()
         curve, labelled = self._book.curve("m", name), self._rng.random() < LABELLED
-        policy = Priced(price, max_extensions=WAITS)
+        policy = Priced(price, max_extensions=EXTENSIONS)
         outcome, seen = solve(policy, asked, self._rng, curve=curve, labelled=labelled)
         right = None
         if labelled:
             right = outcome.right
-            answers = {ballot.answer for ballot in seen.history if ballot.answer is not None}
+            answers = {vote.answer for vote in seen.history if vote.answer is not None}
             seen = replace(seen, right={answer: asked.right(answer) for answer in answers})
-        self._book.observe(Seen("m", seen, price))
+        self._book.observe(ObservationRecord("m", seen, price))
         chance = chance_right(curve, seen.plan, Tally(seen.history))
         self._pricing.settle(outcome.tokens, predicted=chance, right=right)
         return Played(asked, shape, outcome.right, outcome.tokens)

@@ -1,7 +1,7 @@
 """A simulated population: five classes whose curves differ, and the stream that policies run on.
 
 The first four are shaped like a small model's measured curves for forced "Wait"s at temperature 0
-and votes at temperature 1; in "sum" the Waits hardly help and votes do. `python -m
+and votes at temperature 1; in "sum" the extensions hardly help and votes do. `python -m
 benchmarks.population` prints how policies compare on it.
 """
 
@@ -20,17 +20,18 @@ from policies.curves.observation import Observation
 from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Plan
-from policies.priced import USUAL_PRICE, Priced
-from policies.tally import Ballot, Tally
+from policies.priced import DEFAULT_PRICE, Priced
+from policies.tally import Tally, Vote
 
 ANSWERS = 10
 ANSWER_TOKENS = 4
 MAX_THINKING_TOKENS = 2000
-MAX_WAITS = 6
+MAX_EXTENSIONS = 6
 
 
 class Shape(NamedTuple):
-    """`repaired[w]` is the accuracy after w Waits, `lengths[w]` the mean thinking tokens by then.
+    """`repaired[w]` is the accuracy after w extensions, `lengths[w]` the mean thinking tokens by
+    then.
 
     A sampled chain is right with a chance from Beta(*sampled); `scatter` spreads its errors.
     """
@@ -84,8 +85,8 @@ class Question:
     """All that chains would say: greedily by Wait, sampled in the order drawn, cut too early."""
 
     query: Query
-    greedy: tuple[Ballot, ...]
-    sampled: tuple[Ballot, ...]
+    greedy: tuple[Vote, ...]
+    sampled: tuple[Vote, ...]
     guess: str
 
     def right(self, answer: str | None) -> bool:
@@ -110,29 +111,31 @@ def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -
     )
 
 
-def _greedy(shape: Shape, truth: int, wrong: Sequence[int], rng: Random) -> Iterator[Ballot]:
-    """A chain is right from some Wait on, but for relapses; until then Waits may rewrite errors."""
+def _greedy(shape: Shape, truth: int, wrong: Sequence[int], rng: Random) -> Iterator[Vote]:
+    """A chain is right from some Wait on, but for relapses; until then extensions may rewrite
+    errors.
+    """
     solved, stretch = rng.random(), max(0.5, rng.gauss(1.0, 0.12))
     answer = rng.choice(wrong)
-    for waits, share in enumerate(shape.repaired):
-        right = solved < share and not (waits and rng.random() < shape.relapse)
+    for extensions, share in enumerate(shape.repaired):
+        right = solved < share and not (extensions and rng.random() < shape.relapse)
         if right:
             answer = truth
-        elif answer == truth or (waits and rng.random() < shape.rewrites):
+        elif answer == truth or (extensions and rng.random() < shape.rewrites):
             answer = rng.choice(wrong)
-        thinking = round(shape.lengths[waits] * stretch)
-        yield Ballot(0, str(answer), thinking + ANSWER_TOKENS, thinking, waits)
+        thinking = round(shape.lengths[extensions] * stretch)
+        yield Vote(0, str(answer), thinking + ANSWER_TOKENS, thinking, extensions)
 
 
 def _sampled(
     shape: Shape, truth: int, wrong: Sequence[int], rng: Random, samples: int
-) -> Iterator[Ballot]:
+) -> Iterator[Vote]:
     share = rng.betavariate(*shape.sampled)
     weights = [rng.gammavariate(shape.scatter / len(wrong), 1.0) + 1e-9 for _ in wrong]
     for number in range(samples):
         answer = truth if rng.random() < share else rng.choices(wrong, weights)[0]
         thinking = round(shape.lengths[0] * max(0.5, rng.gauss(1.0, 0.15)))
-        yield Ballot(number, str(answer), thinking + ANSWER_TOKENS, thinking)
+        yield Vote(number, str(answer), thinking + ANSWER_TOKENS, thinking)
 
 
 class Outcome(NamedTuple):
@@ -166,23 +169,23 @@ def solve(
             case Stop():
                 break
             case Extend():
-                waits = tally.history[-1].extensions + decision.extensions
-                answers = (waits + 1) * ANSWER_TOKENS
-                end = asked.greedy[waits]
+                extensions = tally.history[-1].extensions + decision.extensions
+                answers = (extensions + 1) * ANSWER_TOKENS
+                end = asked.greedy[extensions]
                 new = [replace(end, tokens=end.thinking_tokens + answers)]
             case Draw(temperature=0.0):
                 new = [asked.greedy[decision.budget.extensions]]
             case Draw():
-                drawn = len(tally.ballots)
+                drawn = len(tally.votes)
                 new = list(asked.sampled[drawn : drawn + decision.samples])
             case _:
                 raise ValueError(f"chains of this population cannot be steered, got {decision!r}")
         plan = decision.plan
         if isinstance(decision, Draw):
             start = start or decision
-            new = [_cut(ballot, decision.budget.max_thinking_tokens, asked.guess) for ballot in new]
-        for ballot in new:
-            tally = tally.add(ballot)
+            new = [_cut(vote, decision.budget.max_thinking_tokens, asked.guess) for vote in new]
+        for vote in new:
+            tally = tally.add(vote)
     assert start is not None
     return (
         Outcome(asked.query.query_class, asked.right(tally.leader), tally.tokens),
@@ -196,10 +199,10 @@ def solve(
     )
 
 
-def _cut(ballot: Ballot, cap: int, guess: str) -> Ballot:
-    if ballot.thinking_tokens <= cap:
-        return ballot
-    return replace(ballot, answer=guess, tokens=cap + ANSWER_TOKENS, thinking_tokens=cap)
+def _cut(vote: Vote, cap: int, guess: str) -> Vote:
+    if vote.thinking_tokens <= cap:
+        return vote
+    return replace(vote, answer=guess, tokens=cap + ANSWER_TOKENS, thinking_tokens=cap)
 
 
 def stream(seed: int, queries: int) -> list[Question]:
@@ -215,7 +218,7 @@ def learn(
     labelled: float,
 ) -> list[Outcome]:
     """From a cold start, with a share of the answers checked."""
-    learner = Learner(policy.price or USUAL_PRICE)
+    learner = Learner(policy.price or DEFAULT_PRICE)
     outcomes = []
     for asked in questions:
         curve, is_labelled = learner.curves.get(asked.query.query_class), rng.random() < labelled
@@ -244,7 +247,10 @@ def mean(outcomes: Sequence[Outcome]) -> Mean:
 
 
 FIXED: dict[str, Policy] = {
-    **{f"waits {waits}": Fixed(extensions=waits) for waits in range(MAX_WAITS + 1)},
+    **{
+        f"extensions {extensions}": Fixed(extensions=extensions)
+        for extensions in range(MAX_EXTENSIONS + 1)
+    },
     **{f"votes {votes}": Majority(votes) for votes in (1, 2, 4, 8, 16)},
 }
 ADAPTIVE: dict[str, Policy] = {

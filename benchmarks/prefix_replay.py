@@ -19,10 +19,10 @@ from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.exit_curve import ExitCurve, fit_exits
-from policies.curves.exit_statistics import Course, ExitStatistics
+from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult, Probing
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
@@ -93,7 +93,7 @@ def play(
     costs: Costs = COSTS,
     *,
     labelled: bool = False,
-) -> tuple[Played, Course]:
+) -> tuple[Played, ProbeTrajectory]:
     """Answer one query with one chain; the course tells all its trials' answers, right or not."""
     right = {p.answer: p.right for p in chain.prefixes if p.answer is not None}
     query = Query(
@@ -135,19 +135,19 @@ def play(
             answered, cause = Prefix(prefix.tokens, None, 0.0, False), "cancelled"
             break
     tokens = answered.tokens + len(probes) * costs.trial + costs.answer
-    ballot = Ballot(0, answered.answer, tokens, answered.tokens, 0, cause)
-    if not isinstance(last := decide(Tally((ballot,)), begin.plan, (), 0), Stop):
+    vote = Vote(0, answered.answer, tokens, answered.tokens, 0, cause)
+    if not isinstance(last := decide(Tally((vote,)), begin.plan, (), 0), Stop):
         raise ValueError(f"{setting.label}: one chain was recorded, got {last!r}")
-    course = Course(
+    trajectory = ProbeTrajectory(
         probes,
         answered.tokens,
         answered.answer,
         concluded=cause != "natural" or answered.tokens < chain.tokens,
-        is_whole=begin.plan is not None and begin.plan.shadow,
+        is_whole=begin.plan is not None and begin.plan.is_exploration,
         trial_tokens=costs.trial,
         right=right,
     )
-    return Played(answered.right, tokens), course
+    return Played(answered.right, tokens), trajectory
 
 
 def _end(chain: Traced, budget: Budget) -> Prefix:
@@ -176,7 +176,7 @@ def _tried(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[P
 
 
 class Learner:
-    """A curve book in small, of one class: refits when a tenth has come in."""
+    """A curve store in small, of one class: refits when a tenth has come in."""
 
     def __init__(self, price: float) -> None:
         self._price = price
@@ -184,10 +184,10 @@ class Learner:
         self._unfitted = self._referenced = 0
         self.curve = Curve(None)
 
-    def observe(self, course: Course) -> None:
-        self._known.add(course)
+    def observe(self, trajectory: ProbeTrajectory) -> None:
+        self._known.add(trajectory)
         self._unfitted += 1
-        self._referenced += bool(course.right)
+        self._referenced += bool(trajectory.right)
         if self._unfitted >= 0.1 * self._known.queries:
             self._unfitted = 0
             exits = fit_exits(self._known, prices=[self._price])
@@ -205,7 +205,9 @@ def replay(
     rng, learner, outcomes = Random(seed), Learner(setting.price), []
     for asked in stream:
         chain, labelled = trace.chains[asked.chain], asked.labelled
-        played, course = play(setting, trace, chain, rng, learner.curve, costs, labelled=labelled)
-        learner.observe(course if asked.labelled else course._replace(right={}))
+        played, trajectory = play(
+            setting, trace, chain, rng, learner.curve, costs, labelled=labelled
+        )
+        learner.observe(trajectory if asked.labelled else trajectory._replace(right={}))
         outcomes.append(played)
     return outcomes, learner.curve

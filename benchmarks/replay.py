@@ -17,7 +17,7 @@ from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.curve import ClassCurve, ClassStatistics, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
@@ -48,11 +48,11 @@ class Arrival:
 
     question: int
     query: Query
-    chains: tuple[Ballot, ...]
+    chains: tuple[Vote, ...]
     right: frozenset[str]
     labelled: bool
 
-    def truths(self, chains: Iterable[Ballot]) -> dict[str, bool]:
+    def truths(self, chains: Iterable[Vote]) -> dict[str, bool]:
         """What checking these chains' answers tells."""
         return {
             chain.answer: chain.answer in self.right for chain in chains if chain.answer is not None
@@ -86,7 +86,7 @@ def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arriv
     recorded = trace.questions[question]
     right = {sample.answer for sample in recorded if sample.right}
     chains = (
-        Ballot(chain, sample.answer, sample.tokens, sample.tokens)
+        Vote(chain, sample.answer, sample.tokens, sample.tokens)
         for chain, sample in enumerate(rng.sample(recorded, len(recorded)))
     )
     known = frozenset(answer for answer in right if answer is not None)
@@ -119,8 +119,8 @@ def play(
         if not wave:
             break
         rounds += 1
-        longest += max(ballot.tokens for ballot in wave)
-        tokens += sum(ballot.tokens for ballot in wave)
+        longest += max(vote.tokens for vote in wave)
+        tokens += sum(vote.tokens for vote in wave)
         for end in range(start + 1, start + len(wave)):
             part = Tally(history[:end])
             pending = start + len(wave) - end

@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks import harness as house
 from benchmarks.goals import at_least, at_most
-from benchmarks.harness import House, body, kill
+from benchmarks.harness import FaultHarness, body, kill
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
 
@@ -36,7 +36,7 @@ class Tally:
         self.kills = 0
         self.seen: list[tuple[float, float, float, float, float]] = []
 
-    async def look(self, at: House, began: float) -> None:
+    async def look(self, at: FaultHarness, began: float) -> None:
         memory = handles = threads = 0.0
         for process in psutil.Process().children(recursive=True):
             if any(name in house.title(process) for name in WATCHED):
@@ -75,7 +75,7 @@ def mixed(rng: random.Random) -> dict[str, Any]:
     return wanted
 
 
-async def client(at: House, seed: int, ends: float, tally: Tally) -> None:
+async def client(at: FaultHarness, seed: int, ends: float, tally: Tally) -> None:
     """Asks, reads to the end, and asks again; leaves in the middle now and then."""
     rng = random.Random(seed)
     while time.monotonic() < ends:
@@ -93,7 +93,7 @@ async def client(at: House, seed: int, ends: float, tally: Tally) -> None:
         await asyncio.sleep(rng.uniform(0, 0.5))
 
 
-async def killer(at: House, every: float, ends: float, tally: Tally) -> None:
+async def killer(at: FaultHarness, every: float, ends: float, tally: Tally) -> None:
     rng = random.Random(0)
     while time.monotonic() + every < ends:
         await asyncio.sleep(every)
@@ -104,7 +104,7 @@ async def killer(at: House, every: float, ends: float, tally: Tally) -> None:
 
 
 async def run(config: ServeConfig, minutes: float, kill_every: float, tally: Tally) -> None:
-    at = House(config)
+    at = FaultHarness(config)
     await at.whole_again()
     began = time.monotonic()
     ends = began + 60 * minutes

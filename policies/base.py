@@ -151,7 +151,8 @@ class Situation:
     the same query (None at the first decision); `pending` chains are still being sampled: until
     they are in, only a Conclude or a Stop is obeyed, and a Stop cancels them; anything else means
     "go on". `probes` are the trial answers of the chains that are still thinking, chain by chain in
-    the order of their tokens. `load` is the engines' utilisation. `shadows` are the shadow runs of
+    the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
+    exploration runs of
     the class that are under way, by the name of their plan; where nothing may be learned of this
     query (`learns`), nothing is tried for the sake of later ones.
     """
@@ -167,7 +168,7 @@ class Situation:
     seconds_spent: float = 0.0
     load: float = 0.0
     probes: tuple[ProbeResult, ...] = ()
-    shadows: Mapping[str, int] = field(default_factory=dict)
+    exploration_runs: Mapping[str, int] = field(default_factory=dict)
     learns: bool = True
 
     def budget(self, max_thinking_tokens: int | None, **fields: Any) -> Budget:

@@ -33,7 +33,7 @@ class Blend(Voting):
         leader, runner_up, _ = situation.tally.standing
         if leader == runner_up:
             return False
-        spent = min(1.0, len(situation.tally.ballots) / self.max_samples)
+        spent = min(1.0, len(situation.tally.votes) / self.max_samples)
         bold = math.log(1 - chance_of_lead(leader, runner_up))
         sound = min(0.0, log_ratio(leader, runner_up))
         return (1 - spent) * bold + spent * sound <= math.log(self.error)

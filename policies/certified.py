@@ -39,7 +39,7 @@ class Certified(Voting):
         tally = situation.tally
         if tally.leader is not None and tally.leader == self.certified(situation):
             return Stop("certified")
-        left = self.max_samples - len(tally.ballots)
+        left = self.max_samples - len(tally.votes)
         if left <= 0:
             return Stop("not certified")
         budget = situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
@@ -70,10 +70,10 @@ class Certified(Voting):
 
 def _in_order(tally: Tally, *, complete: bool) -> list[str]:
     """Answers by chain; while chains are out, only those before the first that is missing."""
-    ballots = sorted(tally.ballots, key=lambda ballot: ballot.chain)
+    votes = sorted(tally.votes, key=lambda vote: vote.chain)
     if not complete:
-        ballots = [ballot for place, ballot in enumerate(ballots) if ballot.chain == place]
-    return [ballot.answer for ballot in ballots if ballot.answer is not None]
+        votes = [vote for place, vote in enumerate(votes) if vote.chain == place]
+    return [vote.answer for vote in votes if vote.answer is not None]
 
 
 @lru_cache(maxsize=1 << 16)

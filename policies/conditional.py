@@ -5,7 +5,7 @@ from random import Random
 from typing import Literal
 
 from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import MOST_TOKENS, Budget, number, whole
+from policies.plan import MAX_TOKENS, Budget, number, whole
 
 TOKENS_PER_STEP = 100
 SHORT = (
@@ -90,7 +90,7 @@ class StepConditional(Conditional):
 
     def __post_init__(self) -> None:
         Conditional.__post_init__(self)
-        whole("steps", self.steps, at_least=1, at_most=MOST_TOKENS // TOKENS_PER_STEP)
+        whole("steps", self.steps, at_least=1, at_most=MAX_TOKENS // TOKENS_PER_STEP)
 
     @property
     def name(self) -> str:

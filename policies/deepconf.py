@@ -9,7 +9,7 @@ import numpy as np
 from policies.base import Decision, Draw, Situation, Stop
 from policies.plan import Budget, number, whole
 from policies.signals import Measure, Signals
-from policies.tally import Ballot
+from policies.tally import Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,11 @@ class DeepConf:
         return "deepconf"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        ballots = situation.tally.ballots
-        if (missing := self.samples - len(ballots)) > 0:
+        votes = situation.tally.votes
+        if (missing := self.samples - len(votes)) > 0:
             return self._draw(situation, missing)
         least = threshold(situation.tally.voting, self.measure, self.keep)
-        return Stop("plan done", as_weights(votes(ballots, self.measure, least)))
+        return Stop("plan done", as_weights(vote_weights(votes, self.measure, least)))
 
     def _draw(self, situation: Situation, samples: int, end_below: float | None = None) -> Draw:
         budget = situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
@@ -86,32 +86,32 @@ class DeepConfOnline(DeepConf):
         return "deepconf_online"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        tally, ballots = situation.tally, situation.tally.ballots
-        if (missing := self.warmup - len(ballots)) > 0:
+        tally, votes = situation.tally, situation.tally.votes
+        if (missing := self.warmup - len(votes)) > 0:
             return self._draw(situation, missing)
-        least = threshold(ballots[: self.warmup], self.measure, self.keep)
-        weights = votes(ballots, self.measure, least)
-        vote = tally if weights is None else tally.weighed(weights)
-        if vote.agreement >= self.consensus:
+        least = threshold(votes[: self.warmup], self.measure, self.keep)
+        weights = vote_weights(votes, self.measure, least)
+        weighed = tally if weights is None else tally.weighed(weights)
+        if weighed.agreement >= self.consensus:
             return Stop("settled", as_weights(weights))
-        if (left := self.samples - len(ballots)) <= 0:
+        if (left := self.samples - len(votes)) <= 0:
             return Stop("plan done", as_weights(weights))
         return self._draw(situation, min(self.wave, left), end_below=least)
 
 
-def threshold(ballots: Iterable[Ballot], measure: Measure, keep: float) -> float | None:
+def threshold(votes: Iterable[Vote], measure: Measure, keep: float) -> float | None:
     """What the surest share `keep` of the chains is at least; None where none has a confidence."""
-    known = [sure for ballot in ballots if (sure := confidence(ballot, measure)) is not None]
+    known = [sure for vote in votes if (sure := confidence(vote, measure)) is not None]
     return float(np.quantile(known, 1 - keep)) if known else None
 
 
-def votes(
-    ballots: Iterable[Ballot], measure: Measure, least: float | None
+def vote_weights(
+    votes: Iterable[Vote], measure: Measure, least: float | None
 ) -> dict[int, float] | None:
     """Weights of the chains that are sure enough; None, all the same, without a threshold."""
     if least is None:
         return None
-    known = {ballot.chain: confidence(ballot, measure) for ballot in ballots}
+    known = {vote.chain: confidence(vote, measure) for vote in votes}
     return {chain: sure for chain, sure in known.items() if sure is not None and sure >= least}
 
 
@@ -119,5 +119,5 @@ def as_weights(weights: Mapping[int, float] | None) -> tuple[tuple[int, float], 
     return None if weights is None else tuple(weights.items())
 
 
-def confidence(ballot: Ballot, measure: Measure) -> float | None:
-    return ballot.confidence.of(measure) if ballot.confidence else None
+def confidence(vote: Vote, measure: Measure) -> float | None:
+    return vote.confidence.of(measure) if vote.confidence else None

@@ -10,7 +10,7 @@ from policies.base import Decision, Draw, Situation, Stop
 from policies.curves.vote_curve import VoteCurve
 from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
 from policies.plan import Budget, number, whole
-from policies.tally import Standing
+from policies.tally import VoteStanding
 from policies.voting import share
 
 PILOTS = 2
@@ -43,7 +43,7 @@ class DifficultyKnapsack:
         return "difficulty_knapsack"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        drawn = len(situation.tally.ballots)
+        drawn = len(situation.tally.votes)
         missing = PILOTS if drawn < PILOTS else self._votes(situation)
         missing = min(missing, self.max_samples) - drawn
         if missing <= 0:
@@ -57,13 +57,15 @@ class DifficultyKnapsack:
         if curve is None or curve.votes is None or len(pilots) < PILOTS:
             return PILOTS
         agree = pilots[0].answer == pilots[1].answer
-        accuracy, step = _prospect(curve.votes, Standing(2, 0, 0) if agree else Standing(1, 1, 0))
+        accuracy, step = _prospect(
+            curve.votes, VoteStanding(2, 0, 0) if agree else VoteStanding(1, 1, 0)
+        )
         price = situation.price or self.price
         return PILOTS + int(np.argmax(accuracy - price * step * np.arange(len(accuracy))))
 
 
 @lru_cache(maxsize=64)
-def _prospect(curve: VoteCurve, pilots: Standing) -> tuple[Floats, float]:
+def _prospect(curve: VoteCurve, pilots: VoteStanding) -> tuple[Floats, float]:
     """Accuracy after 0, 1, 2, ... more votes than the pilots, and tokens of a vote."""
     static = tables()
     reach = np.zeros(len(STANDINGS))

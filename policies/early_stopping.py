@@ -26,12 +26,12 @@ class EarlyStopping(Voting):
         return "early_stopping"
 
     def settled(self, situation: Situation) -> bool:
-        ballots = situation.tally.ballots
-        if len(ballots) % self.window:
+        votes = situation.tally.votes
+        if len(votes) % self.window:
             return False
-        last = {ballot.answer for ballot in ballots[-self.window :]}
+        last = {vote.answer for vote in votes[-self.window :]}
         return len(last) == 1 and None not in last
 
     def next_wave(self, situation: Situation) -> int:
         """The rest of the window: nothing can be settled before it is full."""
-        return self.window - len(situation.tally.ballots) % self.window
+        return self.window - len(situation.tally.votes) % self.window

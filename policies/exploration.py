@@ -1,7 +1,8 @@
 """What `priced` tries though something else seems best, so that it does not stay wrong for ever.
 
 A way to spend is tried as often as it is likely to be the best (Thompson, 1933), which shows what
-it is worth; a shadow run goes past the best stop, and so shows what every earlier one would have
+it is worth; an exploration run goes past the best stop, and so shows what every earlier one would
+have
 given. Both become rarer as more is known, and fall on queries that bring their right answer before
 all others: there they show whether it was reached, too.
 """
@@ -19,7 +20,9 @@ NEGLIGIBLE = 0.01
 MOST_TRIALS = 0.5
 """Share of queries that trials of other ways to spend get at most, however large `exploration`."""
 RARER = 0.3
-"""Share of queries that shadow runs get, and trials of more votes, once one has shown something."""
+"""Share of queries that exploration runs get, and trials of more votes, once one has shown
+something.
+"""
 GENEROUS = 4.0
 """So much cheaper are the tokens of a trial of more votes than pay by what is known."""
 CHECKED = 0.9
@@ -28,9 +31,9 @@ OWN_LADDER = (1 / GENEROUS, 1.0)
 """Multiples of its price that one setting asks menus for."""
 
 
-class Choice(NamedTuple):
+class PlanCandidate(NamedTuple):
     arm: "Arm"
-    shadow: bool
+    is_exploration: bool
     propensity: float
 
 
@@ -43,8 +46,8 @@ def choices(
     checked: bool,
     votes_only: bool = False,
     aims: bool = False,
-) -> list[Choice]:
-    """Shadow runs of all arms that may be best, trials of the others, and the best.
+) -> list[PlanCandidate]:
+    """Exploration runs of all arms that may be best, trials of the others, and the best.
 
     `arms` are best first; a `checked` query brings its right answer. Trials get a share of
     `exploration` at most, but for those of more votes, of which there are none where one `aims` at
@@ -61,15 +64,15 @@ def choices(
     if not aims:
         more = _more_votes(curve, best, price)
         trials += [(arm, checked_first(chance, checked, share)) for arm, chance in more]
-    shadow = (
+    is_exploration = (
         0.0 if votes_only and _cannot_pay(curve, price) else curiosity(curve.queries, exploration)
     )
-    shadow = checked_first(shadow, checked, share)
+    is_exploration = checked_first(is_exploration, checked, share)
     shown = [best, *(arm for arm, _ in rivals)]
-    found = [Choice(arm, True, shadow / len(shown)) for arm in shown]
-    found += [Choice(arm, False, (1 - shadow) * chance) for arm, chance in trials]
+    found = [PlanCandidate(arm, True, is_exploration / len(shown)) for arm in shown]
+    found += [PlanCandidate(arm, False, (1 - is_exploration) * chance) for arm, chance in trials]
     left = 1.0 - sum(choice.propensity for choice in found)
-    return [*found, Choice(best, False, left)]
+    return [*found, PlanCandidate(best, False, left)]
 
 
 def checked_first(chance: float, checked: bool, share: float) -> float:
@@ -103,7 +106,7 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
 
 
 def curiosity(queries: float, exploration: float) -> float:
-    """Chance of a shadow run: less and less."""
+    """Chance of an exploration run: less and less."""
     return min(exploration, _rarer(queries))
 
 

@@ -33,7 +33,7 @@ class Majority:
         return "majority"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        missing = self.samples - len(situation.tally.ballots)
+        missing = self.samples - len(situation.tally.votes)
         if missing <= 0:
             return Stop("plan done")
         budget = situation.budget(

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-MOST_TOKENS = 2**31 - 1
-MOST_EXTENSION_LETTERS = 1000
+MAX_TOKENS = 2**31 - 1
+MAX_EXTENSION_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Budget:
     @classmethod
     def within(cls, most: int | None, **fields: Any) -> "Budget":
         """One with this cap; None is all the room there is."""
-        return cls(MOST_TOKENS if most is None else most, **fields)
+        return cls(MAX_TOKENS if most is None else most, **fields)
 
     @property
     def compat(self) -> bool:
@@ -95,7 +95,8 @@ class Plan:
     """What a policy means to do with one query: chosen once, kept to its end, logged.
 
     `propensity` is the probability with which the policy would choose this plan in the same
-    situation, so that other policies can be replayed on the log. `shadow` marks a run that goes on
+    situation, so that other policies can be replayed on the log. `is_exploration` marks a run that
+    goes on
     past the stop that would be best, to learn what the further steps would have given. `price` is
     that of the rule it follows; None is the query's own.
     """
@@ -103,7 +104,7 @@ class Plan:
     name: str
     budget: Budget
     temperature: float | None = None
-    shadow: bool = False
+    is_exploration: bool = False
     propensity: float = 1.0
     forecast: Forecast | None = None
     price: float | None = None
@@ -114,7 +115,7 @@ def whole(
     value: object,
     *,
     at_least: int = 0,
-    at_most: int = MOST_TOKENS,
+    at_most: int = MAX_TOKENS,
     optional: bool = False,
 ) -> None:
     """Refuse anything but a whole number in range; a bool is not a number here."""
@@ -153,9 +154,9 @@ def _check_extension_text(text: object, *, may_be_empty: bool) -> None:
         raise ValueError(f"extension_text must be a text, got {text!r}")
     if not text and not may_be_empty:
         raise ValueError("extension_text '' has no tokens; None is the format's own")
-    if len(text) > MOST_EXTENSION_LETTERS:
+    if len(text) > MAX_EXTENSION_CHARACTERS:
         raise ValueError(
-            f"extension_text must be at most {MOST_EXTENSION_LETTERS} letters, got {len(text)}"
+            f"extension_text must be at most {MAX_EXTENSION_CHARACTERS} letters, got {len(text)}"
         )
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError(f"extension_text must be whole letters, got {text!r}")

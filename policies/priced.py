@@ -7,23 +7,23 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Decision, Draw, Extend, Situation, Stop
-from policies.curves.extension_counts import MAX_WAITS, State, states
+from policies.curves.extension_counts import MAX_EXTENSIONS, AnswerState, states
 from policies.exploration import choices
 from policies.plan import Budget, Plan, number, whole
-from policies.tally import Ballot
+from policies.tally import Vote
 
 if TYPE_CHECKING:
-    from policies.curves.menu import Arm, Menu
+    from policies.curves.menu import Arm, PlanTable
     from policies.curves.vote_rule import VoteRule
 
 GREEDY = 0.0
-USUAL_PRICE = 3e-4
+DEFAULT_PRICE = 3e-4
 COLD_RUNS = 3
-"""Shadow runs of each kind that a class needs before its curve is trusted."""
-SHADOW_VOTES = 6
+"""Exploration runs of each kind that a class needs before its curve is trusted."""
+EXPLORATION_VOTES = 6
 AGREEMENT_VOTES = 3
-"""Votes of a shadow run: so many to tell what votes reach, and so many to tell how they scatter,
-which is enough where there is nothing to compare votes with."""
+"""Votes of an exploration run: so many to tell what votes reach, and so many to tell how they
+scatter, which is enough where there is nothing to compare votes with."""
 LEAD = 3
 """Votes by which an answer must lead as long as nothing is known of a class."""
 ATTEMPTS = 3
@@ -37,7 +37,8 @@ class Priced:
     Plans are a greedy chain that is extended as long as its state says that a "Wait" pays, votes
     as long as the next one pays, and a greedy chain cut short. One price for all classes puts
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
-    The first queries of a class are shadow runs, later a share of at most `exploration` that falls
+    The first queries of a class are exploration runs, later a share of at most `exploration` that
+    falls
     with the square root of the queries seen; up to as many are trials of what may yet prove best,
     and further ones of more votes (policies/exploration.py). A `price` of None is whatever the
     server asks. `votes_only` is for models that should not be decoded greedily, as many reasoning
@@ -55,7 +56,7 @@ class Priced:
     def __post_init__(self) -> None:
         number("price", self.price, above=0, below=1, optional=True)
         whole("max_samples", self.max_samples, at_least=1, at_most=1024)
-        whole("max_extensions", self.max_extensions, at_most=MAX_WAITS)
+        whole("max_extensions", self.max_extensions, at_most=MAX_EXTENSIONS)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
         number("exploration", self.exploration, at_least=0, at_most=1)
 
@@ -67,7 +68,7 @@ class Priced:
         plan = situation.plan or self._choose(situation, rng)
         if situation.tally.leader is None:
             return self._begin(situation, plan)
-        if plan.name == "waits":
+        if plan.name == "extensions":
             return self._wait(situation, plan)
         if plan.name == "votes":
             return self._vote(situation, plan)
@@ -78,23 +79,25 @@ class Priced:
     def _choose(self, situation: Situation, rng: Random) -> Plan:
         curve = situation.curve
         shown = {
-            "waits": curve.shadow_chains if curve else 0.0,
-            "votes": curve.shadow_votes if curve else 0.0,
+            "extensions": curve.exploration_chains if curve else 0.0,
+            "votes": curve.exploration_votes if curve else 0.0,
         }
         missing = {
-            kind: max(0.0, COLD_RUNS - runs - situation.shadows.get(kind, 0))
+            kind: max(0.0, COLD_RUNS - runs - situation.exploration_runs.get(kind, 0))
             for kind, runs in shown.items()
         }
         if self.votes_only:
-            del missing["waits"]
+            del missing["extensions"]
         total = sum(missing.values())
         exploration = self.exploration if situation.learns else 0.0
         if exploration and total:
-            kind = "votes" if rng.random() * total < missing["votes"] else "waits"
-            return self._plan(situation, kind, shadow=True, propensity=missing[kind] / total)
+            kind = "votes" if rng.random() * total < missing["votes"] else "extensions"
+            return self._plan(
+                situation, kind, is_exploration=True, propensity=missing[kind] / total
+            )
         arms = self._arms(situation)
         if curve is None or not arms:
-            return self._plan(situation, "votes" if self.votes_only else "waits")
+            return self._plan(situation, "votes" if self.votes_only else "extensions")
         if not exploration:
             return self._plan(situation, arms[0].name, arm=arms[0])
         offered = choices(
@@ -106,8 +109,12 @@ class Priced:
             votes_only=self.votes_only,
             aims=situation.query.limits.target_accuracy is not None,
         )
-        ((arm, shadow, propensity),) = rng.choices(offered, [each.propensity for each in offered])
-        return self._plan(situation, arm.name, arm=arm, shadow=shadow, propensity=propensity)
+        ((arm, is_exploration, propensity),) = rng.choices(
+            offered, [each.propensity for each in offered]
+        )
+        return self._plan(
+            situation, arm.name, arm=arm, is_exploration=is_exploration, propensity=propensity
+        )
 
     def _plan(
         self,
@@ -115,7 +122,7 @@ class Priced:
         kind: str,
         *,
         arm: "Arm | None" = None,
-        shadow: bool = False,
+        is_exploration: bool = False,
         propensity: float = 1.0,
     ) -> Plan:
         cap = self.max_thinking_tokens
@@ -124,13 +131,13 @@ class Priced:
             cap = most if cap is None else min(cap, most)
         budget = situation.budget(cap, answer_tokens=self.answer_tokens)
         temperature = None if kind == "votes" else GREEDY
-        forecast = arm.forecast if arm and not shadow else None
+        forecast = arm.forecast if arm and not is_exploration else None
         price = arm.price if arm else None
-        return Plan(kind, budget, temperature, shadow, propensity, forecast, price)
+        return Plan(kind, budget, temperature, is_exploration, propensity, forecast, price)
 
     def _price(self, situation: Situation) -> float:
         """Accuracy that one token must buy, by the worth of this query."""
-        return (situation.price or self.price or USUAL_PRICE) / situation.query.limits.value
+        return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
 
     def _arms(self, situation: Situation) -> "Sequence[Arm]":
         """Best first; with a target accuracy only the cheapest that surely does, or the nearest."""
@@ -145,10 +152,10 @@ class Priced:
             return [min(reaching, key=lambda arm: arm.forecast.tokens)]
         return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]
 
-    def _allowed(self, menu: "Menu") -> "Sequence[Arm]":
+    def _allowed(self, menu: "PlanTable") -> "Sequence[Arm]":
         return [arm for arm in menu.arms if arm.name == "votes" or not self.votes_only]
 
-    def _menu(self, situation: Situation, plan: Plan) -> "Menu | None":
+    def _menu(self, situation: Situation, plan: Plan) -> "PlanTable | None":
         """Where the rule of a plan stands."""
         curve = situation.curve
         return curve.menu(plan.price or self._price(situation)) if curve else None
@@ -158,7 +165,7 @@ class Priced:
     def _begin(self, situation: Situation, plan: Plan) -> Decision:
         """The first chains, or another sampled one in place of chains that gave no answer."""
         if situation.tally.history:
-            if len(situation.tally.ballots) >= ATTEMPTS and not situation.pending:
+            if len(situation.tally.votes) >= ATTEMPTS and not situation.pending:
                 return Stop("no answer")
             return self._draw(situation, plan)
         if plan.name != "votes":
@@ -173,16 +180,16 @@ class Priced:
             return Stop("plan done")
         if last.stop_cause in ("max_thinking", "context"):
             return Stop("budget")
-        chain = [ballot for ballot in situation.tally.history if ballot.chain == last.chain]
-        *_, state = states([ballot.answer for ballot in chain])
-        if not plan.shadow and not self._wait_pays(situation, plan, state):
+        chain = [vote for vote in situation.tally.history if vote.chain == last.chain]
+        *_, state = states([vote.answer for vote in chain])
+        if not plan.is_exploration and not self._wait_pays(situation, plan, state):
             return Stop("settled" if state.run > 1 else "not worth it")
         budget = _budget_to_extend(situation, plan, chain)
         if budget is None:
             return Stop("budget")
         return Extend(last.chain, 1, budget, plan.temperature, plan)
 
-    def _wait_pays(self, situation: Situation, plan: Plan, state: State) -> bool:
+    def _wait_pays(self, situation: Situation, plan: Plan, state: AnswerState) -> bool:
         """By the curve; without one until two answers in a row are equal."""
         menu = self._menu(situation, plan)
         if menu is None or menu.extension_rule is None:
@@ -190,7 +197,7 @@ class Priced:
         return state in menu.extension_rule.goes_on
 
     def _vote(self, situation: Situation, plan: Plan) -> Decision:
-        if len(situation.tally.ballots) >= self.max_samples:
+        if len(situation.tally.votes) >= self.max_samples:
             return Stop("plan done")
         samples = self._at_least_shown(situation, plan, self._votes_needed(situation, plan))
         if samples == 0:
@@ -198,10 +205,10 @@ class Priced:
         return self._draw(situation, plan, samples=samples)
 
     def _at_least_shown(self, situation: Situation, plan: Plan, needed: int) -> int:
-        """Votes to draw next, in a shadow run up to what it is to show, needed or not."""
-        drawn = len(situation.tally.ballots)
-        if plan.shadow:
-            shown = AGREEMENT_VOTES if self.votes_only else SHADOW_VOTES
+        """Votes to draw next, in an exploration run up to what it is to show, needed or not."""
+        drawn = len(situation.tally.votes)
+        if plan.is_exploration:
+            shown = AGREEMENT_VOTES if self.votes_only else EXPLORATION_VOTES
             needed = max(needed, shown - drawn)
         return min(needed, self.max_samples - drawn)
 
@@ -210,7 +217,7 @@ class Priced:
         rule, standing = self._vote_rule(situation, plan), situation.tally.standing
         if rule is None:
             return max(0, LEAD - standing.leader + standing.runner_up)
-        start = min(situation.tally.history, key=lambda ballot: ballot.chain)
+        start = min(situation.tally.history, key=lambda vote: vote.chain)
         return rule.wave(standing, start.thinking_tokens)
 
     def _vote_rule(self, situation: Situation, plan: Plan) -> "VoteRule | None":
@@ -233,7 +240,7 @@ class Priced:
         return Draw(samples, budget, temperature, plan, final=plan.name == "cap")
 
 
-def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Ballot]) -> Budget | None:
+def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Vote]) -> Budget | None:
     """None where there is no room for a Wait as long as the longest step so far."""
     last = chain[-1]
     steps = [chain[0].thinking_tokens] + [
@@ -257,9 +264,9 @@ def _tokens_left(situation: Situation) -> int | None:
 
 def _typical_tokens(situation: Situation, budget: Budget) -> float:
     """Tokens of one chain: as seen on this query, else in this class, else the worst case."""
-    ballots = situation.tally.ballots
-    if ballots:
-        return max(1.0, situation.tally.tokens / len(ballots))
+    votes = situation.tally.votes
+    if votes:
+        return max(1.0, situation.tally.tokens / len(votes))
     if situation.curve and situation.curve.votes:
         return max(1.0, situation.curve.votes.first_tokens)
     return float(budget.most_tokens)

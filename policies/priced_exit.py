@@ -14,9 +14,9 @@ from policies.signals import Probing
 if TYPE_CHECKING:
     from policies.curves.exit_curve import ExitCurve, ExitRule
 
-USUAL_PRICE = 1e-5
+DEFAULT_PRICE = 1e-5
 COLD_RUNS = 30
-"""Shadow runs that a class needs before its curve is trusted."""
+"""Exploration runs that a class needs before its curve is trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,11 @@ class PricedExit:
 
     Stopping at the best expected value is Wald's; that a price per token should decide it is from
     CLEAR (arXiv 2606.03092) and, for trial answers, what Dynasor (2412.20993) and DEER (2504.15895)
-    leave to fixed thresholds. Here what more thinking is worth is learned while serving. A shadow
-    run is never concluded, and so shows what every earlier exit would have given: all first queries
-    of a class are such, later a share of at most `exploration` that falls with the square root of
-    the queries seen, those first that bring their right answer. A `price` of None is whatever the
-    server asks.
+    leave to fixed thresholds. Here what more thinking is worth is learned while serving.
+    An exploration run is never concluded and so shows what every earlier exit would have given: all
+    first queries of a class are such, later a share of at most `exploration` that falls with the
+    root of the queries seen, those first that bring their right answer. A `price` of None is
+    whatever the server asks.
     """
 
     price: float | None = None
@@ -55,7 +55,7 @@ class PricedExit:
             exited = situation.tally.history[-1].stop_cause == "early_exit"
             return Stop("not worth it" if exited else "plan done")
         plan = situation.plan or self._choose(situation, rng)
-        if situation.probes and not plan.shadow:
+        if situation.probes and not plan.is_exploration:
             rule = self._rule(situation)
             if rule is not None and rule.concludes(situation.probes):
                 return Conclude(situation.probes[-1].chain)
@@ -71,14 +71,14 @@ class PricedExit:
             chance = curiosity(curve.queries, self.exploration)
             share = situation.curve.referenced_share if situation.curve else 0.0
             chance = checked_first(chance, situation.query.reference is not None, share)
-        is_shadow = rng.random() < chance
-        rule = None if is_shadow else self._rule(situation)
+        is_exploration = rng.random() < chance
+        rule = None if is_exploration else self._rule(situation)
         return Plan(
             "exit",
             self._budget().capped(situation.max_thinking_tokens),
             self.temperature,
-            is_shadow,
-            chance if is_shadow else 1 - chance,
+            is_exploration,
+            chance if is_exploration else 1 - chance,
             rule.forecast if rule else None,
         )
 
@@ -91,7 +91,7 @@ class PricedExit:
         if curve is None or situation.curve is None:
             return None
         if target is None:
-            price = situation.price or self.price or USUAL_PRICE
+            price = situation.price or self.price or DEFAULT_PRICE
             return curve.rule(price / situation.query.limits.value)
         labels = situation.curve.labelled
         reaching = [

@@ -36,10 +36,10 @@ class RejectionSampling:
         return "rejection_sampling"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        tries = situation.tally.ballots
-        accepted = [ballot.chain for ballot in tries if ballot.stop_cause in ACCEPTED]
+        tries = situation.tally.votes
+        accepted = [vote.chain for vote in tries if vote.stop_cause in ACCEPTED]
         if accepted:
-            first, known = min(accepted), {ballot.chain for ballot in tries}
+            first, known = min(accepted), {vote.chain for vote in tries}
             if not situation.pending or known.issuperset(range(first)):
                 return Stop("settled", weights=((first, 1.0),))
         left = self.max_tries - len(tries)

@@ -40,7 +40,7 @@ class Voting:
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if situation.tally.leader is not None and self.settled(situation):
             return Stop("settled")
-        left = self.max_samples - len(situation.tally.ballots)
+        left = self.max_samples - len(situation.tally.votes)
         if left <= 0:
             return Stop("plan done")
         budget = situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)

@@ -1,5 +1,6 @@
 """Nothing in the tests may reach for a network, and no test may fail for being slow."""
 
+import inspect
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.endpoint import Endpoint
+from workers.simulated.clock import run_virtual
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
@@ -22,6 +24,17 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
     items.sort(key=lambda item: item.get_closest_marker("real") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function on virtual time."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    wanted = inspect.signature(test).parameters
+    run_virtual(test(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
 
 
 class Kinds(LoadScopeScheduling):

@@ -10,7 +10,7 @@ import httpx
 from policies import build
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from workers.simulated.clock import run_virtual
@@ -56,7 +56,7 @@ def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
                 engine=engine,
                 info=await engine.info(),
                 policy=build("priced"),
-                book=CurveBook(),
+                book=CurveStore(),
                 pricing=Pricing(Price(PRICE)),
                 outcomes=outcomes,
             )
@@ -81,7 +81,7 @@ def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
     learned = {line["class"]: line["curve"] for line in curves["classes"]}
     assert learned.keys() == LAWS.keys()
     for name, curve in learned.items():
-        (once,) = [p for p in curve["points"] if (p["arm"], p["x"]) == ("waits", 0)]
+        (once,) = [p for p in curve["points"] if (p["arm"], p["x"]) == ("extensions", 0)]
         truth = LAWS[name].accuracy_after(0)
         assert once["low"] - SLACK <= truth <= once["high"] + SLACK, name
     assert learned["easy"]["labelled"] > 0

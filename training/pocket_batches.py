@@ -21,7 +21,7 @@ LONGEST = 8
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Padded rows of token ids, and of each token's kind as an index into `KINDS`."""
 
     tokens: Tensor
@@ -36,7 +36,7 @@ def token_ids() -> dict[str, int]:
     return {text: tokenizer.encode(text)[0] for text in texts}
 
 
-def draw_pool(rng: random.Random, *, longest: int) -> list[Batch]:
+def draw_pool(rng: random.Random, *, longest: int) -> list[TrainingBatch]:
     """Batches of about equal size, each of examples of about equal length, in random order."""
     examples: list[list[Piece]] = []
     tokens = 0
@@ -57,7 +57,7 @@ def draw_pool(rng: random.Random, *, longest: int) -> list[Batch]:
     return batches
 
 
-def to_batch(examples: list[list[Piece]]) -> Batch:
+def to_batch(examples: list[list[Piece]]) -> TrainingBatch:
     ids = token_ids()
     width = max(map(len, examples))
     # Padding is token 0 of kind 0, which is "given": no loss.
@@ -66,12 +66,12 @@ def to_batch(examples: list[list[Piece]]) -> Batch:
     for row, example in enumerate(examples):
         tokens[row, : len(example)] = torch.tensor([ids[piece.text] for piece in example])
         kinds[row, : len(example)] = torch.tensor([KIND_NUMBERS[piece.kind] for piece in example])
-    return Batch(tokens, kinds)
+    return TrainingBatch(tokens, kinds)
 
 
-def batches(*, seed: int, rank: int, first_step: int, steps: int) -> Iterator[Batch]:
+def batches(*, seed: int, rank: int, first_step: int, steps: int) -> Iterator[TrainingBatch]:
     """The batches of one process from `first_step` on; short questions come first."""
-    pool: list[Batch] = []
+    pool: list[TrainingBatch] = []
     for step in range(first_step, steps):
         number, place = divmod(step, BATCHES_PER_POOL)
         if not pool or place == 0:

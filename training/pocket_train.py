@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from training.pocket_batches import Batch, batches
+from training.pocket_batches import TrainingBatch, batches
 from training.pocket_examples import KINDS
 from training.pocket_tokenizer import PADDING, TURN_END, build_tokenizer
 
@@ -100,7 +100,7 @@ class Optimizer:
             part.load_state_dict(saved)
 
 
-class Progress:
+class TrainingProgress:
     """A line that is rewritten on a terminal, and a line every few seconds elsewhere."""
 
     def __init__(self, recipe: Recipe, first_step: int) -> None:
@@ -182,7 +182,7 @@ class Run:
 
     def train(self) -> None:
         recipe = self.recipe
-        progress = Progress(recipe, self.steps_done) if self.rank == 0 else None
+        progress = TrainingProgress(recipe, self.steps_done) if self.rank == 0 else None
         saved = time.monotonic()
         data = batches(
             seed=recipe.seed,
@@ -203,7 +203,7 @@ class Run:
         if self.rank == 0:
             self.save()
 
-    def learn(self, batch: Batch) -> tuple[float, Tensor, Tensor]:
+    def learn(self, batch: TrainingBatch) -> tuple[float, Tensor, Tensor]:
         """One step; what comes back tells which tokens with loss were foreseen, and their kinds."""
         targets, kinds = batch.tokens[:, 1:], batch.kinds[:, 1:]
         is_taught = kinds != KINDS.index("given")

@@ -16,14 +16,14 @@ from workers.completion import CompletionEvent, CompletionRequest
 from workers.confidence import ConfidenceMeter
 from workers.core import Core, CoreDied, Sampling
 from workers.drivers import choose, tells_progress
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, Chain
 from workers.format import TokenFormat
 from workers.harness import chain_for
 from workers.probing import ProbePoints
 from workers.prompt import Prompter
 from workers.running import LiveText, Running
-from workers.sample import Accepted, Progress, Sample
+from workers.sample import Accepted, ChainProgress, Sample
 from workers.side_by_side import Emit, side_by_side
 from workers.token_text import scored
 from workers.trial import Trials
@@ -83,7 +83,7 @@ class ChainEngine:
     async def close(self) -> None:
         await self.core.close()
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape = self._shape(request)
         prompt = self.prompter.tokens(request.messages, request.suffix, shape.tools)
         room = self._room(len(prompt), request.forcing.answer_tokens)
@@ -253,7 +253,7 @@ class ChainEngine:
                 probe_tokens=at.probe_tokens + (trials.tokens if trials else 0),
                 seconds=at.seconds + time.monotonic() - began,
             )
-            emit(Progress(running.number, now.since(told)))
+            emit(ChainProgress(running.number, now.since(told)))
             told = now
 
         return report

@@ -14,8 +14,8 @@ from workers.harness import chain_class
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where one chain stands, or in a `Progress` what is new of it: then `thinking` and `answer`
-    are the tokens since the last one, and all else is as it stands now.
+    """Where one chain stands, or in a `ChainProgress` what is new of it: then `thinking` and
+    `answer` are the tokens since the last one, and all else is as it stands now.
 
     Counts are those of `Sample`, of this request. `stop_cause` is None while the chain thinks;
     `waited_at` is where its last forced extension ends; `trials` is how many trial answers were

@@ -7,9 +7,9 @@ from typing import Any
 from tokenizers.decoders import DecodeStream
 
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.core import Core, CoreDied, Piece, Sampling
+from workers.core import Core, CoreDied, OutputDelta, Sampling
 from workers.engine import Refused
-from workers.forcing import Call
+from workers.forcing import GenerateCall
 from workers.format import TokenFormat
 from workers.sample import Accepted, ScoredToken
 from workers.stop_text import overlap
@@ -27,7 +27,7 @@ async def complete(
     yield Accepted(len(prompt))
     # No core generates nothing: of a prompt that is only to be scored, one token too many.
     stops = frozenset[int]() if request.ignore_eos else format_.end_of_turn
-    call = Call(max(1, request.max_tokens), 0, stops, request.stop)
+    call = GenerateCall(max(1, request.max_tokens), 0, stops, request.stop)
     text = _Text(core.tokenizer, prompt, request.stop)
     count, echoes = 0, request.echo
     try:
@@ -112,7 +112,7 @@ def _sampling(request: CompletionRequest) -> Sampling:
 
 
 def _echo(
-    tokenizer: Any, request: CompletionRequest, prompt: list[int], piece: Piece
+    tokenizer: Any, request: CompletionRequest, prompt: list[int], piece: OutputDelta
 ) -> CompletionText:
     text = request.prompt
     if not isinstance(text, str):

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from workers.forcing import Call, Finish
+from workers.forcing import Finish, GenerateCall
 from workers.format import Tokenizer
 
 
@@ -20,7 +20,7 @@ class TokenLogprobs(NamedTuple):
     ids: tuple[int, ...] = ()
 
 
-class Piece(NamedTuple):
+class OutputDelta(NamedTuple):
     """Newly generated tokens; `finish` ends the call. `logprobs` is empty or one a token.
 
     `prompt` are those of the prompt's tokens but the first, in one of the pieces.
@@ -56,16 +56,16 @@ class Sampling:
     salt: str = ""
 
 
-class Conversation(Protocol):
+class StreamingSession(Protocol):
     """One request that is continued with further tokens, its KV cache kept.
 
     At the end of each call the core forgets the last token that it sampled.
     """
 
-    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         """Append tokens and ask for a call; the `last` one ends the conversation."""
 
-    def pieces(self) -> AsyncGenerator[Piece]:
+    def pieces(self) -> AsyncGenerator[OutputDelta]:
         """What is generated, over all calls."""
 
 
@@ -90,14 +90,14 @@ class Core(Protocol):
         """Raise a ValueError if it cannot hold an answer to this JSON schema."""
 
     def generate(
-        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
-    ) -> AsyncGenerator[Piece]: ...
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+    ) -> AsyncGenerator[OutputDelta]: ...
 
-    def converse(self, name: str, sampling: Sampling) -> Conversation: ...
+    def open_session(self, name: str, sampling: Sampling) -> StreamingSession: ...
 
     def generate_forced(
         self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+    ) -> AsyncGenerator[OutputDelta]:
         """A whole chain in one request, forced inside the engine (workers/in_engine.py)."""
 
     async def abort(self, names: Sequence[str]) -> None: ...

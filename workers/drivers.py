@@ -6,7 +6,7 @@ from contextlib import aclosing
 from workers.core import Core
 from workers.engine import SampleRequest
 from workers.format import TokenFormat
-from workers.in_engine import Reply, most_tokens, order
+from workers.in_engine import ForcedStreamDecoder, most_tokens, order
 from workers.running import Running
 
 Driver = Callable[[Core, Running], Awaitable[None]]
@@ -34,7 +34,7 @@ async def session(core: Core, running: Running) -> None:
     """
     while (call := running.call()) is not None:
         tokens, last = running.tokens(), running.chain.phase == "answer"
-        conversation = core.converse(running.fresh_name(), running.sampling)
+        conversation = core.open_session(running.fresh_name(), running.sampling)
         conversation.say(tokens, call, last=last)
         known = len(tokens)
         async with aclosing(conversation.pieces()) as pieces:
@@ -61,7 +61,7 @@ async def processor(core: Core, running: Running) -> None:
     """
     chain, tokens = running.chain, running.tokens()
     if len(tokens) + most_tokens(chain, core.vocabulary) <= core.max_model_len:
-        running.feed = Reply(chain, core.vocabulary).feed
+        running.feed = ForcedStreamDecoder(chain, core.vocabulary).feed
         asked, name = order(chain, core.vocabulary), running.fresh_name()
         async with aclosing(core.generate_forced(name, tokens, asked, running.sampling)) as pieces:
             async for piece in pieces:

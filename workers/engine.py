@@ -4,7 +4,8 @@ An engine takes a `SampleRequest` and yields `Accepted`, then `Delta`s of the ch
 then one `Sample` per chain as each finishes; `Probe`s in between where they were asked for. Closing
 the iterator drops what is still running; `cancel` ends it in good order, so that its tokens are
 accounted for. A chain that dies with its worker comes back as a `Sample` with stop cause "lost".
-Where `Progress` is asked for, another engine can go on with such a chain from what it has told.
+Where `ChainProgress` is asked for, another engine can go on with such a chain from what it has
+told.
 """
 
 from collections.abc import AsyncGenerator
@@ -14,7 +15,7 @@ from typing import NamedTuple, Protocol
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Probe, Progress, Sample
+from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample
 
 
 class Refused(ValueError):
@@ -79,7 +80,7 @@ class Signals:
 
 
 # Role and content, and for some JSON of what else the chat template reads of the turn.
-Turn = tuple[str, str] | tuple[str, str, str]
+MessageTuple = tuple[str, str] | tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ class SampleRequest:
     one of the lowest `priority` runs first. Only requests of one `salt` share cached prefixes.
     `expected_tokens` is what all the chains will likely take; it only helps to spread the load.
 
-    `progress` asks for `Progress` of every chain; `checkpoints`, one a chain, are where they go on,
-    None where a chain begins anew.
+    `progress` asks for `ChainProgress` of every chain; `checkpoints`, one a chain, are where they
+    go on, None where a chain begins anew.
     """
 
     query: str
-    messages: tuple[Turn, ...]
+    messages: tuple[MessageTuple, ...]
     chains: tuple[int, ...]
     forcing: Forcing
     temperature: float | None = None
@@ -125,13 +126,13 @@ class SampleRequest:
         return self.checkpoints[self.chains.index(chain)] if self.checkpoints else None
 
 
-Event = Accepted | Delta | Progress | Probe | Sample
+EngineEvent = Accepted | Delta | ChainProgress | Probe | Sample
 
 
 class Engine(Protocol):
     async def info(self) -> EngineInfo: ...
 
-    def sample(self, request: SampleRequest) -> AsyncGenerator[Event]: ...
+    def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]: ...
 
     def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
         """`Accepted`, pieces of the text, `Completed`; to close the iterator ends it."""

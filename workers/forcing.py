@@ -90,7 +90,7 @@ class Forcing:
         return self.harness_compat or self.readme_compat
 
 
-class Call(NamedTuple):
+class GenerateCall(NamedTuple):
     """One generation: at most `max_tokens`, no stop among the first `min_tokens`."""
 
     max_tokens: int
@@ -197,7 +197,7 @@ class Chain:
         """The tokens that a cut put at the head of the answer."""
         return self.format.forced_answer if self.was_cut else ()
 
-    def next_call(self) -> Call | None:
+    def next_call(self) -> GenerateCall | None:
         format_ = self.format
         if self.phase == "thinking":
             left = self.cap - len(self.thinking)
@@ -205,10 +205,10 @@ class Chain:
             # Right after a "Wait" the model must not end at once (as s1's README does it).
             least = max(least, int(0 < self.waited_at == len(self.thinking)))
             stops = format_.stops | format_.end_of_turn
-            return Call(left, max(0, min(left, least)), stops, format_.stop_texts)
+            return GenerateCall(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
             left = self.forcing.answer_tokens - len(self.answer)
-            return Call(left, 0, format_.end_of_turn)
+            return GenerateCall(left, 0, format_.end_of_turn)
         return None
 
     def feed(self, tokens: Sequence[int], finish: Finish | None) -> list[Segment]:

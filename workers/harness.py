@@ -9,7 +9,7 @@ forced text included, never takes the delimiter's and the answer's places.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.forcing import Call, Chain, Finish, Forcing, Segment, StopCause
+from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment, StopCause
 from workers.format import TokenFormat
 
 # What `max_tokens_thinking=auto` leaves for the answer.
@@ -62,7 +62,7 @@ class HarnessChain(Chain):
     def cap(self) -> int:
         return self.room if self.forcing.max_thinking_tokens else 0
 
-    def next_call(self) -> Call | None:
+    def next_call(self) -> GenerateCall | None:
         call = super().next_call()
         if call is None or self.phase == "answer":
             return call
@@ -164,7 +164,7 @@ class ReadmeChain(Chain):
         # Tokenised anew the text may be longer, and must not take the answer's place.
         return [*anew[: len(prompt) + self.room], *self.answer]
 
-    def next_call(self) -> Call | None:
+    def next_call(self) -> GenerateCall | None:
         call = super().next_call()
         if call is None or self.phase == "answer":
             return call

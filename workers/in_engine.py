@@ -2,7 +2,7 @@
 
 The whole chain is one request. In the engine an `InEngine` says before every token what may come;
 a stop that the model draws is never emitted, what the chain appends comes in its place. Outside, a
-`Reply` makes the same chain again of the tokens that came:
+`ForcedStreamDecoder` makes the same chain again of the tokens that came:
 
     thinking, closing, answer, trailer, one end-of-turn token
 
@@ -207,7 +207,7 @@ class InEngine:
             self._begin_call()
 
 
-class Reply:
+class ForcedStreamDecoder:
     """Outside the engine: the tokens of one request back into its chain, which it completes.
 
     `feed` has the face of `Chain.feed`. Thinking and answer are told apart as they come; how many

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from workers.answers.tool_calls import parse
-from workers.engine import Refused, Turn
+from workers.engine import MessageTuple, Refused
 from workers.format import ThinkingFormat
 
 # Splits a control string so that no tokenizer sees it whole; shown as nothing.
@@ -45,7 +45,7 @@ class Prompter:
 
     def tokens(
         self,
-        messages: Sequence[Turn],
+        messages: Sequence[MessageTuple],
         suffix: str = "",
         tools: list[dict[str, Any]] | None = None,
     ) -> list[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineInfo, Event, Load, Probing, Refused, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, Probing, Refused, SampleRequest
 from workers.forcing import UNANSWERED
 from workers.sample import Accepted, Confidence, Probe, Sample, lost
 
@@ -76,7 +76,7 @@ class ReplayedEngine:
         raise Refused("prompt", "a recording completes no prompts", "unsupported_parameter")
         yield  # an iterator that never begins
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         yield Accepted(0)
         query, longest = request.query, 0
         self._waiting[query] = waiting = set(request.chains)

@@ -13,8 +13,8 @@ from tokenizers.decoders import DecodeStream
 from workers.answers.answer_shape import AnswerShape
 from workers.checkpoint import Checkpoint, snapshot
 from workers.confidence import ConfidenceMeter
-from workers.core import Core, Piece, Sampling, TokenLogprobs
-from workers.forcing import Call, Chain, Segment
+from workers.core import Core, OutputDelta, Sampling, TokenLogprobs
+from workers.forcing import Chain, GenerateCall, Segment
 from workers.probing import ProbePoints
 from workers.sample import Delta
 
@@ -79,7 +79,7 @@ class Running:
         self.name = self.names()
         return self.name
 
-    def call(self) -> Call | None:
+    def call(self) -> GenerateCall | None:
         """What to generate next, None when there is nothing left. Heeds what was wished."""
         wish, self._wish = self._wish, None
         if wish == "conclude":
@@ -88,7 +88,7 @@ class Running:
             self.chain.abandon(wish)
         return self.chain.next_call()
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: OutputDelta) -> None:
         chain, phase, extensions = self.chain, self.chain.phase, self.chain.extensions_used
         before = chain.discarded_tokens
         segments = self.feed(piece.tokens, piece.finish)

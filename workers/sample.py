@@ -27,7 +27,7 @@ class Delta(NamedTuple):
 OnEvent = Callable[[Accepted | Delta], None]
 
 
-class Progress(NamedTuple):
+class ChainProgress(NamedTuple):
     """How far a chain has come since the last one of these; of a streamed chain, as far as its
     deltas have.
     """

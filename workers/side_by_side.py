@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
-from workers.engine import Event
+from workers.engine import EngineEvent
 from workers.sample import Sample
 
-Emit = Callable[[Event], None]
+Emit = Callable[[EngineEvent], None]
 
 
 async def side_by_side(
     runs: Iterable[Callable[[Emit], Coroutine[None, None, None]]],
-) -> AsyncGenerator[Event]:
+) -> AsyncGenerator[EngineEvent]:
     """What the runs emit, as it comes, until each has emitted its Sample; closing ends them all."""
-    events: asyncio.Queue[Event] = asyncio.Queue()
+    events: asyncio.Queue[EngineEvent] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(events.put_nowait)) for run in runs]
         unfinished = len(tasks)

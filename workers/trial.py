@@ -8,7 +8,7 @@ from workers.answers.extract import extract
 from workers.confidence import geometric_mean
 from workers.core import Core, CoreDied, Sampling
 from workers.engine import Probing
-from workers.forcing import Call
+from workers.forcing import GenerateCall
 from workers.running import Running
 from workers.sample import Probe
 
@@ -45,7 +45,7 @@ class Trials:
         format_, running = self._running.chain.format, self._running
         closing = format_.closing_on_cut(on_a_fresh_line=format_.ends_a_line(thinking))
         reserve = running.chain.forcing.answer_tokens
-        call = Call(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
+        call = GenerateCall(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
         name = running.names()
         self._open.add(name)
         self.tokens += len(closing)

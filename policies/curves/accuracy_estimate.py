@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from policies.curves.counts import LEAST_LABELS, Counts, Interval
 
-PLANS: Final = ("waits", "votes", "cap", "exit")
+PLANS: Final = ("extensions", "votes", "cap", "exit")
 _ERROR: Final = 0.05
 _TIGHTEST: Final = 100.0
 """Checked answers at which the sequence is at its tightest."""
@@ -23,7 +23,7 @@ _RHO: Final = (1 - 2 * math.log(_ERROR) + math.log(-2 * math.log(_ERROR))) / _TI
 _UNKNOWN: Final = 0.5
 
 
-class Served(NamedTuple):
+class AccuracyEstimate(NamedTuple):
     """Accuracy of so many answers, `checked` ones among them; the interval holds at any time."""
 
     queries: float
@@ -52,7 +52,7 @@ class ServedCounts(Counts):
         else:
             self.checked[:] = map(add, self.checked, (1.0, right, f, f * f, right * f))
 
-    def served(self) -> Served | None:
+    def served(self) -> AccuracyEstimate | None:
         """None before anything was checked."""
         rest, sum_g, sum_gg = self.unchecked
         n, sum_y, sum_f, sum_ff, sum_yf = self.checked
@@ -72,7 +72,7 @@ class ServedCounts(Counts):
             variance += weight**2 * spread_of_rest * n / rest
         low, high = _sequence(y + weight * (g - f), variance, n)
         accuracy = min(1.0, max(0.0, y + weight * (g - f)))
-        return Served(n + rest, n, accuracy, low, high)
+        return AccuracyEstimate(n + rest, n, accuracy, low, high)
 
 
 def _sequence(mean: float, variance: float, n: float) -> Interval:

@@ -1,4 +1,4 @@
-"""How likely an answer is right, once all votes or Waits are in."""
+"""How likely an answer is right, once all votes or extensions are in."""
 
 from policies.curves.curve import ClassCurve
 from policies.curves.extension_counts import STATES, states
@@ -21,10 +21,10 @@ def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> f
     if curve.extension is None:
         return None
     number = tally.history[0].chain
-    ends = [ballot for ballot in tally.history if ballot.chain == number]
+    ends = [vote for vote in tally.history if vote.chain == number]
     # A chain that was forced on in one go shows its last end only.
     if [end.extensions for end in ends] != list(range(len(ends))):
-        reached = min(ends[-1].extensions, curve.extension.max_waits)
+        reached = min(ends[-1].extensions, curve.extension.max_extensions)
         return curve.extension.accuracy[reached]
     *_, state = states([end.answer for end in ends])
     return curve.extension.right[STATES.index(state)]

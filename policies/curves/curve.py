@@ -11,25 +11,22 @@ from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
-from policies.curves.accuracy_estimate import PLANS, Served, ServedCounts
+from policies.curves.accuracy_estimate import PLANS, AccuracyEstimate, ServedCounts
 from policies.curves.exit_curve import ExitCurve, fit_exits
 from policies.curves.exit_statistics import ExitStatistics
 from policies.curves.extension_counts import ExtensionCounts
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
 from policies.curves.length_curve import CAPS, LengthCounts, LengthCurve, fit_lengths
-from policies.curves.menu import Arm, ArmName, Menu, menu_at
+from policies.curves.menu import Arm, ArmName, PlanTable, menu_at
 from policies.curves.observation import Observation
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
 from policies.curves.vote_types import MAX_VOTES
-from policies.tally import Ballot, Standing, Tally
+from policies.tally import Tally, Vote, VoteStanding
 
-VERSION = 6
-_READS = (2, 3, 4, 5, VERSION)
-"""Before 4 a chain's Waits were counted otherwise: they are learned anew. Before 6 it was not
-counted how many queries brought their right answer."""
-_SUMS = ("queries", "labelled", "shadow_chains", "shadow_votes", "referenced")
+VERSION = 7
+_SUMS = ("queries", "labelled", "exploration_chains", "exploration_votes", "referenced")
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -42,8 +39,8 @@ class ClassStatistics:
 
     queries: float = 0.0
     labelled: float = 0.0
-    shadow_chains: float = 0.0
-    shadow_votes: float = 0.0
+    exploration_chains: float = 0.0
+    exploration_votes: float = 0.0
     referenced: float = 0.0
     extensions: ExtensionCounts = field(default_factory=ExtensionCounts)
     votes: VoteCounts = field(default_factory=VoteCounts)
@@ -54,28 +51,28 @@ class ClassStatistics:
     def observe(self, observation: Observation) -> None:
         """Greedy chains tell of "Wait" and of caps, sampled ones of votes, tried ones of exits."""
         observation.check()
-        if observation.course is not None:
+        if observation.trajectory is not None:
             exits = self.exits or ExitStatistics()
-            exits.add(observation.course._replace(right=observation.right))
+            exits.add(observation.trajectory._replace(right=observation.right))
             self.exits = exits
         self._observe_served(observation)
         self.queries += 1.0
         self.labelled += bool(observation.right)
         self.referenced += bool(observation.right)
-        if observation.course is not None:
+        if observation.trajectory is not None:
             return
-        is_shadow = observation.plan is not None and observation.plan.shadow
+        is_exploration = observation.plan is not None and observation.plan.is_exploration
         if observation.temperature == 0.0:
-            self.shadow_chains += is_shadow
+            self.exploration_chains += is_exploration
             self._observe_chain(observation)
         else:
-            self.shadow_votes += is_shadow
+            self.exploration_votes += is_exploration
             self._observe_votes(observation)
 
     def _observe_served(self, observation: Observation) -> None:
-        """Shadow runs aside: they are as good as can be, and of checked queries more often."""
+        """Exploration runs aside: they are as good as can be, and of checked queries more often."""
         plan = observation.plan
-        if plan is None or plan.shadow or plan.name not in PLANS:
+        if plan is None or plan.is_exploration or plan.name not in PLANS:
             return
         counts = self.served.get(plan.name)
         if counts is None:
@@ -85,12 +82,12 @@ class ClassStatistics:
 
     def _observe_chain(self, observation: Observation) -> None:
         number = observation.history[0].chain if observation.history else 0
-        chain = [ballot for ballot in observation.history if ballot.chain == number]
-        ends: list[Ballot] = []
-        for ballot in chain:
-            if ballot.extensions != len(ends) or ballot.answer is None:
+        chain = [vote for vote in observation.history if vote.chain == number]
+        ends: list[Vote] = []
+        for vote in chain:
+            if vote.extensions != len(ends) or vote.answer is None:
                 break
-            ends.append(ballot)
+            ends.append(vote)
         if not ends:
             return
         first = ends[0]
@@ -100,7 +97,7 @@ class ClassStatistics:
             is_cut=observation.is_cut(first),
             right=observation.truth(first.answer),
         )
-        whole = [ballot for ballot in ends if not observation.is_cut(ballot)]
+        whole = [vote for vote in ends if not observation.is_cut(vote)]
         if whole and whole[0] is first:
             self.extensions.observe(whole, [observation.truth(end.answer) for end in whole])
 
@@ -108,19 +105,19 @@ class ClassStatistics:
         """Votes of chains that were not extended; what gave no answer costs, and does not vote."""
         counts: dict[str, int] = {}
         tokens = 0.0
-        for ballot in observation.history[:MAX_VOTES]:
-            if ballot.extensions:
+        for vote in observation.history[:MAX_VOTES]:
+            if vote.extensions:
                 return
-            tokens += ballot.tokens
-            if ballot.answer is not None:
-                counts[ballot.answer] = counts.get(ballot.answer, 0) + 1
+            tokens += vote.tokens
+            if vote.answer is not None:
+                counts[vote.answer] = counts.get(vote.answer, 0) + 1
         if not counts:
             return
         leader = max(counts, key=counts.__getitem__)
         first, second, *rest = (*sorted(counts.values(), reverse=True), 0)
         start = min(observation.history, key=attrgetter("chain"))
         self.votes.observe(
-            Standing(first, second, sum(rest)),
+            VoteStanding(first, second, sum(rest)),
             tokens,
             observation.truth(leader),
             first_tokens=start.thinking_tokens,
@@ -160,32 +157,25 @@ class ClassStatistics:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        if stored.get("version") not in _READS:
+        if stored.get("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
-        exits = stored.get("exits")
-        stored = stored if stored["version"] == VERSION else {"referenced": 0.0, **stored}
-        sums = {name: float(stored[name]) for name in _SUMS}
-        extensions = ExtensionCounts()
-        if stored["version"] < 4:
-            sums["shadow_chains"] = 0.0
-        else:
-            extensions = ExtensionCounts.from_rows(stored["extensions"])
+        exits = stored["exits"]
         return cls(
-            **sums,
-            extensions=extensions,
+            **{name: float(stored[name]) for name in _SUMS},
+            extensions=ExtensionCounts.from_rows(stored["extensions"]),
             votes=VoteCounts.from_rows(stored["votes"]),
             lengths=LengthCounts.from_rows(stored["lengths"]),
             exits=None if exits is None else ExitStatistics.from_dict(exits),
             served={
                 plan: ServedCounts.from_rows(rows)
-                for plan, rows in stored.get("served", {}).items()
+                for plan, rows in stored["served"].items()
                 if plan in PLANS
             },
         )
 
 
-class Point(NamedTuple):
-    """One fixed setting on a curve: x is Waits, votes or thinking tokens; 95 % interval."""
+class CurvePoint(NamedTuple):
+    """One fixed setting on a curve: x is extensions, votes or thinking tokens; 95 % interval."""
 
     arm: ArmName
     x: int
@@ -201,15 +191,15 @@ class ClassCurve:
 
     queries: float
     labelled: float
-    shadow_chains: float
-    shadow_votes: float
+    exploration_chains: float
+    exploration_votes: float
     price: float
     extension: ExtensionCurve | None
     votes: VoteCurve | None
     length: LengthCurve | None
-    menus: tuple[Menu, ...]
+    menus: tuple[PlanTable, ...]
     exits: ExitCurve | None = None
-    served: Mapping[str, Served] = field(default_factory=dict)
+    served: Mapping[str, AccuracyEstimate] = field(default_factory=dict)
     referenced: float = 0.0
 
     @property
@@ -221,24 +211,32 @@ class ClassCurve:
     def arms(self) -> tuple[Arm, ...]:
         return self.menu(self.price).arms
 
-    def menu(self, price: float) -> Menu:
+    def menu(self, price: float) -> PlanTable:
         """The menu whose price is nearest by ratio."""
         return min(self.menus, key=lambda menu: max(menu.price / price, price / menu.price))
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[CurvePoint]:
         points = []
         if self.extension:
-            for waits, accuracy in enumerate(self.extension.accuracy):
-                span = self.extension.interval(waits)
-                points.append(Point("waits", waits, accuracy, *span, self.extension.tokens[waits]))
+            for extensions, accuracy in enumerate(self.extension.accuracy):
+                span = self.extension.interval(extensions)
+                points.append(
+                    CurvePoint(
+                        "extensions", extensions, accuracy, *span, self.extension.tokens[extensions]
+                    )
+                )
         if self.votes:
             for votes, accuracy in enumerate(self.votes.accuracy, start=1):
                 span = self.votes.interval(votes)
-                points.append(Point("votes", votes, accuracy, *span, self.votes.tokens[votes - 1]))
+                points.append(
+                    CurvePoint("votes", votes, accuracy, *span, self.votes.tokens[votes - 1])
+                )
         if self.length:
             for row, forecast in enumerate(self.length.forecasts):
                 span = self.length.interval(row)
-                points.append(Point("cap", CAPS[row], forecast.accuracy, *span, forecast.tokens))
+                points.append(
+                    CurvePoint("cap", CAPS[row], forecast.accuracy, *span, forecast.tokens)
+                )
         return points
 
     def as_dict(self) -> dict[str, Any]:
@@ -303,8 +301,8 @@ def fit(
     return ClassCurve(
         statistics.queries,
         statistics.labelled,
-        statistics.shadow_chains,
-        statistics.shadow_votes,
+        statistics.exploration_chains,
+        statistics.exploration_votes,
         price,
         extension,
         votes.for_all() if votes else None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from policies.curves.curve import ClassStatistics
-from policies.curves.exit_statistics import Course
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 
 MEMORY = 5000.0
@@ -43,7 +43,7 @@ def inherited(predecessor: ClassStatistics) -> ClassStatistics:
 
 
 @dataclass(slots=True)
-class Window:
+class Adwin:
     """The mean of values in [0, 1] since it last changed: ADWIN (Bifet and Gavalda, SDM 2007).
 
     `levels[k]` holds the sums and sums of squares of 2^k values each, oldest first; the oldest of
@@ -114,15 +114,15 @@ class Window:
 
 
 @dataclass(slots=True)
-class Watch:
+class DriftDetector:
     """Windows by signal; greedy and sampled chains are told apart."""
 
-    windows: dict[str, Window] = field(default_factory=dict)
+    windows: dict[str, Adwin] = field(default_factory=dict)
 
     def observe(self, observation: Observation) -> bool:
         """Whether the class has changed; then all windows begin anew."""
         changed = [
-            self.windows.setdefault(signal, Window()).add(value)
+            self.windows.setdefault(signal, Adwin()).add(value)
             for signal, value in _signals(observation).items()
         ]
         if any(changed):
@@ -134,7 +134,7 @@ class Watch:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:
-        return cls({name: Window(rows[1:], rows[0]) for name, rows in stored.items()})
+        return cls({name: Adwin(rows[1:], rows[0]) for name, rows in stored.items()})
 
 
 def _signals(observation: Observation) -> dict[str, float]:
@@ -142,9 +142,9 @@ def _signals(observation: Observation) -> dict[str, float]:
 
     Nor does one that may have been concluded, but for its first trial answer.
     """
-    history, course = observation.history, observation.course
-    if course is not None:
-        return _first_trial(observation, course) if course.probes else {}
+    history, trajectory = observation.history, observation.trajectory
+    if trajectory is not None:
+        return _first_trial(observation, trajectory) if trajectory.probes else {}
     if not history or observation.is_cut(history[0]):
         return {}
     if observation.plan is not None and observation.plan.name == "cap":
@@ -160,8 +160,8 @@ def _signals(observation: Observation) -> dict[str, float]:
     return signals
 
 
-def _first_trial(observation: Observation, course: Course) -> dict[str, float]:
-    first = course.probes[0]
+def _first_trial(observation: Observation, trajectory: ProbeTrajectory) -> dict[str, float]:
+    first = trajectory.probes[0]
     signals = {"trial sure": first.probability}
     if (right := observation.truth(first.answer)) is not None:
         signals["trial right"] = float(right)

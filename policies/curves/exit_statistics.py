@@ -44,12 +44,12 @@ class ExitState(NamedTuple):
         return (self.step * SHAPE[1] + self.sureness) * MAX_RUN + self.run - 1
 
 
-class Trial(NamedTuple):
+class TrialAnswer(NamedTuple):
     state: ExitState
     probe: ProbeResult
 
 
-def trials(probes: Sequence[ProbeResult]) -> Iterator[Trial]:
+def trials(probes: Sequence[ProbeResult]) -> Iterator[TrialAnswer]:
     """The states that a chain went through; of several trials within one step the first counts."""
     step, run, answer = -1, 0, None
     for probe in probes:
@@ -59,10 +59,12 @@ def trials(probes: Sequence[ProbeResult]) -> Iterator[Trial]:
         is_same = probe.answer is not None and probe.answer == answer
         run = min(run + 1, MAX_RUN) if is_same else 1
         step, answer = here, probe.answer
-        yield Trial(ExitState(step, bisect.bisect_right(SURENESS, probe.probability), run), probe)
+        yield TrialAnswer(
+            ExitState(step, bisect.bisect_right(SURENESS, probe.probability), run), probe
+        )
 
 
-class Course(NamedTuple):
+class ProbeTrajectory(NamedTuple):
     """One chain, as far as it went. `answer` is what it gave in the end.
 
     `is_whole` tells of a chain that no rule could have concluded; `trial_tokens` is what one trial
@@ -137,29 +139,29 @@ class ExitStatistics:
     def whole(self) -> float:
         return self.counts.whole[0]
 
-    def add(self, course: Course) -> None:
-        course.check()
+    def add(self, trajectory: ProbeTrajectory) -> None:
+        trajectory.check()
         counts = self.counts
         counts.queries[0] += 1.0
-        counts.whole[0] += course.is_whole
+        counts.whole[0] += trajectory.is_whole
         row, tokens = START, 0
-        for state, probe in trials(course.probes):
+        for state, probe in trials(trajectory.probes):
             self._count(row, state.row, 1.0)
-            counts.next_tokens[row] += probe.thinking_tokens - tokens + course.trial_tokens
+            counts.next_tokens[row] += probe.thinking_tokens - tokens + trajectory.trial_tokens
             row, tokens = state.row, probe.thinking_tokens
-            truth = course.truth(probe.answer)
+            truth = trajectory.truth(probe.answer)
             if truth is not None:
                 (counts.right if truth else counts.wrong)[row] += 1.0
-            if course.is_whole and not course.concluded:
-                agrees = probe.answer is not None and probe.answer == course.answer
+            if trajectory.is_whole and not trajectory.concluded:
+                agrees = probe.answer is not None and probe.answer == trajectory.answer
                 (counts.agreed if agrees else counts.differed)[row] += 1.0
                 if truth is not None:
                     counts.known[2 * agrees + truth] += 1.0
-        if course.concluded:
+        if trajectory.concluded:
             return
         counts.ended[row] += 1.0
-        counts.end_tokens[row] += course.thinking_tokens - tokens
-        truth = course.truth(course.answer)
+        counts.end_tokens[row] += trajectory.thinking_tokens - tokens
+        truth = trajectory.truth(trajectory.answer)
         if truth is not None:
             (counts.end_right if truth else counts.end_wrong)[row] += 1.0
 

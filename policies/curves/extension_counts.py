@@ -1,7 +1,7 @@
 """What is counted of greedy chains that were extended by "Wait", step by step.
 
-A chain shows an answer at every end. Its state is how many Waits it has had and how many equal
-answers it gave in a row. A run of w Waits shows what every smaller number would have given.
+A chain shows an answer at every end. Its state is how many extensions it has had and how many equal
+answers it gave in a row. A run of w extensions shows what every smaller number would have given.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,36 +9,40 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from policies.curves.counts import Counts
-from policies.tally import Ballot
+from policies.tally import Vote
 
-MAX_WAITS = 6
+MAX_EXTENSIONS = 6
 MOVES = RIGHT_KEPT, SPOILT, WRONG_KEPT, STILL_WRONG, REPAIRED = range(5)
 """What one Wait did to a checked answer."""
 CHANGES = SPOILT, STILL_WRONG, REPAIRED
 
 
-class State(NamedTuple):
+class AnswerState(NamedTuple):
     """`run` counts equal answers in a row, the last one included."""
 
-    waits: int
+    extensions: int
     run: int
 
-    def after(self, *, same: bool) -> "State":
-        return State(self.waits + 1, self.run + 1 if same else 1)
+    def after(self, *, same: bool) -> "AnswerState":
+        return AnswerState(self.extensions + 1, self.run + 1 if same else 1)
 
 
-STATES = tuple(State(waits, run) for waits in range(MAX_WAITS + 1) for run in range(1, waits + 2))
+STATES = tuple(
+    AnswerState(extensions, run)
+    for extensions in range(MAX_EXTENSIONS + 1)
+    for run in range(1, extensions + 2)
+)
 INDEX = {state: row for row, state in enumerate(STATES)}
-PATTERNS = (2 << MAX_WAITS) - 1
-"""Of which Waits changed the answer, in chains of all lengths."""
+PATTERNS = (2 << MAX_EXTENSIONS) - 1
+"""Of which extensions changed the answer, in chains of all lengths."""
 
 
-def states(answers: Sequence[str | None]) -> Iterator[State]:
+def states(answers: Sequence[str | None]) -> Iterator[AnswerState]:
     """The states that a chain went through: one answer for each end, in order."""
-    state = State(0, 1)
-    for waits, answer in enumerate(answers[: MAX_WAITS + 1]):
-        if waits:
-            state = state.after(same=answer == answers[waits - 1])
+    state = AnswerState(0, 1)
+    for extensions, answer in enumerate(answers[: MAX_EXTENSIONS + 1]):
+        if extensions:
+            state = state.after(same=answer == answers[extensions - 1])
         yield state
 
 
@@ -71,15 +75,15 @@ class ExtensionCounts(Counts):
     first_tokens: list[float] = field(default_factory=lambda: [0.0])
     labelled: list[float] = field(default_factory=lambda: [0.0])
     patterns: list[float] = field(default_factory=lambda: [0.0] * PATTERNS)
-    moves: list[float] = field(default_factory=lambda: [0.0] * (MAX_WAITS * len(MOVES)))
+    moves: list[float] = field(default_factory=lambda: [0.0] * (MAX_EXTENSIONS * len(MOVES)))
 
-    def observe(self, ballots: Sequence[Ballot], right: Sequence[bool | None]) -> None:
+    def observe(self, votes: Sequence[Vote], right: Sequence[bool | None]) -> None:
         """One greedy chain that ended by itself: its ballots from no Wait upwards, none missing."""
-        passed = [*states([ballot.answer for ballot in ballots])]
+        passed = [*states([vote.answer for vote in votes])]
         rows = [INDEX[state] for state in passed]
         changes = [state.run == 1 for state in passed[1:]]
         right = right[: len(rows)]
-        self.first_tokens[0] += ballots[0].tokens
+        self.first_tokens[0] += votes[0].tokens
         self.labelled[0] += right[0] is not None
         for row, known in zip(rows, right, strict=True):
             self.visits[row] += 1.0
@@ -87,7 +91,7 @@ class ExtensionCounts(Counts):
                 (self.right if known else self.wrong)[row] += 1.0
         for wait, (row, change) in enumerate(zip(rows, changes, strict=False)):
             (self.flips if change else self.stays)[row] += 1.0
-            self.tokens[row] += ballots[wait + 1].tokens - ballots[wait].tokens
+            self.tokens[row] += votes[wait + 1].tokens - votes[wait].tokens
         if None in right:
             self.patterns[pattern(changes)] += 1.0
             return

@@ -16,13 +16,13 @@ from policies.curves.counts import Interval, interval, shrunk
 from policies.curves.extension_counts import (
     CHANGES,
     INDEX,
-    MAX_WAITS,
+    MAX_EXTENSIONS,
     MOVES,
     STATES,
+    AnswerState,
     ExtensionCounts,
-    State,
 )
-from policies.curves.hmm import USUAL, Habits, Outlook, learn_habits, outlook
+from policies.curves.hmm import USUAL, ForwardPass, HmmParameters, learn_habits, outlook
 from policies.plan import Forecast
 
 _PRIOR_VISITS = 8.0
@@ -33,10 +33,10 @@ _HOPE = 0.5
 """Standard errors by which a Wait may be better than it looks and still be forced: chains that are
 stopped do not show what the Wait would have done, those that go on do."""
 _ROWS = [
-    [row for row, state in enumerate(STATES) if state.waits == waits]
-    for waits in range(MAX_WAITS + 1)
+    [row for row, state in enumerate(STATES) if state.extensions == extensions]
+    for extensions in range(MAX_EXTENSIONS + 1)
 ]
-"""By Waits: the states after so many."""
+"""By extensions: the states after so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ExtensionRule:
     """The states in which one more Wait pays at one price, and what that gives on average."""
 
     price: float
-    goes_on: frozenset[State]
+    goes_on: frozenset[AnswerState]
     forecast: Forecast
 
 
@@ -54,8 +54,8 @@ class ExtensionCurve:
 
     `repairs` and `spoils` are the shares of changed answers that are right after the Wait and were
     right before it; `doubts` is the standard error of what the Wait gains. `accuracy[w]` and
-    `tokens[w]` belong to always forcing w Waits; of all chains the Wait after w mends `repaired[w]`
-    and spoils `spoilt[w]`.
+    `tokens[w]` belong to always forcing w extensions; of all chains the Wait after w mends
+    `repaired[w]` and spoils `spoilt[w]`.
     """
 
     right: tuple[float, ...]
@@ -72,12 +72,12 @@ class ExtensionCurve:
     labelled: float
 
     @property
-    def max_waits(self) -> int:
-        """The most Waits that have been seen."""
+    def max_extensions(self) -> int:
+        """The most extensions that have been seen."""
         return len(self.accuracy) - 1
 
-    def interval(self, waits: int) -> Interval:
-        share, error = self.accuracy[waits], self.errors[waits]
+    def interval(self, extensions: int) -> Interval:
+        share, error = self.accuracy[extensions], self.errors[extensions]
         return interval(share, share * (1 - share) / error**2 if error else 0.0)
 
     def gain(self, row: int) -> float:
@@ -93,7 +93,7 @@ class ExtensionCurve:
         gained, tokens = [0.0] * len(STATES), [0.0] * len(STATES)
         goes_on = set()
         for row, state in reversed(tuple(enumerate(STATES))):
-            if state.waits >= self.max_waits:
+            if state.extensions >= self.max_extensions:
                 continue
             same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
             stay, flip, step = self.stays[row], 1 - self.stays[row], self.next_tokens[row]
@@ -118,7 +118,7 @@ class ExtensionCurve:
 class _Estimate(NamedTuple):
     """What is usual: habits, tokens of the next Wait by state, tokens of the first chain."""
 
-    habits: Habits
+    habits: HmmParameters
     next_tokens: list[float]
     first_tokens: float
 
@@ -129,7 +129,7 @@ def fit_extensions(
     """None as long as neither the class nor its parent has seen a greedy chain."""
     everything = [counts] if parent is None else [counts, parent]
     seen = [
-        state.waits
+        state.extensions
         for row, state in enumerate(STATES)
         if any(known.visits[row] for known in everything)
     ]
@@ -159,15 +159,17 @@ def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) ->
     taken = sum(steps)
     means = []
     for row, state in enumerate(STATES):
-        peers = _ROWS[state.waits]
+        peers = _ROWS[state.extensions]
         mean = shrunk(sum(tokens), taken, usual[row], 1.0)
         mean = shrunk(sum(tokens[p] for p in peers), sum(steps[p] for p in peers), mean, 1.0)
         means.append(shrunk(tokens[row], steps[row], mean, 2.0))
     return means
 
 
-def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> ExtensionCurve:
-    """Where a chain is after w Waits, whatever its answers: the curve that a fixed w would have."""
+def _curve(counts: ExtensionCounts, estimate: _Estimate, max_extensions: int) -> ExtensionCurve:
+    """Where a chain is after w extensions, whatever its answers: the curve that a fixed w would
+    have.
+    """
     look = outlook(estimate.habits)
     stays = [
         shrunk(*row, _PRIOR_VISITS)
@@ -179,10 +181,10 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> Exte
     reach[0], right[0] = 1.0, estimate.habits.start
     accuracy, tokens = [right[0]], [estimate.first_tokens]
     errors = [right[0] * (1 - right[0]) / (labels[0] + _PRIOR_LABELS)]
-    repaired, spoilt = [0.0] * max_waits, [0.0] * max_waits
-    for waits in range(max_waits):
+    repaired, spoilt = [0.0] * max_extensions, [0.0] * max_extensions
+    for extensions in range(max_extensions):
         spent = doubt = 0.0
-        for row in _ROWS[waits]:
+        for row in _ROWS[extensions]:
             state = STATES[row]
             same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
             changed = reach[row] * (1 - stays[row])
@@ -192,11 +194,11 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> Exte
             reach[other] += changed
             right[same] += right[row] - lost
             right[other] += won
-            repaired[waits] += won
-            spoilt[waits] += lost
+            repaired[extensions] += won
+            spoilt[extensions] += lost
             spent += reach[row] * estimate.next_tokens[row]
             doubt += (reach[row] * doubts[row]) ** 2
-        accuracy.append(min(1.0, accuracy[-1] + repaired[waits] - spoilt[waits]))
+        accuracy.append(min(1.0, accuracy[-1] + repaired[extensions] - spoilt[extensions]))
         tokens.append(tokens[-1] + spent)
         errors.append(errors[-1] + doubt)
     shares = [
@@ -219,15 +221,15 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_waits: int) -> Exte
     )
 
 
-def _doubts(counts: ExtensionCounts, look: Outlook, stays: list[float]) -> list[float]:
+def _doubts(counts: ExtensionCounts, look: ForwardPass, stays: list[float]) -> list[float]:
     """Standard errors of what a Wait gains: of how many answers change, and of what that brings.
 
     The latter by what was seen of all changes at the same Wait.
     """
     doubts = []
     for row, state in enumerate(STATES):
-        changes = sum(counts.flips[peer] for peer in _ROWS[state.waits])
-        moves = counts.moves[state.waits * len(MOVES) : (state.waits + 1) * len(MOVES)]
+        changes = sum(counts.flips[peer] for peer in _ROWS[state.extensions])
+        moves = counts.moves[state.extensions * len(MOVES) : (state.extensions + 1) * len(MOVES)]
         checked = sum(moves[move] for move in CHANGES) if moves else 0.0  # no Wait after the last
         known = checked + _UNLABELLED * max(0.0, changes - checked)
         up, down, flip = float(look.repaired[row]), float(look.spoilt[row]), 1 - stays[row]

@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 _GRID = np.array([(half, steep) for half in HALFWAY for steep in STEEPNESS])
 
 
-class Seen(NamedTuple):
+class CapPoint(NamedTuple):
     """Accuracy under a cap of so many tokens, known as well as by `weight` checked chains."""
 
     tokens: float
@@ -62,7 +62,7 @@ class Hill:
         return mean, math.sqrt(max(0.0, variance))
 
 
-def fit_hill(seen: Sequence[Seen]) -> Hill:
+def fit_hill(seen: Sequence[CapPoint]) -> Hill:
     """Bayes over the grid; points without weight tell nothing."""
     for one in seen:
         number("tokens", one.tokens, above=0, below=math.inf)

@@ -2,7 +2,8 @@
 
 An answer that stays is as right as it was; a right one that changes is spoilt; a wrong one that
 changes may be repaired. Right answers change less than wrong ones, so the changes of all chains
-tell how many are right, not only those of the chains with a label (Baum and Welch). Which Waits
+tell how many are right, not only those of the chains with a label (Baum and Welch). Which
+extensions
 were forced does not matter: that depends on changes which are seen. As some wrong answers are as
 stable as right ones, chains without a label together count for little more than those with one.
 """
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.curves.extension_counts import INDEX, MAX_WAITS, MOVES, STATES, ExtensionCounts
+from policies.curves.extension_counts import INDEX, MAX_EXTENSIONS, MOVES, STATES, ExtensionCounts
 
 Floats = NDArray[np.float64]
 RIGHT, WRONG = range(2)
@@ -21,10 +22,10 @@ _SWEEPS = 8
 _FREE, _PER_LABEL = 8.0, 2.0
 """Chains without a label count as at most so many, and so many more for each with one."""
 _START, _POOLED, _WAIT = 4.0, 6.0, 6.0
-"""What a prior counts as: of first answers, of all Waits together, of each Wait."""
+"""What a prior counts as: of first answers, of all extensions together, of each Wait."""
 
 
-class Habits(NamedTuple):
+class HmmParameters(NamedTuple):
     """Chance that the first answer is right; by Wait those that a right answer changes, that a
     wrong one does, and that what a wrong one changes to is right."""
 
@@ -41,10 +42,12 @@ class Habits(NamedTuple):
         return np.array([keeps, changes])
 
 
-USUAL = Habits(0.45, np.full(MAX_WAITS, 0.08), np.full(MAX_WAITS, 0.3), np.full(MAX_WAITS, 0.3))
+USUAL = HmmParameters(
+    0.45, np.full(MAX_EXTENSIONS, 0.08), np.full(MAX_EXTENSIONS, 0.3), np.full(MAX_EXTENSIONS, 0.3)
+)
 
 
-class Outlook(NamedTuple):
+class ForwardPass(NamedTuple):
     """By state: that the answer is right, that the next Wait keeps it, and of answers that change
     how many were right and how many are right then."""
 
@@ -57,7 +60,7 @@ class Outlook(NamedTuple):
 def _rows() -> list[list[int]]:
     """By Wait: the state of each pattern."""
     layers = [[0]]
-    for _ in range(MAX_WAITS):
+    for _ in range(MAX_EXTENSIONS):
         states = [STATES[row] for row in layers[-1]]
         layers.append([INDEX[state.after(same=same)] for state in states for same in (True, False)])
     return layers
@@ -66,16 +69,16 @@ def _rows() -> list[list[int]]:
 _ROWS = _rows()
 
 
-def outlook(habits: Habits) -> Outlook:
+def outlook(habits: HmmParameters) -> ForwardPass:
     flow = np.zeros((len(STATES), 2, 2, 2))
     right, reached = np.zeros(len(STATES)), np.zeros(len(STATES))
     for wait, (rows, chances) in enumerate(zip(_ROWS, _forward(habits), strict=True)):
         np.add.at(right, rows, chances[:, RIGHT])
         np.add.at(reached, rows, chances.sum(axis=1))
-        if wait < MAX_WAITS:
+        if wait < MAX_EXTENSIONS:
             np.add.at(flow, rows, np.einsum("ps,bst->pbst", chances, habits.step(wait)))
     keeps, changes = flow[:, 0].sum(axis=(1, 2)), flow[:, 1].sum(axis=(1, 2)) + 1e-12
-    return Outlook(
+    return ForwardPass(
         right / reached,
         keeps / (keeps + changes),
         flow[:, 1, RIGHT].sum(axis=1) / changes,
@@ -83,10 +86,12 @@ def outlook(habits: Habits) -> Outlook:
     )
 
 
-def learn_habits(counts: ExtensionCounts, prior: Habits) -> Habits:
-    """Expectation maximisation; what is unusual of all Waits together is a Wait's own prior."""
+def learn_habits(counts: ExtensionCounts, prior: HmmParameters) -> HmmParameters:
+    """Expectation maximisation; what is unusual of all extensions together is a Wait's own
+    prior.
+    """
     checked = np.array([counts.right[0], counts.wrong[0]])
-    moves = np.array(counts.moves).reshape(MAX_WAITS, len(MOVES))
+    moves = np.array(counts.moves).reshape(MAX_EXTENSIONS, len(MOVES))
     patterns = np.array(counts.patterns)
     most = _FREE + _PER_LABEL * checked.sum()
     patterns = patterns * min(1.0, most / max(1.0, patterns.sum()))
@@ -95,7 +100,7 @@ def learn_habits(counts: ExtensionCounts, prior: Habits) -> Habits:
         first, moved = _expected(patterns, habits)
         first, moved = first + checked, moved + moves
         kept, spoilt, still, changed, repaired = moved.T
-        habits = Habits(
+        habits = HmmParameters(
             float((first[RIGHT] + _START * prior.start) / (first.sum() + _START)),
             _shares(spoilt, kept + spoilt, prior.spoilt),
             _shares(changed + repaired, still + changed + repaired, prior.changed),
@@ -110,23 +115,23 @@ def _shares(cases: Floats, trials: Floats, prior: Floats) -> Floats:
     return np.asarray((cases + _WAIT * centre) / (trials + _WAIT))
 
 
-def _forward(habits: Habits) -> list[Floats]:
+def _forward(habits: HmmParameters) -> list[Floats]:
     """By Wait: chance of each pattern, by whether its last answer is right."""
     layers = [np.array([[habits.start, 1 - habits.start]])]
-    for wait in range(MAX_WAITS):
+    for wait in range(MAX_EXTENSIONS):
         layers.append(np.einsum("ps,bst->pbt", layers[-1], habits.step(wait)).reshape(-1, 2))
     return layers
 
 
-def _expected(patterns: Floats, habits: Habits) -> tuple[Floats, Floats]:
+def _expected(patterns: Floats, habits: HmmParameters) -> tuple[Floats, Floats]:
     """How many first answers of these chains are right and wrong, and their moves by Wait."""
     ahead = _forward(habits)
-    moves = np.zeros((MAX_WAITS, len(MOVES)))
-    behind = np.zeros((2 << MAX_WAITS, 2))
-    for wait in reversed(range(MAX_WAITS + 1)):
+    moves = np.zeros((MAX_EXTENSIONS, len(MOVES)))
+    behind = np.zeros((2 << MAX_EXTENSIONS, 2))
+    for wait in reversed(range(MAX_EXTENSIONS + 1)):
         here = ahead[wait]
         ended = patterns[(1 << wait) - 1 : (2 << wait) - 1] / here.sum(axis=1)
-        if wait < MAX_WAITS:
+        if wait < MAX_EXTENSIONS:
             after, step = behind.reshape(-1, 2, 2), habits.step(wait)
             flow = np.einsum("ps,bst,pbt->bst", here, step, after)
             moves[wait] = flow[[0, 1, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 1, 1, 0]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from policies.curves.counts import Counts, Interval, interval, shrunk
-from policies.curves.hill import Hill, Seen, fit_hill
+from policies.curves.hill import CapPoint, Hill, fit_hill
 from policies.plan import Forecast
 
 CAPS = tuple(round(2 ** (half / 2)) for half in range(6, 33))
@@ -208,5 +208,5 @@ def fit_lengths(
         observed,
         known.queries,
         (sum(known.ended) + 1) / (exposed + 2),
-        fit_hill([Seen(cap, forecast.accuracy, checked / observed) for cap, forecast in seen]),
+        fit_hill([CapPoint(cap, forecast.accuracy, checked / observed) for cap, forecast in seen]),
     )

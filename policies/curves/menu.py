@@ -11,7 +11,7 @@ from policies.curves.vote_curve import VoteCurve
 from policies.curves.vote_rule import VoteRule
 from policies.plan import Forecast
 
-ArmName = Literal["waits", "votes", "cap"]
+ArmName = Literal["extensions", "votes", "cap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Menu:
+class PlanTable:
     """The best rule of every arm at one price, best arm first."""
 
     price: float
@@ -62,13 +62,13 @@ def menu_at(
     length: LengthCurve | None,
     price: float,
     vote_rule: VoteRule | None,
-) -> Menu:
+) -> PlanTable:
     arms = []
     extension_rule = extension.rule(price) if extension else None
     if extension and extension_rule:
         forecast = extension_rule.forecast
         error = upwards(forecast.accuracy, extension.labelled)
-        arms.append(Arm("waits", forecast, error, price=price))
+        arms.append(Arm("extensions", forecast, error, price=price))
     if votes and vote_rule:
         forecast = vote_rule.forecast
         error = upwards(forecast.accuracy, votes.labels[0])
@@ -80,4 +80,4 @@ def menu_at(
         ]
         arms.append(max(caps, key=lambda arm: arm.worth(price)))
     arms.sort(key=lambda arm: arm.worth(price), reverse=True)
-    return Menu(price, tuple(arms), extension_rule, vote_rule)
+    return PlanTable(price, tuple(arms), extension_rule, vote_rule)

@@ -10,7 +10,7 @@ from operator import add
 from typing import Any, NamedTuple, Self
 
 from policies.curves.vote_types import INDEX, MAX_VOTES
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 MOST_TOKENS = 1e9
 """Of one query; more is a mistake."""
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 
 _NOTHING = Cell()
-Key = tuple[int, Standing]
+VoteState = tuple[int, VoteStanding]
 """Bin of the first chain's length, and the last standing."""
 
 
@@ -51,10 +51,15 @@ class VoteCounts:
     Only what was seen is kept. Adding two is having observed both, scaling down is forgetting.
     """
 
-    cells: dict[Key, Cell] = field(default_factory=dict)
+    cells: dict[VoteState, Cell] = field(default_factory=dict)
 
     def observe(
-        self, standing: Standing, tokens: float, right: bool | None, *, first_tokens: float = 0.0
+        self,
+        standing: VoteStanding,
+        tokens: float,
+        right: bool | None,
+        *,
+        first_tokens: float = 0.0,
     ) -> None:
         """One query: its last standing, the tokens of all voters, whether the leader is right."""
         if standing not in INDEX:
@@ -107,12 +112,12 @@ class VoteCounts:
     def from_rows(cls, rows: Sequence[Sequence[Any]]) -> Self:
         cells = {}
         for row in rows:
-            if len(row) != 8 or Standing(*row[1:4]) not in INDEX:
+            if len(row) != 8 or VoteStanding(*row[1:4]) not in INDEX:
                 raise ValueError(f"votes must have a standing and 4 sums in each row, got {row!r}")
             cell = Cell(*map(float, row[4:]))
             if not all(0 <= count < math.inf for count in cell):
                 raise ValueError(f"votes must be finite and not negative, got {row!r}")
-            cells[int(row[0]), Standing(*row[1:4])] = cell
+            cells[int(row[0]), VoteStanding(*row[1:4])] = cell
         return cls(cells)
 
     @property

@@ -18,7 +18,7 @@ from policies.curves.vote_counts import length_bin
 from policies.curves.vote_curve import VoteCurve
 from policies.curves.vote_types import INDEX, STANDINGS, Floats, tables
 from policies.plan import Forecast
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 LARGEST_WAVE = 8
 _NEGLIGIBLE = 1e-9
@@ -42,16 +42,16 @@ class VoteRule:
     @property
     def first_wave(self) -> int:
         """Votes to begin with: the first, and those that follow whatever its length."""
-        return 1 + int(self.waves[INDEX[Standing(1, 0, 0)]].min())
+        return 1 + int(self.waves[INDEX[VoteStanding(1, 0, 0)]].min())
 
-    def wave(self, standing: Standing, first_tokens: float = 0.0) -> int:
+    def wave(self, standing: VoteStanding, first_tokens: float = 0.0) -> int:
         """Votes to draw next, where the first chain thought so many tokens."""
         row = INDEX.get(standing)
         column = self.columns.get(length_bin(first_tokens), 0)
         return 0 if row is None else int(self.waves[row, column])
 
     @property
-    def goes_on(self) -> list[Standing]:
+    def goes_on(self) -> list[VoteStanding]:
         return [here for here, wave in zip(STANDINGS, self.waves[:, 0], strict=True) if wave]
 
 

@@ -15,7 +15,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,13 +23,13 @@ Integers = NDArray[np.int64]
 MAX_VOTES = 40
 """More than this are never bought; tables grow with its third power."""
 STANDINGS = tuple(
-    Standing(leader, runner_up, votes - leader - runner_up)
+    VoteStanding(leader, runner_up, votes - leader - runner_up)
     for votes in range(1, MAX_VOTES + 1)
     for leader in range(1, votes + 1)
     for runner_up in range(min(leader, votes - leader) + 1)
     if runner_up or votes == leader
 )
-INDEX: Mapping[Standing, int] = {standing: row for row, standing in enumerate(STANDINGS)}
+INDEX: Mapping[VoteStanding, int] = {standing: row for row, standing in enumerate(STANDINGS)}
 
 MODES = (0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 0.98, 0.997)
 RIVALS = (0.12, 0.5, 0.9)
@@ -104,17 +104,21 @@ def tables() -> Tables:
     )
 
 
-def after_vote(standing: Standing) -> tuple[int, int, int]:
+def after_vote(standing: VoteStanding) -> tuple[int, int, int]:
     """Where a vote leads: for the leader, for one level with the runner-up, for another."""
     first, second, rest = standing
     if sum(standing) == MAX_VOTES:
         return (0, 0, 0)
-    lead = INDEX[Standing(first + 1, second, rest)]
+    lead = INDEX[VoteStanding(first + 1, second, rest)]
     if second == 0:
-        rival = INDEX[Standing(first, 1, 0)]
+        rival = INDEX[VoteStanding(first, 1, 0)]
         return (lead, rival, rival)
     high, low = max(first, second + 1), min(first, second + 1)
-    return (lead, INDEX[Standing(high, low, rest)], INDEX[Standing(first, second, rest + 1)])
+    return (
+        lead,
+        INDEX[VoteStanding(high, low, rest)],
+        INDEX[VoteStanding(first, second, rest + 1)],
+    )
 
 
 def _tables_of(others: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from policies.base import Limits
 from scheduler.admission.access import Caller
 from scheduler.admission.limits import LimitsConfig
-from scheduler.admission.queue import Line, tier_of
+from scheduler.admission.queue import FairQueue, tier_of
 from scheduler.admission.rate_limit import Quota
 from scheduler.errors import DeadlineExceeded, Draining, RateLimited, RequestError
 
@@ -68,7 +68,7 @@ class Admission:
     running: int = 0
     draining: bool = False
     refused: Counter[str] = field(default_factory=Counter)
-    _line: Line[_Waiter] = field(default_factory=Line)
+    _line: FairQueue[_Waiter] = field(default_factory=FairQueue)
     _quotas: dict[str, Quota] = field(default_factory=dict)
     _seconds: float = _FIRST_GUESS
     _idle: asyncio.Event = field(default_factory=asyncio.Event)

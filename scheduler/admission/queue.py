@@ -29,7 +29,7 @@ class _Tier(Generic[T]):
         return max(self.callers.values(), key=len, default=deque())
 
 
-class Line(Generic[T]):
+class FairQueue(Generic[T]):
     """Nobody is passed over for ever: every tier has turns, and in it every caller."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ class _Slot:
 
 
 @dataclass(slots=True)
-class Window:
+class RateWindow:
     """Amounts of the last `seconds`, never too few of them: a slot is kept until all of it is old.
 
     What is taken within a 500th of the window shares a slot, so memory is bounded.
@@ -74,7 +74,7 @@ class Blocked(NamedTuple):
 
 class Reservation(NamedTuple):
     tokens: int
-    slots: tuple[tuple[Window, _Slot], ...]
+    slots: tuple[tuple[RateWindow, _Slot], ...]
 
 
 @dataclass(slots=True)
@@ -83,9 +83,9 @@ class Quota:
 
     limits: KeyLimits = field(default_factory=KeyLimits)
     reserved: int = 0
-    requests: Window = field(default_factory=lambda: Window(MINUTE))
-    minute: Window = field(default_factory=lambda: Window(MINUTE))
-    day: Window = field(default_factory=lambda: Window(DAY))
+    requests: RateWindow = field(default_factory=lambda: RateWindow(MINUTE))
+    minute: RateWindow = field(default_factory=lambda: RateWindow(MINUTE))
+    day: RateWindow = field(default_factory=lambda: RateWindow(DAY))
 
     def blocked(self, tokens: int, now: float) -> Blocked | None:
         """What stands in the way of a request whose worst case is so many tokens."""

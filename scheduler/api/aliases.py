@@ -8,7 +8,7 @@
 import re
 from typing import NamedTuple
 
-from policies.plan import MOST_TOKENS
+from policies.plan import MAX_TOKENS
 from scheduler.errors import UnknownModel
 from workers.engine import EngineInfo
 
@@ -67,7 +67,7 @@ def _alias(wish: str) -> Alias | None:
         return Alias("fixed")
     if found := _NUMBERED.fullmatch(wish):
         kind, number = found[1], int(found[2])
-        if kind == "fixed" and number <= MOST_TOKENS:
+        if kind == "fixed" and number <= MAX_TOKENS:
             return Alias("fixed", cap=number)
         if kind == "vote" and 1 <= number <= MOST_VOTES:
             return Alias("majority", samples=number)

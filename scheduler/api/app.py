@@ -20,10 +20,10 @@ from scheduler.api import (
 )
 from scheduler.api import response as reply
 from scheduler.api.json_body import parse_json
-from scheduler.api.middleware.access import Walls
-from scheduler.api.middleware.claims import FarClaims
-from scheduler.api.middleware.idempotency import Idempotency
-from scheduler.api.middleware.trace import Tracing, refusal
+from scheduler.api.middleware.access import AccessMiddleware
+from scheduler.api.middleware.claims import SharedClaims
+from scheduler.api.middleware.idempotency import IdempotencyMiddleware
+from scheduler.api.middleware.trace import TraceMiddleware, refusal
 from scheduler.errors import RequestError, UnknownRoute
 from scheduler.solving.controller import Controller
 from scheduler.solving.metrics import CONTENT_TYPE
@@ -40,7 +40,7 @@ def make_app(
     limits: LimitsConfig | None = None,
     host: str = "127.0.0.1",
     sends_request_id: bool = True,
-    claims: FarClaims | None = None,
+    claims: SharedClaims | None = None,
 ) -> FastAPI:
     """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
     puts the id on replies itself. `claims` are shared with other controllers.
@@ -122,15 +122,15 @@ def make_app(
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 
     # The layer that is added last is the outermost.
-    app.add_middleware(Idempotency, claims=claims)
+    app.add_middleware(IdempotencyMiddleware, claims=claims)
     app.add_middleware(
-        Walls,
+        AccessMiddleware,
         access=access,
         limits=limits or LimitsConfig(),
         admission=controller.admission,
         host=host,
     )
-    app.add_middleware(Tracing, metrics=controller.metrics, sends_id=sends_request_id)
+    app.add_middleware(TraceMiddleware, metrics=controller.metrics, sends_id=sends_request_id)
     return app
 
 

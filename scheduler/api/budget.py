@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
-from policies.plan import MOST_TOKENS
-from scheduler.api.protocol import ChatRequest, Effort
+from policies.plan import MAX_TOKENS
+from scheduler.api.protocol import ChatRequest, EffortLevel
 from scheduler.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class BudgetRequest(NamedTuple):
     """
 
     tokens: int | None = None
-    effort: Effort | None = None
+    effort: EffortLevel | None = None
     votes: bool = False
 
 
@@ -37,7 +37,7 @@ def read(request: ChatRequest) -> BudgetRequest:
         if most is not None and 0 <= most < least:
             raise _conflict(most_field, effort if effort == "none" else cap, field, least)
     if cap is not None:
-        cap = None if cap_field == OWN_CAP else MOST_TOKENS if cap < 0 else cap
+        cap = None if cap_field == OWN_CAP else MAX_TOKENS if cap < 0 else cap
     votes = request.reasoning is not None and request.reasoning.mode == "pro"
     return BudgetRequest(cap, effort, votes)
 
@@ -79,7 +79,7 @@ def _demands(request: ChatRequest, most_field: str) -> dict[str, int]:
     }
 
 
-def _efforts(request: ChatRequest) -> dict[str, Effort]:
+def _efforts(request: ChatRequest) -> dict[str, EffortLevel]:
     """Thinking switched off is an effort of none."""
     given = {
         "reasoning_effort": request.reasoning_effort,

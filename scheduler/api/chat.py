@@ -12,7 +12,7 @@ from scheduler.api import response as reply
 from scheduler.api.ignored_fields import unheeded
 from scheduler.api.messages import NamedTool, canonical
 from scheduler.api.policy_selection import choose
-from scheduler.api.prepared import Job
+from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest, parse
 from scheduler.errors import InvalidRequest
 from scheduler.solving.controller import Controller
@@ -24,7 +24,7 @@ PRIORITIES = {"priority": -1, "flex": 1}
 """Of service tiers, the lower the sooner; 0 for all others."""
 
 
-def prepare(controller: Controller, body: object) -> Job:
+def prepare(controller: Controller, body: object) -> PreparedQuery:
     """Check a request body against the model and the policies; refuse it by the field at fault."""
     request = parse(body)
     assert isinstance(body, dict), "parse refuses what is none"
@@ -63,7 +63,7 @@ def prepare(controller: Controller, body: object) -> Job:
     if not any(turn.content.strip() for turn in query.messages):
         raise InvalidRequest("messages: all of them are empty", field="messages")
     ignored = unheeded(body, request, seeds=info.seeds)
-    return Job(request, query, choice.policy, choice.effort, choice.clipped, ignored)
+    return PreparedQuery(request, query, choice.policy, choice.effort, choice.clipped, ignored)
 
 
 async def complete(controller: Controller, body: object) -> dict[str, Any]:
@@ -71,7 +71,7 @@ async def complete(controller: Controller, body: object) -> dict[str, Any]:
     return await answer(controller, prepare(controller, body))
 
 
-async def solved(controller: Controller, job: Job) -> Outcome:
+async def solved(controller: Controller, job: PreparedQuery) -> Outcome:
     """What came of it, or would by the plan if it is a dry run."""
     if job.is_dry_run:
         return controller.foresee(job.query, policy=job.policy, tenant=job.tenant)
@@ -80,7 +80,7 @@ async def solved(controller: Controller, job: Job) -> Outcome:
     )
 
 
-async def answer(controller: Controller, job: Job) -> dict[str, Any]:
+async def answer(controller: Controller, job: PreparedQuery) -> dict[str, Any]:
     outcome = await solved(controller, job)
     samples = reply.chosen(job, outcome)
     return reply.head(job, "chat.completion") | {
@@ -90,7 +90,7 @@ async def answer(controller: Controller, job: Job) -> dict[str, Any]:
     }
 
 
-def _choice(job: Job, at: int, sample: Sample | None) -> dict[str, Any]:
+def _choice(job: PreparedQuery, at: int, sample: Sample | None) -> dict[str, Any]:
     text, thinking = reply.content(job, sample), reply.reasoning(job, sample)
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if thinking is not None:

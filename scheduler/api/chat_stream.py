@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import Any
 
 from scheduler.api import response as reply
-from scheduler.api.events import Done, Said, Silence, Started, Thought, follow
-from scheduler.api.prepared import Job
+from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
+from scheduler.api.prepared import PreparedQuery
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
@@ -18,7 +18,7 @@ DONE = "data: [DONE]\n\n"
 ROLE = {"role": "assistant", "content": ""}
 
 
-async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
+async def stream(controller: Controller, job: PreparedQuery) -> AsyncIterator[str]:
     """Raises RequestError before the first event when the request is refused; afterwards an error
     is an event of its own, and [DONE] still follows it.
     """
@@ -28,13 +28,13 @@ async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
             async for event in events:
                 started = True
                 match event:
-                    case Silence():
+                    case KeepAlive():
                         yield KEEP_ALIVE
                     case Started():
                         yield _chunk(job, ROLE)
-                    case Thought(text):
+                    case ReasoningText(text):
                         yield _chunk(job, _thought(text))
-                    case Said(text):
+                    case AnswerText(text):
                         yield _chunk(job, {"content": text})
                     case Done(outcome):
                         for chunk in _last(job, outcome):
@@ -46,7 +46,7 @@ async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
     yield DONE
 
 
-def _last(job: Job, outcome: Outcome) -> Iterator[str]:
+def _last(job: PreparedQuery, outcome: Outcome) -> Iterator[str]:
     """The choices that were not told live, how all of them ended, and what was spent."""
     best, *others = reply.chosen(job, outcome) or (None,)
     for at, sample in enumerate(others, start=1):
@@ -64,7 +64,7 @@ def _last(job: Job, outcome: Outcome) -> Iterator[str]:
         yield _event(last | {"choices": [], "usage": reply.usage(outcome)})
 
 
-def _ends(job: Job, sample: Sample | None, at: int) -> list[dict[str, Any]]:
+def _ends(job: PreparedQuery, sample: Sample | None, at: int) -> list[dict[str, Any]]:
     calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls(job, sample))]
     chunks = [_body(job, {"tool_calls": calls}, at)] if calls else []
     finish = _body(job, {}, at)
@@ -79,12 +79,12 @@ def _thought(text: str) -> dict[str, str]:
     return {"reasoning": text, "reasoning_content": text}
 
 
-def _body(job: Job, delta: dict[str, Any], at: int) -> dict[str, Any]:
+def _body(job: PreparedQuery, delta: dict[str, Any], at: int) -> dict[str, Any]:
     choice = {"index": at, "delta": delta, "logprobs": None, "finish_reason": None}
     return reply.head(job, "chat.completion.chunk") | {"choices": [choice]}
 
 
-def _chunk(job: Job, delta: dict[str, Any], *, at: int = 0) -> str:
+def _chunk(job: PreparedQuery, delta: dict[str, Any], *, at: int = 0) -> str:
     return _event(_body(job, delta, at))
 
 

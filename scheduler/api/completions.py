@@ -26,7 +26,7 @@ DEFAULT_TOKENS = 16
 _UNHEEDED = ("presence_penalty", "frequency_penalty", "logit_bias", "top_k", "min_p")
 
 
-class Job(NamedTuple):
+class PreparedCompletion(NamedTuple):
     """One request of the engine for every text that is wanted, in the order of their indices."""
 
     id: str
@@ -52,7 +52,7 @@ class _Text:
     offset: int = 0
 
 
-def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> Job:
+def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> PreparedCompletion:
     """Raises RequestError; Forbidden unless raw prompts are `allowed`."""
     if not allowed:
         raise Forbidden("allow_raw_prompts is off: this server takes no raw prompts", code="no_raw")
@@ -81,10 +81,10 @@ def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> Job
     ignored = [name for name in _UNHEEDED if said.get(name)]
     if body.seed is not None and not controller.info.seeds:
         ignored.append("seed")
-    return Job(first.query, body, texts, tuple(ignored))
+    return PreparedCompletion(first.query, body, texts, tuple(ignored))
 
 
-async def answer(controller: Controller, job: Job) -> dict[str, Any]:
+async def answer(controller: Controller, job: PreparedCompletion) -> dict[str, Any]:
     texts = [_Text() for _ in job.texts]
     async with aclosing(_events(controller, job)) as events:
         async for at, event in events:
@@ -96,7 +96,7 @@ async def answer(controller: Controller, job: Job) -> dict[str, Any]:
     return _head(job) | {"choices": choices, "usage": _usage(job, texts)}
 
 
-async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
+async def stream(controller: Controller, job: PreparedCompletion) -> AsyncIterator[str]:
     """Raises RequestError before the first event when a prompt is refused; afterwards an error is
     an event of its own, and [DONE] still follows it.
     """
@@ -127,7 +127,7 @@ async def stream(controller: Controller, job: Job) -> AsyncIterator[str]:
 
 
 async def _events(
-    controller: Controller, job: Job
+    controller: Controller, job: PreparedCompletion
 ) -> AsyncGenerator[tuple[int, CompletionEvent | None]]:
     """Events of all texts with their indices, none before every prompt was taken; in a silence, a
     None now and then.
@@ -212,7 +212,12 @@ def _take(text: _Text, event: CompletionEvent) -> None:
 
 
 def _choice(
-    job: Job, at: int, text: _Text, pieces: list[CompletionText], *, finish: str | None = None
+    job: PreparedCompletion,
+    at: int,
+    text: _Text,
+    pieces: list[CompletionText],
+    *,
+    finish: str | None = None,
 ) -> dict[str, Any]:
     logprobs = None
     if job.body.logprobs is not None:
@@ -246,14 +251,14 @@ def _logprobs(scores: list[ScoredToken], offset: int) -> tuple[dict[str, Any], i
     return told, offset
 
 
-def _usage(job: Job, texts: list[_Text]) -> dict[str, int]:
+def _usage(job: PreparedCompletion, texts: list[_Text]) -> dict[str, int]:
     """A prompt counts once, however many texts are made of it."""
     prompt = sum(text.prompt_tokens for text in texts[:: job.body.n or 1])
     made = sum(text.tokens for text in texts)
     return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 
 
-def _head(job: Job) -> dict[str, Any]:
+def _head(job: PreparedCompletion) -> dict[str, Any]:
     return {
         "id": job.id,
         "object": "text_completion",

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 
 from scheduler.api.messages import Text
-from scheduler.api.protocol import MAX_CHOICES, Label, StopText, StreamOptions, checked
+from scheduler.api.protocol import MAX_CHOICES, StopText, StreamOptions, UserLabel, checked
 from scheduler.errors import InvalidRequest
 
 MOST_PROMPTS = 128
@@ -32,7 +32,7 @@ class CompletionBody(BaseModel):
     logprobs: Annotated[int, Field(strict=True, ge=0, le=5)] | None = None
     echo: Flag | None = None
     ignore_eos: Flag | None = None
-    user: Label | None = None
+    user: UserLabel | None = None
 
     @property
     def prompts(self) -> list[str | tuple[int, ...]]:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-from scheduler.api.prepared import Job
+from scheduler.api.prepared import PreparedQuery
 from scheduler.api.response import chosen, content, reasoning
-from scheduler.api.stop_sequences import LiveText
+from scheduler.api.stop_sequences import StopSequenceFilter
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from workers.sample import Accepted, Delta
@@ -18,19 +18,19 @@ class Started(NamedTuple):
     """The engine has taken the query."""
 
 
-class Thought(NamedTuple):
+class ReasoningText(NamedTuple):
     """A piece of reasoning: of the first chain, or of the best one, as the request has it."""
 
     text: str
 
 
-class Said(NamedTuple):
+class AnswerText(NamedTuple):
     """A piece of the best answer; all pieces together are its content."""
 
     text: str
 
 
-class Silence(NamedTuple):
+class KeepAlive(NamedTuple):
     """Nothing was told for `KEEP_ALIVE_SECONDS`."""
 
 
@@ -38,10 +38,10 @@ class Done(NamedTuple):
     outcome: Outcome
 
 
-Event = Started | Thought | Said | Silence | Done
+QueryEvent = Started | ReasoningText | AnswerText | KeepAlive | Done
 
 
-async def follow(controller: Controller, job: Job) -> AsyncGenerator[Event]:
+async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[QueryEvent]:
     """Started, then pieces of reasoning, pieces of content, and Done; Silence in between.
 
     Raises RequestError: before Started where the request was refused, later where it failed.
@@ -70,7 +70,7 @@ async def follow(controller: Controller, job: Job) -> AsyncGenerator[Event]:
                 async with asyncio.timeout_at(told + KEEP_ALIVE_SECONDS):
                     event = await heard.get()
             except TimeoutError:
-                yield Silence()
+                yield KeepAlive()
                 told = now()
                 continue
             if event is None:
@@ -98,19 +98,19 @@ class _Live:
     is what has been heard of it. An answer that may turn out to be a tool's call is not told live.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: PreparedQuery) -> None:
         self._job = job
         shows, whose = job.request.shows_reasoning, job.request.thinkbudget.stream
         self._whose = whose if shows else "none"
-        self._answer = LiveText(job.request.stops)
+        self._answer = StopSequenceFilter(job.request.stops)
         self._thoughts: list[str] = []
 
-    def feed(self, delta: Delta) -> list[Event]:
+    def feed(self, delta: Delta) -> list[QueryEvent]:
         if not delta.text:
             return []
         if delta.phase == "thinking":
             if self._whose == "lead":
-                return [Thought(delta.text)]
+                return [ReasoningText(delta.text)]
             self._thoughts += [delta.text] if self._whose == "winner" else []
             return []
         if self._job.request.tools:
@@ -120,14 +120,14 @@ class _Live:
             return []
         thought = "".join(self._thoughts)
         self._thoughts = []
-        return [Thought(thought), Said(said)] if thought else [Said(said)]
+        return [ReasoningText(thought), AnswerText(said)] if thought else [AnswerText(said)]
 
-    def close(self, outcome: Outcome) -> list[Event]:
+    def close(self, outcome: Outcome) -> list[QueryEvent]:
         """What is left to tell, now that the winner is known."""
         best = next(iter(chosen(self._job, outcome)), None)
         thought = reasoning(self._job, best)
         rest = self._answer.close(content(self._job, best))
-        events: list[Event] = []
+        events: list[QueryEvent] = []
         if self._whose == "winner" and not self._answer.said and thought:
-            events.append(Thought(thought))
-        return [*events, Said(rest)] if rest else events
+            events.append(ReasoningText(thought))
+        return [*events, AnswerText(rest)] if rest else events

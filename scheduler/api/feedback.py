@@ -39,13 +39,13 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
     try:
         verdict = await controller.book.label(label)
     except ConnectionError:
-        raise Overloaded("the curve book is away; try again") from None
-    controller.metrics.feedback.labels(verdict.finding).inc()
-    if verdict.finding == "unknown":
+        raise Overloaded("the curve store is away; try again") from None
+    controller.metrics.feedback.labels(verdict.status).inc()
+    if verdict.status == "unknown":
         raise UnknownOutcome(request.outcome_id)
-    if verdict.finding == "conflict":
+    if verdict.status == "conflict":
         raise Labelled(request.outcome_id)
-    if verdict.finding == "limited":
+    if verdict.status == "limited":
         raise RateLimited(
             "this key has given its labels of the hour",
             code="rate_limit_exceeded",
@@ -57,5 +57,5 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
         "object": "thinkbudget.feedback",
         "outcome_id": request.outcome_id,
         "reward": reward,
-        "status": verdict.finding,
+        "status": verdict.status,
     }

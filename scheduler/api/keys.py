@@ -27,7 +27,7 @@ MOST_NAME_LETTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """`name` is the tenant: keys of one name share quotas and cached prefixes.
 
     `hash` is the SHA-256 of the key, in hexadecimal; `priority` lets it use that tier.
@@ -89,7 +89,7 @@ class Keyring:
                 self._callers.append((key.hash, caller))
 
 
-def read_keys(path: Path) -> list[Key]:
+def read_keys(path: Path) -> list[ApiKey]:
     """Records in the order of the file; a ValueError says what is wrong with it, and where."""
     try:
         mode = path.stat().st_mode
@@ -104,7 +104,7 @@ def read_keys(path: Path) -> list[Key]:
     keys = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            keys.append(from_table(Key, json.loads(line)))
+            keys.append(from_table(ApiKey, json.loads(line)))
         except (ValueError, AttributeError) as error:
             raise ValueError(f"keys: {path}, line {number}: {error}") from None
     return keys
@@ -122,7 +122,7 @@ def create(
     keys = read_keys(path) if path.exists() else []
     secret = PREFIX + secrets.token_urlsafe(32)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    key = Key(name, _hash(secret), role, now, priority=priority, limits=limits)
+    key = ApiKey(name, _hash(secret), role, now, priority=priority, limits=limits)
     _write(path, [*keys, key])
     return secret
 
@@ -138,7 +138,7 @@ def revoke(path: Path, name: str) -> int:
     return len(chosen)
 
 
-def _write(path: Path, keys: list[Key]) -> None:
+def _write(path: Path, keys: list[ApiKey]) -> None:
     """All at once, so that no server ever reads half a file."""
     lines = "".join(json.dumps(_table(key)) + "\n" for key in keys)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -150,7 +150,7 @@ def _write(path: Path, keys: list[Key]) -> None:
     beside.replace(path)
 
 
-def _table(key: Key) -> dict[str, object]:
+def _table(key: ApiKey) -> dict[str, object]:
     """Without what is not set, as TOML and JSON of settings are written."""
     table = {name: value for name, value in asdict(key).items() if value is not None}
     if key.limits is not None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 MAX_LETTERS = 4 << 20
 MAX_SCHEMA_BYTES = 64 << 10
 Text = Annotated[str, StringConstraints(max_length=MAX_LETTERS)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -22,11 +22,11 @@ class TextPart(BaseModel):
 
 
 class CalledFunction(BaseModel):
-    name: Name
+    name: FunctionName
     arguments: Text
 
 
-class Call(BaseModel):
+class ToolCallItem(BaseModel):
     """A call that an earlier reply has made."""
 
     id: Id
@@ -34,13 +34,13 @@ class Call(BaseModel):
     function: CalledFunction
 
 
-class Turn(BaseModel):
+class RequestMessage(BaseModel):
     """One message; `fault` tells what no single field of it can."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[TextPart] | None = None
-    name: Name | None = None
-    tool_calls: Annotated[list[Call], Field(max_length=128)] | None = None
+    name: FunctionName | None = None
+    tool_calls: Annotated[list[ToolCallItem], Field(max_length=128)] | None = None
     tool_call_id: Id | None = None
     reasoning: Text | None = None
     reasoning_content: Text | None = None
@@ -79,7 +79,7 @@ class Turn(BaseModel):
 
 
 class Function(BaseModel):
-    name: Name
+    name: FunctionName
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -91,7 +91,7 @@ class Tool(BaseModel):
 
 
 class NamedFunction(BaseModel):
-    name: Name
+    name: FunctionName
 
 
 class NamedTool(BaseModel):
@@ -100,7 +100,7 @@ class NamedTool(BaseModel):
 
 
 class JsonSchema(BaseModel):
-    name: Name
+    name: FunctionName
     description: Text | None = None
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     strict: bool | None = None

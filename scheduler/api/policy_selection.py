@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from policies import POLICIES, build
 from policies.base import Policy
 from policies.curves.curve import ClassCurve
-from policies.plan import MOST_TOKENS, Budget
+from policies.plan import MAX_TOKENS, Budget
 from scheduler.api.aliases import Alias
 from scheduler.api.budget import BudgetRequest
 from scheduler.api.protocol import BudgetOptions
@@ -21,7 +21,7 @@ from scheduler.solving.controller import Controller
 from scheduler.solving.effort import Effort, effort_of
 
 
-class Choice(NamedTuple):
+class SelectedPolicy(NamedTuple):
     """`clipped` is the cap that was asked for, where the context has less room."""
 
     policy: Policy
@@ -36,7 +36,7 @@ def choose(
     alias: Alias,
     curve: ClassCurve | None,
     most_tokens: int | None = None,
-) -> Choice:
+) -> SelectedPolicy:
     """`most_tokens` is OpenAI's limit of a chain, thinking and answer together."""
     own, room = _options(controller.policy), controller.info.max_model_len
     names_rule = wish.policy is not None or alias.policy not in (None, "priced")
@@ -61,7 +61,7 @@ def choose(
         policy = _capped(policy, min(asked, room))
     if most_tokens is not None:
         policy = _within(policy, most_tokens)
-    return Choice(policy, effort, asked if asked and room < asked < MOST_TOKENS else None)
+    return SelectedPolicy(policy, effort, asked if asked and room < asked < MAX_TOKENS else None)
 
 
 def _build(
@@ -100,12 +100,12 @@ def _within(policy: Policy, most: int) -> Policy:
     return _with(policy, _budget(options, most - answer) | {"answer_tokens": answer})
 
 
-def _budget(options: dict[str, Any], most: int = MOST_TOKENS) -> dict[str, int]:
+def _budget(options: dict[str, Any], most: int = MAX_TOKENS) -> dict[str, int]:
     """The options that bound thinking, made to fit; see `Budget.capped`."""
     cap = options["max_thinking_tokens"]
-    cap = min(most, MOST_TOKENS if cap is None else cap)
+    cap = min(most, MAX_TOKENS if cap is None else cap)
     least, extensions = options.get("min_thinking_tokens", 0), options.get("extensions", 0)
-    fitting = Budget(MOST_TOKENS, least, extensions).capped(cap)
+    fitting = Budget(MAX_TOKENS, least, extensions).capped(cap)
     return {
         "max_thinking_tokens": fitting.max_thinking_tokens,
         "min_thinking_tokens": fitting.min_thinking_tokens,

@@ -7,7 +7,7 @@ from scheduler.api.protocol import ChatRequest
 from scheduler.solving.effort import Effort
 
 
-class Job(NamedTuple):
+class PreparedQuery(NamedTuple):
     """`ignored` are the fields that were not heeded, by name; `clipped` is a cap on thinking that
     was asked for, where the context has less room.
     """

@@ -11,19 +11,19 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from scheduler.api import wellformed
-from scheduler.api.messages import MAX_LETTERS, NamedTool, ResponseFormat, Tool, Turn
+from scheduler.api.messages import MAX_LETTERS, NamedTool, RequestMessage, ResponseFormat, Tool
 from scheduler.errors import InvalidRequest
 
-Shape = TypeVar("Shape", bound=BaseModel)
+RequestShape = TypeVar("RequestShape", bound=BaseModel)
 MAX_BODY_BYTES = MAX_LETTERS
 MAX_CHOICES = 16
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Tokens = Annotated[int, Field(strict=True, ge=-1, le=2**31 - 1)]
+TokenCount = Annotated[int, Field(strict=True, ge=-1, le=2**31 - 1)]
 """A budget of thinking tokens; -1 is all that the engine has."""
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EffortLevel = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 StopText = Annotated[str, StringConstraints(max_length=1000)]
-Label = Annotated[str, StringConstraints(max_length=512)]
+UserLabel = Annotated[str, StringConstraints(max_length=512)]
 MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 
 
@@ -40,8 +40,8 @@ class Reasoning(BaseModel):
     """OpenRouter's and OpenAI's. `exclude` leaves the reasoning out of the reply."""
 
     model_config = ConfigDict(extra="allow")
-    effort: Effort | None = None
-    max_tokens: Tokens | None = None
+    effort: EffortLevel | None = None
+    max_tokens: TokenCount | None = None
     exclude: Flag | None = None
     enabled: Flag | None = None
     mode: Literal["standard", "pro"] | None = None
@@ -52,7 +52,7 @@ class Thinking(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: Tokens | None = None
+    budget_tokens: TokenCount | None = None
 
 
 class TemplateOptions(BaseModel):
@@ -61,7 +61,7 @@ class TemplateOptions(BaseModel):
     model_config = ConfigDict(extra="allow")
     enable_thinking: Flag | None = None
     thinking: Flag | None = None
-    thinking_budget: Tokens | None = None
+    thinking_budget: TokenCount | None = None
 
 
 class BudgetOptions(BaseModel):
@@ -91,7 +91,7 @@ class BudgetOptions(BaseModel):
 
 class ChatRequest(BaseModel):
     model: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[RequestMessage], Field(min_length=1, max_length=1000)]
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, _number(0, 2)] | None = None
@@ -109,15 +109,15 @@ class ChatRequest(BaseModel):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: Flag | None = None
     response_format: ResponseFormat | None = None
-    metadata: Annotated[dict[MetadataKey, Label], Field(max_length=16)] | None = None
-    user: Label | None = None
-    safety_identifier: Label | None = None
+    metadata: Annotated[dict[MetadataKey, UserLabel], Field(max_length=16)] | None = None
+    user: UserLabel | None = None
+    safety_identifier: UserLabel | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
-    reasoning_effort: Effort | None = None
+    reasoning_effort: EffortLevel | None = None
     reasoning: Reasoning | None = None
-    thinking_token_budget: Tokens | None = None
+    thinking_token_budget: TokenCount | None = None
     thinking: Thinking | None = None
-    thinking_budget: Tokens | None = None
+    thinking_budget: TokenCount | None = None
     enable_thinking: Flag | None = None
     chat_template_kwargs: TemplateOptions | None = None
     include_reasoning: Flag | None = None
@@ -158,7 +158,7 @@ class ChatRequest(BaseModel):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-def checked(shape: type[Shape], body: object) -> Shape:
+def checked(shape: type[RequestShape], body: object) -> RequestShape:
     """A body in its shape; the first thing wrong becomes an InvalidRequest that names its field."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", field=None, code="invalid_json")

@@ -5,14 +5,14 @@ from typing import Any
 
 from scheduler.admission import queue as waiting
 from scheduler.admission.access import CALLER
-from scheduler.api.prepared import Job
+from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
 from scheduler.api.stop_sequences import cut
 from scheduler.solving.outcome import Outcome
 from workers.sample import Sample, ScoredToken
 
 
-def head(job: Job, kind: str) -> dict[str, Any]:
+def head(job: PreparedQuery, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{job.query.id}",
         "object": kind,
@@ -27,24 +27,24 @@ def tier_of(request: ChatRequest) -> str:
     return "default" if wish is None or wish == "auto" else wish
 
 
-def chosen(job: Job, outcome: Outcome) -> tuple[Sample | None, ...]:
+def chosen(job: PreparedQuery, outcome: Outcome) -> tuple[Sample | None, ...]:
     """The chains to be returned, best first, at most `n`; None alone where none has an answer."""
     if job.is_dry_run:
         return ()
     return outcome.best_first[: job.request.choices] or (None,)
 
 
-def content(job: Job, sample: Sample | None) -> str:
+def content(job: PreparedQuery, sample: Sample | None) -> str:
     """A chain's answer, ended before the first of the caller's stop texts."""
     return cut(sample.text, job.request.stops) if sample else ""
 
 
-def reasoning(job: Job, sample: Sample | None) -> str | None:
+def reasoning(job: PreparedQuery, sample: Sample | None) -> str | None:
     """A chain's thinking; None where the caller does not want to see it."""
     return sample.thinking.strip() if sample and job.request.shows_reasoning else None
 
 
-def tool_calls(job: Job, sample: Sample | None) -> list[dict[str, Any]]:
+def tool_calls(job: PreparedQuery, sample: Sample | None) -> list[dict[str, Any]]:
     calls = sample.tool_calls if sample else ()
     most = 1 if job.request.parallel_tool_calls is False else len(calls)
     return [
@@ -63,14 +63,14 @@ def finish_reason(sample: Sample | None) -> str:
     return "stop" if sample and sample.complete else "length"
 
 
-def logprobs(job: Job, sample: Sample | None) -> dict[str, Any] | None:
+def logprobs(job: PreparedQuery, sample: Sample | None) -> dict[str, Any] | None:
     """Those of the answer's own tokens, as far as it is shown."""
     if job.request.most_logprobs is None or sample is None:
         return None
     return {"content": [_scored(token) for token in _shown(job, sample)], "refusal": None}
 
 
-def _shown(job: Job, sample: Sample) -> list[ScoredToken]:
+def _shown(job: PreparedQuery, sample: Sample) -> list[ScoredToken]:
     """A stop text has cut the end off: tokens that lie in it as a whole go with it."""
     tokens, hidden = list(sample.logprobs), sample.text[len(content(job, sample)) :]
     if hidden:
@@ -107,7 +107,7 @@ def usage(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def account(job: Job, outcome: Outcome) -> dict[str, Any]:
+def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
     """The `thinkbudget` field of a reply: what was asked, decided, predicted and spent."""
     plan = outcome.plan
     forecast = plan.forecast if plan else None
@@ -129,7 +129,7 @@ def account(job: Job, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _decision(job: Job, outcome: Outcome) -> dict[str, Any]:
+def _decision(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
     """What was dispatched in all; `more` are chains that were only drawn to be shown (`n`)."""
     steps = [step for step in outcome.considered.steps if step.budget]
     drawn = {says: sum(len(s.chains) for s in steps if s.says == says) for says in ("draw", "more")}
@@ -160,7 +160,7 @@ def _spent(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def headers(job: Job, told: dict[str, Any] | None = None) -> dict[str, str]:
+def headers(job: PreparedQuery, told: dict[str, Any] | None = None) -> dict[str, str]:
     """What replies say in headers; `told` is the account, where it is known in time."""
     said = {}
     if job.ignored:

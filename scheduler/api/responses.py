@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from scheduler.api import chat, responses_shape
 from scheduler.api import response as reply
-from scheduler.api.prepared import Job
+from scheduler.api.prepared import PreparedQuery
 from scheduler.api.responses_shape import ResponsesRequest
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
@@ -26,7 +26,7 @@ FIELDS = {
 
 class ResponseJob(NamedTuple):
     request: ResponsesRequest
-    chat: Job
+    chat: PreparedQuery
 
     @property
     def id(self) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scheduler.api.messages import Id, Name, Text
-from scheduler.api.protocol import Flag, Label, MetadataKey, checked
+from scheduler.api.messages import FunctionName, Id, Text
+from scheduler.api.protocol import Flag, MetadataKey, UserLabel, checked
 from scheduler.errors import InvalidRequest
 
 REFUSED = ("previous_response_id", "conversation", "prompt", "background", "store")
@@ -30,7 +30,7 @@ PASSED = (
 """The same in a chat request."""
 
 
-class Part(BaseModel):
+class InputPart(BaseModel):
     type: Literal["input_text", "output_text"]
     text: Text
 
@@ -38,7 +38,7 @@ class Part(BaseModel):
 class MessageItem(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Part]
+    content: Text | list[InputPart]
 
     def turn(self) -> dict[str, Any]:
         if isinstance(self.content, str):
@@ -50,7 +50,7 @@ class MessageItem(BaseModel):
 class CallItem(BaseModel):
     type: Literal["function_call"]
     call_id: Id
-    name: Name
+    name: FunctionName
     arguments: Text
 
     def turn(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class ReasoningItem(BaseModel):
 
 class FunctionTool(BaseModel):
     type: Literal["function"]
-    name: Name
+    name: FunctionName
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: Flag | None = None
@@ -88,7 +88,7 @@ class FunctionTool(BaseModel):
 
 class FunctionChoice(BaseModel):
     type: Literal["function"]
-    name: Name
+    name: FunctionName
 
 
 class Format(BaseModel):
@@ -117,7 +117,7 @@ class ResponsesRequest(BaseModel):
     input: Annotated[Text, Field(min_length=1)] | Annotated[list[Any], Field(min_length=1)]
     instructions: Text | None = None
     max_output_tokens: Count | None = None
-    metadata: Annotated[dict[MetadataKey, Label], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[MetadataKey, UserLabel], Field(max_length=16)] | None = None
     text: TextOptions | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scheduler.api.events import Done, Said, Silence, Started, Thought, follow
+from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
 from scheduler.api.responses import (
     ResponseJob,
     head,
@@ -39,15 +39,15 @@ async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]
             try:
                 async for event in events:
                     match event:
-                        case Silence():
+                        case KeepAlive():
                             yield KEEP_ALIVE
                         case Started():
                             for kind in ("created", "in_progress"):
                                 yield telling.event(kind, response=head(job, "in_progress"))
-                        case Thought(text):
+                        case ReasoningText(text):
                             for told in telling.thought(text):
                                 yield told
-                        case Said(text):
+                        case AnswerText(text):
                             for told in telling.said(text):
                                 yield told
                         case Done(outcome):
@@ -59,8 +59,11 @@ async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]
                 yield telling.failed(error)
 
 
-Part = Literal["reasoning_text", "output_text"]
-_LOGPROBS: dict[Part, dict[str, Any]] = {"reasoning_text": {}, "output_text": {"logprobs": []}}
+StreamPart = Literal["reasoning_text", "output_text"]
+_LOGPROBS: dict[StreamPart, dict[str, Any]] = {
+    "reasoning_text": {},
+    "output_text": {"logprobs": []},
+}
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class _Telling:
     number: int = 0
     thinking: list[str] = field(default_factory=list)
     saying: list[str] = field(default_factory=list)
-    _open: Part | None = None
+    _open: StreamPart | None = None
     _index: int = -1
 
     def event(self, kind: str, **fields: Any) -> str:
@@ -111,14 +114,14 @@ class _Telling:
         }
         return self.event("failed", response=head(self.job, "failed") | {"error": told})
 
-    def _piece(self, part: Part, text: str) -> Iterator[str]:
+    def _piece(self, part: StreamPart, text: str) -> Iterator[str]:
         if self._open != part:
             yield from self._close()
             yield from self._begin(part)
         (self.thinking if part == "reasoning_text" else self.saying).append(text)
         yield self.event(f"{part}.delta", **self._place, delta=text, **_LOGPROBS[part])
 
-    def _begin(self, part: Part) -> Iterator[str]:
+    def _begin(self, part: StreamPart) -> Iterator[str]:
         self._open, self._index = part, self._index + 1
         item = self._item(part, None, "in_progress")
         yield self.event("output_item.added", output_index=self._index, item=item)
@@ -152,10 +155,10 @@ class _Telling:
         item_id = self._item(self._open, None, "in_progress")["id"]
         return {"item_id": item_id, "output_index": self._index, "content_index": 0}
 
-    def _item(self, part: Part, text: str | None, status: Any) -> dict[str, Any]:
+    def _item(self, part: StreamPart, text: str | None, status: Any) -> dict[str, Any]:
         item = reasoning_item if part == "reasoning_text" else message_item
         return item(self.job, text, status)
 
 
-def _part(part: Part, text: str) -> dict[str, Any]:
+def _part(part: StreamPart, text: str) -> dict[str, Any]:
     return text_part(text) if part == "output_text" else {"type": part, "text": text}

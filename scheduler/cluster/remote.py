@@ -1,4 +1,4 @@
-"""The engine replicas seen from a gateway: a `Fleet`. Imports ray."""
+"""The engine replicas seen from a gateway: a `EnginePool`. Imports ray."""
 
 import asyncio
 import itertools
@@ -13,9 +13,9 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.engines.multiplex_client import Inboxes, Line
-from scheduler.engines.pool import Batch, EngineDied
-from scheduler.engines.routing import Only
+from scheduler.engines.multiplex_client import Inboxes, MultiplexedStream
+from scheduler.engines.pool import EngineDied, EventBatch
+from scheduler.engines.routing import TargetReplica
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 
@@ -25,13 +25,13 @@ log = logging.getLogger("thinkbudget")
 TELL_SECONDS = 1.0
 
 
-class RemoteFleet:
+class RemoteEnginePool:
     def __init__(self, handle: "DeploymentHandle[EngineReplica]") -> None:
         self._handle = handle
         self._stream = handle.options(stream=True)
         self._name, self._numbers = uuid4().hex, itertools.count()
         self._inboxes: Inboxes = {}
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, MultiplexedStream] = {}
 
     async def info(self) -> EngineInfo:
         info: EngineInfo = await self._handle.info.remote()
@@ -55,9 +55,9 @@ class RemoteFleet:
 
     async def call(
         self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
-    ) -> AsyncGenerator[Batch]:
+    ) -> AsyncGenerator[EventBatch]:
         number = next(self._numbers)
-        inbox = self._inboxes[number] = asyncio.Queue[Batch | Exception | None]()
+        inbox = self._inboxes[number] = asyncio.Queue[EventBatch | Exception | None]()
         asked = self._stream.sample.remote(request, home, avoid, self._name, number)
         try:
             async with _answers(asked) as said:
@@ -80,16 +80,16 @@ class RemoteFleet:
                     raise event
                 yield event
 
-    def _line(self, replica: str) -> Line:
+    def _line(self, replica: str) -> MultiplexedStream:
         line = self._lines.get(replica)
         if line is None or line.is_over:
-            line = Line(lambda: self._listen(replica), self._inboxes)
+            line = MultiplexedStream(lambda: self._listen(replica), self._inboxes)
             self._lines[replica] = line
             self._lines = {name: one for name, one in self._lines.items() if not one.is_over}
         return line
 
     def _listen(self, replica: str) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
-        return _answers(self._stream.line.remote(Only(replica), self._name))
+        return _answers(self._stream.line.remote(TargetReplica(replica), self._name))
 
     async def _tell(self, method: str, *order: Any) -> None:
         """Tell every replica; whether one of them hears it shows in what it sends."""

@@ -10,11 +10,11 @@ from ray import serve
 
 from scheduler.config import EngineConfig
 from scheduler.engines.autoscaling import TOKENS
-from scheduler.engines.event_batcher import Pump
+from scheduler.engines.event_batcher import EventBatcher
 from scheduler.engines.factory import make_engine
-from scheduler.engines.multiplex_server import Letter, Outbox
-from scheduler.engines.pool import Batch
-from scheduler.engines.routing import Backlog, Only
+from scheduler.engines.multiplex_server import Frame, MultiplexServer
+from scheduler.engines.pool import EventBatch
+from scheduler.engines.routing import Backlog, TargetReplica
 from workers.completion import Completed, CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 from workers.sample import Sample
@@ -32,9 +32,9 @@ class EngineReplica:
     def __init__(self, config: EngineConfig) -> None:
         name = serve.get_replica_context().replica_id.unique_id
         self._engine = make_engine(config, replica=name)
-        self._pump = Pump(self._engine, name)
+        self._pump = EventBatcher(self._engine, name)
         self._backlog = Backlog()
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes: dict[str, MultiplexServer] = {}
 
     async def info(self) -> EngineInfo:
         return await self._engine.info()
@@ -76,7 +76,7 @@ class EngineReplica:
         avoid: tuple[str, ...],
         gateway: str,
         call: int,
-    ) -> AsyncGenerator[Batch | Refused]:
+    ) -> AsyncGenerator[EventBatch | Refused]:
         """The first batch; all others go by the gateway's line, under the number of the call.
 
         `home` and `avoid` are for TokenRouter, which has read them when this is called.
@@ -99,16 +99,16 @@ class EngineReplica:
         except Refused as refused:
             yield refused
 
-    async def line(self, only: Only, gateway: str) -> AsyncGenerator[tuple[Letter, ...]]:
+    async def line(self, only: TargetReplica, gateway: str) -> AsyncGenerator[tuple[Frame, ...]]:
         """What all the calls of a gateway tell; `only` this replica is meant."""
         async with contextlib.aclosing(self._outbox(gateway).line()) as line:
             async for letters in line:
                 yield letters
 
-    def _outbox(self, gateway: str) -> Outbox:
+    def _outbox(self, gateway: str) -> MultiplexServer:
         if gateway not in self._outboxes:
             used = {name: box for name, box in self._outboxes.items() if not box.is_unused}
-            self._outboxes = used | {gateway: Outbox()}
+            self._outboxes = used | {gateway: MultiplexServer()}
         return self._outboxes[gateway]
 
     async def complete(

@@ -9,7 +9,13 @@ from uuid import uuid4
 
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
-from scheduler.engines.routing import Only, Owed, Routes, Wish, expected
+from scheduler.engines.routing import (
+    PendingWork,
+    RoutingConstraints,
+    RoutingTable,
+    TargetReplica,
+    expected,
+)
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 
@@ -21,7 +27,7 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
     """
 
     def initialize_state(self, slots: int) -> None:
-        self._routes = Routes(slots)
+        self._routes = RoutingTable(slots)
 
     async def choose_replicas(
         self,
@@ -67,7 +73,7 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
         self._routes.keep({replica.replica_id.unique_id for replica in replicas})
         for replica in replicas:
             if told := replica.routing_stats:
-                owed = Owed(told["tokens"], told["chains"])
+                owed = PendingWork(told["tokens"], told["chains"])
                 self._routes.report(replica.replica_id.unique_id, owed, told["beat"])
 
 
@@ -76,14 +82,14 @@ def _call(pending: PendingRequest) -> str:
     return name
 
 
-def _wish(pending: PendingRequest | None) -> Wish:
+def _wish(pending: PendingRequest | None) -> RoutingConstraints:
     """From the arguments of `EngineReplica.sample`, or of `line`."""
     args = dict(zip(("request", "home", "avoid"), pending.args if pending else (), strict=False))
     request, home = args.get("request"), args.get("home")
-    if isinstance(request, Only):
-        return Wish(only=request.replica)
+    if isinstance(request, TargetReplica):
+        return RoutingConstraints(only=request.replica)
     if not isinstance(request, SampleRequest | CompletionRequest):
-        return Wish()
+        return RoutingConstraints()
     if home is None and isinstance(request, SampleRequest) and request.resume is not None:
         home = request.resume.replica
-    return Wish(expected(request), home, args.get("avoid") or ())
+    return RoutingConstraints(expected(request), home, args.get("avoid") or ())

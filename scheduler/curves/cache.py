@@ -11,9 +11,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from policies.curves.curve import ClassCurve
-from scheduler.curves.feedback import Answered, Label, Verdict
-from scheduler.curves.records import Seen
-from scheduler.curves.store import MAX_CLASSES, OTHER, Edition, Key, Report
+from scheduler.curves.feedback import FeedbackResult, Label, PendingFeedback
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import MAX_CLASSES, OTHER, ClassKey, CurveUpdate, Report
 
 log = logging.getLogger("thinkbudget")
 
@@ -22,23 +22,23 @@ MAX_REPORTED = 1000
 """Observations of one report: a book that comes back is not to be buried."""
 
 
-class FarBook(Protocol):
+class SharedCurveStore(Protocol):
     """The one book, in another process. Raises when it cannot be reached."""
 
-    async def exchange(self, report: Report, life: str, version: int) -> Edition: ...
+    async def exchange(self, report: Report, life: str, version: int) -> CurveUpdate: ...
 
-    async def label(self, label: Label) -> Verdict: ...
+    async def label(self, label: Label) -> FeedbackResult: ...
 
     async def export(self) -> dict[str, Any]: ...
 
 
-class BookCopy:
-    def __init__(self, far: FarBook) -> None:
+class CurveCache:
+    def __init__(self, far: SharedCurveStore) -> None:
         self._far = far
-        self._curves: dict[Key, ClassCurve] = {}
+        self._curves: dict[ClassKey, ClassCurve] = {}
         self._life, self._version = "", 0
-        self._spool: list[Seen] = []
-        self._answered: deque[Answered] = deque(maxlen=MAX_REPORTED)
+        self._spool: list[ObservationRecord] = []
+        self._answered: deque[PendingFeedback] = deque(maxlen=MAX_REPORTED)
         self._report = Report(uuid.uuid4().hex, 0, [])
         self.is_confirmed = True
         self.dropped = 0
@@ -48,17 +48,17 @@ class BookCopy:
         curve = self._curves.get((model, query_class))
         return self._curves.get((model, OTHER)) if curve is None else curve
 
-    def observe(self, seen: Seen) -> None:
+    def observe(self, seen: ObservationRecord) -> None:
         if len(self._spool) < MAX_SPOOLED:
             self._spool.append(seen)
         else:
             self.dropped += 1
 
-    def remember(self, answered: Answered) -> None:
+    def remember(self, answered: PendingFeedback) -> None:
         """While the book is away only the latest are kept: labels for the others are refused."""
         self._answered.append(answered)
 
-    async def label(self, label: Label) -> Verdict:
+    async def label(self, label: Label) -> FeedbackResult:
         """What the label is of may not have been reported yet: that goes first."""
         while not self.is_confirmed or self._spool or self._answered:
             await self.exchange()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from policies.plan import number, whole
-from scheduler.curves.records import Seen
+from scheduler.curves.records import ObservationRecord
 
 HOUR = 3600.0
 
-Finding = Literal["learned", "noted", "repeated", "unknown", "conflict", "limited"]
+FeedbackStatus = Literal["learned", "noted", "repeated", "unknown", "conflict", "limited"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class FeedbackConfig:
         whole("labels_per_hour", self.labels_per_hour)
 
 
-class Answered(NamedTuple):
+class PendingFeedback(NamedTuple):
     """An answer that a label may come for; without `seen` nothing is learned from it."""
 
     outcome: str
     key: str
     answer: str | None
-    seen: Seen | None
+    seen: ObservationRecord | None
 
 
 class Label(NamedTuple):
@@ -51,17 +51,17 @@ class Label(NamedTuple):
     is_bounded: bool = False
 
 
-class Verdict(NamedTuple):
+class FeedbackResult(NamedTuple):
     """`seen` is what is to be learned; `retry_after` is in seconds, where the bound is reached."""
 
-    finding: Finding
-    seen: Seen | None = None
+    status: FeedbackStatus
+    seen: ObservationRecord | None = None
     retry_after: float = 0.0
 
 
 @dataclass(slots=True)
 class _Kept:
-    answered: Answered
+    answered: PendingFeedback
     until: float
     reward: float | None = None
 
@@ -75,7 +75,7 @@ class Feedback:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._labels: dict[str, deque[float]] = {}
 
-    def remember(self, answered: Answered) -> None:
+    def remember(self, answered: PendingFeedback) -> None:
         now = self._clock()
         self._kept[answered.outcome] = _Kept(answered, now + self._config.kept_seconds)
         while self._kept:
@@ -84,21 +84,21 @@ class Feedback:
                 break
             self._kept.popitem(last=False)
 
-    def judge(self, label: Label) -> Verdict:
+    def judge(self, label: Label) -> FeedbackResult:
         """What to make of a label; it is taken down unless it is refused."""
         now = self._clock()
         kept = self._kept.get(label.outcome)
         if kept is None or kept.until <= now or kept.answered.key != label.key:
-            return Verdict("unknown")
+            return FeedbackResult("unknown")
         if kept.reward is not None:
-            return Verdict("repeated" if kept.reward == label.reward else "conflict")
+            return FeedbackResult("repeated" if kept.reward == label.reward else "conflict")
         if label.is_bounded and (seconds := self._wait(label.key, now)) > 0:
-            return Verdict("limited", retry_after=seconds)
+            return FeedbackResult("limited", retry_after=seconds)
         kept.reward = label.reward
         seen, answer = kept.answered.seen, kept.answered.answer
         if seen is None or answer is None or seen.observation.right:
-            return Verdict("noted")
-        return Verdict("learned", seen._replace(answer=answer, reward=label.reward))
+            return FeedbackResult("noted")
+        return FeedbackResult("learned", seen._replace(answer=answer, reward=label.reward))
 
     def _wait(self, key: str, now: float) -> float:
         """Seconds until the key may give another label; with 0 it is counted."""

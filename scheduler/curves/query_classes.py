@@ -32,7 +32,7 @@ _NAME_WORDS = 2
 Floats = NDArray[np.float32]
 
 
-class Size(NamedTuple):
+class ClassSize(NamedTuple):
     """A class and how many questions of the log are in it."""
 
     name: str
@@ -117,10 +117,12 @@ def fit(texts: Sequence[str], classes: int, *, seed: int = 0) -> QueryClasses:
     return QueryClasses(_names(centres, texts), weights, centres)
 
 
-def sizes(fitted: QueryClasses, texts: Iterable[str]) -> list[Size]:
+def sizes(fitted: QueryClasses, texts: Iterable[str]) -> list[ClassSize]:
     """How many texts are in each class, the largest first."""
     counts = Counter(map(fitted.of, texts))
-    return [Size(name, counts[name]) for name in sorted(fitted.names, key=lambda n: -counts[n])]
+    return [
+        ClassSize(name, counts[name]) for name in sorted(fitted.names, key=lambda n: -counts[n])
+    ]
 
 
 class _Row(NamedTuple):

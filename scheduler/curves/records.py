@@ -1,4 +1,4 @@
-"""What controllers tell the curve book of."""
+"""What controllers tell the curve store of."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from policies.curves.observation import Observation
 from policies.price import USUAL
 
 
-class Seen(NamedTuple):
+class ObservationRecord(NamedTuple):
     """One observation of one model's class; `price` is what a token had to buy.
 
     With a `reward` it is only the label, come later, of what was seen before: of this `answer`.

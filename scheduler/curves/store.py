@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from policies.curves.curve import ClassCurve, ClassStatistics, fit
-from policies.curves.drift import KEPT, Watch, fade, inherited
+from policies.curves.drift import KEPT, DriftDetector, fade, inherited
 from policies.curves.label import learn
-from scheduler.curves.feedback import Answered, Feedback, Label, Verdict
-from scheduler.curves.records import Seen
+from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
+from scheduler.curves.records import ObservationRecord
 
 log = logging.getLogger("thinkbudget")
 
-Key = tuple[str, str]
-VERSION = 4
-_READS = (2, 3, VERSION)
+ClassKey = tuple[str, str]
+VERSION = 5
 MAX_CLASSES = 1000
 MAX_WRITERS = 1000
 OTHER = "other"
@@ -45,11 +44,11 @@ class Report(NamedTuple):
 
     writer: str
     number: int
-    seen: list[Seen]
-    answered: tuple[Answered, ...] = ()
+    seen: list[ObservationRecord]
+    answered: tuple[PendingFeedback, ...] = ()
 
 
-class Edition(NamedTuple):
+class CurveUpdate(NamedTuple):
     """The curves that changed since the version that the reader had.
 
     Versions are those of one life of the book: a reader with curves of another gets all.
@@ -57,31 +56,31 @@ class Edition(NamedTuple):
 
     life: str
     version: int
-    curves: dict[Key, ClassCurve]
+    curves: dict[ClassKey, ClassCurve]
 
 
-class Book(Protocol):
-    """What a controller needs of a curve book, near or far."""
+class CurveSource(Protocol):
+    """What a controller needs of a curve store, near or far."""
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None: ...
 
-    def observe(self, seen: Seen) -> None: ...
+    def observe(self, seen: ObservationRecord) -> None: ...
 
-    def remember(self, answered: Answered) -> None:
+    def remember(self, answered: PendingFeedback) -> None:
         """Keep an answer for its label."""
 
-    async def label(self, label: Label) -> Verdict: ...
+    async def label(self, label: Label) -> FeedbackResult: ...
 
     async def export(self) -> dict[str, Any]: ...
 
 
 @dataclass(slots=True)
-class Leaf:
+class ClassEntry:
     """One class. `log_price` is the mean of late, where its tables are fitted."""
 
     statistics: ClassStatistics
     log_price: float
-    watch: Watch = field(default_factory=Watch)
+    drift: DriftDetector = field(default_factory=DriftDetector)
     used: int = 0
     curve: ClassCurve | None = None
     changed_at: int = 0
@@ -95,13 +94,13 @@ class Leaf:
         return abs(self.log_price - math.log(self.curve.price)) > _PRICE_STEP
 
 
-class CurveBook:
+class CurveStore:
     """`round_tokens` is what one more round of sampling is worth not waiting for."""
 
     def __init__(self, feedback: Feedback | None = None, *, round_tokens: float = 0.0) -> None:
         self.round_tokens = round_tokens
         self.feedback = feedback or Feedback()
-        self._leaves: dict[Key, Leaf] = {}
+        self._leaves: dict[ClassKey, ClassEntry] = {}
         self._writers: dict[str, int] = {}
         self._models: list[str] = []
         self._life = uuid.uuid4().hex
@@ -116,7 +115,7 @@ class CurveBook:
                 return self._leaves[key].curve
         return None
 
-    def observe(self, seen: Seen) -> None:
+    def observe(self, seen: ObservationRecord) -> None:
         """Count an observation, and refit its class when enough have come in."""
         if not 0 < seen.price < 1:
             raise ValueError(f"price must be in (0, 1), got {seen.price!r}")
@@ -124,8 +123,8 @@ class CurveBook:
             self._learn(seen, seen.reward)
             return
         key = (seen.model, seen.observation.query_class)
-        leaf = self._leaves.get(key) or self._sprout(key, seen.price)
-        has_changed = leaf.watch.observe(seen.observation)
+        leaf = self._leaves.get(key) or self._create_class(key, seen.price)
+        has_changed = leaf.drift.observe(seen.observation)
         if has_changed:
             log.warning("class %r of %s has changed: old statistics count little now", *key[::-1])
             fade(leaf.statistics, KEPT)
@@ -138,7 +137,7 @@ class CurveBook:
             fade(leaf.statistics)
             self._fit(key)
 
-    def _learn(self, seen: Seen, reward: float) -> None:
+    def _learn(self, seen: ObservationRecord, reward: float) -> None:
         """Count a label. It is no sign of a change: a caller could make a class forget by it."""
         keys = [(seen.model, name) for name in (seen.observation.query_class, OTHER)]
         key = next((key for key in keys if key in self._leaves), None)
@@ -150,10 +149,10 @@ class CurveBook:
         if leaf.is_due:
             self._fit(key)
 
-    def remember(self, answered: Answered) -> None:
+    def remember(self, answered: PendingFeedback) -> None:
         self.feedback.remember(answered)
 
-    async def label(self, label: Label) -> Verdict:
+    async def label(self, label: Label) -> FeedbackResult:
         verdict = self.feedback.judge(label)
         if verdict.seen is not None:
             self.observe(verdict.seen)
@@ -182,7 +181,7 @@ class CurveBook:
         if len(self._writers) > MAX_WRITERS:
             del self._writers[next(iter(self._writers))]
 
-    def edition(self, life: str = "", version: int = 0) -> Edition:
+    def edition(self, life: str = "", version: int = 0) -> CurveUpdate:
         """The curves that are newer than a version; after a start they come a few at a time."""
         late = [key for key, leaf in self._leaves.items() if leaf.curve is None]
         for key in heapq.nlargest(_LATE_FITS, late, key=self._queries):
@@ -193,14 +192,14 @@ class CurveBook:
             for key, leaf in self._leaves.items()
             if leaf.curve is not None and leaf.changed_at > since
         }
-        return Edition(self._life, self._version, newer)
+        return CurveUpdate(self._life, self._version, newer)
 
-    def merge(self, other: "CurveBook") -> None:
+    def merge(self, other: "CurveStore") -> None:
         """Take in what another book has seen, as if it had been seen here; no report in both."""
         for key, theirs in other._leaves.items():
             leaf = self._leaves.get(key)
             if leaf is None:
-                leaf = self._leaves[key] = Leaf(ClassStatistics(), theirs.log_price)
+                leaf = self._leaves[key] = ClassEntry(ClassStatistics(), theirs.log_price)
             leaf.statistics.merge(theirs.statistics)
             leaf.curve = None
         self._models += [model for model in other._models if model not in self._models]
@@ -223,7 +222,7 @@ class CurveBook:
                     "model": model,
                     "class": query_class,
                     "statistics": leaf.statistics.as_dict(),
-                    "watch": leaf.watch.as_dict(),
+                    "drift": leaf.drift.as_dict(),
                     "log_price": leaf.log_price,
                     "used": leaf.used,
                     "curve": curve.as_dict() if curve else None,
@@ -238,9 +237,9 @@ class CurveBook:
         }
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "CurveBook":
+    def from_dict(cls, stored: dict[str, Any]) -> "CurveStore":
         """Curves are fitted when they are asked for."""
-        if stored.get("version") not in _READS:
+        if stored.get("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
         book = cls()
         book._observed = stored["observed"]
@@ -248,12 +247,12 @@ class CurveBook:
         book._models += stored["models"]
         for line in stored["classes"]:
             statistics = ClassStatistics.from_dict(line["statistics"])
-            watch = Watch.from_dict(line["watch"])
-            leaf = Leaf(statistics, line["log_price"], watch, line["used"])
+            drift = DriftDetector.from_dict(line["drift"])
+            leaf = ClassEntry(statistics, line["log_price"], drift, line["used"])
             book._leaves[line["model"], line["class"]] = leaf
         return book
 
-    def _sprout(self, key: Key, price: float) -> Leaf:
+    def _create_class(self, key: ClassKey, price: float) -> ClassEntry:
         """A class that was not there: it begins with little of what the model before knew."""
         model, query_class = key
         if model not in self._models:
@@ -262,7 +261,7 @@ class CurveBook:
             self._fold_least_used()
         before = self._models.index(model) - 1
         old = self._leaves.get((self._models[before], query_class)) if before >= 0 else None
-        leaf = Leaf(inherited(old.statistics) if old else ClassStatistics(), math.log(price))
+        leaf = ClassEntry(inherited(old.statistics) if old else ClassStatistics(), math.log(price))
         self._leaves[key] = leaf
         return leaf
 
@@ -272,24 +271,24 @@ class CurveBook:
         key, least = min(leaves, key=lambda item: self._use(item[1]))
         del self._leaves[key]
         rest = self._leaves.setdefault(
-            (key[0], OTHER), Leaf(ClassStatistics(), least.log_price, used=least.used)
+            (key[0], OTHER), ClassEntry(ClassStatistics(), least.log_price, used=least.used)
         )
         rest.statistics.merge(least.statistics)
         rest.unfitted += math.ceil(least.statistics.queries)
 
-    def _use(self, leaf: Leaf) -> float:
+    def _use(self, leaf: ClassEntry) -> float:
         idle = (self._observed - leaf.used) / _IDLE
         return leaf.statistics.queries * math.pow(0.5, idle)
 
-    def _queries(self, key: Key) -> float:
+    def _queries(self, key: ClassKey) -> float:
         return self._leaves[key].statistics.queries
 
-    def _relatives(self, key: Key) -> Iterable[ClassStatistics]:
+    def _relatives(self, key: ClassKey) -> Iterable[ClassStatistics]:
         others = [other for other in self._leaves if other[0] == key[0] and other != key]
         for other in heapq.nlargest(_RELATIVES, others, key=self._queries):
             yield self._leaves[other].statistics
 
-    def _fit(self, key: Key) -> None:
+    def _fit(self, key: ClassKey) -> None:
         parent = ClassStatistics()
         for statistics in self._relatives(key):
             parent.merge(statistics)

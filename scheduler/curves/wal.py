@@ -1,4 +1,4 @@
-"""A curve book that survives: a snapshot, and beside it every report that came in since.
+"""A curve store that survives: a snapshot, and beside it every report that came in since.
 
     PATH       the whole book, written anew from time to time; it is either whole or not there
     PATH.log   one line a report, handed to the system before the report is confirmed, and to the
@@ -20,14 +20,14 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
-from policies.curves.exit_statistics import Course
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
-from policies.tally import Ballot
-from scheduler.curves.feedback import Feedback, Label, Verdict
-from scheduler.curves.records import Seen
-from scheduler.curves.store import CurveBook, Edition, Report
+from policies.tally import Vote
+from scheduler.curves.feedback import Feedback, FeedbackResult, Label
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveStore, CurveUpdate, Report
 
 log = logging.getLogger("thinkbudget")
 
@@ -36,7 +36,7 @@ SNAPSHOT_SECONDS = 30.0
 SNAPSHOT_REPORTS = 2000
 
 
-class KeptBook:
+class DurableCurveStore:
     """`exchange` is all that a controller needs; without a path nothing is kept."""
 
     def __init__(
@@ -49,7 +49,7 @@ class KeptBook:
     ) -> None:
         self._path = path
         self._writer, self._labels = uuid.uuid4().hex, 0
-        self.book = load(path) if path is not None and path.is_file() else CurveBook()
+        self.book = load(path) if path is not None and path.is_file() else CurveStore()
         self.book.round_tokens = round_tokens
         if feedback is not None:
             self.book.feedback = feedback
@@ -62,7 +62,7 @@ class KeptBook:
         self._synced = time.monotonic()
         self.snapshot()
 
-    def exchange(self, report: Report, life: str, version: int) -> Edition:
+    def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
         """Take a report in; what is given back confirms it."""
         if self._path is not None and self.book.lacks(report):
             self._write(report)
@@ -71,7 +71,7 @@ class KeptBook:
             self._sync()
         return self.book.edition(life, version)
 
-    def label(self, label: Label) -> Verdict:
+    def label(self, label: Label) -> FeedbackResult:
         """Take a label in; what is learned of it goes through the log, as reports do."""
         verdict = self.book.feedback.judge(label)
         if verdict.seen is not None:
@@ -118,7 +118,7 @@ class KeptBook:
             self.snapshot()
 
 
-def save(book: CurveBook, path: Path) -> None:
+def save(book: CurveStore, path: Path) -> None:
     """A snapshot, with the one before it gone only when the new one is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -134,12 +134,12 @@ def save(book: CurveBook, path: Path) -> None:
         os.close(folder)
 
 
-def load(path: Path) -> CurveBook:
+def load(path: Path) -> CurveStore:
     """A snapshot; raises ValueError naming a file that is none."""
     try:
-        return CurveBook.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return CurveStore.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a curve book: {error}") from None
+        raise ValueError(f"{path}: not a curve store: {error}") from None
 
 
 def _log_of(path: Path) -> Path:
@@ -182,26 +182,26 @@ def _line(report: Report) -> dict[str, Any]:
     return {"writer": report.writer, "number": report.number, "seen": seen}
 
 
-def _seen(stored: Mapping[str, Any]) -> Seen:
+def _seen(stored: Mapping[str, Any]) -> ObservationRecord:
     observation = Observation(
         stored["query_class"],
-        tuple(Ballot(**ballot) for ballot in stored["history"]),
+        tuple(Vote(**vote) for vote in stored["history"]),
         Budget(**stored["budget"]),
         stored["temperature"],
         _plan(stored["plan"]),
         stored["right"],
-        _course(stored.get("course")),
+        _trajectory(stored["trajectory"]),
         stored.get("chance"),
     )
     label = (stored.get("answer", ""), stored.get("reward"))
-    return Seen(stored["model"], observation, stored["price"], *label)
+    return ObservationRecord(stored["model"], observation, stored["price"], *label)
 
 
-def _course(stored: Sequence[Any] | None) -> Course | None:
+def _trajectory(stored: Sequence[Any] | None) -> ProbeTrajectory | None:
     if stored is None:
         return None
     probes, *rest = stored
-    return Course(tuple(ProbeResult(*probe) for probe in probes), *rest)
+    return ProbeTrajectory(tuple(ProbeResult(*probe) for probe in probes), *rest)
 
 
 def _plan(stored: Mapping[str, Any] | None) -> Plan | None:

@@ -20,7 +20,7 @@ def engines_wanted(tokens: float, *, tokens_per_replica: float, running: int) ->
     return min(running, math.ceil(tokens / (CALM * tokens_per_replica)))
 
 
-class Situation(Protocol):
+class AutoscalingContext(Protocol):
     """The part of ray.serve.config.AutoscalingContext that is looked at."""
 
     current_num_replicas: int
@@ -36,7 +36,7 @@ class TokenBacklog:
     def __init__(self, tokens_per_replica: float) -> None:
         self._goal = tokens_per_replica
 
-    def __call__(self, situation: Situation) -> tuple[int, dict[str, Any]]:
+    def __call__(self, situation: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         owed = (situation.aggregated_metrics or {}).get(TOKENS)
         if not owed:
             return situation.target_num_replicas, {}

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-from scheduler.engines.pool import Batch
-from workers.engine import Engine, Event, SampleRequest
+from scheduler.engines.pool import EventBatch
+from workers.engine import Engine, EngineEvent, SampleRequest
 
 HEARTBEAT_SECONDS = 2.0
 
 
-class Pump:
+class EventBatcher:
     """Runs requests on one engine, as the replica of this name."""
 
     def __init__(self, engine: Engine, replica: str) -> None:
@@ -24,9 +24,9 @@ class Pump:
         for news in self._calls:
             news.set()
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Batch]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EventBatch]:
         """Raises Refused."""
-        ready: list[Event] = []
+        ready: list[EngineEvent] = []
         news = asyncio.Event()
 
         async def collect() -> None:
@@ -47,7 +47,7 @@ class Pump:
                 batch, leaving = tuple(ready), self._draining and not collecting.done()
                 ready.clear()
                 if batch or leaving or not collecting.done():
-                    yield Batch(self._replica, batch, leaving)
+                    yield EventBatch(self._replica, batch, leaving)
                 if leaving:
                     return
             collecting.result()

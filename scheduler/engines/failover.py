@@ -1,7 +1,8 @@
 """No request is lost with an engine: its chains go on elsewhere, from what they had already said.
 
 An engine that dies, falls silent or leaves takes nothing with it but the tokens since the last
-`Progress`. Whoever asked sees one unbroken stream, nothing twice, nothing missing, at the cost of
+`ChainProgress`. Whoever asked sees one unbroken stream, nothing twice, nothing missing, at the
+cost of
 one reservation. A question under which engines die is put away (scheduler/engines/quarantine.py).
 """
 
@@ -12,13 +13,13 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from scheduler.engines.in_flight import Flight
-from scheduler.engines.pool import Batch, EngineDied, Fleet
+from scheduler.engines.in_flight import InFlightRequest
+from scheduler.engines.pool import EngineDied, EnginePool, EventBatch
 from scheduler.engines.quarantine import Probation, Quarantine, fingerprint
 from scheduler.errors import Overloaded, PoisonRequest
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.engine import EngineInfo, Event, Load, SampleRequest
-from workers.sample import Accepted, Progress, Sample
+from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
+from workers.sample import Accepted, ChainProgress, Sample
 
 log = logging.getLogger("thinkbudget")
 
@@ -32,7 +33,7 @@ RETRY_SECONDS = 0.2
 MOST_HOMES = 4096
 
 
-class SteadyEngine:
+class FailoverEngine:
     """An engine out of many that may die. `counts`: deaths, moves (of chains), replayed_tokens
     (that were read again), and poison (requests refused).
 
@@ -42,7 +43,7 @@ class SteadyEngine:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: EnginePool,
         *,
         watchdog_seconds: float = 30.0,
         queue_seconds: float = 60.0,
@@ -52,7 +53,7 @@ class SteadyEngine:
         self._quarantine.when_told = self._put_away
         self._watchdog_seconds, self._queue_seconds = watchdog_seconds, queue_seconds
         self._probation = Probation()
-        self._flights: set[Flight] = set()
+        self._flights: set[InFlightRequest] = set()
         self._homes: OrderedDict[str, str] = OrderedDict()
         self._gone: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
@@ -79,12 +80,12 @@ class SteadyEngine:
             flight.concluded.add(chain)
         await self._fleet.conclude(query, chain)
 
-    def _of(self, query: str) -> list[Flight]:
+    def _of(self, query: str) -> list[InFlightRequest]:
         return [flight for flight in self._flights if flight.request.query == query]
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         """Raises Refused, Overloaded, PoisonRequest."""
-        flight = Flight(request, fingerprint(request))
+        flight = InFlightRequest(request, fingerprint(request))
         flight.heard = asyncio.get_running_loop().time()
         flight.suspect = self._quarantine.deaths(flight.question) > 0
         self._flights.add(flight)
@@ -119,7 +120,7 @@ class SteadyEngine:
                     break
         yield Completed("lost", told)
 
-    async def _attempt(self, flight: Flight) -> AsyncGenerator[Event]:
+    async def _attempt(self, flight: InFlightRequest) -> AsyncGenerator[EngineEvent]:
         """Have one replica run what is still out. What it does not finish is left waiting."""
         alive = False
         try:
@@ -157,7 +158,7 @@ class SteadyEngine:
         for sample in flight.ended():
             yield sample
 
-    async def _call(self, flight: Flight) -> AsyncGenerator[Batch]:
+    async def _call(self, flight: InFlightRequest) -> AsyncGenerator[EventBatch]:
         """What one replica says. TimeoutError is of a flight that was cancelled or put away."""
         loop, request = asyncio.get_running_loop(), flight.again()
         home = request.resume.replica if request.resume else self._homes.get(request.query)
@@ -181,7 +182,7 @@ class SteadyEngine:
                     raise Overloaded(why) from None
                 raise self._death(flight, f"is silent for {patience:g} s") from None
 
-    def _taken(self, flight: Flight, replica: str) -> None:
+    def _taken(self, flight: InFlightRequest, replica: str) -> None:
         flight.replica, flight.since = replica, asyncio.get_running_loop().time()
         self._homes[flight.request.query] = replica
         self._homes.move_to_end(flight.request.query)
@@ -194,13 +195,13 @@ class SteadyEngine:
         self._gone = {replica: when for replica, when in self._gone.items() if when > since}
         return tuple(self._gone)
 
-    async def _repeat_orders(self, flight: Flight) -> None:
+    async def _repeat_orders(self, flight: InFlightRequest) -> None:
         """They may have been given while no replica had the chains."""
         for chain in flight.waiting:
             if chain in flight.cancelled:
                 await self._fleet.cancel(flight.request.query, chain)
 
-    def _death(self, flight: Flight, why: str) -> EngineDied:
+    def _death(self, flight: InFlightRequest, why: str) -> EngineDied:
         """Judge a replica's death, once: whoever was there on probation is a suspect, else all.
 
         It counts against those who had just come, as most that kill an engine do so at once, and
@@ -220,7 +221,7 @@ class SteadyEngine:
             self._quarantine.blame(questions if alone else fresh, alone=alone)
         return EngineDied(f"engine {replica} {why}" if replica else why)
 
-    def _leave(self, flight: Flight) -> None:
+    def _leave(self, flight: InFlightRequest) -> None:
         """Take what is still out away from its replica."""
         if flight.replica is not None:
             self._gone.setdefault(flight.replica, asyncio.get_running_loop().time())
@@ -229,7 +230,7 @@ class SteadyEngine:
             flight.move()
 
     @asynccontextmanager
-    async def _turn(self, flight: Flight) -> AsyncIterator[Callable[[], None]]:
+    async def _turn(self, flight: InFlightRequest) -> AsyncIterator[Callable[[], None]]:
         """A suspect's turn on probation, until it went on for a while; others need not wait."""
         loop = asyncio.get_running_loop()
         clearing: asyncio.TimerHandle | None = None
@@ -260,28 +261,28 @@ class SteadyEngine:
             if flight.question == question:
                 flight.interrupt()
 
-    def _refuse_poison(self, flight: Flight) -> None:
+    def _refuse_poison(self, flight: InFlightRequest) -> None:
         if self._quarantine.holds(flight.question):
             self.counts["poison"] += 1
             raise PoisonRequest(self._quarantine.max_deaths)
 
-    def _clear(self, flight: Flight) -> None:
+    def _clear(self, flight: InFlightRequest) -> None:
         flight.suspect = False
         self._quarantine.acquit(flight.question)
         self._end_probation(flight)
 
-    def _end_probation(self, flight: Flight) -> None:
+    def _end_probation(self, flight: InFlightRequest) -> None:
         if flight.on_probation:
             flight.on_probation = False
             self._probation.leave()
 
 
-def _is_news(event: Event) -> bool:
+def _is_news(event: EngineEvent) -> bool:
     """Whether it takes a living engine to say so."""
-    if isinstance(event, Progress):
+    if isinstance(event, ChainProgress):
         return bool(event.news.thinking or event.news.answer)
     return not isinstance(event, Accepted)
 
 
-def _is_lost(event: Event) -> bool:
+def _is_lost(event: EngineEvent) -> bool:
     return isinstance(event, Sample) and event.stop_cause == "lost"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from workers.checkpoint import Checkpoint
-from workers.engine import Event, SampleRequest
-from workers.sample import Delta, Probe, Progress, Sample, lost
+from workers.engine import EngineEvent, SampleRequest
+from workers.sample import ChainProgress, Delta, Probe, Sample, lost
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ CANCEL_SECONDS = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class InFlightRequest:
     """`waiting` are the chains that have not come back, in order; `replica` is where they are,
     `since` then; a living one was last `heard` of at that time, both by the loop's clock.
     """
@@ -66,11 +66,11 @@ class Flight:
         places = [self._told.get(chain, Checkpoint()) for chain in self.waiting]
         return sum(len(place.thinking) + len(place.answer) for place in places)
 
-    def take(self, event: Event) -> Iterator[Event]:
+    def take(self, event: EngineEvent) -> Iterator[EngineEvent]:
         """What the caller is to hear of it: nothing twice, and no text that might come again."""
         if isinstance(event, Delta):
             self._held.append(event)
-        elif isinstance(event, Progress):
+        elif isinstance(event, ChainProgress):
             before = self._told.get(event.chain, Checkpoint())
             self._told[event.chain] = before.then(event.news)
             yield from self._release(event.chain)

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from scheduler.engines.event_batcher import Pump
-from scheduler.engines.pool import Batch, EngineDied
+from scheduler.engines.event_batcher import EventBatcher
+from scheduler.engines.pool import EngineDied, EventBatch
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import Engine, EngineInfo, Load, SampleRequest
 
@@ -18,17 +18,17 @@ from workers.engine import Engine, EngineInfo, Load, SampleRequest
 class _Replica:
     name: str
     engine: Engine
-    pump: Pump = field(init=False)
+    pump: EventBatcher = field(init=False)
     dead: bool = False
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     calls: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pump = Pump(self.engine, self.name)
+        self.pump = EventBatcher(self.engine, self.name)
         self.awake.set()
 
 
-class LocalFleet:
+class LocalEnginePool:
     """`make` gives the engine of a replica; it is asked again when the replica comes back."""
 
     def __init__(self, make: Callable[[str], Engine], names: Iterable[str]) -> None:
@@ -63,9 +63,9 @@ class LocalFleet:
 
     async def call(
         self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
-    ) -> AsyncGenerator[Batch]:
+    ) -> AsyncGenerator[EventBatch]:
         replica = await self._choose(home, avoid)
-        out: asyncio.Queue[Batch | None] = asyncio.Queue()
+        out: asyncio.Queue[EventBatch | None] = asyncio.Queue()
 
         async def follow() -> None:
             try:

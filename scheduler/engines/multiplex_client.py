@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from scheduler.engines.multiplex_server import Letter
-from scheduler.engines.pool import Batch, EngineDied
+from scheduler.engines.multiplex_server import Frame
+from scheduler.engines.pool import EngineDied, EventBatch
 
 # A replica that has taken a call, and cannot be listened to for so long, is gone.
 CONNECT_SECONDS = 10.0
 
 # Gives the messages of a stream, which ends with the block.
-Listen = Callable[[], AbstractAsyncContextManager[AsyncIterator[tuple[Letter, ...]]]]
+Listen = Callable[[], AbstractAsyncContextManager[AsyncIterator[tuple[Frame, ...]]]]
 # By the number of a call: what was told of it, in order.
-Inboxes = dict[int, "asyncio.Queue[Batch | Exception | None]"]
+Inboxes = dict[int, "asyncio.Queue[EventBatch | Exception | None]"]
 
 
-class Line:
+class MultiplexedStream:
     """Listens to one replica while calls run there; `listen` begins a stream of its letters."""
 
     def __init__(self, listen: Listen, inboxes: Inboxes) -> None:

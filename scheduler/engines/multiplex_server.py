@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 
-from scheduler.engines.pool import Batch
+from scheduler.engines.pool import EventBatch
 
 # What comes within so long of the last message waits for the next.
 PACE_SECONDS = 0.02
@@ -15,14 +15,14 @@ PACE_SECONDS = 0.02
 IDLE_SECONDS = 10.0
 
 # The number of a call, and what it tells; None ends it.
-Letter = tuple[int, Batch | None]
+Frame = tuple[int, EventBatch | None]
 
 
-class Outbox:
+class MultiplexServer:
     """What one replica has to tell one gateway. Kept until somebody listens."""
 
     def __init__(self) -> None:
-        self._letters: list[Letter] = []
+        self._letters: list[Frame] = []
         self._news = asyncio.Event()
         self._calls = 0
         self._line: object = None
@@ -46,11 +46,11 @@ class Outbox:
             self._calls -= 1
             self.post(call, None)
 
-    def post(self, call: int, batch: Batch | None) -> None:
+    def post(self, call: int, batch: EventBatch | None) -> None:
         self._letters.append((call, batch))
         self._news.set()
 
-    async def line(self) -> AsyncGenerator[tuple[Letter, ...]]:
+    async def line(self) -> AsyncGenerator[tuple[Frame, ...]]:
         """An empty message at once, then all that is posted, in order. Ends once it is idle, or
         another line is taken in its place.
         """

@@ -4,17 +4,17 @@ from collections.abc import AsyncGenerator
 from typing import NamedTuple, Protocol
 
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineInfo, Event, Load, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 
 
-class Batch(NamedTuple):
+class EventBatch(NamedTuple):
     """What a replica had ready together; an empty one says that it is alive.
 
     After one that is `leaving` nothing more comes: the replica was told to go.
     """
 
     replica: str
-    events: tuple[Event, ...] = ()
+    events: tuple[EngineEvent, ...] = ()
     leaving: bool = False
 
 
@@ -22,12 +22,12 @@ class EngineDied(Exception):
     """A replica is gone, or cannot be reached, with whatever was asked of it."""
 
 
-class Fleet(Protocol):
+class EnginePool(Protocol):
     """Replicas of one engine. `cancel` and `conclude` reach whichever has the query."""
 
     def call(
         self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
-    ) -> AsyncGenerator[Batch]:
+    ) -> AsyncGenerator[EventBatch]:
         """Sample on one replica: at `home` while it has room, on one to `avoid` only if there is no
         other; waits while there is none at all. Raises Refused, and EngineDied at any moment.
         """

@@ -24,7 +24,7 @@ def fingerprint(request: SampleRequest) -> str:
     return hashlib.blake2b(repr((request.messages, request.suffix)).encode()).hexdigest()
 
 
-class Record(NamedTuple):
+class FailureRecord(NamedTuple):
     """Of one question; forgotten at `ends`."""
 
     deaths: int = 0
@@ -48,7 +48,7 @@ class Quarantine:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.max_deaths, self._seconds, self._most, self._clock = max_deaths, seconds, most, clock
-        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._records: OrderedDict[str, FailureRecord] = OrderedDict()
         self.when_told: Callable[[str], None] = lambda question: None
 
     def deaths(self, question: str) -> int:
@@ -65,7 +65,7 @@ class Quarantine:
         """It went on where an engine had died, and nothing happened."""
         old = self._record(question)
         if old.deaths < self.max_deaths:
-            self._keep(question, Record(acquittals=old.acquittals + 1))
+            self._keep(question, FailureRecord(acquittals=old.acquittals + 1))
 
     def doubt(self, question: str) -> float:
         """How many times as long it has to go on this time: so what kills slowly is found."""
@@ -87,14 +87,14 @@ class Quarantine:
         """Put away what was convicted elsewhere."""
         for question, seconds in held.items():
             if not self.holds(question):
-                self._keep(question, Record(self.max_deaths), seconds)
+                self._keep(question, FailureRecord(self.max_deaths), seconds)
                 self.when_told(question)
 
-    def _record(self, question: str) -> Record:
-        record = self._records.get(question, Record())
-        return record if self._clock() < record.ends else Record()
+    def _record(self, question: str) -> FailureRecord:
+        record = self._records.get(question, FailureRecord())
+        return record if self._clock() < record.ends else FailureRecord()
 
-    def _keep(self, question: str, record: Record, seconds: float | None = None) -> None:
+    def _keep(self, question: str, record: FailureRecord, seconds: float | None = None) -> None:
         seconds = self._seconds if seconds is None else min(seconds, self._seconds)
         self._records[question] = record._replace(ends=self._clock() + seconds)
         self._records.move_to_end(question)

@@ -1,6 +1,6 @@
 """Where a call goes: by the tokens that each replica still owes, not by how many calls it has.
 
-Plain bookkeeping without Ray: `Routes` in every gateway, `Backlog` in every replica.
+Plain bookkeeping without Ray: `RoutingTable` in every gateway, `Backlog` in every replica.
 """
 
 import random
@@ -14,33 +14,33 @@ from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 
 
-class Owed(NamedTuple):
+class PendingWork(NamedTuple):
     """Work to be done: tokens that are expected of chains, and the chains."""
 
     tokens: int = 0
     chains: int = 0
 
-    def plus(self, other: "Owed") -> "Owed":
-        return Owed(self.tokens + other.tokens, self.chains + other.chains)
+    def plus(self, other: "PendingWork") -> "PendingWork":
+        return PendingWork(self.tokens + other.tokens, self.chains + other.chains)
 
-    def minus(self, other: "Owed") -> "Owed":
-        return Owed(max(0, self.tokens - other.tokens), max(0, self.chains - other.chains))
+    def minus(self, other: "PendingWork") -> "PendingWork":
+        return PendingWork(max(0, self.tokens - other.tokens), max(0, self.chains - other.chains))
 
 
-class Only(NamedTuple):
+class TargetReplica(NamedTuple):
     """The one replica that is meant; without it a call waits."""
 
     replica: str
 
 
-class Wish(NamedTuple):
+class RoutingConstraints(NamedTuple):
     """What a call asks of its replica.
 
     `home` is where this query's earlier chains ran, and their prefix is cached; `avoid` are
     replicas to be left out while there are others.
     """
 
-    owed: Owed = Owed()
+    owed: PendingWork = PendingWork()
     home: str | None = None
     avoid: Collection[str] = ()
     only: str | None = None
@@ -49,13 +49,13 @@ class Wish(NamedTuple):
 @dataclass(slots=True)
 class _Call:
     replica: str
-    owed: Owed
+    owed: PendingWork
     since: float
     taken: bool = False
 
 
 @dataclass(slots=True)
-class Routes:
+class RoutingTable:
     """What one gateway knows of the replicas: its own calls at once, the others' from reports.
 
     A replica runs `slots` chains at once. One that has not even taken a call within
@@ -67,11 +67,11 @@ class Routes:
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     _calls: dict[str, _Call] = field(default_factory=dict)
-    _own: dict[str, Owed] = field(default_factory=dict)
-    _others: dict[str, Owed] = field(default_factory=dict)
+    _own: dict[str, PendingWork] = field(default_factory=dict)
+    _others: dict[str, PendingWork] = field(default_factory=dict)
     _beats: dict[str, int] = field(default_factory=dict)
 
-    def rank(self, replicas: Sequence[str], wish: Wish) -> list[str]:
+    def rank(self, replicas: Sequence[str], wish: RoutingConstraints) -> list[str]:
         """All that may be tried, best first; ties are broken by chance."""
         if wish.only is not None:
             return [name for name in replicas if name == wish.only]
@@ -86,18 +86,18 @@ class Routes:
 
         return sorted(left, key=cost)
 
-    def owed(self, replica: str) -> Owed:
-        return self._own.get(replica, Owed()).plus(self._others.get(replica, Owed()))
+    def owed(self, replica: str) -> PendingWork:
+        return self._own.get(replica, PendingWork()).plus(self._others.get(replica, PendingWork()))
 
     def suspects(self) -> set[str]:
         late = self.clock() - self.suspect_seconds
         calls = self._calls.values()
         return {call.replica for call in calls if not call.taken and call.since < late}
 
-    def send(self, call: str, replica: str, owed: Owed) -> None:
+    def send(self, call: str, replica: str, owed: PendingWork) -> None:
         """The call goes there; told again, it goes elsewhere."""
         self.end(call)
-        self._own[replica] = self._own.get(replica, Owed()).plus(owed)
+        self._own[replica] = self._own.get(replica, PendingWork()).plus(owed)
         self._calls[call] = _Call(replica, owed, self.clock())
 
     def take(self, call: str) -> None:
@@ -108,13 +108,13 @@ class Routes:
     def end(self, call: str) -> None:
         """The call is over, however it ended."""
         if ended := self._calls.pop(call, None):
-            self._own[ended.replica] = self._own.get(ended.replica, Owed()).minus(ended.owed)
+            self._own[ended.replica] = self._own.get(ended.replica, PendingWork()).minus(ended.owed)
 
-    def report(self, replica: str, owed: Owed, beat: int) -> None:
+    def report(self, replica: str, owed: PendingWork, beat: int) -> None:
         """All that a replica says it owes, to whomever; `beat` tells news from repetitions."""
         if self._beats.get(replica) != beat:
             self._beats[replica] = beat
-            self._others[replica] = owed.minus(self._own.get(replica, Owed()))
+            self._others[replica] = owed.minus(self._own.get(replica, PendingWork()))
 
     def keep(self, replicas: Collection[str]) -> None:
         """Forget the replicas that are there no more."""
@@ -129,7 +129,7 @@ class Routes:
 class Backlog:
     """What one replica owes; `beat` counts the changes."""
 
-    owed: Owed = Owed()
+    owed: PendingWork = PendingWork()
     beat: int = 0
 
     @contextmanager
@@ -141,7 +141,7 @@ class Backlog:
         def ended() -> None:
             nonlocal left
             if left.chains:
-                each = Owed(left.tokens // left.chains, 1)
+                each = PendingWork(left.tokens // left.chains, 1)
                 left = left.minus(each)
                 self._set(self.owed.minus(each))
 
@@ -150,14 +150,14 @@ class Backlog:
         finally:
             self._set(self.owed.minus(left))
 
-    def _set(self, owed: Owed) -> None:
+    def _set(self, owed: PendingWork) -> None:
         self.owed, self.beat = owed, self.beat + 1
 
 
-def expected(request: SampleRequest | CompletionRequest) -> Owed:
+def expected(request: SampleRequest | CompletionRequest) -> PendingWork:
     """What a request is expected to cost; all that it may, if nobody has a forecast."""
     if isinstance(request, CompletionRequest):
-        return Owed(request.max_tokens, 1)
+        return PendingWork(request.max_tokens, 1)
     chains, forcing = len(request.chains), request.forcing
     worst = chains * (forcing.max_thinking_tokens + forcing.answer_tokens)
-    return Owed(request.expected_tokens or worst, chains)
+    return PendingWork(request.expected_tokens or worst, chains)

@@ -1,4 +1,4 @@
-"""Learned curves for people: what a curve book's file says of every class."""
+"""Learned curves for people: what a curve store's file says of every class."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ from scheduler.experiments.report import read_curves
 
 COLUMNS = ("model", "class", "arm", "x", "accuracy", "low", "high", "tokens")
 _SHOWN_VOTES = (1, 2, 4, 8, 16)
-_UNITS = {"waits": "Waits", "votes": "votes", "cap": "thinking tokens at most"}
+_UNITS = {"extensions": "extensions", "votes": "votes", "cap": "thinking tokens at most"}
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The classes of a curve book's file, or of the best known ones of a folder's *curves.json."""
+    """The classes of a curve store's file, or of the best known ones of a folder's *curves.json."""
     try:
         if path.is_dir():
             classes = read_curves(path)
@@ -26,7 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
             _ = [line["curve"][name] for name in ("queries", "labelled", "price", "arms")]
             _ = [[point[name] for name in COLUMNS[2:]] for point in line["curve"]["points"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a curve book: {error!r}") from None
+        raise ValueError(f"{path}: not a curve store: {error!r}") from None
     if not classes:
         raise ValueError(f"{path}: no curve was learned yet")
     return classes
@@ -67,7 +67,7 @@ def _section(line: dict[str, Any]) -> str:
 
 
 def export(classes: Sequence[dict[str, Any]]) -> str:
-    """All points as CSV: x is Waits, votes, or thinking tokens; low and high bound 95 %."""
+    """All points as CSV: x is extensions, votes, or thinking tokens; low and high bound 95 %."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from scheduler.experiments.report import Row
+from scheduler.experiments.report import ReportRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ LEARNED = "#c8553d"
 COLOURS = ("#264653", "#2a9d8f", "#e9a23b", "#7b5ea7", "#4f7cac", "#8d6a4f", "#c8553d")
 
 
-def draw(path: Path, rows: Sequence[Row], curves: Sequence[dict[str, Any]]) -> None:
+def draw(path: Path, rows: Sequence[ReportRow], curves: Sequence[dict[str, Any]]) -> None:
     """Left: accuracy against tokens per policy. Right: what was learned of every class."""
     figure, axes = plt.subplots(1, 2 if curves else 1, figsize=(13 if curves else 7, 5))
     left, right = axes if curves else (axes, None)
@@ -39,7 +39,7 @@ def draw_curves(path: Path, curves: Sequence[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def _policies(axes: "Axes", rows: Sequence[Row]) -> None:
+def _policies(axes: "Axes", rows: Sequence[ReportRow]) -> None:
     for place, row in enumerate(rows):
         colour = LEARNED if row.policy.startswith("priced") else COLOURS[place % 6]
         spread = [[row.accuracy - row.low], [row.high - row.accuracy]]
@@ -69,7 +69,7 @@ def _curves(axes: "Axes", curves: Sequence[dict[str, Any]]) -> None:
     for place, line in enumerate(curves):
         colour = COLOURS[place % len(COLOURS)]
         points = line["curve"]["points"]
-        for arm, style, width in (("waits", "o-", 1.6), ("votes", "s--", 1.0)):
+        for arm, style, width in (("extensions", "o-", 1.6), ("votes", "s--", 1.0)):
             mine = [point for point in points if point["arm"] == arm]
             if not mine:
                 continue
@@ -77,13 +77,13 @@ def _curves(axes: "Axes", curves: Sequence[dict[str, Any]]) -> None:
             label = f"{line['class']}: {arm}"
             axes.plot(x, [p["accuracy"] for p in mine], style, ms=3.5, lw=width, color=colour,
                       label=label)  # fmt: skip
-            if arm == "waits":
+            if arm == "extensions":
                 low, high = [p["low"] for p in mine], [p["high"] for p in mine]
                 axes.fill_between(x, low, high, color=colour, alpha=0.08)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.02)
     axes.set(
-        title="Learned curves: a chain with 0, 1, 2, ... Waits, and 1, 2, ... votes",
+        title="Learned curves: a chain with 0, 1, 2, ... extensions, and 1, 2, ... votes",
         xlabel="tokens per question (log)",
         ylabel="accuracy",
     )

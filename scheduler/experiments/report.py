@@ -20,7 +20,7 @@ class Scored(NamedTuple):
     seconds: float
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """One policy's sum. `low` and `high` bound its accuracy at 95 % (Wilson)."""
 
     policy: str
@@ -67,7 +67,7 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
     return [best[name] for name in sorted(best)]
 
 
-def summarise(scored: Iterable[Scored]) -> list[Row]:
+def summarise(scored: Iterable[Scored]) -> list[ReportRow]:
     """One row a policy, in the order of mean tokens."""
     groups: dict[str, list[Scored]] = {}
     for line in scored:
@@ -75,10 +75,10 @@ def summarise(scored: Iterable[Scored]) -> list[Row]:
     return sorted((_row(policy, lines) for policy, lines in groups.items()), key=lambda r: r.tokens)
 
 
-def _row(policy: str, lines: Sequence[Scored]) -> Row:
+def _row(policy: str, lines: Sequence[Scored]) -> ReportRow:
     count, right = len(lines), sum(line.correct for line in lines)
     span = binomtest(right, count).proportion_ci(method="wilson")
-    return Row(
+    return ReportRow(
         policy,
         count,
         right / count,
@@ -89,12 +89,12 @@ def _row(policy: str, lines: Sequence[Scored]) -> Row:
     )
 
 
-def tokens_for(rows: Iterable[Row], accuracy: float) -> float | None:
+def tokens_for(rows: Iterable[ReportRow], accuracy: float) -> float | None:
     """Mean tokens that a mix of these settings needs for an accuracy: their concave hull.
 
     Mixing two settings at random reaches every point between them. None above the best setting.
     """
-    hull: list[Row] = []
+    hull: list[ReportRow] = []
     for row in sorted(rows, key=lambda row: (row.tokens, -row.accuracy)):
         if hull and row.accuracy <= hull[-1].accuracy:
             continue
@@ -111,11 +111,11 @@ def tokens_for(rows: Iterable[Row], accuracy: float) -> float | None:
     return None
 
 
-def _slope(left: Row, right: Row) -> float:
+def _slope(left: ReportRow, right: ReportRow) -> float:
     return (right.accuracy - left.accuracy) / max(right.tokens - left.tokens, 1e-9)
 
 
-def verdicts(rows: Sequence[Row]) -> list[str]:
+def verdicts(rows: Sequence[ReportRow]) -> list[str]:
     """For every policy: the tokens that the other ones would need for its accuracy."""
     lines = []
     for row in rows:
@@ -133,7 +133,7 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[ReportRow]) -> str:
     width = max([len("policy"), *(len(row.policy) for row in rows)])
     head = f"{'policy':<{width}}  questions  accuracy  95 % interval   tokens/question  seconds"
     lines = [

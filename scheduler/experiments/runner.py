@@ -15,7 +15,7 @@ from policies import build
 from policies.base import Message, Policy, Query
 from policies.price import Price
 from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import save
 from scheduler.engines.factory import make_engine
 from scheduler.experiments.question_sets import Question, load_questions, spread
@@ -26,7 +26,7 @@ from workers.answers.extract import is_right
 from workers.engine import Engine
 
 
-class Pair(NamedTuple):
+class PolicySeed(NamedTuple):
     """One policy with one seed; `label` is its name in the experiment."""
 
     label: str
@@ -37,14 +37,14 @@ class Pair(NamedTuple):
         return folder / f"{self.label}.{self.seed}.jsonl"
 
 
-def pairs(config: ExperimentConfig) -> list[Pair]:
+def pairs(config: ExperimentConfig) -> list[PolicySeed]:
     """All pairs, checked: a policy that cannot be built is refused before anything runs."""
     for label, policy in config.policies.items():
         if not label or "/" in label or label.startswith("."):
             raise ValueError(f"policies: {label!r} cannot be a file's name")
         _policy(config, policy)
     return [
-        Pair(label, policy, seed)
+        PolicySeed(label, policy, seed)
         for seed in range(config.seeds)
         for label, policy in config.policies.items()
     ]
@@ -61,11 +61,13 @@ def question_set(config: ExperimentConfig) -> list[Question]:
     return spread(load_questions(config.engine.model), config.count)
 
 
-def missing(config: ExperimentConfig, folder: Path) -> list[Pair]:
+def missing(config: ExperimentConfig, folder: Path) -> list[PolicySeed]:
     return [pair for pair in pairs(config) if not pair.path(folder).exists()]
 
 
-async def run(config: ExperimentConfig, todo: list[Pair], folder: Path, progress: Progress) -> None:
+async def run(
+    config: ExperimentConfig, todo: list[PolicySeed], folder: Path, progress: Progress
+) -> None:
     """Run the pairs one after another on one engine."""
     folder.mkdir(parents=True, exist_ok=True)
     asked = question_set(config)
@@ -79,13 +81,13 @@ async def run(config: ExperimentConfig, todo: list[Pair], folder: Path, progress
 
 async def _run_pair(
     config: ExperimentConfig,
-    pair: Pair,
+    pair: PolicySeed,
     asked: list[Question],
     engine: Engine,
     folder: Path,
     progress: Progress,
 ) -> None:
-    book = CurveBook()
+    book = CurveStore()
     path = pair.path(folder)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as log:
@@ -115,7 +117,7 @@ async def _run_pair(
 
 
 def _queries(
-    config: ExperimentConfig, pair: Pair, asked: list[Question]
+    config: ExperimentConfig, pair: PolicySeed, asked: list[Question]
 ) -> Iterator[tuple[Query, str]]:
     """The questions in the seed's own order; only a share of them comes with its right answer."""
     rng = Random(pair.seed)

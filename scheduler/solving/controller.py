@@ -14,17 +14,17 @@ from typing import TextIO
 from policies.base import Policy, Query, Stop
 from scheduler.admission.access import CALLER
 from scheduler.admission.admission import Admission, Ticket
-from scheduler.curves.feedback import Answered
+from scheduler.curves.feedback import PendingFeedback
 from scheduler.curves.query_classes import QueryClasses
-from scheduler.curves.records import Seen
-from scheduler.curves.store import Book
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveSource
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
-from scheduler.solving.exploration_runs import Shadows
+from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, conclude, observation
 from scheduler.solving.pricing import Pricing
-from scheduler.solving.run import PASSED_ON, Run
+from scheduler.solving.run import PASSED_ON, QueryRun
 from scheduler.solving.solve import Means, solve
 from scheduler.solving.token_limits import most_tokens
 from scheduler.solving.trace import request_id, tracing
@@ -44,7 +44,7 @@ class Controller:
     engine: Engine
     info: EngineInfo
     policy: Policy
-    book: Book
+    book: CurveSource
     pricing: Pricing
     ledger: Ledger = field(default_factory=Ledger)
     seed: int = 0
@@ -53,7 +53,7 @@ class Controller:
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
-    _shadows: Shadows = field(init=False, default_factory=Shadows)
+    _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
 
     async def answer(
         self,
@@ -140,40 +140,40 @@ class Controller:
 
     def _open(
         self, query: Query, policy: Policy, tenant: str, *, learn: bool = True
-    ) -> tuple[Run, Random]:
+    ) -> tuple[QueryRun, Random]:
         others = max(0, self.admission.running - 1) + self.admission.waiting
         load = others / (self.admission.slots or self.info.slots)
-        run = Run(
+        run = QueryRun(
             query=query,
             account=self.ledger.open(query.limits.max_total_tokens),
             max_thinking_tokens=self.info.max_model_len,
             curve=self.book.curve(self.info.model, query.query_class),
             price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
             load=load,
-            shadows=self._shadows,
+            exploration_runs=self._exploration_runs,
             learns=learn,
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")
 
-    def _settle(self, run: Run, outcome: Outcome) -> None:
+    def _settle(self, run: QueryRun, outcome: Outcome) -> None:
         for violation in outcome.violations:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
             self.violations[violation] += 1
         self.metrics.settled(outcome)
         seen = observation(run, chance=outcome.chance) if run.learns else None
-        told = None if seen is None else Seen(self.info.model, seen, run.price)
+        told = None if seen is None else ObservationRecord(self.info.model, seen, run.price)
         if told is not None:
             self.book.observe(told)
         query = outcome.query
-        self.book.remember(Answered(query.id, CALLER.get().name, outcome.answer, told))
+        self.book.remember(PendingFeedback(query.id, CALLER.get().name, outcome.answer, told))
         if self.outcomes is not None:
             line = outcome.as_dict() | {"request_id": request_id()}
             self.outcomes.write(json.dumps(line) + "\n")
             self.outcomes.flush()
 
 
-def _too_little(run: Run) -> InvalidRequest:
+def _too_little(run: QueryRun) -> InvalidRequest:
     return InvalidRequest(
         f"{run.account.left} tokens are left for this request, too few for any answer",
         field="thinkbudget.max_total_tokens",

@@ -11,7 +11,7 @@ spent at any effort. As long as a class has no curve, an effort is a cap on thin
 from typing import Literal, NamedTuple
 
 from policies.curves.curve import PRICE_LADDER, ClassCurve
-from policies.plan import MOST_TOKENS
+from policies.plan import MAX_TOKENS
 from policies.priced import COLD_RUNS
 
 QUANTILES = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "xhigh": 0.875, "max": 1.0}
@@ -22,7 +22,7 @@ COLD_TOKENS = {
     "medium": 4096,
     "high": 16_384,
     "xhigh": 32_768,
-    "max": MOST_TOKENS,
+    "max": MAX_TOKENS,
 }
 ROOM_SHARE = 0.8
 """Of the context, for thinking; the rest is for the prompt, as long as nobody has counted it."""
@@ -54,5 +54,9 @@ def is_trained(curve: ClassCurve | None, *, votes_only: bool) -> bool:
     """Whether `priced` decides by what it has learned: its first runs of every kind are done."""
     if curve is None:
         return False
-    runs = [curve.shadow_votes] if votes_only else [curve.shadow_chains, curve.shadow_votes]
+    runs = (
+        [curve.exploration_votes]
+        if votes_only
+        else [curve.exploration_chains, curve.exploration_votes]
+    )
     return min(runs) >= COLD_RUNS

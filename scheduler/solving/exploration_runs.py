@@ -1,4 +1,6 @@
-"""Shadow runs under way, by class and plan: a cold class needs few, however many queries come."""
+"""Exploration runs under way, by class and plan: a cold class needs few, however many queries
+come.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +8,7 @@ from collections.abc import Mapping
 from policies.plan import Plan
 
 
-class Shadows:
+class ExplorationRuns:
     def __init__(self) -> None:
         self._under_way: dict[str, Counter[str]] = {}
 

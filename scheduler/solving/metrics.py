@@ -49,7 +49,7 @@ class Metrics:
             "budget_tokens", "Thinking that a plan allows one chain.", _TOKENS, "policy"
         )
         self.samples = self._counter("samples", "Chains, by how they ended.", "outcome")
-        self.waits = self._counter("waits", 'Extensions ("Wait") that were forced.')
+        self.extensions = self._counter("extensions", 'Extensions ("Wait") that were forced.')
         self.early_stops = self._counter("early_stops", "Chains that were ended early.", "reason")
         self.agreement = self._histogram(
             "vote_agreement", "Share of the votes that the answer got.", _SHARES
@@ -76,10 +76,10 @@ class Metrics:
                 self.tokens.labels(kind).inc(count)
         if outcome.plan is not None:
             self.budget.labels(outcome.policy).observe(outcome.plan.budget.max_thinking_tokens)
-        waits: dict[int, int] = {}
+        extensions: dict[int, int] = {}
         samples = [record.sample for record in outcome.records]
         for sample in samples:
-            waits[sample.chain] = max(sample.extensions, waits.get(sample.chain, 0))
+            extensions[sample.chain] = max(sample.extensions, extensions.get(sample.chain, 0))
         for cause, count in Counts(sample.stop_cause for sample in samples).items():
             self.samples.labels(cause).inc(count)
             if cause in CUT_SHORT:
@@ -90,8 +90,8 @@ class Metrics:
             self.replays.labels("moved").inc(moves)
         for kind in outcome.violations:
             self.violations.labels(kind).inc()
-        self.waits.inc(sum(waits.values()))
-        if len(waits) > 1:
+        self.extensions.inc(sum(extensions.values()))
+        if len(extensions) > 1:
             self.agreement.observe(outcome.agreement)
         self._saw_curve(outcome.query.query_class, outcome.considered.queries)
 

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple, Self
 
 from policies.base import Limits, Query, Stop
 from policies.curves.chance import chance_right
-from policies.curves.exit_statistics import Course
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.menu import Arm
 from policies.curves.observation import Observation
 from policies.plan import Plan
 from policies.signals import ProbeResult
 from policies.tally import Tally
-from scheduler.solving.run import Record, Run, Step
+from scheduler.solving.run import DecisionStep, QueryRun, SampleRecord
 from workers.answers.extract import is_right
 from workers.forcing import UNANSWERED
 from workers.sample import Probe, Sample
 
 
-class Tokens(NamedTuple):
+class TokenUsage(NamedTuple):
     """Every token of a query, by kind.
 
     `probe` tokens are those of trial answers; `discarded` are dropped stops, and all that a chain
@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class DecisionInputs:
     """What the decisions were made from, so that other policies can be replayed on the log.
 
     `alternatives` are the ways to spend that the class's curve offered at this query's price, best
@@ -52,10 +52,10 @@ class Considered:
     queries: float
     labelled: float
     alternatives: tuple[Arm, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[DecisionStep, ...]
 
     @classmethod
-    def of(cls, run: Run) -> Self:
+    def of(cls, run: QueryRun) -> Self:
         curve, limits = run.curve, run.query.limits
         offers = curve.menu(run.price / limits.value).arms if curve and run.price else ()
         seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
@@ -104,12 +104,12 @@ class Outcome:
     agreement: float
     chance: float | None
     prompt_tokens: int
-    tokens: Tokens
+    tokens: TokenUsage
     seconds: float
     price: float
     correct: bool | None
-    records: tuple[Record, ...]
-    considered: Considered
+    records: tuple[SampleRecord, ...]
+    considered: DecisionInputs
 
     @property
     def best_first(self) -> tuple[Sample, ...]:
@@ -161,10 +161,10 @@ class Outcome:
         }
 
 
-def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
+def conclude(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outcome:
     """What a finished run comes to: the leader's answer, in the words of its cheapest chain."""
     tally = run.tally if stop.weights is None else run.tally.weighed(dict(stop.weights))
-    leader, voting = tally.leader, {ballot.chain for ballot in tally.voting}
+    leader, voting = tally.leader, {vote.chain for vote in tally.voting}
     behind = [
         sample
         for sample in run.samples.values()
@@ -188,11 +188,11 @@ def conclude(run: Run, stop: Stop, *, model: str, policy: str) -> Outcome:
         price=run.price,
         correct=None if reference is None else is_right(leader, reference),
         records=tuple(run.records),
-        considered=Considered.of(run),
+        considered=DecisionInputs.of(run),
     )
 
 
-def observation(run: Run, *, chance: float | None = None) -> Observation | None:
+def observation(run: QueryRun, *, chance: float | None = None) -> Observation | None:
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
@@ -201,13 +201,13 @@ def observation(run: Run, *, chance: float | None = None) -> Observation | None:
     """
     if run.plan is None or not run.tally.history:
         return None
-    course = _course(run)
-    if run.steered and course is None:
+    trajectory = _course(run)
+    if run.steered and trajectory is None:
         return None
     right: dict[str, bool] = {}
     if run.query.reference is not None:
-        answers = {ballot.answer for ballot in run.tally.history}
-        answers |= {probe.answer for probe in course.probes} if course else set()
+        answers = {vote.answer for vote in run.tally.history}
+        answers |= {probe.answer for probe in trajectory.probes} if trajectory else set()
         right = {a: is_right(a, run.query.reference) for a in answers if a is not None}
     temperature = run.records[0].temperature
     return Observation(
@@ -217,37 +217,37 @@ def observation(run: Run, *, chance: float | None = None) -> Observation | None:
         temperature,
         run.plan,
         right,
-        course,
+        trajectory,
         chance,
     )
 
 
-def _course(run: Run) -> Course | None:
+def _course(run: QueryRun) -> ProbeTrajectory | None:
     """How the chain of an "exit" plan went; labels come with the observation."""
     if run.plan is None or run.plan.name != "exit":
         return None
-    ballot = run.tally.history[-1]
-    record = next(r for r in reversed(run.records) if r.sample.chain == ballot.chain)
+    vote = run.tally.history[-1]
+    record = next(r for r in reversed(run.records) if r.sample.chain == vote.chain)
     probes = _heard(record)
-    return Course(
+    return ProbeTrajectory(
         probes,
-        ballot.thinking_tokens,
-        ballot.answer,
-        concluded=ballot.stop_cause != "natural",
-        is_whole=run.plan.shadow,
+        vote.thinking_tokens,
+        vote.answer,
+        concluded=vote.stop_cause != "natural",
+        is_whole=run.plan.is_exploration,
         trial_tokens=record.sample.probe_tokens / max(1, len(probes)),
         right={},
     )
 
 
-def _heard(record: Record) -> tuple[ProbeResult, ...]:
+def _heard(record: SampleRecord) -> tuple[ProbeResult, ...]:
     return tuple(
         ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability)
         for p in record.probes or ()
     )
 
 
-def _chance(run: Run, tally: Tally) -> float | None:
+def _chance(run: QueryRun, tally: Tally) -> float | None:
     """Of a chain that was concluded, that of its last trial."""
     if not run.steered:
         return chance_right(run.curve, run.plan, tally)
@@ -265,7 +265,7 @@ def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _count(records: list[Record]) -> Tokens:
+def _count(records: list[SampleRecord]) -> TokenUsage:
     reasoning = answer = forced = probe = discarded = 0
     for sample, *_ in records:
         forced += sample.forced_tokens
@@ -277,10 +277,10 @@ def _count(records: list[Record]) -> Tokens:
         else:
             answer += sample.answer_tokens
             reasoning += useful - sample.answer_tokens
-    return Tokens(reasoning, answer, forced, probe, discarded)
+    return TokenUsage(reasoning, answer, forced, probe, discarded)
 
 
-def _line(record: Record) -> dict[str, Any]:
+def _line(record: SampleRecord) -> dict[str, Any]:
     sample, confidence, probes = record.sample, record.sample.confidence, record.probes
     return {
         "chain": sample.chain,

@@ -10,8 +10,8 @@ from policies.base import Conclude, Draw, Extend, Query, Situation, Stop
 from policies.curves.curve import ClassCurve
 from policies.plan import Budget, Plan
 from policies.signals import Confidence, ProbeResult
-from policies.tally import Ballot, Tally
-from scheduler.solving.exploration_runs import Shadows
+from policies.tally import Tally, Vote
+from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Account
 from scheduler.solving.token_limits import fit, worst_case
 from workers.engine import Probing, SampleRequest, Signals
@@ -26,7 +26,7 @@ MAX_LOST_WAVES = 3
 MAX_CHAINS = 1024
 
 
-class Record(NamedTuple):
+class SampleRecord(NamedTuple):
     """A sample with what it was asked for, and the whole cost of its chain so far.
 
     `probes` are its trial answers, in the order of their tokens; None where none were asked for.
@@ -38,13 +38,13 @@ class Record(NamedTuple):
     probes: tuple[Probe, ...] | None = None
 
 
-class Step(NamedTuple):
+class DecisionStep(NamedTuple):
     """One decision, and how far the query was: ballots cast, tokens of finished chains spent."""
 
     says: str
     chains: tuple[int, ...]
     budget: Budget | None
-    ballots: int
+    votes: int
     tokens: int
 
 
@@ -55,7 +55,7 @@ class _Wave(NamedTuple):
 
 
 @dataclass(slots=True)
-class Run:
+class QueryRun:
     """`steered` tells whether lengths and answers were bent otherwise than by a cap or a "Wait"."""
 
     query: Query
@@ -64,12 +64,12 @@ class Run:
     curve: ClassCurve | None = None
     price: float = 0.0
     load: float = 0.0
-    shadows: Shadows = field(default_factory=Shadows)
+    exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
     learns: bool = True
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
-    records: list[Record] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    records: list[SampleRecord] = field(default_factory=list)
+    steps: list[DecisionStep] = field(default_factory=list)
     plan: Plan | None = None
     pending: set[int] = field(default_factory=set)
     prompt_tokens: int = 0
@@ -121,7 +121,7 @@ class Run:
             tokens_spent=self.tokens,
             seconds_spent=self.seconds,
             load=self.load,
-            shadows=self.shadows.of(self.query.query_class),
+            exploration_runs=self.exploration_runs.of(self.query.query_class),
             learns=self.learns,
             probes=tuple(
                 ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability, p.text)
@@ -185,14 +185,14 @@ class Run:
 
     def _follow(self, plan: Plan) -> None:
         self.leave()
-        if plan.shadow:
-            self.shadows.begin(self.query.query_class, plan)
+        if plan.is_exploration:
+            self.exploration_runs.begin(self.query.query_class, plan)
         self.plan = plan
 
     def leave(self) -> None:
-        """Count no more as a shadow run that is under way."""
-        if self.plan is not None and self.plan.shadow:
-            self.shadows.end(self.query.query_class, self.plan)
+        """Count no more as an exploration run that is under way."""
+        if self.plan is not None and self.plan.is_exploration:
+            self.exploration_runs.end(self.query.query_class, self.plan)
 
     def more(self) -> Draw | None:
         """The chains that the caller wants to see beside those that the policy has asked for.
@@ -247,8 +247,8 @@ class Run:
         return True
 
     def _note(self, says: str, chains: list[int], budget: Budget | None = None) -> None:
-        ballots = len(self.tally.history)
-        self.steps.append(Step(says, tuple(chains), budget, ballots, self.tokens))
+        votes = len(self.tally.history)
+        self.steps.append(DecisionStep(says, tuple(chains), budget, votes, self.tokens))
 
     def take(self, event: Probe | Sample) -> None:
         """Keep a trial answer; count what a finished chain cost, and let it cast its ballot.
@@ -264,7 +264,7 @@ class Run:
         probes = _in_order(probe for probe in self._probes if probe.chain == sample.chain)
         before = sum(r.sample.tokens for r in self.records if r.sample.chain == sample.chain)
         cost = before + sample.tokens
-        record = Record(sample, asked.temperature, cost, probes if asked.probing else None)
+        record = SampleRecord(sample, asked.temperature, cost, probes if asked.probing else None)
         self.records.append(record)
         self.pending.discard(sample.chain)
         self._wave_spent += sample.tokens
@@ -272,7 +272,7 @@ class Run:
         if sample.stop_cause in ("lost", "cancelled") or self._more:
             return
         self.tally = self.tally.add(
-            Ballot(
+            Vote(
                 chain=sample.chain,
                 answer=None if sample.stop_cause in UNANSWERED else sample.answer,
                 tokens=record.chain_tokens,

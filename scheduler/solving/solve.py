@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from policies.base import Conclude, Policy, Stop
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from workers.engine import Engine
 from workers.sample import Accepted, Delta, OnEvent, Probe, Sample
 
@@ -24,7 +24,7 @@ class Means(NamedTuple):
     on_event: OnEvent | None = None
 
 
-async def solve(run: Run, means: Means) -> Stop:
+async def solve(run: QueryRun, means: Means) -> Stop:
     """Answer `run.query`: the tally, the samples and their costs are left in `run`."""
     stop = Stop("deadline")
     async with _deadline(run, means.engine):
@@ -34,7 +34,7 @@ async def solve(run: Run, means: Means) -> Stop:
     return stop
 
 
-async def _ask(run: Run, means: Means) -> Stop:
+async def _ask(run: QueryRun, means: Means) -> Stop:
     while True:
         decision = means.policy.decide(run.situation(), means.rng)
         if isinstance(decision, Stop):
@@ -45,7 +45,7 @@ async def _ask(run: Run, means: Means) -> Stop:
             return stop
 
 
-async def _wave(run: Run, means: Means, *, steered: bool = True) -> Stop | None:
+async def _wave(run: QueryRun, means: Means, *, steered: bool = True) -> Stop | None:
     """Sample what was dispatched; a policy that has seen enough cuts it short."""
     stop: Stop | None = None
     try:
@@ -62,7 +62,7 @@ async def _wave(run: Run, means: Means, *, steered: bool = True) -> Stop | None:
     return stop
 
 
-async def _steer(run: Run, means: Means) -> Stop | None:
+async def _steer(run: QueryRun, means: Means) -> Stop | None:
     """Ask the policy while chains run: it may let one of them answer now, or end them all."""
     while run.pending:
         decision = means.policy.decide(run.situation(), means.rng)
@@ -76,7 +76,7 @@ async def _steer(run: Run, means: Means) -> Stop | None:
 
 
 @asynccontextmanager
-async def _deadline(run: Run, engine: Engine) -> AsyncIterator[None]:
+async def _deadline(run: QueryRun, engine: Engine) -> AsyncIterator[None]:
     """Cancel the query's chains at its deadline; leave an engine that does not answer to that."""
     seconds = run.query.limits.deadline_seconds
     if seconds is None:

@@ -9,13 +9,13 @@ EASY, HARD = ["4"] * 6, ["1", "2", "4", "4", "4", "4"]
 """Answers by Wait; "4" is right."""
 
 
-def told(waits: list[str], *, votes_right: bool = False) -> list[Told]:
+def told(extensions: list[str], *, votes_right: bool = False) -> list[Told]:
     """What every fixed setting said to one question: a Wait costs 300 tokens, an answer 5."""
     ends = {
-        f"{w} Waits": Told(given == "4", 300 * (w + 1) + 5, given, 5)
-        for w, given in enumerate(waits)
+        f"{w} extensions": Told(given == "4", 300 * (w + 1) + 5, given, 5)
+        for w, given in enumerate(extensions)
     }
-    vote = {label: Told(votes_right, 500, "4", 20) for label in FIXED if "Waits" not in label}
+    vote = {label: Told(votes_right, 500, "4", 20) for label in FIXED if "extensions" not in label}
     return [(ends | vote)[label] for label in FIXED]
 
 

@@ -35,9 +35,11 @@ def test_a_rule_is_worth_what_playing_it_gives(shape: str) -> None:
 def test_votes_cost_all_their_chains_and_a_cap_what_it_leaves() -> None:
     asked = ASKED["hard"][0]
     ways = paths(asked)
-    assert ways["votes"][2].tokens == sum(ballot.tokens for ballot in asked.sampled[:3])
+    assert ways["votes"][2].tokens == sum(vote.tokens for vote in asked.sampled[:3])
     assert ways["cap 8"][0].tokens == 8 + 4
-    assert [step.tokens for step in ways["waits"]] == sorted(s.tokens for s in ways["waits"])
+    assert [step.tokens for step in ways["extensions"]] == sorted(
+        s.tokens for s in ways["extensions"]
+    )
 
 
 def test_who_plays_as_the_oracle_loses_nothing_and_a_wasted_token_costs_its_price() -> None:

@@ -15,7 +15,7 @@ from benchmarks.prefix_replay import Costs, Setting, arrivals, play, replay, thi
 from benchmarks.prefixes import main
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from policies import build
-from policies.curves.exit_statistics import Course
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.priced_exit import PricedExit
 
 COSTS = Costs(trial=10, answer=3)
@@ -37,10 +37,10 @@ CHAIN = Traced(
 TRACE = PrefixTrace("sums", (CHAIN,))
 
 
-def played(name: str, **options: object) -> tuple[bool, int, Course]:
+def played(name: str, **options: object) -> tuple[bool, int, ProbeTrajectory]:
     setting = Setting(name, name, PricedExit() if name == "priced_exit" else build(name, **options))
-    (right, tokens), course = play(setting, TRACE, CHAIN, Random(0), None, COSTS)
-    return right, tokens, course
+    (right, tokens), trajectory = play(setting, TRACE, CHAIN, Random(0), None, COSTS)
+    return right, tokens, trajectory
 
 
 def trace(chains: int = 60, *, seed: int = 0) -> PrefixTrace:
@@ -75,10 +75,10 @@ def test_a_cap_cuts_at_the_last_prefix_that_it_has_room_for(
 
 
 def test_dynasor_pays_for_the_trials_that_it_asks_for() -> None:
-    right, tokens, course = played("dynasor", agree=2, probe_every=100)
+    right, tokens, trajectory = played("dynasor", agree=2, probe_every=100)
     assert (right, tokens) == (True, 400 + 3 * 10 + 3)
-    assert [probe.thinking_tokens for probe in course.probes] == [100, 200, 400]
-    assert course.concluded and not course.is_whole
+    assert [probe.thinking_tokens for probe in trajectory.probes] == [100, 200, 400]
+    assert trajectory.concluded and not trajectory.is_whole
     right, tokens, _ = played("dynasor", agree=2, probe_every=300)
     assert (right, tokens) == (True, 800 + 2 * 10 + 3)
 
@@ -88,11 +88,11 @@ def test_deer_is_asked_at_every_prefix_and_leaves_when_it_is_sure() -> None:
     assert played("deer", threshold=0.99)[:2] == (False, 1000 + 4 * 10 + 3)
 
 
-def test_a_shadow_run_tells_all_its_trials_and_the_end() -> None:
-    right, tokens, course = played("priced_exit")
+def test_an_exploration_run_tells_all_its_trials_and_the_end() -> None:
+    right, tokens, trajectory = played("priced_exit")
     assert (right, tokens) == (False, 1000 + 4 * 10 + 3)
-    assert course.is_whole and not course.concluded and course.answer == "w"
-    assert course.truth("r") is True and course.truth("x") is False
+    assert trajectory.is_whole and not trajectory.concluded and trajectory.answer == "w"
+    assert trajectory.truth("r") is True and trajectory.truth("x") is False
 
 
 def test_a_policy_that_votes_is_refused() -> None:

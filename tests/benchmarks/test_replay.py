@@ -50,9 +50,9 @@ def test_every_question_comes_up_once_before_any_comes_up_twice() -> None:
 def test_a_majority_pays_for_its_chains_and_votes() -> None:
     (asked,) = arrivals(trace(questions=1), 1, Random(2))
     played, seen = play(setting(Majority(5)), asked, Random(0))
-    assert played.tokens == sum(ballot.tokens for ballot in asked.chains[:5])
+    assert played.tokens == sum(vote.tokens for vote in asked.chains[:5])
     assert played.rounds == 1
-    assert played.longest == max(ballot.tokens for ballot in asked.chains[:5])
+    assert played.longest == max(vote.tokens for vote in asked.chains[:5])
     assert seen.history == asked.chains[:5]
 
 
@@ -62,7 +62,7 @@ def test_a_wave_that_is_stopped_early_is_paid_for_in_full() -> None:
     policy = AdaptiveConsistency(0.8, wave=8)
     played, seen = play(setting(policy), asked, Random(0))
     assert len(seen.history) < 8
-    assert played.tokens == sum(ballot.tokens for ballot in asked.chains[:8])
+    assert played.tokens == sum(vote.tokens for vote in asked.chains[:8])
 
 
 def test_when_the_recorded_chains_are_used_up_the_vote_so_far_has_to_do() -> None:

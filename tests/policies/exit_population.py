@@ -2,19 +2,19 @@
 
 from random import Random
 
-from policies.curves.exit_statistics import POSITIONS, Course
+from policies.curves.exit_statistics import POSITIONS, ProbeTrajectory
 from policies.signals import ProbeResult
 
 TRIAL_TOKENS = 20.0
 
 
-def course(
+def trajectory(
     rng: Random,
     *,
     labelled: float = 1.0,
     spoiled: float = 0.0,
     leave_after: int | None = None,
-) -> Course:
+) -> ProbeTrajectory:
     """Right from a random trial on; at the last tenth of its length `spoiled` of them go wrong.
 
     A chain with `leave_after` is concluded at so many equal trials in a row.
@@ -41,7 +41,7 @@ def course(
 
 def _course(
     probes: list[ProbeResult], tokens: int, answer: str | None, concluded: bool, labelled: bool
-) -> Course:
+) -> ProbeTrajectory:
     right = {"right": True, "wrong": False, "a": False, "b": False, "c": False}
     known = right if labelled else {}
-    return Course(probes, tokens, answer, concluded, not concluded, TRIAL_TOKENS, known)
+    return ProbeTrajectory(probes, tokens, answer, concluded, not concluded, TRIAL_TOKENS, known)

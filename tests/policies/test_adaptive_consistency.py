@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from policies.adaptive_consistency import AdaptiveConsistency, chance_of_lead
 from policies.base import Draw, Query, Situation, Stop
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 
 def situation(answers: str) -> Situation:
-    tally = Tally(tuple(Ballot(chain, given, 10, 8) for chain, given in enumerate(answers)))
+    tally = Tally(tuple(Vote(chain, given, 10, 8) for chain, given in enumerate(answers)))
     return Situation(Query("q", ()), tally, 500)
 
 

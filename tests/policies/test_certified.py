@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from policies.base import Draw, Message, Query, Situation, Stop
 from policies.certified import Certified, log_evidence
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 QUERY = Query("q", (Message("user", "?"),))
 
 
 def situation(answers: list[str | None], *, pending: int = 0) -> Situation:
-    ballots = tuple(Ballot(chain, answer, 50, 44) for chain, answer in enumerate(answers))
-    return Situation(QUERY, Tally(ballots), 1000, pending=pending)
+    votes = tuple(Vote(chain, answer, 50, 44) for chain, answer in enumerate(answers))
+    return Situation(QUERY, Tally(votes), 1000, pending=pending)
 
 
 def ends(policy: Certified, shares: list[float], rng: Random) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import pytest
 from policies import build
 from policies.base import Draw, Policy, Query, Situation, Stop
 from policies.plan import Budget
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 SITUATION = Situation(Query("q", ()), Tally(), max_thinking_tokens=5000)
 
@@ -56,7 +56,7 @@ def test_a_forced_wish_is_the_cap_as_well(name: str, options: dict[str, Any], ca
 
 @pytest.mark.parametrize("name", ["token_conditional", "step_conditional", "class_conditional"])
 def test_one_chain_is_all(name: str) -> None:
-    done = Situation(Query("q", ()), Tally((Ballot(0, "a", 10, 8),)), 500)
+    done = Situation(Query("q", ()), Tally((Vote(0, "a", 10, 8),)), 500)
     assert build(name).decide(done, Random(0)) == Stop("plan done")
 
 

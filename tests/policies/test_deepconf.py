@@ -13,17 +13,17 @@ from policies.base import Draw, Query, Situation, Stop
 from policies.deepconf import DeepConf, DeepConfOnline, threshold
 from policies.plan import Budget
 from policies.signals import Confidence, Signals
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
-Vote = tuple[str | None, float | None]
+AnswerAndConfidence = tuple[str | None, float | None]
 
 
-def situation(*given: Vote) -> Situation:
-    ballots = tuple(
-        Ballot(chain, answer, 60, 50, confidence=Confidence(0.0, sure, sure) if sure else None)
+def situation(*given: AnswerAndConfidence) -> Situation:
+    votes = tuple(
+        Vote(chain, answer, 60, 50, confidence=Confidence(0.0, sure, sure) if sure else None)
         for chain, (answer, sure) in enumerate(given)
     )
-    return Situation(Query("q", ()), Tally(ballots), 500)
+    return Situation(Query("q", ()), Tally(votes), 500)
 
 
 def leader(where: Situation, stop: object) -> str | None:
@@ -62,8 +62,8 @@ def test_without_any_confidence_all_votes_count_the_same() -> None:
 
 @given(st.lists(st.floats(0.1, 20), min_size=1, max_size=30), st.floats(0.05, 1))
 def test_the_threshold_keeps_the_share_that_it_should(sure: list[float], keep: float) -> None:
-    ballots = [Ballot(n, "a", 1, 1, confidence=Confidence(tail=c)) for n, c in enumerate(sure)]
-    least = threshold(ballots, "tail", keep)
+    votes = [Vote(n, "a", 1, 1, confidence=Confidence(tail=c)) for n, c in enumerate(sure)]
+    least = threshold(votes, "tail", keep)
     assert least is not None
     kept = sum(c >= least for c in sure)
     assert kept >= 1
@@ -72,7 +72,7 @@ def test_the_threshold_keeps_the_share_that_it_should(sure: list[float], keep: f
 
 
 ONLINE = DeepConfOnline(samples=8, warmup=4, wave=2, keep=0.5, window=32)
-WARM: list[Vote] = [("a", 4.0), ("b", 6.0), ("b", 8.0), ("a", 10.0)]
+WARM: list[AnswerAndConfidence] = [("a", 4.0), ("b", 6.0), ("b", 8.0), ("a", 10.0)]
 
 
 def test_warm_up_chains_run_to_their_end() -> None:
@@ -86,7 +86,7 @@ def test_later_chains_end_where_they_are_less_sure() -> None:
 
 
 def test_later_chains_do_not_move_the_threshold() -> None:
-    later: list[Vote] = [("b", 30.0), ("a", 31.0)]
+    later: list[AnswerAndConfidence] = [("b", 30.0), ("a", 31.0)]
     draw = ONLINE.decide(situation(*WARM, *later), Random(0))
     assert isinstance(draw, Draw) and draw.signals is not None
     assert draw.signals.end_below == 7.0
@@ -99,7 +99,7 @@ def test_warm_up_chains_below_the_threshold_do_not_vote() -> None:
 
 
 def test_without_consensus_it_ends_with_its_samples() -> None:
-    later: list[Vote] = [("b", 9.0), (None, 1.0), (None, 1.0), ("a", 9.0)]
+    later: list[AnswerAndConfidence] = [("b", 9.0), (None, 1.0), (None, 1.0), ("a", 9.0)]
     where = situation(*WARM, *later)
     stop = ONLINE.decide(where, Random(0))
     assert isinstance(stop, Stop) and stop.reason == "plan done"

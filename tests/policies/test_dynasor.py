@@ -10,7 +10,7 @@ from policies.base import Conclude, Draw, Query, Situation, Stop
 from policies.dynasor import Dynasor
 from policies.plan import Budget
 from policies.signals import ProbeResult, Probing
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 POLICY = Dynasor(probe_every=32, agree=2)
 
@@ -50,7 +50,7 @@ def test_a_trial_that_hesitates_is_no_agreement(text: str, agrees: bool) -> None
 
 @pytest.mark.parametrize(("cause", "reason"), [("early_exit", "settled"), ("natural", "plan done")])
 def test_one_chain_is_all(cause: str, reason: Any) -> None:
-    done = Situation(Query("q", ()), Tally((Ballot(0, "7", 10, 8, stop_cause=cause),)), 500)
+    done = Situation(Query("q", ()), Tally((Vote(0, "7", 10, 8, stop_cause=cause),)), 500)
     assert POLICY.decide(done, Random(0)) == Stop(reason)
 
 

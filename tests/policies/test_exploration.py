@@ -5,15 +5,22 @@ from dataclasses import replace
 import pytest
 
 from policies.curves.curve import ClassCurve
-from policies.exploration import CHECKED, MOST_TRIALS, NEGLIGIBLE, Choice, checked_first, choices
-from tests.policies.test_priced import VOTES_PAY, WAITS_PAY, learned
+from policies.exploration import (
+    CHECKED,
+    MOST_TRIALS,
+    NEGLIGIBLE,
+    PlanCandidate,
+    checked_first,
+    choices,
+)
+from tests.policies.test_priced import EXTENSIONS_PAY, VOTES_PAY, learned
 
 PRICE = 3e-4
 
 
 def offered(
     curve: ClassCurve, exploration: float = 0.08, price: float = PRICE, *, checked: bool = False
-) -> list[Choice]:
+) -> list[PlanCandidate]:
     arms = curve.menu(price).arms
     return choices(curve, arms, price, exploration=exploration, checked=checked)
 
@@ -24,11 +31,11 @@ def trials_of_votes(curve: ClassCurve) -> float:
     return sum(
         choice.propensity
         for choice in offered(curve)
-        if choice.arm.name == "votes" and choice.arm not in arms and not choice.shadow
+        if choice.arm.name == "votes" and choice.arm not in arms and not choice.is_exploration
     )
 
 
-@pytest.mark.parametrize("curve", [WAITS_PAY, VOTES_PAY], ids=["waits pay", "votes pay"])
+@pytest.mark.parametrize("curve", [EXTENSIONS_PAY, VOTES_PAY], ids=["extensions pay", "votes pay"])
 @pytest.mark.parametrize("exploration", [0.01, 0.08, 0.5, 1.0])
 @pytest.mark.parametrize("price", [1e-5, 3e-4, 5e-3])
 @pytest.mark.parametrize(
@@ -41,7 +48,9 @@ def test_shares_are_chances_whatever_the_exploration(
     found = offered(curve, exploration, price, checked=checked)
     assert sum(choice.propensity for choice in found) == pytest.approx(1)
     assert all(choice.propensity >= -1e-12 for choice in found)
-    tried = [c.propensity for c in found[:-1] if not c.shadow and c.arm in curve.menu(price).arms]
+    tried = [
+        c.propensity for c in found[:-1] if not c.is_exploration and c.arm in curve.menu(price).arms
+    ]
     assert sum(tried) <= checked_first(exploration, checked, share) + 1e-12
     assert found[-1].arm == curve.menu(price).arms[0]
 
@@ -80,10 +89,12 @@ def test_where_none_or_all_bring_their_answer_all_are_tried_alike(is_checked: bo
     assert checked_first(0.08, is_checked, 0.0) == checked_first(0.08, is_checked, 1.0) == 0.08
 
 
-def test_shadow_runs_are_of_checked_queries_before_others() -> None:
+def test_exploration_runs_are_of_checked_queries_before_others() -> None:
     curve = replace(VOTES_PAY, referenced=0.2 * VOTES_PAY.queries)
     shares = [
-        sum(choice.propensity for choice in offered(curve, checked=checked) if choice.shadow)
+        sum(
+            choice.propensity for choice in offered(curve, checked=checked) if choice.is_exploration
+        )
         for checked in (True, False)
     ]
     assert shares[0] == pytest.approx(36 * shares[1])

@@ -7,7 +7,7 @@ import pytest
 from policies.base import Draw, Query, Situation, Stop
 from policies.fixed import Fixed
 from policies.plan import Budget
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 SITUATION = Situation(Query("q", ()), Tally(), max_thinking_tokens=500)
 
@@ -17,7 +17,7 @@ def test_draws_one_greedy_chain_with_its_waits_and_stops() -> None:
     assert policy.decide(SITUATION, Random(0)) == Draw(
         1, Budget(500, extensions=2, answer_tokens=16), 0.0, final=True
     )
-    done = Situation(Query("q", ()), Tally((Ballot(0, "a", 10, 8, 2),)), 500)
+    done = Situation(Query("q", ()), Tally((Vote(0, "a", 10, 8, 2),)), 500)
     assert policy.decide(done, Random(0)) == Stop("plan done")
 
 

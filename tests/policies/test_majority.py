@@ -6,11 +6,11 @@ import pytest
 
 from policies.base import Draw, Query, Situation, Stop
 from policies.majority import Majority
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 
 def situation(votes: int) -> Situation:
-    tally = Tally(tuple(Ballot(chain, "a", 10, 8) for chain in range(votes)))
+    tally = Tally(tuple(Vote(chain, "a", 10, 8) for chain in range(votes)))
     return Situation(Query("q", ()), tally, 500)
 
 
@@ -23,7 +23,7 @@ def test_draws_what_is_missing_and_stops() -> None:
 
 
 def test_a_chain_without_an_answer_is_not_replaced() -> None:
-    lost = Situation(Query("q", ()), Tally((Ballot(0, None, 10, 8),)), 500)
+    lost = Situation(Query("q", ()), Tally((Vote(0, None, 10, 8),)), 500)
     assert Majority(1).decide(lost, Random(0)) == Stop("plan done")
 
 

@@ -11,22 +11,22 @@ from policies.curves.curve import ClassCurve, ClassStatistics, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 QUERY = Query("q", (Message("user", "?"),), "class")
 BUDGET = Budget(1000)
 RIGHT = {"a": True} | {letter: False for letter in "bcdefgh"}
 
 
-def chain(answers: str, *, step: int = 50) -> tuple[Ballot, ...]:
+def chain(answers: str, *, step: int = 50) -> tuple[Vote, ...]:
     return tuple(
-        Ballot(0, given, step * (waits + 1), step * (waits + 1), waits)
-        for waits, given in enumerate(answers)
+        Vote(0, given, step * (extensions + 1), step * (extensions + 1), extensions)
+        for extensions, given in enumerate(answers)
     )
 
 
-def votes(answers: str, *, tokens: int = 50) -> tuple[Ballot, ...]:
-    return tuple(Ballot(number, given, tokens, tokens) for number, given in enumerate(answers))
+def votes(answers: str, *, tokens: int = 50) -> tuple[Vote, ...]:
+    return tuple(Vote(number, given, tokens, tokens) for number, given in enumerate(answers))
 
 
 def learned(
@@ -39,18 +39,18 @@ def learned(
 ) -> ClassCurve:
     statistics = ClassStatistics()
     for answers in chains * 4:
-        plan = Plan("waits", budget, 0.0, shadow=True)
-        ballots = chain(answers, step=step)
-        statistics.observe(Observation("class", ballots, budget, 0.0, plan, RIGHT))
+        plan = Plan("extensions", budget, 0.0, is_exploration=True)
+        given = chain(answers, step=step)
+        statistics.observe(Observation("class", given, budget, 0.0, plan, RIGHT))
     for answers in vote_sets * 4:
-        plan = Plan("votes", budget, shadow=True)
+        plan = Plan("votes", budget, is_exploration=True)
         statistics.observe(
             Observation("class", votes(answers, tokens=step), budget, None, plan, RIGHT)
         )
     return fit(statistics, price=price)
 
 
-WAITS_PAY = learned(["bcaaaa", "bdaaaa", "caaaaa"], ["bcdebcfg", "cdeabfgh"])
+EXTENSIONS_PAY = learned(["bcaaaa", "bdaaaa", "caaaaa"], ["bcdebcfg", "cdeabfgh"])
 VOTES_PAY = learned(["bbbbbb", "cccccc", "aaaaaa"], ["aabacaad", "acaabaae", "baaacaad"])
 HOPELESS = learned(["bcdefg"], ["bcdefghb"], step=900, budget=Budget(8000))
 
@@ -72,46 +72,46 @@ def plan_of(policy: Priced, situation: Situation, seed: int = 0) -> Plan:
     return plan
 
 
-def test_a_cold_class_gets_shadow_runs_of_both_kinds() -> None:
+def test_a_cold_class_gets_exploration_runs_of_both_kinds() -> None:
     plans = [plan_of(Priced(), start(), seed) for seed in range(200)]
-    assert all(plan.shadow for plan in plans)
+    assert all(plan.is_exploration for plan in plans)
     shares = Counter(plan.name for plan in plans)
-    assert set(shares) == {"waits", "votes"}
-    assert plans[0].propensity == pytest.approx(shares["waits"] / 200, abs=0.1)
+    assert set(shares) == {"extensions", "votes"}
+    assert plans[0].propensity == pytest.approx(shares["extensions"] / 200, abs=0.1)
 
 
-def test_shadow_runs_under_way_for_others_need_not_be_repeated() -> None:
-    for shadows, expected in (
-        ({"waits": 3}, {("votes", True)}),
-        ({"votes": 5}, {("waits", True)}),
-        ({"waits": 3, "votes": 3}, {("waits", False)}),
+def test_exploration_runs_under_way_for_others_need_not_be_repeated() -> None:
+    for exploration_runs, expected in (
+        ({"extensions": 3}, {("votes", True)}),
+        ({"votes": 5}, {("extensions", True)}),
+        ({"extensions": 3, "votes": 3}, {("extensions", False)}),
     ):
-        cold = replace(start(), shadows=shadows)
+        cold = replace(start(), exploration_runs=exploration_runs)
         plans = [plan_of(Priced(), cold, seed) for seed in range(20)]
-        assert {(plan.name, plan.shadow) for plan in plans} == expected
+        assert {(plan.name, plan.is_exploration) for plan in plans} == expected
 
 
 def test_a_query_that_may_teach_nothing_gets_the_best_plan_at_once() -> None:
     for situation, expected in (
-        (start(), "waits"),
-        (start(WAITS_PAY), "waits"),
+        (start(), "extensions"),
+        (start(EXTENSIONS_PAY), "extensions"),
         (start(VOTES_PAY), "votes"),
     ):
         silent = replace(situation, learns=False)
         plans = {plan_of(Priced(exploration=1.0), silent, seed) for seed in range(50)}
-        assert {(plan.name, plan.shadow, plan.propensity) for plan in plans} == {
+        assert {(plan.name, plan.is_exploration, plan.propensity) for plan in plans} == {
             (expected, False, 1.0)
         }
 
 
-def test_a_shadow_chain_is_extended_to_the_end_although_it_is_settled() -> None:
+def test_a_exploration_chain_is_extended_to_the_end_although_it_is_settled() -> None:
     policy = Priced(max_extensions=3)
-    plan = Plan("waits", BUDGET, 0.0, shadow=True)
+    plan = Plan("extensions", BUDGET, 0.0, is_exploration=True)
     for answers in ("a", "aa", "aaa"):
-        situation = replace(start(WAITS_PAY), tally=Tally(chain(answers)), plan=plan)
+        situation = replace(start(EXTENSIONS_PAY), tally=Tally(chain(answers)), plan=plan)
         decision = policy.decide(situation, Random(0))
         assert isinstance(decision, Extend) and decision.plan == plan
-    situation = replace(start(WAITS_PAY), tally=Tally(chain("aaaa")), plan=plan)
+    situation = replace(start(EXTENSIONS_PAY), tally=Tally(chain("aaaa")), plan=plan)
     assert policy.decide(situation, Random(0)) == Stop("plan done")
 
 
@@ -127,18 +127,18 @@ def test_without_exploration_a_cold_chain_goes_on_until_two_answers_agree() -> N
 
 def test_waits_where_waits_pay_and_votes_where_votes_pay() -> None:
     policy = Priced(exploration=0.0)
-    waits, vote = first(policy, start(WAITS_PAY)), first(policy, start(VOTES_PAY))
-    assert (waits.samples, waits.temperature) == (1, 0.0)
+    extensions, vote = first(policy, start(EXTENSIONS_PAY)), first(policy, start(VOTES_PAY))
+    assert (extensions.samples, extensions.temperature) == (1, 0.0)
     assert vote.samples > 1 and vote.temperature is None
-    assert waits.plan is not None and waits.plan.forecast is not None
-    assert waits.plan.forecast.accuracy > 0.7
+    assert extensions.plan is not None and extensions.plan.forecast is not None
+    assert extensions.plan.forecast.accuracy > 0.7
 
 
 def test_a_hopeless_class_gets_one_short_pass() -> None:
     draw = first(Priced(exploration=0.0), start(HOPELESS))
     assert draw.plan is not None and draw.plan.name == "cap"
     assert draw.samples == 1 and draw.budget.max_thinking_tokens <= 16
-    cut = Ballot(0, "b", 20, draw.budget.max_thinking_tokens)
+    cut = Vote(0, "b", 20, draw.budget.max_thinking_tokens)
     done = replace(start(HOPELESS), tally=Tally((cut,)), plan=draw.plan)
     assert Priced().decide(done, Random(0)) == Stop("plan done")
 
@@ -147,7 +147,7 @@ def test_the_dearer_a_token_the_fewer_are_planned() -> None:
     policy = Priced(exploration=0.0)
     spent = []
     for price in (5e-5, 3e-4, 2e-3):
-        forecast = plan_of(policy, replace(start(WAITS_PAY), price=price)).forecast
+        forecast = plan_of(policy, replace(start(EXTENSIONS_PAY), price=price)).forecast
         assert forecast is not None
         spent.append(forecast.tokens)
     assert spent == sorted(spent, reverse=True) and spent[0] > spent[-1]
@@ -155,8 +155,8 @@ def test_the_dearer_a_token_the_fewer_are_planned() -> None:
 
 def test_a_query_worth_more_is_a_query_at_a_lower_price() -> None:
     policy = Priced(exploration=0.0)
-    worthy = plan_of(policy, start(WAITS_PAY, limits=Limits(value=8.0)))
-    cheap = plan_of(policy, replace(start(WAITS_PAY), price=3e-4 / 8))
+    worthy = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(value=8.0)))
+    cheap = plan_of(policy, replace(start(EXTENSIONS_PAY), price=3e-4 / 8))
     assert worthy == cheap
 
 
@@ -167,7 +167,7 @@ def test_propensities_of_a_warm_class_are_those_with_which_plans_are_chosen() ->
     for _ in range(20000):
         decision = policy.decide(start(VOTES_PAY), rng)
         assert isinstance(decision, Draw) and decision.plan is not None
-        chosen[decision.plan.name, decision.plan.shadow, decision.plan.propensity] += 1
+        chosen[decision.plan.name, decision.plan.is_exploration, decision.plan.propensity] += 1
     assert sum(propensity for _, _, propensity in chosen) == pytest.approx(1)
     for (_, _, propensity), times in chosen.items():
         assert times / 20000 == pytest.approx(propensity, abs=0.01)
@@ -175,15 +175,15 @@ def test_propensities_of_a_warm_class_are_those_with_which_plans_are_chosen() ->
 
 def test_the_total_limit_is_never_planned_past() -> None:
     for limit in (1, 5, 40, 130, 300, 1000):
-        for curve in (None, WAITS_PAY, VOTES_PAY):
+        for curve in (None, EXTENSIONS_PAY, VOTES_PAY):
             for seed in range(10):
                 draw = first(Priced(), start(curve, limits=Limits(max_total_tokens=limit)), seed)
                 assert draw.samples * draw.budget.most_tokens <= limit
 
 
 def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
-    plan = Plan("waits", BUDGET, 0.0, shadow=True)
-    tight = start(WAITS_PAY, limits=Limits(max_total_tokens=260))
+    plan = Plan("extensions", BUDGET, 0.0, is_exploration=True)
+    tight = start(EXTENSIONS_PAY, limits=Limits(max_total_tokens=260))
     ended = replace(tight, tally=Tally(chain("ab")), plan=plan, tokens_spent=100)
     assert Priced().decide(ended, Random(0)) == Stop("budget")
     full = replace(start(), tally=Tally(chain("ab", step=480)), plan=plan)
@@ -192,13 +192,13 @@ def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
 
 def test_a_target_accuracy_takes_the_cheapest_plan_that_surely_reaches_it() -> None:
     policy = Priced(exploration=0.0, price=5e-3)
-    arms = [arm for menu in WAITS_PAY.menus for arm in menu.arms]
+    arms = [arm for menu in EXTENSIONS_PAY.menus for arm in menu.arms]
     for target in (0.05, 0.5, 0.7):
         surely = [arm for arm in arms if arm.forecast.accuracy - arm.error >= target]
-        plan = plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=target)))
+        plan = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(target_accuracy=target)))
         assert plan.forecast == min(surely, key=lambda arm: arm.forecast.tokens).forecast
     lucky = min(arms, key=lambda arm: arm.forecast.tokens).forecast
-    plan = plan_of(policy, start(WAITS_PAY, limits=Limits(target_accuracy=lucky.accuracy)))
+    plan = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(target_accuracy=lucky.accuracy)))
     assert plan.forecast and plan.forecast.accuracy > lucky.accuracy
 
 
@@ -217,8 +217,8 @@ def test_no_more_than_the_most_votes_are_drawn() -> None:
 
 
 def test_a_lost_chain_is_replaced_and_three_are_given_up() -> None:
-    plan = Plan("waits", BUDGET, 0.0)
-    lost = Ballot(0, None, 10, 10, stop_cause="lost")
+    plan = Plan("extensions", BUDGET, 0.0)
+    lost = Vote(0, None, 10, 10, stop_cause="lost")
     once = replace(start(), tally=Tally((lost,)), plan=plan)
     decision = Priced().decide(once, Random(0))
     assert isinstance(decision, Draw) and decision.temperature is None
@@ -228,7 +228,7 @@ def test_a_lost_chain_is_replaced_and_three_are_given_up() -> None:
 
 def test_votes_only_never_asks_for_a_greedy_chain() -> None:
     policy = Priced(votes_only=True)
-    for curve in (None, WAITS_PAY, VOTES_PAY, HOPELESS):
+    for curve in (None, EXTENSIONS_PAY, VOTES_PAY, HOPELESS):
         for seed in range(30):
             draw = first(policy, start(curve), seed)
             assert draw.temperature is None
@@ -237,7 +237,7 @@ def test_votes_only_never_asks_for_a_greedy_chain() -> None:
             assert not isinstance(policy.decide(done, Random(seed)), Extend)
 
 
-def test_a_shadow_run_shows_its_votes_and_goes_on_where_more_of_them_pay() -> None:
+def test_an_exploration_run_shows_its_votes_and_goes_on_where_more_of_them_pay() -> None:
     policy = Priced(1e-5)
     for curve, given, expected in (
         (None, "aaa", Draw),
@@ -245,7 +245,7 @@ def test_a_shadow_run_shows_its_votes_and_goes_on_where_more_of_them_pay() -> No
         (VOTES_PAY, "aaaaaa", Stop),
         (VOTES_PAY, "abcabc", Draw),
     ):
-        plan = Plan("votes", BUDGET, shadow=True, price=1e-5)
+        plan = Plan("votes", BUDGET, is_exploration=True, price=1e-5)
         situation = replace(start(curve), price=1e-5, tally=Tally(votes(given)), plan=plan)
         assert isinstance(policy.decide(situation, Random(0)), expected), (curve, given)
 
@@ -254,18 +254,22 @@ def test_where_votes_cannot_pay_nothing_is_explored() -> None:
     policy = Priced(votes_only=True, exploration=1.0)
     cheap = [plan_of(policy, replace(start(VOTES_PAY), price=1e-5), seed) for seed in range(100)]
     dear = [plan_of(policy, replace(start(VOTES_PAY), price=0.02), seed) for seed in range(100)]
-    assert any(plan.shadow for plan in cheap) and not any(plan.shadow for plan in dear)
+    assert any(plan.is_exploration for plan in cheap) and not any(
+        plan.is_exploration for plan in dear
+    )
 
 
 def test_a_class_whose_votes_stop_at_the_first_sometimes_tries_more_of_them() -> None:
     dear = learned(["bbbbbb", "cccccc", "dddddd"], ["aabacaad", "acaabaae", "baaacaad"], price=5e-3)
     situation = replace(start(dear), price=5e-3)
     plans = [plan_of(Priced(), situation, seed) for seed in range(300)]
-    usual = Counter(plan.price for plan in plans if plan.name == "votes" and not plan.shadow)
+    usual = Counter(
+        plan.price for plan in plans if plan.name == "votes" and not plan.is_exploration
+    )
     assert set(usual) == {5e-3, 5e-3 / 4} and usual[5e-3 / 4] < 150
     ends = {}
     for plan in plans:
-        if plan.price in usual and not plan.shadow:
+        if plan.price in usual and not plan.is_exploration:
             voted = replace(situation, tally=Tally(votes("a")), plan=plan)
             ends[plan.price] = Priced().decide(voted, Random(0))
     assert isinstance(ends[5e-3], Stop) and isinstance(ends[5e-3 / 4], Draw)
@@ -279,7 +283,10 @@ def test_curiosity_falls_with_what_was_seen() -> None:
     few = learned([], ["aabacaad", "acaabaae", "baaacaad"])
     many = learned([], ["aabacaad", "acaabaae", "baaacaad"] * 50)
     shares = [
-        sum(plan_of(policy, replace(start(curve), price=1e-5), seed).shadow for seed in range(300))
+        sum(
+            plan_of(policy, replace(start(curve), price=1e-5), seed).is_exploration
+            for seed in range(300)
+        )
         for curve in (few, many)
     ]
     assert shares[0] > 2 * shares[1]
@@ -288,13 +295,13 @@ def test_curiosity_falls_with_what_was_seen() -> None:
 def test_a_long_first_chain_is_asked_again_and_a_short_one_is_believed() -> None:
     statistics = ClassStatistics()
     for answers, tokens in [("aaaa", 40), ("abaa", 80), ("baaa", 80)] * 40:
-        plan = Plan("votes", BUDGET, shadow=True)
-        ballots = votes(answers, tokens=tokens)
-        statistics.observe(Observation("class", ballots, BUDGET, None, plan, RIGHT))
+        plan = Plan("votes", BUDGET, is_exploration=True)
+        given = votes(answers, tokens=tokens)
+        statistics.observe(Observation("class", given, BUDGET, None, plan, RIGHT))
     curve = fit(statistics, price=1e-3)
     policy = Priced(1e-3, votes_only=True, exploration=0.0)
     plan = plan_of(policy, start(curve))
     for tokens, expected in ((40, Stop("settled")), (80, None)):
-        ballot = votes("a", tokens=tokens)
-        decision = policy.decide(replace(start(curve), tally=Tally(ballot), plan=plan), Random(0))
+        vote = votes("a", tokens=tokens)
+        decision = policy.decide(replace(start(curve), tally=Tally(vote), plan=plan), Random(0))
         assert decision == expected or (expected is None and isinstance(decision, Draw))

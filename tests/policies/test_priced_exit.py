@@ -12,8 +12,8 @@ from policies.curves.exit_statistics import POSITIONS, ExitStatistics
 from policies.plan import Forecast
 from policies.priced_exit import COLD_RUNS, PricedExit
 from policies.signals import ProbeResult
-from policies.tally import Ballot, Tally
-from tests.policies.exit_population import course
+from policies.tally import Tally, Vote
+from tests.policies.exit_population import trajectory
 
 PRICES = (1e-6, 1e-5, 1e-4)
 
@@ -28,7 +28,7 @@ class Curve:
 def learned(chains: int = 2000) -> Curve:
     rng, statistics = Random(0), ExitStatistics()
     for _ in range(chains):
-        statistics.add(course(rng))
+        statistics.add(trajectory(rng))
     return Curve(fit_exits(statistics, prices=PRICES))
 
 
@@ -59,25 +59,32 @@ def begun(policy: PricedExit, where: Situation, seed: int = 0) -> Draw:
 def test_first_queries_of_a_class_run_to_their_end_to_learn() -> None:
     for curve in (None, Curve(None), learned(COLD_RUNS - 1)):
         plan = begun(PricedExit(), situation(curve)).plan
-        assert plan is not None and plan.shadow and plan.propensity == 1.0
+        assert plan is not None and plan.is_exploration and plan.propensity == 1.0
 
 
-def test_shadow_runs_become_fewer_and_say_how_likely_they_were() -> None:
+def test_exploration_runs_become_fewer_and_say_how_likely_they_were() -> None:
     plans = [begun(PricedExit(), situation(), seed).plan for seed in range(2000)]
-    shadows = [plan for plan in plans if plan is not None and plan.shadow]
-    assert shadows
-    assert len(shadows) / 2000 == pytest.approx(shadows[0].propensity, abs=0.015)
-    assert shadows[0].propensity < 0.08
-    assert not any(begun(PricedExit(exploration=0.0), situation(None)).plan.shadow for _ in "ab")  # type: ignore[union-attr]
+    exploration_runs = [plan for plan in plans if plan is not None and plan.is_exploration]
+    assert exploration_runs
+    assert len(exploration_runs) / 2000 == pytest.approx(exploration_runs[0].propensity, abs=0.015)
+    assert exploration_runs[0].propensity < 0.08
+    assert not any(
+        begun(PricedExit(exploration=0.0), situation(None)).plan.is_exploration for _ in "ab"
+    )  # type: ignore[union-attr]
 
 
-def test_shadow_runs_are_of_queries_that_bring_their_answer_where_some_do() -> None:
+def test_exploration_runs_are_of_queries_that_bring_their_answer_where_some_do() -> None:
     some = replace(KNOWN, referenced_share=0.1)
     usual, known, unknown = (
         begun(PricedExit(), replace(situation(curve), query=Query("q", (), reference=answer))).plan
         for curve, answer in ((KNOWN, "7"), (some, "7"), (some, None))
     )
-    assert usual and known and unknown and not (usual.shadow or known.shadow or unknown.shadow)
+    assert (
+        usual
+        and known
+        and unknown
+        and not (usual.is_exploration or known.is_exploration or unknown.is_exploration)
+    )
     assert 1 - known.propensity == pytest.approx(9 * (1 - usual.propensity))
     assert 1 - unknown.propensity == pytest.approx((1 - usual.propensity) / 9)
 
@@ -95,7 +102,7 @@ def test_a_settled_chain_is_concluded_and_an_open_one_goes_on() -> None:
     assert isinstance(policy.decide(situation(probes=OPEN), Random(0)), Draw)
 
 
-def test_a_shadow_run_is_never_concluded() -> None:
+def test_an_exploration_run_is_never_concluded() -> None:
     policy = PricedExit(exploration=1.0)
     plan = begun(policy, situation(None)).plan
     asked = replace(situation(probes=SETTLED), plan=plan)
@@ -137,7 +144,7 @@ def test_a_target_takes_the_cheapest_rule_that_surely_reaches_it() -> None:
     ("cause", "reason"), [("early_exit", "not worth it"), ("natural", "plan done")]
 )
 def test_after_its_one_chain_it_stops(cause: str, reason: str) -> None:
-    tally = Tally((Ballot(0, "7", 90, 80, stop_cause=cause),))
+    tally = Tally((Vote(0, "7", 90, 80, stop_cause=cause),))
     asked = Situation(Query("q", ()), tally, 1000)
     assert PricedExit().decide(asked, Random(0)) == Stop(reason)  # type: ignore[arg-type]
 

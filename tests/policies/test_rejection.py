@@ -9,17 +9,17 @@ from policies import build
 from policies.base import Draw, Query, Situation, Stop
 from policies.plan import Budget
 from policies.rejection import RejectionSampling
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 POLICY = RejectionSampling(max_thinking_tokens=100, max_tries=6, wave=3)
 
 
 def situation(*tries: tuple[int, str], pending: int = 0) -> Situation:
-    ballots = tuple(
-        Ballot(chain, None if cause == "rejected" else "7", 60, 50, stop_cause=cause)
+    votes = tuple(
+        Vote(chain, None if cause == "rejected" else "7", 60, 50, stop_cause=cause)
         for chain, cause in tries
     )
-    return Situation(Query("q", ()), Tally(ballots), 500, pending=pending)
+    return Situation(Query("q", ()), Tally(votes), 500, pending=pending)
 
 
 def test_tries_are_drawn_in_waves_and_give_no_answer_when_cut() -> None:

@@ -43,7 +43,7 @@ def test_signals_name_what_is_wrong(fields: dict[str, Any], named: str) -> None:
     at=st.lists(st.integers(1, 60)).map(tuple),
     every=st.none() | st.integers(1, 60),
     paragraphs=st.booleans(),
-    waits=st.integers(0, 5),
+    extensions=st.integers(0, 5),
     thinking=st.integers(0, 60),
     most=st.integers(1, 80),
 )
@@ -51,15 +51,15 @@ def test_no_chain_has_more_trials_than_foretold(
     at: tuple[int, ...],
     every: int | None,
     paragraphs: bool,
-    waits: int,
+    extensions: int,
     thinking: int,
     most: int,
 ) -> None:
     probing = Probing(at, every, paragraphs, extensions=True, most=most)
-    points = {n for n in at if n <= thinking} | set(range(1, waits + 1))
+    points = {n for n in at if n <= thinking} | set(range(1, extensions + 1))
     points |= set(range(1, thinking + 1)) if paragraphs else set()
     points |= set(range(every, thinking + 1, every)) if every else set()
-    assert min(most, len(points)) <= probing.most_trials(thinking, waits) <= most
+    assert min(most, len(points)) <= probing.most_trials(thinking, extensions) <= most
 
 
 def test_a_confidence_is_read_by_its_measure() -> None:

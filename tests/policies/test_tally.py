@@ -5,19 +5,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.tally import Ballot, Standing, Tally
+from policies.tally import Tally, Vote, VoteStanding
 
 answers = st.none() | st.sampled_from("abcd")
 histories = st.lists(st.tuples(st.integers(0, 5), answers), max_size=12).map(
     lambda cast: tuple(
-        Ballot(chain, answer, tokens=10 + position, thinking_tokens=5)
+        Vote(chain, answer, tokens=10 + position, thinking_tokens=5)
         for position, (chain, answer) in enumerate(cast)
     )
 )
 
 
 @given(histories)
-def test_standing_counts_every_voting_ballot_once(history: tuple[Ballot, ...]) -> None:
+def test_standing_counts_every_voting_ballot_once(history: tuple[Vote, ...]) -> None:
     tally = Tally(history)
     assert sum(tally.standing) == len(tally.voting)
     assert tally.standing.leader >= tally.standing.runner_up
@@ -25,10 +25,10 @@ def test_standing_counts_every_voting_ballot_once(history: tuple[Ballot, ...]) -
 
 @given(histories)
 def test_one_more_vote_for_the_leader_never_lowers_its_lead(
-    history: tuple[Ballot, ...],
+    history: tuple[Vote, ...],
 ) -> None:
     tally = Tally(history)
-    more = tally.add(Ballot(99, tally.leader, tokens=1, thinking_tokens=1))
+    more = tally.add(Vote(99, tally.leader, tokens=1, thinking_tokens=1))
     if tally.leader is not None:
         assert more.leader == tally.leader
         assert more.standing.leader == tally.standing.leader + 1
@@ -37,7 +37,7 @@ def test_one_more_vote_for_the_leader_never_lowers_its_lead(
 
 
 @given(histories)
-def test_agreement_is_a_share(history: tuple[Ballot, ...]) -> None:
+def test_agreement_is_a_share(history: tuple[Vote, ...]) -> None:
     tally = Tally(history)
     assert 0 <= tally.agreement <= 1
     assert (tally.agreement == 0) == (tally.leader is None)
@@ -45,28 +45,28 @@ def test_agreement_is_a_share(history: tuple[Ballot, ...]) -> None:
 
 @given(histories)
 def test_an_extended_chain_votes_once_and_its_tokens_count_once(
-    history: tuple[Ballot, ...],
+    history: tuple[Vote, ...],
 ) -> None:
     tally = Tally(history)
-    last = {ballot.chain: ballot for ballot in history}
-    assert len(tally.ballots) == len(last)
-    assert tally.tokens == sum(ballot.tokens for ballot in last.values())
+    last = {vote.chain: vote for vote in history}
+    assert len(tally.votes) == len(last)
+    assert tally.tokens == sum(vote.tokens for vote in last.values())
 
 
 def test_on_a_tie_the_answer_that_came_first_leads() -> None:
-    ballot = Ballot(0, "b", 1, 1)
-    tally = Tally((ballot, replace(ballot, chain=1, answer="a")))
+    vote = Vote(0, "b", 1, 1)
+    tally = Tally((vote, replace(vote, chain=1, answer="a")))
     assert tally.leader == "b"
-    assert tally.standing == Standing(1, 1, 0)
+    assert tally.standing == VoteStanding(1, 1, 0)
 
 
 def test_weights_count_for_the_leader_and_not_for_the_standing() -> None:
-    light = Ballot(0, "a", 1, 1, weight=0.2)
-    tally = Tally((light, replace(light, chain=1), Ballot(2, "b", 1, 1)))
+    light = Vote(0, "a", 1, 1, weight=0.2)
+    tally = Tally((light, replace(light, chain=1), Vote(2, "b", 1, 1)))
     assert tally.leader == "b"
-    assert tally.standing == Standing(2, 1, 0)
+    assert tally.standing == VoteStanding(2, 1, 0)
 
 
 def test_nothing_leads_an_empty_tally() -> None:
     assert Tally().leader is None
-    assert Tally().standing == Standing(0, 0, 0)
+    assert Tally().standing == VoteStanding(0, 0, 0)

@@ -15,18 +15,18 @@ from policies.difficulty import DifficultyKnapsack
 from policies.early_stopping import EarlyStopping
 from policies.plan import Budget
 from policies.ppr import PriorPosteriorRatio, log_ratio
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 
-def ballots(answers: str) -> tuple[Ballot, ...]:
+def votes(answers: str) -> tuple[Vote, ...]:
     """One letter an answer; a dot is a chain that gave none."""
     return tuple(
-        Ballot(chain, None if given == "." else given, 10, 8) for chain, given in enumerate(answers)
+        Vote(chain, None if given == "." else given, 10, 8) for chain, given in enumerate(answers)
     )
 
 
 def decide(policy: Policy, answers: str, curve: ClassCurve | None = None) -> Draw | Stop:
-    situation = Situation(Query("q", ()), Tally(ballots(answers)), 500, curve)
+    situation = Situation(Query("q", ()), Tally(votes(answers)), 500, curve)
     decision = policy.decide(situation, Random(0))
     assert isinstance(decision, Draw | Stop)
     return decision
@@ -41,7 +41,7 @@ def learned(histories: list[str], *, price: float = 1e-3) -> ClassCurve:
     statistics = ClassStatistics()
     for answers in histories:
         right = {answer: answer == "a" for answer in answers}
-        statistics.observe(Observation("class", ballots(answers), Budget(100), None, right=right))
+        statistics.observe(Observation("class", votes(answers), Budget(100), None, right=right))
     return fit(statistics, price=price)
 
 
@@ -116,7 +116,7 @@ def test_the_martingale_rule_names_a_wrong_mode_less_often_than_delta(seed: int)
         while isinstance(decide(policy, answers), Draw):
             answers += rng.choices("abc", (0.45, 0.35, 0.2))[0]
         settled = decide(policy, answers) == Stop("settled")
-        wrong += settled and Tally(ballots(answers)).leader != "a"
+        wrong += settled and Tally(votes(answers)).leader != "a"
     assert wrong <= 20
 
 
@@ -125,8 +125,8 @@ def test_the_blend_begins_bold_and_ends_sound() -> None:
     assert decide(few, "aaaaa") == Stop("settled")
     assert isinstance(decide(many, "aaa"), Draw)
     assert Blend(max_samples=40).settled(
-        Situation(Query("q", ()), Tally(ballots("a" * 5)), 500)
-    ) and not Blend(max_samples=6).settled(Situation(Query("q", ()), Tally(ballots("a" * 5)), 500))
+        Situation(Query("q", ()), Tally(votes("a" * 5)), 500)
+    ) and not Blend(max_samples=6).settled(Situation(Query("q", ()), Tally(votes("a" * 5)), 500))
 
 
 def test_what_was_learned_settles_a_vote_that_is_open_without() -> None:

@@ -63,9 +63,9 @@ async def sampled(
 ) -> list[Sample]:
     from ray import serve
 
-    from scheduler.cluster.remote import RemoteFleet
+    from scheduler.cluster.remote import RemoteEnginePool
 
-    fleet = RemoteFleet(serve.get_deployment_handle("Engine", application))
+    fleet = RemoteEnginePool(serve.get_deployment_handle("Engine", application))
     async with contextlib.aclosing(fleet.call(asked, home, avoid)) as batches:
         events = [event async for batch in batches for event in batch.events]
     return [event for event in events if isinstance(event, Sample)]

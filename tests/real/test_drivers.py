@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.real.wandering import build
-from tests.workers.reference_loops import Config, Reply, clean, harness, readme
+from tests.workers.reference_loops import Config, ReferenceReply, clean, harness, readme
 from workers.chain_engine import ChainEngine
 from workers.core import Sampling
 from workers.drivers import DRIVERS
 from workers.engine import SampleRequest
-from workers.forcing import Call, Forcing
+from workers.forcing import Forcing, GenerateCall
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
 
@@ -140,7 +140,9 @@ def facts(sample: Sample) -> Facts:
 
 
 async def refer(
-    engine: ChainEngine, written_down: Callable[..., Reply], forcing: Callable[[int], Forcing]
+    engine: ChainEngine,
+    written_down: Callable[..., ReferenceReply],
+    forcing: Callable[[int], Forcing],
 ) -> list[Facts]:
     """The plain loop on every prompt, each in a thread of its own, over bare generation."""
     core, format_ = engine.core, engine.format
@@ -175,7 +177,7 @@ async def refer(
         def generate(
             tokens: list[int], most: int, least: int, stops: list[int]
         ) -> tuple[list[int], str]:
-            call = Call(most, least, frozenset(stops))
+            call = GenerateCall(most, least, frozenset(stops))
             name = f"plain-{number}-{next(calls)}"
             made = _collect(core.generate(name, tokens, call, Sampling(temperature=0)))
             return asyncio.run_coroutine_threadsafe(made, running).result()

@@ -9,8 +9,8 @@ import pytest
 from tests.real.test_vllm_engine import all_events, many, one, questions, request
 from workers.chain_engine import ChainEngine
 from workers.core import Sampling
-from workers.engine import Event, Probing, Refused, Signals
-from workers.forcing import Call, Forcing
+from workers.engine import EngineEvent, Probing, Refused, Signals
+from workers.forcing import Forcing, GenerateCall
 from workers.format import S1, bind
 from workers.sample import Delta, Probe, Sample
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 LONG = Forcing(1800, 1800, answer_tokens=32)
 
 
-def samples(events: list[Event]) -> dict[int, Sample]:
+def samples(events: list[EngineEvent]) -> dict[int, Sample]:
     return {event.chain: event for event in events if isinstance(event, Sample)}
 
 
@@ -45,7 +45,7 @@ def test_one_chain_of_many_is_cancelled_and_the_others_go_on(
     forcing = Forcing(400, 400, answer_tokens=32)
     wanted = request(questions(1)[0], forcing, name="one", chains=(0, 1, 2, 3), temperature=None)
 
-    async def cancel() -> list[Event]:
+    async def cancel() -> list[EngineEvent]:
         running = asyncio.create_task(all_events(engine.sample(wanted)))
         await asyncio.sleep(0.1)
         await engine.cancel("one", 2)
@@ -66,8 +66,8 @@ def test_a_chain_that_is_concluded_answers_from_what_it_has_thought(
     wanted = request(questions(1)[0], LONG, name="early", stream=0)
     whole = loop.run(one(driven, replace(wanted, stream=None)))
 
-    async def conclude() -> list[Event]:
-        events: list[Event] = []
+    async def conclude() -> list[EngineEvent]:
+        events: list[EngineEvent] = []
         async for event in driven.sample(wanted):
             events.append(event)
             if sum(isinstance(each, Delta) for each in events) == 3:
@@ -119,7 +119,7 @@ def test_confidence_is_that_of_the_models_own_tokens(
     sample = loop.run(one(engine, request(text, forcing, signals=signals)))
     assert sample.confidence is not None
     prompt = engine.prompter.tokens((("user", text),))
-    call = Call(len(sample.thinking_ids), 0, frozenset())
+    call = GenerateCall(len(sample.thinking_ids), 0, frozenset())
 
     async def plain() -> list[float]:
         tops: list[float] = []

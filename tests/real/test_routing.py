@@ -41,16 +41,18 @@ def application() -> Iterator[str]:
 def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
     from ray import serve
 
-    from scheduler.cluster.remote import RemoteFleet
-    from scheduler.engines.failover import SteadyEngine
+    from scheduler.cluster.remote import RemoteEnginePool
+    from scheduler.engines.failover import FailoverEngine
 
-    async def one(engine: SteadyEngine, request: SampleRequest) -> Sample:
+    async def one(engine: FailoverEngine, request: SampleRequest) -> Sample:
         *_, last = [event async for event in engine.sample(request)]
         assert isinstance(last, Sample)
         return last
 
     async def story() -> list[tuple[str, str]]:
-        engine = SteadyEngine(RemoteFleet(serve.get_deployment_handle("Engine", application)))
+        engine = FailoverEngine(
+            RemoteEnginePool(serve.get_deployment_handle("Engine", application))
+        )
         homes = []
         for number in range(24):
             asked = SampleRequest(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers.engine import Engine, Event, Refused, SampleRequest
+from workers.engine import Engine, EngineEvent, Refused, SampleRequest
 from workers.forcing import Forcing
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted, Delta, Sample
@@ -32,7 +32,7 @@ def request(
     return SampleRequest(name, (("user", question),), forcing=forcing, **fields)
 
 
-async def all_events(events: AsyncGenerator[Event]) -> list[Event]:
+async def all_events(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:
     return [event async for event in events]
 
 
@@ -129,7 +129,7 @@ def test_cancelled_chains_say_what_they_cost(loop: asyncio.Runner, engine: Engin
     chains = tuple(range(4))
     wanted = request(questions(1)[0], forcing, name="cancelled", chains=chains, temperature=None)
 
-    async def cancel() -> list[Event]:
+    async def cancel() -> list[EngineEvent]:
         running = asyncio.create_task(all_events(engine.sample(wanted)))
         await asyncio.sleep(0.5)
         await engine.cancel("cancelled")

@@ -13,7 +13,7 @@ from workers.chain_engine import ChainEngine
 from workers.completion import Completed, CompletionRequest, CompletionText
 from workers.core import Sampling
 from workers.engine import Refused
-from workers.forcing import Call, Forcing
+from workers.forcing import Forcing, GenerateCall
 from workers.format import S1
 from workers.prompt import Prompter
 from workers.sample import Accepted
@@ -144,7 +144,7 @@ def test_tenants_share_no_cached_prefix(loop: asyncio.Runner, engine: ChainEngin
     prompt = engine.core.tokenizer.encode("a=3 b=a*7-2+5 c=b+4*3 c? " * 30)
 
     async def cached(salt: str, name: str) -> int:
-        call, sampling = Call(1, 0, frozenset()), Sampling(temperature=0, salt=salt)
+        call, sampling = GenerateCall(1, 0, frozenset()), Sampling(temperature=0, salt=salt)
         parameters = core._parameters(call, sampling)
         outputs = [o async for o in core._generate(name, prompt, parameters, sampling)]
         return int(outputs[-1].num_cached_tokens)

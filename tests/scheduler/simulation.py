@@ -9,11 +9,11 @@ from policies import build
 from policies.base import Limits, Message, Query
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.pricing import Pricing
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from workers.engine import Engine
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -28,10 +28,10 @@ def make_query(question: str = "easy question", **fields: Any) -> Query:
 
 def make_run(
     question: str = "easy question", *, limits: Limits | None = None, **fields: Any
-) -> Run:
+) -> QueryRun:
     """A run on an account of its own; must be called where an event loop runs."""
     limits = limits or Limits()
-    return Run(
+    return QueryRun(
         query=make_query(question, limits=limits, **fields),
         account=Ledger().open(limits.max_total_tokens),
         max_thinking_tokens=4096,
@@ -47,7 +47,7 @@ async def make_controller(
         engine=engine,
         info=await engine.info(),
         policy=build(policy, **options),
-        book=CurveBook(),
+        book=CurveStore(),
         pricing=Pricing(Price(PRICE)),
     )
 

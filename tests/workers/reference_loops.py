@@ -39,7 +39,7 @@ class Config:
         return self.encode(self.end) + (self.encode(self.end_on_cut) if cut else [])
 
 
-class Reply(NamedTuple):
+class ReferenceReply(NamedTuple):
     """`cut`: thinking was ended by a limit. `answer` has no end of turn."""
 
     thinking: list[int]
@@ -54,7 +54,7 @@ def answered(generate: Generate, prompt: list[int], config: Config) -> list[int]
     return ids[:-1] if finish == "stop" else ids
 
 
-def clean(generate: Generate, prompt: list[int], config: Config) -> Reply:
+def clean(generate: Generate, prompt: list[int], config: Config) -> ReferenceReply:
     """One total budget, forced text included; the delimiter always, "Final Answer:" on a cut."""
     limit, wait = min(config.cap, config.room), config.encode(config.ignore_text)
     thinking: list[int] = []
@@ -76,10 +76,10 @@ def clean(generate: Generate, prompt: list[int], config: Config) -> Reply:
     if cut and not config.decode(thinking).endswith("\n"):
         closing = [*config.encode("\n"), *closing]
     answer = answered(generate, [*prompt, *thinking, *closing], config)
-    return Reply(thinking, closing, answer, used, cut)
+    return ReferenceReply(thinking, closing, answer, used, cut)
 
 
-def harness(generate: Generate, prompt: list[int], config: Config) -> Reply:
+def harness(generate: Generate, prompt: list[int], config: Config) -> ReferenceReply:
     """The evaluation code's state machine: a cap on each call, a cut when all are done."""
 
     def strip(ids: list[int]) -> list[int]:
@@ -115,10 +115,10 @@ def harness(generate: Generate, prompt: list[int], config: Config) -> Reply:
     if cut and not (acc_text.endswith("\n") or config.start.startswith("\n")):
         closing = [*config.encode("\n"), *closing]
     answer = answered(generate, [*prompt, *thinking, *closing], config)
-    return Reply(thinking, closing, answer, used, cut)
+    return ReferenceReply(thinking, closing, answer, used, cut)
 
 
-def readme(generate: Generate, prompt: list[int], config: Config) -> Reply:
+def readme(generate: Generate, prompt: list[int], config: Config) -> ReferenceReply:
     """The README's loop: the budget shrinks by what is generated, the prompt is one text."""
     start = config.encode(config.start)
     before = prompt[: -len(start)] if start and prompt[-len(start) :] == start else prompt
@@ -137,7 +137,7 @@ def readme(generate: Generate, prompt: list[int], config: Config) -> Reply:
     said = output[:-1] if finish == "stop" else output
     text += config.decode(said)
     answer = answered(generate, before + config.encode(text), config)
-    return Reply(kept + said, [], answer, used, finish == "length")
+    return ReferenceReply(kept + said, [], answer, used, finish == "length")
 
 
 def toy_model(vocabulary: Sequence[int], stops: Sequence[int], one_in: int = 20) -> Generate:

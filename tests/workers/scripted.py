@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import Any
 
 from tests.workers.letters import Letters
-from workers.forcing import Call, Chain, Finish, Forcing, Segment
+from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment
 from workers.format import S1, TokenFormat, bind
 from workers.harness import chain_for
 
@@ -31,7 +31,7 @@ class Model:
     thinking: str
     answer: str = "!E"
     sizes: Iterator[int] = field(default_factory=lambda: repeat(1000))
-    calls: list[Call] = field(default_factory=list)
+    calls: list[GenerateCall] = field(default_factory=list)
 
     def run(self, chain: Chain) -> list[Segment]:
         scripts = {
@@ -49,7 +49,7 @@ class Model:
         return segments
 
 
-def say(call: Call, script: Iterator[int]) -> tuple[list[int], Finish]:
+def say(call: GenerateCall, script: Iterator[int]) -> tuple[list[int], Finish]:
     """One call. Stop texts are found in what this call has said, and as with vLLM nothing is held
     back where there are any.
     """

@@ -25,7 +25,7 @@ from workers.forcing import Chain, Forcing, Segment
 from workers.format import S1, S1_STEPS, ThinkingFormat, TokenFormat, bind
 from workers.harness import chain_for
 from workers.models import POCKET_FOLDER
-from workers.sample import Accepted, Delta, Probe, Progress, Sample
+from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.toy_core import ToyCore
 
@@ -139,7 +139,7 @@ def covered(events: list[Any]) -> tuple[Checkpoint | None, str]:
     for event in events:
         if isinstance(event, Delta):
             held += event.text
-        if isinstance(event, Progress):
+        if isinstance(event, ChainProgress):
             at, text, held = (at or Checkpoint()).then(event.news), text + held, ""
     return at, text
 
@@ -194,65 +194,55 @@ def test_text_and_counts_go_on_where_an_engine_was_left(
     run_virtual(story())
 
 
-def test_a_streamed_chain_loses_at_most_what_was_said_since_its_last_text(tokenizer: Any) -> None:
-    async def story() -> None:
-        events = await until(
-            engine(tokenizer, one_in=10**6), request(stream=0, forcing=Forcing(500)), 3.005
-        )
-        at, shown = covered(events)
-        assert at is not None
-        assert len(at.thinking) >= 290
-        assert text_of(events) == shown
+async def test_a_streamed_chain_loses_at_most_what_was_said_since_its_last_text(
+    tokenizer: Any,
+) -> None:
+    events = await until(
+        engine(tokenizer, one_in=10**6), request(stream=0, forcing=Forcing(500)), 3.005
+    )
+    at, shown = covered(events)
+    assert at is not None
+    assert len(at.thinking) >= 290
+    assert text_of(events) == shown
 
-    run_virtual(story())
 
-
-def test_trial_answers_are_not_repeated_and_their_cost_is_kept(tokenizer: Any) -> None:
+async def test_trial_answers_are_not_repeated_and_their_cost_is_kept(tokenizer: Any) -> None:
     asked = request(forcing=Forcing(120), probing=Probing(every=20, answer_tokens=4, most=4))
 
-    async def story() -> None:
-        whole = await until(engine(tokenizer, one_in=10**6), asked, 1e6)
-        first = await until(engine(tokenizer, one_in=10**6), asked, 0.79)
-        at, _ = covered(first)
-        assert at is not None
-        rest = await until(engine(tokenizer, one_in=10**6), replace(asked, checkpoints=(at,)), 1e6)
-        # A trial that began after the last report comes again, the same.
-        trials = dict.fromkeys(event for event in first + rest if isinstance(event, Probe))
-        assert [*trials] == [event for event in whole if isinstance(event, Probe)]
-        assert sample_of(rest).probe_tokens == sample_of(whole).probe_tokens
-        assert sample_of(rest).thinking_ids == sample_of(whole).thinking_ids
-
-    run_virtual(story())
+    whole = await until(engine(tokenizer, one_in=10**6), asked, 1e6)
+    first = await until(engine(tokenizer, one_in=10**6), asked, 0.79)
+    at, _ = covered(first)
+    assert at is not None
+    rest = await until(engine(tokenizer, one_in=10**6), replace(asked, checkpoints=(at,)), 1e6)
+    # A trial that began after the last report comes again, the same.
+    trials = dict.fromkeys(event for event in first + rest if isinstance(event, Probe))
+    assert [*trials] == [event for event in whole if isinstance(event, Probe)]
+    assert sample_of(rest).probe_tokens == sample_of(whole).probe_tokens
+    assert sample_of(rest).thinking_ids == sample_of(whole).thinking_ids
 
 
-def test_an_answer_that_cannot_be_cut_in_two_is_shown_and_told_whole(tokenizer: Any) -> None:
+async def test_an_answer_that_cannot_be_cut_in_two_is_shown_and_told_whole(tokenizer: Any) -> None:
     asked = request(stream=0, logprobs=0, forcing=Forcing(20, answer_tokens=50))
 
-    async def story() -> None:
-        first = await until(engine(tokenizer, one_in=10**6), asked, 0.5)
-        at, shown = covered(first)
-        assert at is not None
-        assert (len(at.thinking), at.answer, at.stop_cause) == (20, (), "max_thinking")
-        whole = await until(engine(tokenizer, one_in=10**6), asked, 1e6)
-        again = replace(asked, checkpoints=(at,))
-        rest = await until(engine(tokenizer, one_in=10**6), again, 1e6)
-        assert shown + text_of(rest) == text_of(whole)
-        assert sample_of(rest) == sample_of(whole)
-
-    run_virtual(story())
+    first = await until(engine(tokenizer, one_in=10**6), asked, 0.5)
+    at, shown = covered(first)
+    assert at is not None
+    assert (len(at.thinking), at.answer, at.stop_cause) == (20, (), "max_thinking")
+    whole = await until(engine(tokenizer, one_in=10**6), asked, 1e6)
+    again = replace(asked, checkpoints=(at,))
+    rest = await until(engine(tokenizer, one_in=10**6), again, 1e6)
+    assert shown + text_of(rest) == text_of(whole)
+    assert sample_of(rest) == sample_of(whole)
 
 
-def test_a_chain_that_was_to_answer_at_once_does_so_where_it_goes_on(tokenizer: Any) -> None:
+async def test_a_chain_that_was_to_answer_at_once_does_so_where_it_goes_on(tokenizer: Any) -> None:
     place = Checkpoint(thinking=(70, 71, 72), conclude=True)
 
-    async def story() -> None:
-        events = await until(engine(tokenizer), request(checkpoints=(place,)), 1e6)
-        sample = sample_of(events)
-        assert sample.stop_cause == "early_exit"
-        assert sample.thinking_ids == place.thinking
-        assert isinstance(events[0], Accepted)
-
-    run_virtual(story())
+    events = await until(engine(tokenizer), request(checkpoints=(place,)), 1e6)
+    sample = sample_of(events)
+    assert sample.stop_cause == "early_exit"
+    assert sample.thinking_ids == place.thinking
+    assert isinstance(events[0], Accepted)
 
 
 @pytest.mark.parametrize("chains, least, most", [(1, 7, 9), (32, 2, 3), (100, 1, 1)])
@@ -263,6 +253,6 @@ def test_a_chain_tells_less_often_how_far_it_has_come_the_more_chains_run(
     length = Forcing(200, min_thinking_tokens=200, answer_tokens=1)
     asked = request(chains=tuple(range(chains)), forcing=length)
     events = run_virtual(until(engine(tokenizer), asked, 60))
-    told = [event.chain for event in events if isinstance(event, Progress)]
+    told = [event.chain for event in events if isinstance(event, ChainProgress)]
     assert {*told} == {*range(chains)}
     assert all(least <= told.count(chain) <= most for chain in range(chains))

@@ -8,9 +8,9 @@ import pytest
 
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.core import CoreDied, Piece, Sampling, TokenLogprobs
+from workers.core import CoreDied, OutputDelta, Sampling, TokenLogprobs
 from workers.engine import Refused
-from workers.forcing import Call
+from workers.forcing import GenerateCall
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted
@@ -30,18 +30,18 @@ class Reciting(ToyCore):
     def __init__(self, tokenizer: Any, text: str, *, dies: bool = False) -> None:
         super().__init__(bind(S1, tokenizer), [5], vocabulary=len(tokenizer), max_model_len=64)
         self.says = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-        self.dies, self.asked = dies, list[tuple[Call, Sampling]]()
+        self.dies, self.asked = dies, list[tuple[GenerateCall, Sampling]]()
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+    ) -> AsyncGenerator[OutputDelta]:
         self.asked.append((call, sampling))
         for made, token in enumerate(self.says, start=1):
             if self.dies and made == 3:
                 raise CoreDied("killed")
             ended = token in call.stops
             finish: Any = "stop" if ended else "length" if made == call.max_tokens else None
-            yield Piece((token,), finish)
+            yield OutputDelta((token,), finish)
             if finish:
                 return
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.workers.letters import Letters
 from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
-from workers.forcing import UNANSWERED, Call, Chain, Finish, Forcing, Segment, StopCause
+from workers.forcing import UNANSWERED, Chain, Finish, Forcing, GenerateCall, Segment, StopCause
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import chain_for
 
@@ -128,7 +128,7 @@ def test_an_answer_that_is_forced_at_once_is_shown_in_the_opening() -> None:
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
 def test_only_the_end_of_turn_ends_an_answer(compat: dict[str, bool]) -> None:
     done, model = run("aS", max_thinking_tokens=5, **compat)
-    assert model.calls[-1] == Call(128, 0, frozenset({1}))
+    assert model.calls[-1] == GenerateCall(128, 0, frozenset({1}))
     assert done.reached_end_of_turn
 
 
@@ -142,7 +142,7 @@ def test_a_call_that_ends_by_length_may_say_so_after_its_last_token() -> None:
     begun = chain(2)
     begun.feed(ids("ab"), None)
     begun.feed([], "length")
-    assert begun.next_call() == Call(128, 0, frozenset({1}))
+    assert begun.next_call() == GenerateCall(128, 0, frozenset({1}))
 
 
 def test_a_try_that_its_cap_cuts_is_rejected_and_costs_no_answer() -> None:
@@ -236,7 +236,7 @@ def test_an_ended_chain_that_is_resumed_gets_a_wait_first(waits: int) -> None:
     assert LETTERS.decode(resumed.thinking) == "a" + "Waitb" * waits + "Wait"
     assert resumed.extensions_used == waits + 1
     assert resumed.forced_tokens == 1
-    assert resumed.next_call() == Call(20 - len(resumed.thinking), 1, STOPS)
+    assert resumed.next_call() == GenerateCall(20 - len(resumed.thinking), 1, STOPS)
     assert shown(resumed.opening()) == [("thinking", "Wait")]
 
 
@@ -244,7 +244,7 @@ def test_a_resumed_chain_without_a_wait_left_goes_on_to_its_answer() -> None:
     finished, _ = run("aS", max_thinking_tokens=9)
     resumed = resume(finished, Forcing(9))
     assert spoken(resumed) == ("a", END, 0)
-    assert resumed.next_call() == Call(128, 0, frozenset({1}))
+    assert resumed.next_call() == GenerateCall(128, 0, frozenset({1}))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.letters import Letters
-from workers.forcing import Call, Chain, Finish, Forcing, Segment
+from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment
 from workers.format import ThinkingFormat, TokenFormat, bind
 from workers.harness import chain_for
 
@@ -70,7 +70,7 @@ class Model:
     sizes: Iterator[int]
     generated: int = 0
 
-    def say(self, context: list[int], call: Call) -> tuple[list[int], Finish]:
+    def say(self, context: list[int], call: GenerateCall) -> tuple[list[int], Finish]:
         assert 0 <= call.min_tokens <= call.max_tokens
         assert call.max_tokens >= 1
         stops, said = sorted(self.format.stops | self.format.end_of_turn), list[int]()
@@ -87,7 +87,9 @@ class Model:
                 return said, "stop"
         return said, "length"
 
-    def pieces(self, context: list[int], call: Call) -> Iterator[tuple[list[int], Finish | None]]:
+    def pieces(
+        self, context: list[int], call: GenerateCall
+    ) -> Iterator[tuple[list[int], Finish | None]]:
         said, finish = self.say(context, call)
         while len(said) > (size := next(self.sizes)):
             yield said[:size], None

@@ -13,7 +13,7 @@ from tests.workers.letters import Letters
 from tests.workers.reference_loops import (
     Config,
     Generate,
-    Reply,
+    ReferenceReply,
     clean,
     harness,
     readme,
@@ -55,7 +55,7 @@ def prompts(count: int) -> list[list[int]]:
     return [[*head, *FORMAT.start] for head in heads]
 
 
-def run(chain: Chain, prompt: list[int], generate: Generate, rng: Random) -> Reply:
+def run(chain: Chain, prompt: list[int], generate: Generate, rng: Random) -> ReferenceReply:
     """The driver's loop; what is generated comes in pieces of random sizes."""
     generated = 0
     while call := chain.next_call():
@@ -73,7 +73,7 @@ def run(chain: Chain, prompt: list[int], generate: Generate, rng: Random) -> Rep
         kept = len(chain.thinking) + len(chain.closing) + len(chain.answer)
         assert generated + appended == kept + chain.discarded_tokens
     cut = chain.stop_cause in ("max_thinking", "context")
-    return Reply(chain.thinking, chain.closing, chain.answer, chain.extensions_used, cut)
+    return ReferenceReply(chain.thinking, chain.closing, chain.answer, chain.extensions_used, cut)
 
 
 CAPS = (1, 2, 3, 5, 8, 13, 20, 21, 34, 50, 80, 130, 300)

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from workers.chain_spec import ChainSpec
 from workers.forcing import Chain, Forcing, StopCause
 from workers.format import ThinkingFormat, bind
-from workers.in_engine import Force, InEngine, Reply, Trailer, most_tokens, order, tail_tokens
+from workers.in_engine import (
+    Force,
+    ForcedStreamDecoder,
+    InEngine,
+    Trailer,
+    most_tokens,
+    order,
+    tail_tokens,
+)
 
 LETTERS = ".[]A:\nWabc"
 SIZE = len(LETTERS)
@@ -93,8 +101,8 @@ def inside(chain: Chain, prompt: list[int], run: Run) -> list[int]:
     return stream
 
 
-def read(chain: Chain, stream: list[int], cuts: list[int]) -> Reply:
-    reply = Reply(chain, SIZE)
+def read(chain: Chain, stream: list[int], cuts: list[int]) -> ForcedStreamDecoder:
+    reply = ForcedStreamDecoder(chain, SIZE)
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     shown = reply.chain.opening()
     for begin, end in zip(edges, edges[1:], strict=False):
@@ -174,7 +182,7 @@ def test_a_finished_chain_goes_on_inside_as_by_reprompting(
 
 
 def finished(forcing: Forcing, stream: str, finish: Any = "stop") -> Chain:
-    reply = Reply(Chain(FORMAT, forcing, 1000), SIZE)
+    reply = ForcedStreamDecoder(Chain(FORMAT, forcing, 1000), SIZE)
     reply.feed(ids(stream), finish)
     return reply.chain
 
@@ -241,15 +249,15 @@ def test_extensions_of_before_are_not_counted_again() -> None:
         stop_cause="max_thinking",
         extensions=1,
     )
-    Reply(chain, SIZE).feed(ids("cWab"), "abort")
+    ForcedStreamDecoder(chain, SIZE).feed(ids("cWab"), "abort")
     assert chain.extensions_used == 2
 
 
 def test_an_answer_is_held_back_only_where_a_trailer_may_follow() -> None:
-    natural = Reply(Chain(FORMAT, Forcing(9, extensions=0), 99), SIZE)
+    natural = ForcedStreamDecoder(Chain(FORMAT, Forcing(9, extensions=0), 99), SIZE)
     natural.feed(ids("ab]A"), None)
     assert [part.tokens for part in natural.feed(ids("b"), None)] == [tuple(ids("b"))]
-    cut = Reply(Chain(FORMAT, Forcing(2, extensions=1), 99), SIZE)
+    cut = ForcedStreamDecoder(Chain(FORMAT, Forcing(2, extensions=1), 99), SIZE)
     cut.feed(ids("ab\n]A:"), None)
     assert cut.feed(ids("b"), None) == []
     assert [part.tokens for part in cut.feed(ids("c"), None)] == [tuple(ids("b"))]
@@ -367,7 +375,7 @@ def test_a_format_that_cannot_be_forced_inside_is_refused(
     plain = {"name": "mine", "start": "[", "stops": ("]",), "end": "]A", "end_on_cut": "]A:"}
     strings = ThinkingFormat(**{"extension_text": "W", **plain, **changes})
     chain = Chain(bind(strings, Tiny()), Forcing(9), 99)
-    for build in (InEngine, Reply, most_tokens):
+    for build in (InEngine, ForcedStreamDecoder, most_tokens):
         with pytest.raises(ValueError) as caught:
             build(chain, 9)
         assert str(caught.value).startswith(why)

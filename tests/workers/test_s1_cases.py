@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.letters import Letters
 from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
-from workers.forcing import Call, Chain, Forcing
+from workers.forcing import Chain, Forcing, GenerateCall
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import auto_cap, chain_for
 
@@ -141,11 +141,11 @@ def test_case_9_without_a_string_nothing_is_appended_and_a_token_must_come() -> 
 @pytest.mark.parametrize(
     ("compat", "second"),
     [
-        ("harness_compat", Call(10, 1, frozenset({1, 2}))),
-        ("readme_compat", Call(6, 1, frozenset({1, 2}))),
+        ("harness_compat", GenerateCall(10, 1, frozenset({1, 2}))),
+        ("readme_compat", GenerateCall(6, 1, frozenset({1, 2}))),
     ],
 )
-def test_case_11_what_the_second_call_may_say(compat: str, second: Call) -> None:
+def test_case_11_what_the_second_call_may_say(compat: str, second: GenerateCall) -> None:
     forcing = Forcing(10, extensions=1, extension_text="Hmm", **{compat: True})
     chain = chain_for(FORMAT, forcing, 99)
     chain.feed(ids("abcS"), "stop")
@@ -155,7 +155,7 @@ def test_case_11_what_the_second_call_may_say(compat: str, second: Call) -> None
 def test_case_11_our_default_charges_the_wait_and_not_the_stop() -> None:
     chain = Chain(FORMAT, Forcing(10, extensions=1, extension_text="Hmm"), 99)
     chain.feed(ids("abcS"), "stop")
-    assert chain.next_call() == Call(4, 1, frozenset({1, 2}))
+    assert chain.next_call() == GenerateCall(4, 1, frozenset({1, 2}))
 
 
 class Silent(Letters):

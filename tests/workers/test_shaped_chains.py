@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from workers.chain_engine import ChainEngine, ChainOptions
-from workers.core import Piece, Sampling
+from workers.core import OutputDelta, Sampling
 from workers.drivers import DRIVERS
 from workers.engine import Probing, Refused, SampleRequest, Signals
-from workers.forcing import Call, Forcing
+from workers.forcing import Forcing, GenerateCall
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Delta, Sample, ToolCall
@@ -44,20 +44,20 @@ class Recording(ToyCore):
         format_ = bind(S1, tokenizer)
         words = tokenizer.encode("abc +1", add_special_tokens=False)
         super().__init__(format_, words, vocabulary=len(tokenizer))
-        self.calls: list[tuple[Call, Sampling]] = []
+        self.calls: list[tuple[GenerateCall, Sampling]] = []
         self._says = says
         self._format = format_
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+    ) -> AsyncGenerator[OutputDelta]:
         self.calls.append((call, sampling))
         if self._says is None or self._format.stops <= call.stops:
             async for piece in super().generate(name, tokens, call, sampling):
                 yield piece
             return
         said = self._format.encode(self._says)
-        yield Piece((*said, self.tokenizer.eos_token_id), "stop")
+        yield OutputDelta((*said, self.tokenizer.eos_token_id), "stop")
 
     def check_schema(self, schema: str) -> None:
         if "bogus" in schema:

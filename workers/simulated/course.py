@@ -11,7 +11,7 @@ STREAM_STEPS = 4
 PROGRESS_TOKENS = 8
 
 
-class Course(NamedTuple):
+class SimulatedCourse(NamedTuple):
     """From its `begin` to its `end` in tokens."""
 
     fate: Fate
@@ -33,7 +33,7 @@ class Course(NamedTuple):
         return sum(run.end < tokens for run in self.fate.passes[:-1])
 
 
-def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Course:
+def course_of(request: SampleRequest, number: int, room: int, seed: int) -> SimulatedCourse:
     forcing, signals = request.forcing, request.signals
     greedy = request.temperature == 0
     of = request.query if request.seed is None else request.seed
@@ -54,7 +54,7 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Cour
     if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:
         end, cause = drawn.lowest_at(), "unsure"
     begin = request.resume.thinking_tokens if request.resume else 0
-    return Course(drawn, begin, max(begin, end), cause, sure)
+    return SimulatedCourse(drawn, begin, max(begin, end), cause, sure)
 
 
 def _falls_below(confidence: Confidence, least: float | None) -> bool:
@@ -69,7 +69,7 @@ class Mark(NamedTuple):
     shown: bool = False
 
 
-def marks_of(request: SampleRequest, number: int, course: Course) -> list[Mark]:
+def marks_of(request: SampleRequest, number: int, course: SimulatedCourse) -> list[Mark]:
     marks = [Mark(course.end)]
     if request.stream == number:
         quarter = (course.end - course.begin) / STREAM_STEPS

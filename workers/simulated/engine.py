@@ -16,11 +16,11 @@ from typing import Literal
 from workers.answers.answer_shape import shape_of
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineInfo, Event, Load, Refused, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
-from workers.sample import Accepted, Delta, Probe, Progress, Sample, lost
+from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample, lost
 from workers.side_by_side import Emit, side_by_side
-from workers.simulated.course import Course, course_of, marks_of
+from workers.simulated.course import SimulatedCourse, course_of, marks_of
 from workers.simulated.law import ANSWER_TOKENS, Fate
 from workers.simulated.reply import completion, reply_of
 
@@ -93,7 +93,7 @@ class SimulatedEngine:
     async def close(self) -> None:
         self.kill()
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape_of(request)  # refuses what cannot be
         prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
         room = self.max_model_len - prompt_tokens - request.forcing.answer_tokens
@@ -144,7 +144,12 @@ class SimulatedEngine:
             self._running -= 1
 
     async def _live(
-        self, request: SampleRequest, number: int, course: Course, orders: _Orders, emit: Emit
+        self,
+        request: SampleRequest,
+        number: int,
+        course: SimulatedCourse,
+        orders: _Orders,
+        emit: Emit,
     ) -> Sample:
         """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
         was = request.checkpoint(number) or Checkpoint()
@@ -164,7 +169,7 @@ class SimulatedEngine:
                     stop_cause=ended,
                     probe_tokens=probe_tokens,
                 )
-                emit(Progress(number, news))
+                emit(ChainProgress(number, news))
                 told = at
 
         marks = [] if was.stop_cause else marks_of(request, number, course)
@@ -222,7 +227,7 @@ class SimulatedEngine:
         self,
         request: SampleRequest,
         number: int,
-        course: Course,
+        course: SimulatedCourse,
         at: int,
         cause: StopCause,
         probe_tokens: int,

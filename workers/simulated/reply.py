@@ -14,24 +14,24 @@ from workers.sample import Accepted, ScoredToken, ToolCall
 Generate = Callable[[int], Awaitable[bool]]
 
 
-class Reply(NamedTuple):
+class SimulatedReply(NamedTuple):
     text: str
     calls: tuple[ToolCall, ...]
     answer: str | None
     logprobs: tuple[ScoredToken, ...]
 
 
-def reply_of(request: SampleRequest, answer: str | None, probability: float) -> Reply:
+def reply_of(request: SampleRequest, answer: str | None, probability: float) -> SimulatedReply:
     """All of an answer's tokens, which are words, are as probable as the answer."""
     if answer is None:
-        return Reply("", (), None, ())
+        return SimulatedReply("", (), None, ())
     shape = shape_of(request)
     written = _written(shape, answer)
     text, calls, vote = shape.read(written)
     scores: tuple[ScoredToken, ...] = ()
     if request.logprobs is not None:
         scores = tuple(_scored(word, probability, request.logprobs) for word in _words(written))
-    return Reply(text, calls, answer if shape.plain else vote, scores)
+    return SimulatedReply(text, calls, answer if shape.plain else vote, scores)
 
 
 async def completion(

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from workers.chain_spec import ChainSpec
-from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
-from workers.forcing import Call, Finish
+from workers.core import CoreDied, OutputDelta, Sampling, StreamingSession, TokenLogprobs
+from workers.forcing import Finish, GenerateCall
 from workers.format import TokenFormat
 from workers.in_engine import KEY, Force, InEngine
 
@@ -59,8 +59,8 @@ class ToyCore:
         return self._words[0] if token in banned else token
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+    ) -> AsyncGenerator[OutputDelta]:
         context, made = list(tokens), 0
         held: list[int] = []
         finish: Finish | None = None
@@ -85,12 +85,12 @@ class ToyCore:
                 yield piece
                 held = []
 
-    def converse(self, name: str, sampling: Sampling) -> Conversation:
-        return _Conversation(self, name, sampling)
+    def open_session(self, name: str, sampling: Sampling) -> StreamingSession:
+        return _StreamingSession(self, name, sampling)
 
     async def generate_forced(
         self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+    ) -> AsyncGenerator[OutputDelta]:
         spec = ChainSpec.from_json(order["extra_args"][KEY])
         inside = InEngine(spec.chain(self._format), self.vocabulary)
         context = list(tokens)
@@ -128,15 +128,15 @@ class ToyCore:
         """It holds nothing."""
 
 
-class _Conversation:
+class _StreamingSession:
     def __init__(self, core: ToyCore, name: str, sampling: Sampling) -> None:
         self._core, self._name, self._sampling = core, name, sampling
-        self._inputs: asyncio.Queue[tuple[list[int], Call, bool]] = asyncio.Queue()
+        self._inputs: asyncio.Queue[tuple[list[int], GenerateCall, bool]] = asyncio.Queue()
 
-    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         self._inputs.put_nowait((list(tokens), call, last))
 
-    async def pieces(self) -> AsyncGenerator[Piece]:
+    async def pieces(self) -> AsyncGenerator[OutputDelta]:
         context: list[int] = []
         last = False
         while not last:
@@ -151,10 +151,10 @@ class _Conversation:
             context += made[:-1]
 
 
-def _piece(tokens: Sequence[int], finish: Finish | None, sampling: Sampling) -> Piece:
+def _piece(tokens: Sequence[int], finish: Finish | None, sampling: Sampling) -> OutputDelta:
     if sampling.logprobs is None:
-        return Piece(tuple(tokens), finish)
-    return Piece(tuple(tokens), finish, _scores(tokens, sampling.logprobs))
+        return OutputDelta(tuple(tokens), finish)
+    return OutputDelta(tuple(tokens), finish, _scores(tokens, sampling.logprobs))
 
 
 def _scores(tokens: Sequence[int], top: int) -> tuple[TokenLogprobs, ...]:

@@ -24,8 +24,8 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from workers.core import Conversation, CoreDied, Piece, Sampling, TokenLogprobs
-from workers.forcing import Call, Finish
+from workers.core import CoreDied, OutputDelta, Sampling, StreamingSession, TokenLogprobs
+from workers.forcing import Finish, GenerateCall
 from workers.vllm.root_cause import root_cause_told
 
 # Tokens of a chain that nobody watches come so many at a time.
@@ -126,19 +126,19 @@ class VllmCore:
         self._heard = time.monotonic()
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: Call, sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+    ) -> AsyncGenerator[OutputDelta]:
         parameters = self._parameters(call, sampling)
         outputs = self._generate(name, tokens, parameters, sampling)
         async for piece in self._pieces(outputs, sampling):
             yield piece
 
-    def converse(self, name: str, sampling: Sampling) -> Conversation:
-        return _Conversation(self, name, sampling)
+    def open_session(self, name: str, sampling: Sampling) -> StreamingSession:
+        return _StreamingSession(self, name, sampling)
 
     async def generate_forced(
         self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+    ) -> AsyncGenerator[OutputDelta]:
         parameters = SamplingParams(
             **self._drawing(sampling), **_pace(sampling), **order, detokenize=False, skip_clone=True
         )
@@ -185,7 +185,7 @@ class VllmCore:
 
     async def _pieces(
         self, outputs: AsyncGenerator[RequestOutput], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
+    ) -> AsyncGenerator[OutputDelta]:
         """The new tokens of every output; vLLM's way of dying becomes ours."""
         if not self._working:
             self._heard = time.monotonic()
@@ -197,7 +197,7 @@ class VllmCore:
                 if made.finish_reason not in (None, "stop", "length", "abort"):
                     raise CoreDied(f"the engine core gave a request up: {made.finish_reason}")
                 finish: Finish | None = made.finish_reason
-                yield Piece(
+                yield OutputDelta(
                     tuple(made.token_ids),
                     finish,
                     _logprobs(made, sampling.logprobs or 0),
@@ -208,7 +208,7 @@ class VllmCore:
         finally:
             self._working -= 1
 
-    def _parameters(self, call: Call, sampling: Sampling) -> SamplingParams:
+    def _parameters(self, call: GenerateCall, sampling: Sampling) -> SamplingParams:
         schema = sampling.schema
         return SamplingParams(
             **self._drawing(sampling),
@@ -253,13 +253,13 @@ def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
         )
 
 
-class _Conversation:
+class _StreamingSession:
     def __init__(self, core: VllmCore, name: str, sampling: Sampling) -> None:
         self._core, self._name, self._sampling = core, name, sampling
         self._inputs: asyncio.Queue[StreamingInput | None] = asyncio.Queue()
         self._first: SamplingParams | None = None
 
-    def say(self, tokens: Sequence[int], call: Call, *, last: bool) -> None:
+    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         parameters = self._core._parameters(call, self._sampling)
         self._first = self._first or parameters
         prompt = _input(tokens, self._sampling)
@@ -267,7 +267,7 @@ class _Conversation:
         if last:
             self._inputs.put_nowait(None)
 
-    async def pieces(self) -> AsyncGenerator[Piece]:
+    async def pieces(self) -> AsyncGenerator[OutputDelta]:
         assert self._first is not None, "nothing was said"
         outputs = self._core._llm.generate(
             self._stream(), self._first, self._name, priority=self._sampling.priority

@@ -1,8 +1,8 @@
 """What every request must pass before anything of it is believed, in this order: the host it names,
 its key, the size of its head, what its body says it is, and how large and how fast that comes.
 
-A layer of ASGI inside `Tracing`, which answers what is raised here. It has no CORS: pages of other
-origins get nothing.
+A layer of ASGI inside `TraceMiddleware`, which answers what is raised here. It has no CORS: pages
+of other origins get nothing.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ OPEN: Final = ("/health", "/ready")
 MOST_PATH_BYTES: Final = 4096
 
 
-class Walls:
+class AccessMiddleware:
     """`host` is what the server is bound to."""
 
     def __init__(

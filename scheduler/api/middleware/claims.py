@@ -19,7 +19,7 @@ MAX_KEPT_BYTES: Final = 64 << 20
 """Of one tenant."""
 
 
-class Name(NamedTuple):
+class IdempotencyName(NamedTuple):
     """Keys of one tenant say nothing of another's."""
 
     tenant: str
@@ -27,7 +27,7 @@ class Name(NamedTuple):
     key: str
 
 
-class Reply(NamedTuple):
+class StoredResponse(NamedTuple):
     """A whole reply without an error, and what was told of it; the fingerprint is the request's."""
 
     fingerprint: bytes
@@ -37,42 +37,44 @@ class Reply(NamedTuple):
     trace: Trace
 
 
-class Found(NamedTuple):
+class ClaimResult(NamedTuple):
     """What became of a claim; `reply` comes with "finished"."""
 
     state: Literal["yours", "running", "finished", "other_body"]
-    reply: Reply | None = None
+    reply: StoredResponse | None = None
 
 
-class FarClaims(Protocol):
+class SharedClaims(Protocol):
     """The claims of all, in another process. Raises ConnectionError when it cannot be reached."""
 
     async def claim(
-        self, name: Name, fingerprint: bytes, owner: str, waits: bool = False
-    ) -> Found: ...
+        self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool = False
+    ) -> ClaimResult: ...
 
-    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]: ...
+    async def renew(
+        self, owner: str, held: Mapping[IdempotencyName, bytes]
+    ) -> list[IdempotencyName]: ...
 
-    async def finish(self, name: Name, owner: str, reply: Reply) -> None: ...
+    async def finish(self, name: IdempotencyName, owner: str, reply: StoredResponse) -> None: ...
 
-    async def release(self, name: Name, owner: str) -> None: ...
+    async def release(self, name: IdempotencyName, owner: str) -> None: ...
 
 
-class Replies:
+class ResponseCache:
     """Finished replies of late."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, OrderedDict[Name, tuple[float, Reply]]] = {}
+        self._kept: dict[str, OrderedDict[IdempotencyName, tuple[float, StoredResponse]]] = {}
 
-    def find(self, name: Name) -> Reply | None:
+    def find(self, name: IdempotencyName) -> StoredResponse | None:
         kept = self._kept.get(name.tenant, OrderedDict())
         old = self._clock() - KEPT_SECONDS
         while kept and next(iter(kept.values()))[0] <= old:
             kept.popitem(last=False)
         return kept[name][1] if name in kept else None
 
-    def keep(self, name: Name, reply: Reply) -> None:
+    def keep(self, name: IdempotencyName, reply: StoredResponse) -> None:
         kept = self._kept.setdefault(name.tenant, OrderedDict())
         kept.pop(name, None)
         kept[name] = self._clock(), reply
@@ -95,26 +97,28 @@ class Claims:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._began = clock, clock()
-        self._replies = Replies(clock)
-        self._leases: dict[Name, _Lease] = {}
+        self._replies = ResponseCache(clock)
+        self._leases: dict[IdempotencyName, _Lease] = {}
 
-    def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
+    def claim(
+        self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool = False
+    ) -> ClaimResult:
         """`waits` says that it was running elsewhere: claims that are younger than a lease believe
         it, as its owner may not have told them yet.
         """
         reply, lease = self._replies.find(name), self._held_by_other(name, owner)
         if (known := reply or lease) is None:
             if waits and self._clock() - self._began < LEASE_SECONDS:
-                return Found("running")
+                return ClaimResult("running")
             self._leases[name] = _Lease(owner, fingerprint, self._clock() + LEASE_SECONDS)
-            return Found("yours")
+            return ClaimResult("yours")
         if known.fingerprint != fingerprint:
-            return Found("other_body")
+            return ClaimResult("other_body")
         if lease is not None:
             lease.is_wanted = True
-        return Found("finished", reply) if reply else Found("running")
+        return ClaimResult("finished", reply) if reply else ClaimResult("running")
 
-    def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+    def renew(self, owner: str, held: Mapping[IdempotencyName, bytes]) -> list[IdempotencyName]:
         """Those that others have asked for since. What is not known is held from now on: these
         claims may be younger than what they are of.
         """
@@ -129,19 +133,19 @@ class Claims:
                 lease.is_wanted = False
         return wanted
 
-    def finish(self, name: Name, owner: str, reply: Reply) -> None:
+    def finish(self, name: IdempotencyName, owner: str, reply: StoredResponse) -> None:
         """The first reply is everybody's: what comes from an owner that lost its claim is not."""
         if self._held_by_other(name, owner) is None and self._replies.find(name) is None:
             self._replies.keep(name, reply)
         self.release(name, owner)
 
-    def release(self, name: Name, owner: str) -> None:
+    def release(self, name: IdempotencyName, owner: str) -> None:
         """Nobody runs it any more, and whoever claims it next does."""
         lease = self._leases.get(name)
         if lease is not None and lease.owner == owner:
             del self._leases[name]
 
-    def _held_by_other(self, name: Name, owner: str) -> _Lease | None:
+    def _held_by_other(self, name: IdempotencyName, owner: str) -> _Lease | None:
         lease = self._leases.get(name)
         is_held = lease is not None and lease.owner != owner and lease.until > self._clock()
         return lease if is_held else None

@@ -20,7 +20,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.admission.access import CALLER
-from scheduler.api.middleware.claims import LEASE_SECONDS, FarClaims, Name, Replies, Reply
+from scheduler.api.middleware.claims import (
+    LEASE_SECONDS,
+    IdempotencyName,
+    ResponseCache,
+    SharedClaims,
+    StoredResponse,
+)
 from scheduler.api.middleware.trace import INFERENCE
 from scheduler.errors import InvalidRequest, KeyReused
 from scheduler.solving.trace import TRACE, Trace
@@ -106,7 +112,7 @@ class Execution:
 
         await app(scope, receive, record)
 
-    def copy(self, reply: Reply) -> None:
+    def copy(self, reply: StoredResponse) -> None:
         self.is_copy = True
         self.trace.adopt(reply.trace)
         self.messages = _messages(reply)
@@ -117,10 +123,12 @@ class Execution:
         self._forget_timer()
         self._tell()
 
-    def reply(self) -> Reply:
+    def reply(self) -> StoredResponse:
         start, *pieces = self.messages
         body = b"".join(piece.get("body", b"") for piece in pieces)
-        return Reply(self.fingerprint, start["status"], start.get("headers", ()), body, self.trace)
+        return StoredResponse(
+            self.fingerprint, start["status"], start.get("headers", ()), body, self.trace
+        )
 
     def _forget_timer(self) -> None:
         if self._orphaned is not None:
@@ -131,14 +139,14 @@ class Execution:
         self._news = asyncio.Event()
 
 
-class Idempotency:
+class IdempotencyMiddleware:
     """`claims` are those that controllers share; without them it is the only one."""
 
-    def __init__(self, app: ASGIApp, claims: FarClaims | None = None) -> None:
+    def __init__(self, app: ASGIApp, claims: SharedClaims | None = None) -> None:
         self._app, self._claims = app, claims
         self._owner = uuid.uuid4().hex
-        self._running: dict[Name, Execution] = {}
-        self._replies = Replies(lambda: asyncio.get_running_loop().time())
+        self._running: dict[IdempotencyName, Execution] = {}
+        self._replies = ResponseCache(lambda: asyncio.get_running_loop().time())
         self._renewing: asyncio.Task[None] | None = None
         self._away_until: float | None = None
 
@@ -150,7 +158,7 @@ class Idempotency:
         if len(keys) > 1 or not _VALID_KEY.fullmatch(keys[0]):
             told = f"{HEADER} must be 1 to 255 visible ASCII characters, got {keys[0][:80]!r}"
             raise InvalidRequest(told, field=HEADER)
-        name = Name(CALLER.get().name, scope["path"], keys[0])
+        name = IdempotencyName(CALLER.get().name, scope["path"], keys[0])
         body = await _read(receive)
         fingerprint = hashlib.sha256(body).digest()
         trace = TRACE.get()
@@ -173,7 +181,9 @@ class Idempotency:
             trace.replayed |= execution.is_copy
             trace.adopt(execution.trace)
 
-    async def _execute(self, name: Name, execution: Execution, scope: Scope, body: bytes) -> None:
+    async def _execute(
+        self, name: IdempotencyName, execution: Execution, scope: Scope, body: bytes
+    ) -> None:
         """Run it, unless another controller does or did."""
         try:
             reply = await self._from_elsewhere(name, execution.fingerprint)
@@ -198,7 +208,9 @@ class Idempotency:
             if was_held and self._claims is not None:
                 await self._settle(self._claims, name, kept)
 
-    async def _from_elsewhere(self, name: Name, fingerprint: bytes) -> Reply | None:
+    async def _from_elsewhere(
+        self, name: IdempotencyName, fingerprint: bytes
+    ) -> StoredResponse | None:
         """The reply of another controller; None if it is to be run here. Raises KeyReused."""
         if self._claims is None:
             return None
@@ -221,7 +233,9 @@ class Idempotency:
                 return None
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _settle(self, claims: FarClaims, name: Name, reply: Reply | None) -> None:
+    async def _settle(
+        self, claims: SharedClaims, name: IdempotencyName, reply: StoredResponse | None
+    ) -> None:
         """Others may wait for this, so claims that are away are told when they are back."""
         for _ in range(SETTLE_TRIES):
             try:
@@ -238,7 +252,7 @@ class Idempotency:
         if self._claims is not None and (self._renewing is None or self._renewing.done()):
             self._renewing = asyncio.create_task(self._renew(self._claims))
 
-    async def _renew(self, claims: FarClaims) -> None:
+    async def _renew(self, claims: SharedClaims) -> None:
         """As long as something runs here. What is waited for elsewhere has no callers here."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
@@ -260,7 +274,7 @@ class Idempotency:
         self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS
 
 
-def _messages(reply: Reply) -> list[Message]:
+def _messages(reply: StoredResponse) -> list[Message]:
     start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
     return [start, {"type": "http.response.body", "body": reply.body, "more_body": False}]
 

@@ -22,7 +22,7 @@ INFERENCE: Final = ("/v1/chat/completions", "/v1/responses", "/v1/completions")
 _VALID_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-class Tracing:
+class TraceMiddleware:
     """A caller's request id is kept when it is a plain one, and made otherwise.
 
     Inner layers may raise a RequestError: it is answered here. What fails in a way that nobody

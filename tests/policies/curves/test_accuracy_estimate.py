@@ -12,7 +12,7 @@ from policies.curves.drift import inherited
 from policies.curves.label import learn
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.tally import Ballot
+from policies.tally import Vote
 
 BUDGET = Budget(100)
 VOTES = Plan("votes", BUDGET)
@@ -22,8 +22,8 @@ def observation(
     answer: str = "7", right: bool | None = None, *, chance: float | None = 0.8
 ) -> Observation:
     truth = {} if right is None else {answer: right}
-    ballot = Ballot(0, answer, 40, 30)
-    return Observation("c", (ballot,), BUDGET, None, VOTES, truth, chance=chance)
+    vote = Vote(0, answer, 40, 30)
+    return Observation("c", (vote,), BUDGET, None, VOTES, truth, chance=chance)
 
 
 def stream(accuracy: float, queries: int, rng: Random, *, bias: float = 0.0) -> ServedCounts:
@@ -104,12 +104,12 @@ def test_a_label_that_comes_later_counts_as_one_that_came_at_once() -> None:
     assert at_once.served["votes"].checked[:2] == [1.0, 1.0]
 
 
-def test_shadow_runs_are_not_of_what_is_served_usually() -> None:
+def test_exploration_runs_are_not_of_what_is_served_usually() -> None:
     statistics, one = ClassStatistics(), observation(right=True)
     assert one.plan is not None
-    shadow = replace(one, plan=replace(one.plan, shadow=True))
-    statistics.observe(shadow)
-    learn(statistics, replace(shadow, right={}), answer="7", reward=1.0)
+    is_exploration = replace(one, plan=replace(one.plan, is_exploration=True))
+    statistics.observe(is_exploration)
+    learn(statistics, replace(is_exploration, right={}), answer="7", reward=1.0)
     assert not statistics.served and statistics.queries == 1
 
 

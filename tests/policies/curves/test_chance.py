@@ -8,18 +8,18 @@ from policies.curves.chance import chance_right
 from policies.curves.curve import ClassStatistics, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.tally import Ballot, Tally
+from policies.tally import Tally, Vote
 
 BUDGET = Budget(1000)
-WAITS, VOTES = Plan("waits", BUDGET, 0.0), Plan("votes", BUDGET, None)
+EXTENSIONS, VOTES = Plan("extensions", BUDGET, 0.0), Plan("votes", BUDGET, None)
 
 
-def waits(answers: str) -> tuple[Ballot, ...]:
-    return tuple(Ballot(0, a, 50 * (w + 1), 44 * (w + 1), w) for w, a in enumerate(answers))
+def extensions(answers: str) -> tuple[Vote, ...]:
+    return tuple(Vote(0, a, 50 * (w + 1), 44 * (w + 1), w) for w, a in enumerate(answers))
 
 
-def votes(answers: str) -> tuple[Ballot, ...]:
-    return tuple(Ballot(chain, a, 50, 44) for chain, a in enumerate(answers))
+def votes(answers: str) -> tuple[Vote, ...]:
+    return tuple(Vote(chain, a, 50, 44) for chain, a in enumerate(answers))
 
 
 def learned() -> ClassStatistics:
@@ -27,7 +27,9 @@ def learned() -> ClassStatistics:
     statistics, right = ClassStatistics(), {"a": True, "b": False, "c": False}
     for _ in range(40):
         for answers in ("aa", "aa", "ba"):
-            statistics.observe(Observation("c", waits(answers), BUDGET, 0.0, WAITS, right))
+            statistics.observe(
+                Observation("c", extensions(answers), BUDGET, 0.0, EXTENSIONS, right)
+            )
         for answers in ("aaa", "bca", "bbc"):
             statistics.observe(Observation("c", votes(answers), BUDGET, None, VOTES, right))
     return statistics
@@ -44,22 +46,22 @@ def test_votes_that_agree_are_likelier_right_than_votes_that_do_not() -> None:
 
 
 def test_an_answer_that_stayed_is_likelier_right_than_a_first_one() -> None:
-    first = chance_right(CURVE, WAITS, Tally(waits("a")))
-    stayed = chance_right(CURVE, WAITS, Tally(waits("aa")))
+    first = chance_right(CURVE, EXTENSIONS, Tally(extensions("a")))
+    stayed = chance_right(CURVE, EXTENSIONS, Tally(extensions("aa")))
     assert first is not None and stayed is not None
     assert first < stayed
 
 
 def test_a_chain_that_was_forced_on_in_one_go_is_as_right_as_its_waits_make_it() -> None:
     assert CURVE.extension is not None
-    at_once = Tally((replace(waits("aa")[1]),))
-    assert chance_right(CURVE, WAITS, at_once) == CURVE.extension.accuracy[1]
+    at_once = Tally((replace(extensions("aa")[1]),))
+    assert chance_right(CURVE, EXTENSIONS, at_once) == CURVE.extension.accuracy[1]
 
 
 def test_a_cut_chain_is_as_right_as_its_cap_lets_it() -> None:
     assert CURVE.length is not None
     plan = Plan("cap", Budget(16), 0.0)
-    chance = chance_right(CURVE, plan, Tally(waits("a")))
+    chance = chance_right(CURVE, plan, Tally(extensions("a")))
     assert chance == pytest.approx(CURVE.length.at(16).accuracy)
 
 
@@ -70,5 +72,5 @@ def test_no_answer_is_never_right() -> None:
 def test_without_a_curve_nobody_can_tell() -> None:
     assert chance_right(None, VOTES, Tally(votes("a"))) is None
     assert chance_right(CURVE, None, Tally(votes("a"))) is None
-    only_waits = replace(CURVE, votes=None)
-    assert chance_right(only_waits, VOTES, Tally(votes("a"))) is None
+    only_extensions = replace(CURVE, votes=None)
+    assert chance_right(only_extensions, VOTES, Tally(votes("a"))) is None

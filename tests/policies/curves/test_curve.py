@@ -9,30 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.curves.curve import ClassStatistics, fit
-from policies.curves.exit_statistics import POSITIONS, Course
-from policies.curves.extension_counts import ExtensionCounts
+from policies.curves.exit_statistics import POSITIONS, ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
-from policies.tally import Ballot
+from policies.tally import Vote
 
 BUDGET = Budget(400)
 
 greedy = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=8).map(
     lambda answers: tuple(
-        Ballot(0, given, 50 * (w + 1) + 4, 50 * (w + 1), w) for w, given in enumerate(answers)
+        Vote(0, given, 50 * (w + 1) + 4, 50 * (w + 1), w) for w, given in enumerate(answers)
     )
 )
 sampled = st.lists(st.none() | st.sampled_from("abc"), min_size=1, max_size=20).map(
-    lambda answers: tuple(Ballot(chain, given, 54, 50) for chain, given in enumerate(answers))
+    lambda answers: tuple(Vote(chain, given, 54, 50) for chain, given in enumerate(answers))
 )
 untried = st.builds(
-    lambda chains, votes, is_greedy, labelled, shadow: Observation(
+    lambda chains, votes, is_greedy, labelled, is_exploration: Observation(
         "class",
         chains if is_greedy else votes,
         BUDGET,
         0.0 if is_greedy else None,
-        Plan("waits" if is_greedy else "votes", BUDGET, shadow=shadow),
+        Plan("extensions" if is_greedy else "votes", BUDGET, is_exploration=is_exploration),
         {"a": True, "b": False, "c": False} if labelled else {},
     ),
     greedy,
@@ -46,11 +45,11 @@ untried = st.builds(
 def tried(answers: str, concluded: bool, labelled: bool) -> Observation:
     """A greedy chain that gave these answers, the last one in the end."""
     probes = [ProbeResult(0, POSITIONS[n], a, 0.5) for n, a in enumerate(answers[:-1])]
-    course = Course(probes, 2000, answers[-1], concluded, not concluded, 20.0, {})
-    plan = Plan("exit", BUDGET, 0.0, shadow=not concluded)
+    trajectory = ProbeTrajectory(probes, 2000, answers[-1], concluded, not concluded, 20.0, {})
+    plan = Plan("exit", BUDGET, 0.0, is_exploration=not concluded)
     right = {"a": True, "b": False, "c": False} if labelled else {}
     return Observation(
-        "class", (Ballot(0, answers[-1], 2004, 2000),), BUDGET, 0.0, plan, right, course
+        "class", (Vote(0, answers[-1], 2004, 2000),), BUDGET, 0.0, plan, right, trajectory
     )
 
 
@@ -93,40 +92,14 @@ def test_whatever_was_observed_a_curve_can_be_fitted_and_written(many: list[Obse
         assert point.tokens > 0
 
 
-def test_statistics_from_before_exits_were_kept_are_read() -> None:
-    statistics = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
-    stored = statistics.as_dict() | {"version": 2}
-    del stored["exits"]
-    statistics.extensions = ExtensionCounts()
-    assert ClassStatistics.from_dict(stored) == statistics
-
-
-def test_waits_that_were_counted_otherwise_are_learned_anew() -> None:
-    ballots = (Ballot(0, "a", 54, 50),)
-    shadow = Observation("class", ballots, BUDGET, 0.0, Plan("waits", BUDGET, 0.0, shadow=True))
-    stored = seen([shadow] * 3).as_dict() | {"version": 3}
-    stored["extensions"] = {"visits": [3.0]}
-    known = ClassStatistics.from_dict(stored)
-    assert (known.shadow_chains, known.extensions.queries, known.lengths.queries) == (0, 0, 3)
-
-
-def test_statistics_from_before_references_were_counted_have_none() -> None:
-    told = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
-    stored = seen([told]).as_dict()
-    assert ClassStatistics.from_dict(stored).referenced == 1.0
-    old = {name: value for name, value in stored.items() if name != "referenced"}
-    read = ClassStatistics.from_dict(old | {"version": 5})
-    assert (read.referenced, read.labelled) == (0.0, 1.0)
-    with pytest.raises(KeyError, match="referenced"):
-        ClassStatistics.from_dict(old)
-
-
 def test_a_tried_chain_tells_of_exits_and_a_class_without_one_keeps_nothing_of_them() -> None:
     statistics = seen([tried("aa", True, False)])
     assert statistics.exits is not None and statistics.exits.queries == 1
     assert statistics.lengths.queries == statistics.extensions.queries == 0
-    assert statistics.shadow_chains == seen([tried("aa", False, False)]).shadow_chains == 0
-    plain = seen([Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0)])
+    assert (
+        statistics.exploration_chains == seen([tried("aa", False, False)]).exploration_chains == 0
+    )
+    plain = seen([Observation("class", (Vote(0, "a", 54, 50),), BUDGET, 0.0)])
     assert plain.exits is None and fit(plain, parent=statistics, price=1e-3).exits is None
 
 
@@ -141,10 +114,10 @@ def test_the_labels_of_a_tried_chain_are_those_of_its_query() -> None:
 
 def test_a_course_that_cannot_be_teaches_nothing() -> None:
     good = tried("aa", False, True)
-    assert good.course is not None
+    assert good.trajectory is not None
     statistics = ClassStatistics()
     with pytest.raises(ValueError, match="thinking_tokens must be at least 64"):
-        statistics.observe(replace(good, course=good.course._replace(thinking_tokens=10)))
+        statistics.observe(replace(good, trajectory=good.trajectory._replace(thinking_tokens=10)))
     assert statistics == ClassStatistics()
 
 
@@ -158,8 +131,8 @@ def test_a_curve_says_what_its_exits_give() -> None:
 
 
 def test_statistics_of_another_version_are_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 6, got 7"):
-        ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 7})
+    with pytest.raises(ValueError, match="version must be 7, got 6"):
+        ClassStatistics.from_dict({**ClassStatistics().as_dict(), "version": 6})
 
 
 def test_rows_of_another_length_are_refused() -> None:
@@ -174,11 +147,11 @@ def test_rows_of_another_length_are_refused() -> None:
 def test_an_absurd_ballot_is_refused_and_named_and_nothing_is_learned(
     field: str, value: float
 ) -> None:
-    ballot = replace(Ballot(0, "a", 54, 50), **{field: value})
+    vote = replace(Vote(0, "a", 54, 50), **{field: value})
     for temperature in (0.0, None):
         statistics = ClassStatistics()
         with pytest.raises(ValueError, match=f"^{field} must be in"):
-            statistics.observe(Observation("class", (ballot,), BUDGET, temperature))
+            statistics.observe(Observation("class", (vote,), BUDGET, temperature))
         assert statistics == ClassStatistics()
 
 
@@ -188,7 +161,7 @@ def test_the_price_of_a_round_is_checked() -> None:
 
 
 def test_scaling_down_twice_is_scaling_down_once_by_both() -> None:
-    chain = Observation("class", (Ballot(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
+    chain = Observation("class", (Vote(0, "a", 54, 50),), BUDGET, 0.0, right={"a": True})
     twice, once = seen([chain] * 4), seen([chain])
     twice.scale(0.5)
     twice.scale(0.5)
@@ -201,7 +174,7 @@ def test_a_factor_that_is_no_share_is_refused() -> None:
 
 
 def test_a_cut_chain_tells_of_its_cap_and_nothing_of_waits() -> None:
-    statistics = seen([Observation("class", (Ballot(0, "a", 404, 400),), BUDGET, 0.0)])
+    statistics = seen([Observation("class", (Vote(0, "a", 404, 400),), BUDGET, 0.0)])
     assert sum(statistics.lengths.cut) == 1
     assert statistics.extensions.queries == 0
 
@@ -210,11 +183,11 @@ def test_a_class_without_queries_looks_like_its_parent() -> None:
     rng, chains = Random(1), []
     for _ in range(50):
         right = rng.random() < 0.9
-        ballot = Ballot(0, "a" if right else "b", 54, 50)
+        vote = Vote(0, "a" if right else "b", 54, 50)
         chains.append(
             Observation(
                 "other",
-                (ballot, replace(ballot, extensions=1, tokens=108)),
+                (vote, replace(vote, extensions=1, tokens=108)),
                 BUDGET,
                 0.0,
                 right={"a": True, "b": False},

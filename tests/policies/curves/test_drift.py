@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.curves.curve import ClassStatistics
-from policies.curves.drift import KEPT, Watch, Window, fade, inherited
-from policies.curves.exit_statistics import Course
+from policies.curves.drift import KEPT, Adwin, DriftDetector, fade, inherited
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
-from policies.tally import Ballot
+from policies.tally import Vote
 
 BUDGET = Budget(1000)
 
 
-def coin(window: Window, rng: Random, chance: float, throws: int) -> int | None:
+def coin(window: Adwin, rng: Random, chance: float, throws: int) -> int | None:
     """Throws until a change is noticed; None if it is not."""
     for thrown in range(throws):
         if window.add(float(rng.random() < chance)):
@@ -28,7 +28,7 @@ def coin(window: Window, rng: Random, chance: float, throws: int) -> int | None:
 @pytest.mark.parametrize("chance", [0.5, 0.9, 0.99])
 def test_false_alarms_are_rarer_than_one_in_twenty_thousand(chance: float) -> None:
     rng, alarms, throws = Random(7), 0, 80_000
-    window = Window()
+    window = Adwin()
     for _ in range(throws):
         alarms += window.add(float(rng.random() < chance))
     assert alarms <= throws / 20_000 / 2
@@ -39,7 +39,7 @@ def test_false_alarms_are_rarer_than_one_in_twenty_thousand(chance: float) -> No
 )
 def test_a_coin_that_changes_is_noticed_soon(before: float, after: float, most: int) -> None:
     for seed in range(10):
-        window, rng = Window(), Random(seed)
+        window, rng = Adwin(), Random(seed)
         coin(window, rng, before, 500)
         noticed = coin(window, rng, after, most)
         assert noticed is not None
@@ -48,7 +48,7 @@ def test_a_coin_that_changes_is_noticed_soon(before: float, after: float, most: 
 
 @given(st.lists(st.floats(0, 1), max_size=300))
 def test_a_window_is_small_and_loses_no_value_without_a_cut(values: list[float]) -> None:
-    window, kept = Window(), []
+    window, kept = Adwin(), []
     for value in values:
         kept.append(value)
         if window.add(value):
@@ -63,23 +63,23 @@ def test_a_window_is_small_and_loses_no_value_without_a_cut(values: list[float])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
 def test_a_value_outside_of_its_range_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=f"value .*{value}"):
-        Window().add(value)
+        Adwin().add(value)
 
 
 def chain(length: int, *, right: bool = True, cap: bool = False) -> Observation:
-    plan = Plan("cap" if cap else "waits", BUDGET, 0.0)
-    history = (Ballot(0, "7", length + 6, length), Ballot(0, "7", 2 * length, 2 * length, 1))
+    plan = Plan("cap" if cap else "extensions", BUDGET, 0.0)
+    history = (Vote(0, "7", length + 6, length), Vote(0, "7", 2 * length, 2 * length, 1))
     return Observation("c", history, BUDGET, 0.0, plan, {"7": right})
 
 
 def test_longer_thinking_is_a_change() -> None:
-    watch, rng = Watch(), Random(1)
+    watch, rng = DriftDetector(), Random(1)
     assert not any(watch.observe(chain(rng.randint(80, 120))) for _ in range(500))
     assert any(watch.observe(chain(rng.randint(300, 500))) for _ in range(100))
 
 
 def test_a_cut_chain_tells_of_no_change() -> None:
-    watch = Watch()
+    watch = DriftDetector()
     for length in [100] * 300 + [1000] * 300:
         assert not watch.observe(chain(length, cap=length == 1000))
         assert not watch.observe(chain(1000, right=False))
@@ -88,21 +88,23 @@ def test_a_cut_chain_tells_of_no_change() -> None:
 
 def test_of_a_chain_that_may_be_concluded_only_its_first_trial_tells_of_a_change() -> None:
     def tried(sure: float, length: int) -> Observation:
-        course = Course([ProbeResult(0, 64, "7", sure)], length, "7", True, False, 20.0, {})
-        plan, ballot = Plan("exit", BUDGET, 0.0), Ballot(0, "7", length, length)
-        return Observation("c", (ballot,), BUDGET, 0.0, plan, {"7": True}, course)
+        trajectory = ProbeTrajectory(
+            [ProbeResult(0, 64, "7", sure)], length, "7", True, False, 20.0, {}
+        )
+        plan, vote = Plan("exit", BUDGET, 0.0), Vote(0, "7", length, length)
+        return Observation("c", (vote,), BUDGET, 0.0, plan, {"7": True}, trajectory)
 
-    watch = Watch()
+    watch = DriftDetector()
     assert not any(watch.observe(tried(0.9, length)) for length in [100] * 200 + [900] * 200)
     assert watch.windows["trial right"].mean == 1.0
     assert any(watch.observe(tried(0.2, 900)) for _ in range(50))
 
 
 def test_a_watch_survives_being_written_and_read() -> None:
-    watch = Watch()
+    watch = DriftDetector()
     for length in range(1, 60):
         watch.observe(chain(length))
-    assert Watch.from_dict(watch.as_dict()) == watch
+    assert DriftDetector.from_dict(watch.as_dict()) == watch
 
 
 def seen(queries: int) -> ClassStatistics:

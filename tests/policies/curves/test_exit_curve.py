@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
-from policies.curves.exit_statistics import Course, ExitStatistics
+from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.signals import ProbeResult
-from tests.policies.exit_population import TRIAL_TOKENS, course
+from tests.policies.exit_population import TRIAL_TOKENS, trajectory
 
 
 def learned(
@@ -24,7 +24,7 @@ def learned(
     rng, statistics = Random(seed), ExitStatistics()
     for number in range(chains):
         leave = leave_after if number % 5 else None
-        statistics.add(course(rng, labelled=labelled, spoiled=spoiled, leave_after=leave))
+        statistics.add(trajectory(rng, labelled=labelled, spoiled=spoiled, leave_after=leave))
     return statistics
 
 
@@ -38,7 +38,7 @@ def played(rule: ExitRule, *, spoiled: float = 0.0, chains: int = 1500) -> tuple
     """Accuracy and tokens of a rule on chains that it has not seen."""
     rng, right, tokens = Random("others"), 0, 0.0
     for _ in range(chains):
-        whole = course(rng, spoiled=spoiled)
+        whole = trajectory(rng, spoiled=spoiled)
         answer, spent = whole.answer, float(whole.thinking_tokens)
         tried: list[ProbeResult] = []
         for probe in whole.probes:
@@ -133,7 +133,7 @@ def test_a_price_that_cannot_be_is_refused() -> None:
 def test_chains_without_any_trial_teach_how_they_end() -> None:
     statistics = ExitStatistics()
     for _ in range(40):
-        statistics.add(Course([], 30, "right", False, True, 20.0, {"right": True}))
+        statistics.add(ProbeTrajectory([], 30, "right", False, True, 20.0, {"right": True}))
     forecast = fitted(statistics).rules[0].forecast
     assert forecast.tokens == pytest.approx(30)
     assert forecast.accuracy > 0.8

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from policies.curves.exit_statistics import (
     POSITIONS,
     START,
-    Course,
     ExitState,
     ExitStatistics,
+    ProbeTrajectory,
     trials,
 )
 from policies.signals import ProbeResult
-from tests.policies.exit_population import course
+from tests.policies.exit_population import trajectory
 
 
 def probe(tokens: int, answer: str | None, probability: float = 0.5) -> ProbeResult:
@@ -27,7 +27,7 @@ def probe(tokens: int, answer: str | None, probability: float = 0.5) -> ProbeRes
 def seen(seed: int, chains: int = 5) -> ExitStatistics:
     rng, statistics = Random(seed), ExitStatistics()
     for _ in range(chains):
-        statistics.add(course(rng, labelled=0.5, leave_after=rng.choice([None, 2])))
+        statistics.add(trajectory(rng, labelled=0.5, leave_after=rng.choice([None, 2])))
     return statistics
 
 
@@ -118,7 +118,7 @@ def test_a_course_that_cannot_be_is_refused(
 ) -> None:
     statistics = ExitStatistics()
     with pytest.raises(ValueError, match=name):
-        statistics.add(Course(probes, tokens, "a", False, True, 20.0, {}))
+        statistics.add(ProbeTrajectory(probes, tokens, "a", False, True, 20.0, {}))
     assert flat(statistics) == flat(ExitStatistics())
 
 

@@ -5,15 +5,15 @@ from random import Random
 
 import pytest
 
-from policies.curves.extension_counts import STATES, ExtensionCounts, State, states
+from policies.curves.extension_counts import STATES, AnswerState, ExtensionCounts, states
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
-from policies.tally import Ballot
+from policies.tally import Vote
 
 LENGTHS = (40, 100, 150, 200, 250, 300)
 
 
-def chain(answers: str) -> list[Ballot]:
-    return [Ballot(0, given, LENGTHS[w], LENGTHS[w], w) for w, given in enumerate(answers)]
+def chain(answers: str) -> list[Vote]:
+    return [Vote(0, given, LENGTHS[w], LENGTHS[w], w) for w, given in enumerate(answers)]
 
 
 def repaired_at(rng: Random, chances: tuple[float, ...]) -> str:
@@ -36,19 +36,19 @@ def learned(
 
 
 def test_a_run_is_counted_from_the_last_change() -> None:
-    assert list(states("aab")) == [State(0, 1), State(1, 2), State(2, 1)]
-    assert list(states("aaaaa"))[-1] == State(4, 5)
+    assert list(states("aab")) == [AnswerState(0, 1), AnswerState(1, 2), AnswerState(2, 1)]
+    assert list(states("aaaaa"))[-1] == AnswerState(4, 5)
 
 
 def test_without_a_chain_there_is_no_curve() -> None:
     assert fit_extensions(ExtensionCounts(), ExtensionCounts()) is None
 
 
-@pytest.mark.parametrize("waits", range(6))
-def test_the_accuracy_of_a_known_population_lies_in_its_interval(waits: int) -> None:
+@pytest.mark.parametrize("extensions", range(6))
+def test_the_accuracy_of_a_known_population_lies_in_its_interval(extensions: int) -> None:
     chances = (0.3, 0.43, 0.79, 0.94, 0.97, 0.98)
-    low, high = learned(chances).interval(waits)
-    assert low <= chances[waits] <= high
+    low, high = learned(chances).interval(extensions)
+    assert low <= chances[extensions] <= high
 
 
 def test_tokens_by_wait_are_those_of_the_chains() -> None:
@@ -72,7 +72,9 @@ def test_stopping_early_does_not_bias_the_curve() -> None:
     chances = (0.5, 0.7, 0.9, 0.95, 0.95, 0.95)
     for _ in range(400):
         answers = repaired_at(rng, chances)
-        until = next((s.waits for s in states(answers) if s.run == 2 and rng.random() < 0.8), 5)
+        until = next(
+            (s.extensions for s in states(answers) if s.run == 2 and rng.random() < 0.8), 5
+        )
         ends = answers[: until + 1]
         counts.observe(chain(ends), [given == "a" for given in ends])
     curve = fit_extensions(counts)
@@ -83,8 +85,8 @@ def test_stopping_early_does_not_bias_the_curve() -> None:
 def test_the_rule_is_as_good_as_the_best_of_all_rules() -> None:
     curve, price = learned((0.4, 0.7, 0.8), chains=60), 1e-3
 
-    def worth(goes_on: frozenset[State]) -> float:
-        reach = {State(0, 1): 1.0}
+    def worth(goes_on: frozenset[AnswerState]) -> float:
+        reach = {AnswerState(0, 1): 1.0}
         accuracy, tokens = curve.right[0], curve.tokens[0]
         for row, state in enumerate(STATES[:6]):
             mass = reach.get(state, 0.0)
@@ -115,11 +117,11 @@ def test_a_higher_price_never_buys_more_waits() -> None:
 def test_without_labels_flips_show_that_waiting_pays() -> None:
     curve = learned((0.3, 0.5, 0.8, 0.95, 0.97, 0.98), labelled=0.0)
     assert curve.accuracy[3] > curve.accuracy[0] + 0.2
-    assert State(0, 1) in curve.rule(3e-4).goes_on
+    assert AnswerState(0, 1) in curve.rule(3e-4).goes_on
 
 
 def test_without_labels_answers_that_never_change_are_not_extended() -> None:
-    assert State(0, 1) not in learned((1.0,) * 6, labelled=0.0).rule(3e-4).goes_on
+    assert AnswerState(0, 1) not in learned((1.0,) * 6, labelled=0.0).rule(3e-4).goes_on
 
 
 def test_few_labels_correct_a_class_that_is_stable_and_wrong() -> None:
@@ -147,7 +149,7 @@ def test_chains_that_a_rule_left_over_do_not_make_a_wait_look_bad() -> None:
     chances = (0.2, 0.23, 0.26, 0.37, 0.56, 0.61)
     for number in range(1200):
         answers = repaired_at(rng, chances)
-        until = next((s.waits for s in states(answers) if s.run == 3), 5)
+        until = next((s.extensions for s in states(answers) if s.run == 3), 5)
         ends = answers if number % 20 == 0 else answers[: until + 1]
         counts.observe(chain(ends), [given == "a" if number % 5 == 0 else None for given in ends])
     curve = fit_extensions(counts)

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from policies.curves.extension_counts import MOVES, PATTERNS, ExtensionCounts, pattern
-from policies.curves.hmm import USUAL, Habits, learn_habits, outlook
-from policies.tally import Ballot
+from policies.curves.hmm import USUAL, HmmParameters, learn_habits, outlook
+from policies.tally import Vote
 
-TRUE = Habits(0.3, np.full(6, 0.05), np.full(6, 0.6), np.array([0.1, 0.5, 0.3, 0.2, 0.2, 0.2]))
+TRUE = HmmParameters(
+    0.3, np.full(6, 0.05), np.full(6, 0.6), np.array([0.1, 0.5, 0.3, 0.2, 0.2, 0.2])
+)
 
 
-def walk(rng: Random, habits: Habits, waits: int) -> list[str]:
+def walk(rng: Random, habits: HmmParameters, extensions: int) -> list[str]:
     """Answers of one chain; "a" is right, and no wrong answer is given twice."""
     answers, wrong = ["a" if rng.random() < habits.start else "wrong"], iter(range(100))
-    for wait in range(waits):
+    for wait in range(extensions):
         if answers[-1] == "a":
             changes, mends = rng.random() < habits.spoilt[wait], False
         else:
@@ -26,15 +28,15 @@ def walk(rng: Random, habits: Habits, waits: int) -> list[str]:
 
 
 def observe(counts: ExtensionCounts, answers: list[str], labelled: bool) -> None:
-    ballots = [Ballot(0, said, 10 * (w + 1), 10 * (w + 1), w) for w, said in enumerate(answers)]
-    counts.observe(ballots, [said == "a" if labelled else None for said in answers])
+    votes = [Vote(0, said, 10 * (w + 1), 10 * (w + 1), w) for w, said in enumerate(answers)]
+    counts.observe(votes, [said == "a" if labelled else None for said in answers])
 
 
 def test_patterns_are_numbered_once_and_in_reach() -> None:
     numbers = [
-        pattern([bool(bits >> place & 1) for place in range(waits)])
-        for waits in range(7)
-        for bits in range(1 << waits)
+        pattern([bool(bits >> place & 1) for place in range(extensions)])
+        for extensions in range(7)
+        for bits in range(1 << extensions)
     ]
     assert sorted(numbers) == list(range(PATTERNS))
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.curves.curve import ClassStatistics
-from policies.curves.exit_statistics import Course
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.label import learn
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import ProbeResult
-from policies.tally import Ballot
+from policies.tally import Vote
 
 
 @given(
@@ -24,11 +24,11 @@ from policies.tally import Ballot
 def test_a_label_that_comes_later_counts_no_query_again(
     said: list[str], is_greedy: bool, reward: float, faded: float
 ) -> None:
-    ballots = [
-        Ballot(0 if is_greedy else at, answer, 40 + at, 30 + at, at if is_greedy else 0)
+    votes = [
+        Vote(0 if is_greedy else at, answer, 40 + at, 30 + at, at if is_greedy else 0)
         for at, answer in enumerate(said)
     ]
-    observation = Observation("c", tuple(ballots), Budget(100), 0.0 if is_greedy else None)
+    observation = Observation("c", tuple(votes), Budget(100), 0.0 if is_greedy else None)
     statistics = ClassStatistics()
     statistics.observe(observation)
     statistics.scale(faded)
@@ -45,19 +45,21 @@ def test_a_label_that_comes_later_counts_no_query_again(
 
 @pytest.mark.parametrize("reward", [-0.1, 1.1, math.nan, math.inf])
 def test_a_reward_that_is_none_is_refused(reward: float) -> None:
-    observation = Observation("c", (Ballot(0, "a", 40, 30),), Budget(100), 0.0)
+    observation = Observation("c", (Vote(0, "a", 40, 30),), Budget(100), 0.0)
     with pytest.raises(ValueError, match="reward"):
         learn(ClassStatistics(), observation, answer="a", reward=reward)
 
 
 def test_a_label_of_a_chain_that_was_tried_on_its_way_reaches_its_exits() -> None:
     probes = (ProbeResult(0, 64, "a", 0.5), ProbeResult(0, 91, "b", 0.9))
-    course = Course(probes, 120, "b", False, True, 10.0, {})
-    plan = Plan("exit", Budget(400), 0.0, shadow=True)
-    history = (Ballot(0, "b", 130, 120),)
-    observation = Observation("c", history, Budget(400), 0.0, plan, {}, course)
+    trajectory = ProbeTrajectory(probes, 120, "b", False, True, 10.0, {})
+    plan = Plan("exit", Budget(400), 0.0, is_exploration=True)
+    history = (Vote(0, "b", 130, 120),)
+    observation = Observation("c", history, Budget(400), 0.0, plan, {}, trajectory)
     then, later = ClassStatistics(), ClassStatistics()
-    then.observe(Observation("c", history, Budget(400), 0.0, plan, {"a": False, "b": True}, course))
+    then.observe(
+        Observation("c", history, Budget(400), 0.0, plan, {"a": False, "b": True}, trajectory)
+    )
     later.observe(observation)
     learn(later, observation, answer="b", reward=1.0)
     assert (then.referenced, later.referenced) == (1.0, 0.0)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from policies.curves.vote_counts import VoteCounts, length_bin
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 
-def standing(answers: list[int]) -> Standing:
+def standing(answers: list[int]) -> VoteStanding:
     first, second, *rest = sorted((answers.count(a) for a in set(answers)), reverse=True) + [0, 0]
-    return Standing(first, second, sum(rest))
+    return VoteStanding(first, second, sum(rest))
 
 
 def leader(answers: list[int]) -> int:
@@ -105,7 +105,7 @@ def test_the_length_of_the_first_chain_tells_hard_questions_from_easy_ones() -> 
     curve = fit_votes(counts)
     assert curve is not None
     short, long = (curve.columns[length_bin(tokens)] for tokens in (100.0, 400.0))
-    row = INDEX[Standing(1, 0, 0)]
+    row = INDEX[VoteStanding(1, 0, 0)]
     assert curve.leads[row, short] > curve.leads[row, 0] + 0.1 > curve.leads[row, long] + 0.2
     assert curve.next_tokens[row, long] > 2 * curve.next_tokens[row, short]
     assert sum(curve.shares) == pytest.approx(1.0)
@@ -122,7 +122,7 @@ observations = st.lists(
 )
 
 
-def counted(seen: list[tuple[Standing, int, bool | None, int]]) -> VoteCounts:
+def counted(seen: list[tuple[VoteStanding, int, bool | None, int]]) -> VoteCounts:
     counts = VoteCounts()
     for here, tokens, right, first in seen:
         counts.observe(here, tokens, right, first_tokens=first)
@@ -156,7 +156,7 @@ def test_what_is_stored_comes_back_and_fits_the_same(seen: list) -> None:  # typ
 
 
 def test_forgetting_scales_every_count() -> None:
-    counts = counted([(Standing(2, 1, 0), 300, True, 100)] * 4)
+    counts = counted([(VoteStanding(2, 1, 0), 300, True, 100)] * 4)
     half = deepcopy(counts)
     half.scale(0.5)
     assert half.queries == 2.0 and half.labelled == 2.0 and counts.queries == 4.0
@@ -165,15 +165,15 @@ def test_forgetting_scales_every_count() -> None:
 @pytest.mark.parametrize("tokens", [-1.0, float("nan"), float("inf"), 1e12])
 def test_absurd_tokens_are_refused_and_named(tokens: float) -> None:
     with pytest.raises(ValueError, match="^tokens must be"):
-        VoteCounts().observe(Standing(1, 0, 0), tokens, None)
+        VoteCounts().observe(VoteStanding(1, 0, 0), tokens, None)
     with pytest.raises(ValueError, match="^first_tokens must be"):
-        VoteCounts().observe(Standing(1, 0, 0), 10, None, first_tokens=tokens)
+        VoteCounts().observe(VoteStanding(1, 0, 0), 10, None, first_tokens=tokens)
 
 
 @pytest.mark.parametrize("votes", [(0, 0, 0), (1, 2, 0), (MAX_VOTES + 1, 0, 0), (2, 0, 1)])
 def test_an_impossible_standing_is_refused_and_named(votes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="^standing must be"):
-        VoteCounts().observe(Standing(*votes), 10, None)
+        VoteCounts().observe(VoteStanding(*votes), 10, None)
 
 
 @pytest.mark.parametrize(

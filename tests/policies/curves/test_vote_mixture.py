@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_mixture import FOR_CLASS, fit_mixture, prior_mixture
 from policies.curves.vote_types import MODE, SECOND, STANDINGS, tables
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 queries = st.tuples(st.sampled_from(STANDINGS[:200]), st.none() | st.booleans())
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(queries, min_size=1, max_size=20))
-def test_chances_of_which_answer_is_right_add_up(seen: list[tuple[Standing, bool | None]]) -> None:
+def test_chances_of_which_answer_is_right_add_up(
+    seen: list[tuple[VoteStanding, bool | None]],
+) -> None:
     counts = VoteCounts()
     for where, right in seen:
         counts.observe(where, 50.0 * sum(where), right)
@@ -28,7 +30,7 @@ def test_chances_of_which_answer_is_right_add_up(seen: list[tuple[Standing, bool
 def test_where_the_mode_is_wrong_another_answer_is_right_more_often() -> None:
     counts = VoteCounts()
     for _ in range(40):
-        counts.observe(Standing(8, 2, 0), 500, False)
+        counts.observe(VoteStanding(8, 2, 0), 500, False)
     prior, mixture = prior_mixture(), fit_mixture(counts, prior_mixture(), FOR_CLASS)
     likely = int(mixture.weights.argmax())
     assert mixture.truth[likely, MODE] < 0.5 * prior.truth[likely, MODE]

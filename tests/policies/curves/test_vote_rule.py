@@ -12,10 +12,10 @@ from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import vote_rules
 from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, after_vote
-from policies.tally import Standing
+from policies.tally import VoteStanding
 from tests.policies.curves.test_vote_curve import learned
 
-START = Standing(1, 0, 0)
+START = VoteStanding(1, 0, 0)
 PRICES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
 
 
@@ -72,7 +72,7 @@ def test_a_higher_price_never_buys_more_votes_in_any_standing(seed: int) -> None
 def test_no_vote_is_bought_when_the_votes_always_agree() -> None:
     counts = VoteCounts()
     for _ in range(100):
-        counts.observe(Standing(8, 0, 0), 400, None)
+        counts.observe(VoteStanding(8, 0, 0), 400, None)
     curve = fit_votes(counts)
     assert curve is not None
     assert vote_rules(curve, [1e-3])[0].wave(START) == 0
@@ -83,13 +83,13 @@ def test_a_hopeless_question_is_given_up() -> None:
     rng, counts = Random(3), VoteCounts()
     for _ in range(300):
         if rng.random() < 0.5:
-            counts.observe(Standing(8, 0, 0), 400, True)
+            counts.observe(VoteStanding(8, 0, 0), 400, True)
         else:
-            counts.observe(Standing(2, 1, 5), 400, rng.random() < 0.1)
+            counts.observe(VoteStanding(2, 1, 5), 400, rng.random() < 0.1)
     curve = fit_votes(counts)
     assert curve is not None
     (rule,) = vote_rules(curve, [3e-4])
-    assert rule.wave(Standing(2, 1, 5)) == 0 and rule.wave(Standing(1, 1, 4)) == 0
+    assert rule.wave(VoteStanding(2, 1, 5)) == 0 and rule.wave(VoteStanding(1, 1, 4)) == 0
 
 
 def test_where_rounds_are_dear_more_votes_are_drawn_at_once() -> None:
@@ -107,5 +107,5 @@ def test_where_rounds_are_too_dear_one_vote_has_to_do() -> None:
 
 def test_a_vote_beyond_the_tables_stops() -> None:
     (rule,) = vote_rules(learned(queries=20, votes=4), [1e-6])
-    assert rule.wave(Standing(MAX_VOTES, 1, 0)) == 0
+    assert rule.wave(VoteStanding(MAX_VOTES, 1, 0)) == 0
     assert np.isfinite(rule.forecast.accuracy)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from policies.curves.vote_types import INDEX, MAX_VOTES, MODE, STANDINGS, after_vote, tables
-from policies.tally import Standing
+from policies.tally import VoteStanding
 
 VOTES = 4
 FEW = next(
@@ -15,9 +15,9 @@ FEW = next(
 )
 
 
-def standing(votes: tuple[int, ...]) -> Standing:
+def standing(votes: tuple[int, ...]) -> VoteStanding:
     first, second, *rest = [*sorted(Counter(votes).values(), reverse=True), 0]
-    return Standing(first, second, sum(rest))
+    return VoteStanding(first, second, sum(rest))
 
 
 def outcomes(row: int) -> dict[tuple[int, ...], float]:
@@ -48,7 +48,7 @@ def test_no_answer_is_likelier_than_the_mode_and_shares_add_up() -> None:
 
 
 def test_the_likelihood_of_a_standing_is_that_of_all_votes_that_give_it() -> None:
-    chances: dict[tuple[Standing, bool], float] = {}
+    chances: dict[tuple[VoteStanding, bool], float] = {}
     for votes, chance in outcomes(FEW).items():
         counts = Counter(votes)
         leaders = [answer for answer in counts if counts[answer] == max(counts.values())]
@@ -63,8 +63,8 @@ def test_the_likelihood_of_a_standing_is_that_of_all_votes_that_give_it() -> Non
 
 
 def test_the_chance_of_a_vote_level_with_the_runner_up_is_as_counted() -> None:
-    total: dict[Standing, float] = {}
-    level: dict[Standing, float] = {}
+    total: dict[VoteStanding, float] = {}
+    level: dict[VoteStanding, float] = {}
     shares = (*tables().share[FEW], tables().share[FEW][2])
     for votes, chance in outcomes(FEW).items():
         here, counts = standing(votes), Counter(votes)

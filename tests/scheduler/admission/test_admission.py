@@ -13,8 +13,8 @@ from policies.base import Limits
 from scheduler.admission.access import CALLER, Caller
 from scheduler.admission.admission import Admission, Ticket
 from scheduler.admission.limits import KeyLimits, LimitsConfig
-from scheduler.admission.queue import TIERS, WEIGHTS, Line
-from scheduler.admission.rate_limit import MINUTE, Quota, Window
+from scheduler.admission.queue import TIERS, WEIGHTS, FairQueue
+from scheduler.admission.rate_limit import MINUTE, Quota, RateWindow
 from scheduler.errors import DeadlineExceeded, Draining, RateLimited, RequestError
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.token_limits import most_tokens
@@ -54,60 +54,48 @@ def code_of(result: object) -> str:
     return result.code if isinstance(result, RequestError) else "ok"
 
 
-def test_so_many_run_so_many_wait_and_the_rest_is_told_when_to_come_back() -> None:
-    async def main() -> None:
-        admission = limited(max_running=2, max_queue=3)
-        results = await all_of(*(work(admission) for _ in range(10)))
-        assert [code_of(result) for result in results] == ["ok"] * 5 + ["queue_full"] * 5
-        waits = [result.waited for result in results if isinstance(result, Ticket)]
-        assert waits == [0, 0, 1, 1, 2]
-        for error in results[5:]:
-            assert isinstance(error, RateLimited) and error.status == 429
-            assert 1 <= int(error.headers["Retry-After"]) <= 90
-        assert (admission.running, admission.waiting) == (0, 0)
-        assert admission.refused == {"queue_full": 5}
-
-    run_virtual(main())
+async def test_so_many_run_so_many_wait_and_the_rest_is_told_when_to_come_back() -> None:
+    admission = limited(max_running=2, max_queue=3)
+    results = await all_of(*(work(admission) for _ in range(10)))
+    assert [code_of(result) for result in results] == ["ok"] * 5 + ["queue_full"] * 5
+    waits = [result.waited for result in results if isinstance(result, Ticket)]
+    assert waits == [0, 0, 1, 1, 2]
+    for error in results[5:]:
+        assert isinstance(error, RateLimited) and error.status == 429
+        assert 1 <= int(error.headers["Retry-After"]) <= 90
+    assert (admission.running, admission.waiting) == (0, 0)
+    assert admission.refused == {"queue_full": 5}
 
 
-def test_those_that_are_refused_together_come_back_apart() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1, max_queue=20, queue_seconds=1000)
-        results = await all_of(*(work(admission, takes=10) for _ in range(200)))
-        later = [int(e.headers["Retry-After"]) for e in results if isinstance(e, RateLimited)]
-        assert len(later) == 179
-        assert len(set(later)) > 5
-
-    run_virtual(main())
+async def test_those_that_are_refused_together_come_back_apart() -> None:
+    admission = limited(max_running=1, max_queue=20, queue_seconds=1000)
+    results = await all_of(*(work(admission, takes=10) for _ in range(200)))
+    later = [int(e.headers["Retry-After"]) for e in results if isinstance(e, RateLimited)]
+    assert len(later) == 179
+    assert len(set(later)) > 5
 
 
-def test_a_wait_ends_with_patience_and_flex_has_more_of_it() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1, queue_seconds=5, flex_queue_seconds=50)
-        running = asyncio.create_task(work(admission, takes=20))
-        await asyncio.sleep(0)
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(RateLimited, match="no room"):
-            await work(admission)
-        assert asyncio.get_running_loop().time() - began == 5
-        flex = await work(admission, priority=1)
-        assert flex.waited == 15
-        await running
-
-    run_virtual(main())
+async def test_a_wait_ends_with_patience_and_flex_has_more_of_it() -> None:
+    admission = limited(max_running=1, queue_seconds=5, flex_queue_seconds=50)
+    running = asyncio.create_task(work(admission, takes=20))
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(RateLimited, match="no room"):
+        await work(admission)
+    assert asyncio.get_running_loop().time() - began == 5
+    flex = await work(admission, priority=1)
+    assert flex.waited == 15
+    await running
 
 
-def test_a_deadline_that_comes_in_the_queue_is_a_deadline() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1)
-        running = asyncio.create_task(work(admission, takes=20))
-        await asyncio.sleep(0)
-        with pytest.raises(DeadlineExceeded):
-            await work(admission, seconds=1.5)
-        assert asyncio.get_running_loop().time() == 1.5
-        await running
-
-    run_virtual(main())
+async def test_a_deadline_that_comes_in_the_queue_is_a_deadline() -> None:
+    admission = limited(max_running=1)
+    running = asyncio.create_task(work(admission, takes=20))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceeded):
+        await work(admission, seconds=1.5)
+    assert asyncio.get_running_loop().time() == 1.5
+    await running
 
 
 def test_what_is_left_of_a_deadline_is_what_the_wait_has_left() -> None:
@@ -118,134 +106,107 @@ def test_what_is_left_of_a_deadline_is_what_the_wait_has_left() -> None:
     assert Ticket(None).rest(Limits(), None) == Limits()
 
 
-def test_callers_take_turns_however_many_each_sends() -> None:
-    async def main() -> None:
-        admission, log = limited(max_running=1), list[str]()
-        await all_of(
-            *(work(admission, ALICE, log=log) for _ in range(6)),
-            *(work(admission, BOB, log=log) for _ in range(3)),
-        )
-        assert log == ["alice", "alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
-
-    run_virtual(main())
+async def test_callers_take_turns_however_many_each_sends() -> None:
+    admission, log = limited(max_running=1), list[str]()
+    await all_of(
+        *(work(admission, ALICE, log=log) for _ in range(6)),
+        *(work(admission, BOB, log=log) for _ in range(3)),
+    )
+    assert log == ["alice", "alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
 
 
-def test_who_waits_most_gives_way_when_the_line_is_full() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1, max_queue=4)
-        results = await all_of(
-            *(work(admission, ALICE) for _ in range(5)), *(work(admission, BOB) for _ in range(3))
-        )
-        # Alice runs one; of the four places two are hers in the end, and two are Bob's.
-        codes = [code_of(result) for result in results]
-        assert codes == ["ok"] * 3 + ["queue_full"] * 2 + ["ok"] * 2 + ["queue_full"]
-
-    run_virtual(main())
+async def test_who_waits_most_gives_way_when_the_line_is_full() -> None:
+    admission = limited(max_running=1, max_queue=4)
+    results = await all_of(
+        *(work(admission, ALICE) for _ in range(5)), *(work(admission, BOB) for _ in range(3))
+    )
+    # Alice runs one; of the four places two are hers in the end, and two are Bob's.
+    codes = [code_of(result) for result in results]
+    assert codes == ["ok"] * 3 + ["queue_full"] * 2 + ["ok"] * 2 + ["queue_full"]
 
 
-def test_flex_gives_way_to_the_other_tiers_and_they_do_not_to_it() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1, max_queue=1)
-        results = await all_of(
-            *(work(admission, priority=priority) for priority in (0, 1, 0, 1, -1, 0))
-        )
-        codes = [code_of(result) for result in results]
-        assert codes == ["ok", "queue_full", "queue_full", "queue_full", "ok", "queue_full"]
-
-    run_virtual(main())
+async def test_flex_gives_way_to_the_other_tiers_and_they_do_not_to_it() -> None:
+    admission = limited(max_running=1, max_queue=1)
+    results = await all_of(
+        *(work(admission, priority=priority) for priority in (0, 1, 0, 1, -1, 0))
+    )
+    codes = [code_of(result) for result in results]
+    assert codes == ["ok", "queue_full", "queue_full", "queue_full", "ok", "queue_full"]
 
 
-def test_a_caller_that_leaves_the_line_leaves_no_place_taken() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1, max_queue=2)
-        running = asyncio.create_task(work(admission, takes=5))
-        await asyncio.sleep(0)
-        waiting = [asyncio.create_task(work(admission)) for _ in range(2)]
-        await asyncio.sleep(1)
-        assert admission.waiting == 2
-        waiting[0].cancel()
-        await asyncio.sleep(0)
-        assert admission.waiting == 1
-        running.cancel()
-        waiting[1].cancel()  # in the moment in which its turn comes
-        await asyncio.gather(running, *waiting, return_exceptions=True)
-        assert (admission.running, admission.waiting) == (0, 0)
-
-    run_virtual(main())
+async def test_a_caller_that_leaves_the_line_leaves_no_place_taken() -> None:
+    admission = limited(max_running=1, max_queue=2)
+    running = asyncio.create_task(work(admission, takes=5))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(work(admission)) for _ in range(2)]
+    await asyncio.sleep(1)
+    assert admission.waiting == 2
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    assert admission.waiting == 1
+    running.cancel()
+    waiting[1].cancel()  # in the moment in which its turn comes
+    await asyncio.gather(running, *waiting, return_exceptions=True)
+    assert (admission.running, admission.waiting) == (0, 0)
 
 
-def test_draining_refuses_what_is_new_and_waits_for_the_rest() -> None:
-    async def main() -> None:
-        admission = limited(max_running=1)
-        before = [asyncio.create_task(work(admission, takes=3)) for _ in range(2)]
-        await asyncio.sleep(0)
-        draining = asyncio.create_task(admission.drain(10))
-        await asyncio.sleep(0)
-        with pytest.raises(Draining) as refused:
-            await work(admission)
-        assert (refused.value.status, refused.value.code) == (503, "draining")
-        assert refused.value.headers["Retry-After"] == "5"
-        assert await draining
-        assert asyncio.get_running_loop().time() == 6
-        assert [task.result().waited for task in before] == [0, 3]
-
-    run_virtual(main())
+async def test_draining_refuses_what_is_new_and_waits_for_the_rest() -> None:
+    admission = limited(max_running=1)
+    before = [asyncio.create_task(work(admission, takes=3)) for _ in range(2)]
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(admission.drain(10))
+    await asyncio.sleep(0)
+    with pytest.raises(Draining) as refused:
+        await work(admission)
+    assert (refused.value.status, refused.value.code) == (503, "draining")
+    assert refused.value.headers["Retry-After"] == "5"
+    assert await draining
+    assert asyncio.get_running_loop().time() == 6
+    assert [task.result().waited for task in before] == [0, 3]
 
 
-def test_draining_does_not_wait_for_ever_nor_for_nothing() -> None:
-    async def main() -> None:
-        assert await Admission().drain(10)
-        admission = limited()
-        running = asyncio.create_task(work(admission, takes=30))
-        await asyncio.sleep(0)
-        assert not await admission.drain(10)
-        assert asyncio.get_running_loop().time() == 10
-        await running
-
-    run_virtual(main())
+async def test_draining_does_not_wait_for_ever_nor_for_nothing() -> None:
+    assert await Admission().drain(10)
+    admission = limited()
+    running = asyncio.create_task(work(admission, takes=30))
+    await asyncio.sleep(0)
+    assert not await admission.drain(10)
+    assert asyncio.get_running_loop().time() == 10
+    await running
 
 
-def test_a_query_reserves_its_worst_case_and_gets_back_what_it_did_not_take() -> None:
-    async def main() -> None:
-        caller = Caller("alice", limits=KeyLimits(tokens_per_minute=1000))
-        admission = limited()
-        ticket = await work(admission, caller, worst=5000, spent=40)
-        assert ticket.tokens == 250  # a quarter of what the key may take
-        assert admission.headers(caller)["x-ratelimit-remaining-tokens"] == "960"
-        assert (await work(admission, caller, worst=5000, stated=900, spent=900)).tokens == 900
-        with pytest.raises(RateLimited) as refused:
-            await work(admission, caller, worst=61)
-        assert refused.value.code == "rate_limit_exceeded"
-        assert 58 <= int(refused.value.headers["Retry-After"]) <= 90
-        await asyncio.sleep(60)
-        assert (await work(admission, caller, worst=61)).tokens == 61
-
-    run_virtual(main())
+async def test_a_query_reserves_its_worst_case_and_gets_back_what_it_did_not_take() -> None:
+    caller = Caller("alice", limits=KeyLimits(tokens_per_minute=1000))
+    admission = limited()
+    ticket = await work(admission, caller, worst=5000, spent=40)
+    assert ticket.tokens == 250  # a quarter of what the key may take
+    assert admission.headers(caller)["x-ratelimit-remaining-tokens"] == "960"
+    assert (await work(admission, caller, worst=5000, stated=900, spent=900)).tokens == 900
+    with pytest.raises(RateLimited) as refused:
+        await work(admission, caller, worst=61)
+    assert refused.value.code == "rate_limit_exceeded"
+    assert 58 <= int(refused.value.headers["Retry-After"]) <= 90
+    await asyncio.sleep(60)
+    assert (await work(admission, caller, worst=61)).tokens == 61
 
 
-def test_a_key_without_limits_may_take_everything() -> None:
-    async def main() -> None:
-        assert (await work(Admission(), worst=5000, stated=7)).tokens is None
-        assert Admission().headers(ALICE) == {}
-
-    run_virtual(main())
+async def test_a_key_without_limits_may_take_everything() -> None:
+    assert (await work(Admission(), worst=5000, stated=7)).tokens is None
+    assert Admission().headers(ALICE) == {}
 
 
-def test_every_limit_has_its_error() -> None:
-    async def main() -> None:
-        for limits, jobs, code in (
-            (KeyLimits(requests_per_minute=2), 2, "rate_limit_exceeded"),
-            (KeyLimits(tokens_per_day=200), 4, "insufficient_quota"),
-            (KeyLimits(reserved_tokens=200), 4, "rate_limit_exceeded"),
-        ):
-            caller, admission = Caller("alice", limits=limits), limited()
-            ask = [work(admission, caller, worst=50, spent=50) for _ in range(jobs + 1)]
-            results = await all_of(*ask)
-            assert [code_of(result) for result in results] == ["ok"] * jobs + [code]
-            assert admission.refused == {code: 1}
-            assert (await all_of(work(admission, BOB, worst=50)))[0] == Ticket(None)
-
-    run_virtual(main())
+async def test_every_limit_has_its_error() -> None:
+    for limits, jobs, code in (
+        (KeyLimits(requests_per_minute=2), 2, "rate_limit_exceeded"),
+        (KeyLimits(tokens_per_day=200), 4, "insufficient_quota"),
+        (KeyLimits(reserved_tokens=200), 4, "rate_limit_exceeded"),
+    ):
+        caller, admission = Caller("alice", limits=limits), limited()
+        ask = [work(admission, caller, worst=50, spent=50) for _ in range(jobs + 1)]
+        results = await all_of(*ask)
+        assert [code_of(result) for result in results] == ["ok"] * jobs + [code]
+        assert admission.refused == {code: 1}
+        assert (await all_of(work(admission, BOB, worst=50)))[0] == Ticket(None)
 
 
 def test_controllers_share_a_keys_quota() -> None:
@@ -260,7 +221,7 @@ amounts = st.lists(st.tuples(st.floats(0, 40), st.integers(0, 60)), max_size=60)
 def test_no_moving_minute_ever_has_more_than_the_limit(
     asked: list[tuple[float, int]], most: int
 ) -> None:
-    window, now, taken = Window(MINUTE), 0.0, list[tuple[float, int]]()
+    window, now, taken = RateWindow(MINUTE), 0.0, list[tuple[float, int]]()
     for pause, amount in asked:
         now += pause
         if window.wait(amount, most, now) == 0:
@@ -274,7 +235,7 @@ def test_no_moving_minute_ever_has_more_than_the_limit(
 def test_after_the_wait_that_is_told_there_is_room(
     asked: list[tuple[float, int]], most: int
 ) -> None:
-    window, now = Window(MINUTE), 0.0
+    window, now = RateWindow(MINUTE), 0.0
     for pause, amount in asked:
         now += pause
         wait = window.wait(amount, most, now)
@@ -314,7 +275,7 @@ moves = st.lists(
 
 @given(moves)
 def test_a_line_loses_nobody_and_doubles_nobody(moves: list[tuple[str, str, str]]) -> None:
-    line, inside, count = Line[int](), dict[int, tuple[str, str]](), 0
+    line, inside, count = FairQueue[int](), dict[int, tuple[str, str]](), 0
     for move, caller, tier in moves:
         if move == "add":
             line.add(count, caller=caller, tier=tier)
@@ -334,7 +295,7 @@ def test_a_line_loses_nobody_and_doubles_nobody(moves: list[tuple[str, str, str]
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(TIERS)), max_size=30))
 def test_nobody_waits_for_ever_behind_a_flood(others: list[tuple[str, str]]) -> None:
     """However the flood goes on, the last tier's first has its turn within a round of all tiers."""
-    line = Line[str]()
+    line = FairQueue[str]()
     for caller, tier in others:
         line.add("other", caller=caller, tier=tier)
     line.add("patient", caller="patient", tier="flex")
@@ -412,20 +373,17 @@ def test_never_above_its_limits_and_nothing_leaks(
     run_virtual(main())
 
 
-def test_e3_12_of_a_herd_of_a_thousand_what_fits_is_answered() -> None:
-    async def main() -> None:
-        engine = SimulatedEngine(slots=16)
-        controller = await make_controller(engine)
-        controller.admission = Admission(LimitsConfig(max_running=32, max_queue=100), slots=16)
-        queries = [make_query(f"medium question {n}", id=str(n)) for n in range(1000)]
-        results = await asyncio.gather(
-            *(controller.answer(query) for query in queries), return_exceptions=True
-        )
-        codes = [code_of(result) for result in results]
-        assert (codes.count("ok"), codes.count("queue_full")) == (132, 868)
-        assert (controller.admission.running, controller.ledger.reserved) == (0, 0)
-
-    run_virtual(main())
+async def test_e3_12_of_a_herd_of_a_thousand_what_fits_is_answered() -> None:
+    engine = SimulatedEngine(slots=16)
+    controller = await make_controller(engine)
+    controller.admission = Admission(LimitsConfig(max_running=32, max_queue=100), slots=16)
+    queries = [make_query(f"medium question {n}", id=str(n)) for n in range(1000)]
+    results = await asyncio.gather(
+        *(controller.answer(query) for query in queries), return_exceptions=True
+    )
+    codes = [code_of(result) for result in results]
+    assert (codes.count("ok"), codes.count("queue_full")) == (132, 868)
+    assert (controller.admission.running, controller.ledger.reserved) == (0, 0)
 
 
 def test_load_shrinks_what_is_spent_before_anybody_is_refused() -> None:
@@ -450,50 +408,41 @@ def test_load_shrinks_what_is_spent_before_anybody_is_refused() -> None:
     assert crowded_tokens < 0.9 * tokens
 
 
-def test_the_keys_name_is_the_tenant_and_its_salt_goes_to_the_engine() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        CALLER.set(Caller("alice", salt="its own"))
-        outcome = await controller.answer(make_query(salt="from a body"), tenant="mallory")
-        assert outcome.query.salt == "its own"
-        assert set(controller.pricing.shares._recent) == {"alice"}
-
-    run_virtual(main())
+async def test_the_keys_name_is_the_tenant_and_its_salt_goes_to_the_engine() -> None:
+    controller = await make_controller()
+    CALLER.set(Caller("alice", salt="its own"))
+    outcome = await controller.answer(make_query(salt="from a body"), tenant="mallory")
+    assert outcome.query.salt == "its own"
+    assert set(controller.pricing.shares._recent) == {"alice"}
 
 
 @pytest.mark.parametrize("policy", ["fixed", "majority", "adaptive_consistency", "priced"])
-def test_no_query_takes_more_than_was_reserved_for_it(policy: str) -> None:
-    async def main() -> None:
-        controller = await make_controller(policy=policy)
-        worst = most_tokens(controller.policy, controller.info.max_model_len)
-        CALLER.set(Caller("alice", limits=KeyLimits(tokens_per_minute=4000)))
-        controller.admission = limited()
-        for n in range(6):
-            try:
-                outcome = await controller.answer(make_query(f"hard question {n}", id=str(n)))
-            except RateLimited:
-                await asyncio.sleep(MINUTE)
-                continue
-            assert 0 < outcome.tokens.total <= min(1000, worst)
-        controller.admission, spent = Admission(), controller.ledger.spent
-        CALLER.set(Caller())
-        free = await controller.answer(make_query("hard question"))
-        assert free.tokens.total <= worst
-        assert controller.ledger.spent == spent + free.tokens.total
-
-    run_virtual(main())
+async def test_no_query_takes_more_than_was_reserved_for_it(policy: str) -> None:
+    controller = await make_controller(policy=policy)
+    worst = most_tokens(controller.policy, controller.info.max_model_len)
+    CALLER.set(Caller("alice", limits=KeyLimits(tokens_per_minute=4000)))
+    controller.admission = limited()
+    for n in range(6):
+        try:
+            outcome = await controller.answer(make_query(f"hard question {n}", id=str(n)))
+        except RateLimited:
+            await asyncio.sleep(MINUTE)
+            continue
+        assert 0 < outcome.tokens.total <= min(1000, worst)
+    controller.admission, spent = Admission(), controller.ledger.spent
+    CALLER.set(Caller())
+    free = await controller.answer(make_query("hard question"))
+    assert free.tokens.total <= worst
+    assert controller.ledger.spent == spent + free.tokens.total
 
 
 @pytest.mark.parametrize("asked", [None, 1000.0])
-def test_a_server_has_a_deadline_of_its_own(asked: float | None) -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        controller.admission = limited(max_seconds=1e-3)
-        with pytest.raises(DeadlineExceeded) as late:
-            await controller.answer(make_query(limits=Limits(deadline_seconds=asked)))
-        assert (late.value.status, late.value.headers) == (504, {"x-should-retry": "false"})
-
-    run_virtual(main())
+async def test_a_server_has_a_deadline_of_its_own(asked: float | None) -> None:
+    controller = await make_controller()
+    controller.admission = limited(max_seconds=1e-3)
+    with pytest.raises(DeadlineExceeded) as late:
+        await controller.answer(make_query(limits=Limits(deadline_seconds=asked)))
+    assert (late.value.status, late.value.headers) == (504, {"x-should-retry": "false"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from openai.types import Model
 from scheduler.api.aliases import Alias, listed, resolve
 from scheduler.errors import UnknownModel
 from tests.scheduler.simulation import chat, client_of, make_controller, post
-from workers.simulated.clock import run_virtual
 
 MODEL = "house/simulated"
 
@@ -75,21 +74,18 @@ def test_what_a_request_says_itself_goes_before_its_alias() -> None:
     assert post(body).json()["thinkbudget"]["spent"]["chains"] == 2
 
 
-def test_models_are_listed_with_their_aliases() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            listing = (await client.get("/v1/models")).json()["data"]
-            assert [card["id"] for card in listing] == [
-                "simulated", "simulated@auto", "simulated@fixed-2048", "simulated@vote-8",
-                "simulated@off",
-            ]  # fmt: skip
-            for card in listing:
-                Model.model_validate(card)
-                one: httpx.Response = await client.get(f"/v1/models/{card['id']}")
-                assert one.json() == card
-                assert card["max_model_len"] == 4096
-            missing = await client.get("/v1/models/gpt-9")
-            assert missing.status_code == 404
-            assert missing.json()["error"]["code"] == "model_not_found"
-
-    run_virtual(main())
+async def test_models_are_listed_with_their_aliases() -> None:
+    async with client_of(await make_controller()) as client:
+        listing = (await client.get("/v1/models")).json()["data"]
+        assert [card["id"] for card in listing] == [
+            "simulated", "simulated@auto", "simulated@fixed-2048", "simulated@vote-8",
+            "simulated@off",
+        ]  # fmt: skip
+        for card in listing:
+            Model.model_validate(card)
+            one: httpx.Response = await client.get(f"/v1/models/{card['id']}")
+            assert one.json() == card
+            assert card["max_model_len"] == 4096
+        missing = await client.get("/v1/models/gpt-9")
+        assert missing.status_code == 404
+        assert missing.json()["error"]["code"] == "model_not_found"

@@ -117,30 +117,24 @@ def test_a_dead_engine_says_when_to_come_again() -> None:
     assert reply.json()["error"]["type"] == "server_error"
 
 
-def test_health_follows_the_engine() -> None:
-    async def main() -> None:
-        engine = SimulatedEngine()
-        async with client_of(await make_controller(engine)) as client:
-            assert (await client.get("/health")).status_code == 200
-            engine.kill()
-            sick = await client.get("/health")
-            assert (sick.status_code, sick.headers["retry-after"]) == (503, "5")
-            engine.revive()
-            assert (await client.get("/health")).status_code == 200
-
-    run_virtual(main())
+async def test_health_follows_the_engine() -> None:
+    engine = SimulatedEngine()
+    async with client_of(await make_controller(engine)) as client:
+        assert (await client.get("/health")).status_code == 200
+        engine.kill()
+        sick = await client.get("/health")
+        assert (sick.status_code, sick.headers["retry-after"]) == (503, "5")
+        engine.revive()
+        assert (await client.get("/health")).status_code == 200
 
 
-def test_the_curves_are_empty_at_first_and_then_have_what_was_asked() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            path = "/v1/thinkbudget/curves"
-            assert (await client.get(path)).json()["classes"] == []
-            await client.post(CHAT, json=chat(metadata={"query_class": "sums"}))
-            (line,) = (await client.get(path)).json()["classes"]
-            assert (line["class"], line["curve"]["queries"]) == ("sums", 1)
-
-    run_virtual(main())
+async def test_the_curves_are_empty_at_first_and_then_have_what_was_asked() -> None:
+    async with client_of(await make_controller()) as client:
+        path = "/v1/thinkbudget/curves"
+        assert (await client.get(path)).json()["classes"] == []
+        await client.post(CHAT, json=chat(metadata={"query_class": "sums"}))
+        (line,) = (await client.get(path)).json()["classes"]
+        assert (line["class"], line["curve"]["queries"]) == ("sums", 1)
 
 
 @pytest.mark.parametrize(

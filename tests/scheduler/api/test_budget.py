@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from policies import POLICIES
-from policies.plan import MOST_TOKENS
+from policies.plan import MAX_TOKENS
 from scheduler.api.budget import BudgetRequest, read
 from scheduler.api.protocol import parse
 from scheduler.errors import InvalidRequest
@@ -42,7 +42,7 @@ def test_thinking_can_be_switched_off_in_every_vendors_words(fields: dict[str, A
 
 
 def test_minus_one_is_all_that_the_engine_has() -> None:
-    assert read(parse(chat(thinking_token_budget=-1))).tokens == MOST_TOKENS
+    assert read(parse(chat(thinking_token_budget=-1))).tokens == MAX_TOKENS
 
 
 def test_pro_mode_and_an_adaptive_switch_say_little() -> None:

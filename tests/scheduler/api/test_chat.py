@@ -80,28 +80,22 @@ def test_the_class_may_come_in_the_metadata() -> None:
     assert replied(chat())["thinkbudget"]["query_class"] == subject.DEFAULT_CLASS
 
 
-def test_a_reference_answer_is_learned_from_and_not_told() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        right = reference("easy question")
-        reply = await subject.complete(
-            controller, chat("easy question", thinkbudget={"reference_answer": right})
-        )
-        curve = controller.book.curve("simulated", "default")
-        assert curve is not None
-        assert curve.labelled == 1
-        assert "reference" not in json.dumps(reply)
-
-    run_virtual(main())
+async def test_a_reference_answer_is_learned_from_and_not_told() -> None:
+    controller = await make_controller()
+    right = reference("easy question")
+    reply = await subject.complete(
+        controller, chat("easy question", thinkbudget={"reference_answer": right})
+    )
+    curve = controller.book.curve("simulated", "default")
+    assert curve is not None
+    assert curve.labelled == 1
+    assert "reference" not in json.dumps(reply)
 
 
-def test_learn_false_leaves_no_trace() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        await subject.complete(controller, chat(thinkbudget={"learn": False}))
-        assert controller.book.curve("simulated", "default") is None
-
-    run_virtual(main())
+async def test_learn_false_leaves_no_trace() -> None:
+    controller = await make_controller()
+    await subject.complete(controller, chat(thinkbudget={"learn": False}))
+    assert controller.book.curve("simulated", "default") is None
 
 
 @pytest.mark.parametrize(
@@ -308,14 +302,11 @@ def test_a_class_that_is_no_name_is_refused(name: object) -> None:
     assert reply.json()["error"]["param"] == "metadata.query_class"
 
 
-def test_a_refusal_in_a_stream_is_raised_before_the_first_event() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        job = subject.prepare(controller, chat("word " * 9000, stream=True))
-        with pytest.raises(RequestError, match="does not fit"):
-            await anext(stream(controller, job))
-
-    run_virtual(main())
+async def test_a_refusal_in_a_stream_is_raised_before_the_first_event() -> None:
+    controller = await make_controller()
+    job = subject.prepare(controller, chat("word " * 9000, stream=True))
+    with pytest.raises(RequestError, match="does not fit"):
+        await anext(stream(controller, job))
 
 
 # Any text that JSON can carry, half surrogate pairs among it.

@@ -12,7 +12,7 @@ from scheduler.api import chat_stream
 from scheduler.api.chat import prepare
 from scheduler.api.chat_stream import DONE, KEEP_ALIVE
 from tests.scheduler.simulation import chat, make_controller, post
-from workers.engine import Event, SampleRequest
+from workers.engine import EngineEvent, SampleRequest
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -24,7 +24,7 @@ class Scripted(SimulatedEngine):
     texts: tuple[str, ...] = ("a", "b")
     pause: float = 0.0
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         yield Accepted(3)
         for chain in request.chains:
             await asyncio.sleep(self.pause)

@@ -11,9 +11,8 @@ from openai.types.chat import ChatCompletion
 from scheduler.api.chat import complete
 from tests.scheduler.api.test_chat_stream import chunks, frames
 from tests.scheduler.simulation import chat, make_controller, post
-from workers.engine import EngineInfo, Event, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, SampleRequest
 from workers.sample import Sample, ScoredToken, ToolCall
-from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -28,7 +27,7 @@ class Telling(SimulatedEngine):
     async def info(self) -> EngineInfo:
         return (await super().info())._replace(seeds=True)
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         self.asked.append(request)
         async for event in super().sample(request):
             yield replace(event, **self.adds) if isinstance(event, Sample) else event
@@ -74,19 +73,16 @@ def test_the_best_choice_is_first_and_the_others_do_not_vote() -> None:
     assert reply["thinkbudget"]["agreement"] in (0.25, 0.5, 0.75, 1.0)
 
 
-def test_chains_drawn_to_be_shown_teach_nothing() -> None:
-    async def main() -> None:
-        seen = []
-        for n in (1, 6):
-            controller = await make_controller(policy="priced")
-            body = chat("easy question", n=n, thinkbudget={"reference_answer": "1"})
-            await complete(controller, body)
-            curve = controller.book.curve("simulated", "default")
-            assert curve is not None
-            seen.append((curve.queries, curve.shadow_chains, curve.shadow_votes))
-        assert seen[0][0] == seen[1][0] == 1
-
-    run_virtual(main())
+async def test_chains_drawn_to_be_shown_teach_nothing() -> None:
+    seen = []
+    for n in (1, 6):
+        controller = await make_controller(policy="priced")
+        body = chat("easy question", n=n, thinkbudget={"reference_answer": "1"})
+        await complete(controller, body)
+        curve = controller.book.curve("simulated", "default")
+        assert curve is not None
+        seen.append((curve.queries, curve.exploration_chains, curve.exploration_votes))
+    assert seen[0][0] == seen[1][0] == 1
 
 
 def test_a_limit_that_bears_fewer_chains_gives_fewer_choices() -> None:

@@ -9,7 +9,7 @@ from policies.price import Price
 from scheduler.admission.access import CALLER, Caller
 from scheduler.api import feedback as route
 from scheduler.curves.feedback import Feedback, FeedbackConfig
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
@@ -30,80 +30,65 @@ def accuracy(controller: Controller) -> float:
 
 
 @pytest.mark.parametrize(("rating", "better"), [("up", True), ("down", False)])
-def test_thumbs_move_the_accuracy_of_the_class(rating: str, better: bool) -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        async with client_of(controller) as client:
-            ids = [await asked(client, question=f"easy question {n}") for n in range(20)]
-            before = accuracy(controller)
-            for outcome in ids:
-                reply = await client.post(PATH, json={"outcome_id": outcome, "rating": rating})
-                assert (reply.status_code, reply.json()["status"]) == (200, "learned")
-            assert (accuracy(controller) > before) is better
-            assert abs(accuracy(controller) - before) > 0.1
-            curve = controller.book.curve("simulated", "default")
-            assert curve is not None and (curve.queries, curve.labelled) == (20, 20)
-
-    run_virtual(main())
+async def test_thumbs_move_the_accuracy_of_the_class(rating: str, better: bool) -> None:
+    controller = await make_controller()
+    async with client_of(controller) as client:
+        ids = [await asked(client, question=f"easy question {n}") for n in range(20)]
+        before = accuracy(controller)
+        for outcome in ids:
+            reply = await client.post(PATH, json={"outcome_id": outcome, "rating": rating})
+            assert (reply.status_code, reply.json()["status"]) == (200, "learned")
+        assert (accuracy(controller) > before) is better
+        assert abs(accuracy(controller) - before) > 0.1
+        curve = controller.book.curve("simulated", "default")
+        assert curve is not None and (curve.queries, curve.labelled) == (20, 20)
 
 
-def test_thumbs_correct_what_a_target_accuracy_is_steered_by() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        controller.pricing.price = Price.for_accuracy(0.5)
-        async with client_of(controller) as client:
-            ids = [await asked(client, question=f"easy question {n}") for n in range(40)]
-            for outcome in ids:
-                await client.post(PATH, json={"outcome_id": outcome, "rating": "down"})
-        before = controller.pricing.now()
-        controller.pricing.settle(100, predicted=0.6)
-        assert controller.pricing.now() < before
-
-    run_virtual(main())
+async def test_thumbs_correct_what_a_target_accuracy_is_steered_by() -> None:
+    controller = await make_controller()
+    controller.pricing.price = Price.for_accuracy(0.5)
+    async with client_of(controller) as client:
+        ids = [await asked(client, question=f"easy question {n}") for n in range(40)]
+        for outcome in ids:
+            await client.post(PATH, json={"outcome_id": outcome, "rating": "down"})
+    before = controller.pricing.now()
+    controller.pricing.settle(100, predicted=0.6)
+    assert controller.pricing.now() < before
 
 
-def test_a_label_of_a_response_is_learned_too() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            body = {"model": "simulated", "input": "easy question"}
-            told = (await client.post("/v1/responses", json=body)).json()["thinkbudget"]
-            reply = await client.post(PATH, json={"outcome_id": told["outcome_id"], "reward": 0.25})
-            assert reply.json() == {
-                "object": "thinkbudget.feedback",
-                "outcome_id": told["outcome_id"],
-                "reward": 0.25,
-                "status": "learned",
-            }
-
-    run_virtual(main())
+async def test_a_label_of_a_response_is_learned_too() -> None:
+    async with client_of(await make_controller()) as client:
+        body = {"model": "simulated", "input": "easy question"}
+        told = (await client.post("/v1/responses", json=body)).json()["thinkbudget"]
+        reply = await client.post(PATH, json={"outcome_id": told["outcome_id"], "reward": 0.25})
+        assert reply.json() == {
+            "object": "thinkbudget.feedback",
+            "outcome_id": told["outcome_id"],
+            "reward": 0.25,
+            "status": "learned",
+        }
 
 
-def test_labels_are_given_once() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            outcome = await asked(client)
-            replies = [
-                await client.post(PATH, json={"outcome_id": outcome, "reward": reward})
-                for reward in (1, 1.0, 0)
-            ]
-            assert [reply.status_code for reply in replies] == [200, 200, 409]
-            assert replies[1].json()["status"] == "repeated"
-            assert replies[2].json()["error"]["code"] == "feedback_conflict"
-            assert replies[2].headers["x-should-retry"] == "false"
-
-    run_virtual(main())
+async def test_labels_are_given_once() -> None:
+    async with client_of(await make_controller()) as client:
+        outcome = await asked(client)
+        replies = [
+            await client.post(PATH, json={"outcome_id": outcome, "reward": reward})
+            for reward in (1, 1.0, 0)
+        ]
+        assert [reply.status_code for reply in replies] == [200, 200, 409]
+        assert replies[1].json()["status"] == "repeated"
+        assert replies[2].json()["error"]["code"] == "feedback_conflict"
+        assert replies[2].headers["x-should-retry"] == "false"
 
 
-def test_what_was_not_to_be_learned_from_is_noted_only() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        async with client_of(controller) as client:
-            outcome = await asked(client, thinkbudget={"learn": False})
-            reply = await client.post(PATH, json={"outcome_id": outcome, "reward": 1})
-            assert (reply.status_code, reply.json()["status"]) == (200, "noted")
-            assert controller.book.curve("simulated", "default") is None
-
-    run_virtual(main())
+async def test_what_was_not_to_be_learned_from_is_noted_only() -> None:
+    controller = await make_controller()
+    async with client_of(controller) as client:
+        outcome = await asked(client, thinkbudget={"learn": False})
+        reply = await client.post(PATH, json={"outcome_id": outcome, "reward": 1})
+        assert (reply.status_code, reply.json()["status"]) == (200, "noted")
+        assert controller.book.curve("simulated", "default") is None
 
 
 @pytest.mark.parametrize(
@@ -132,48 +117,39 @@ def test_a_label_that_is_none_is_refused_by_its_field(body: dict[str, Any], para
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
-def test_e3_23_a_reward_that_is_no_number_never_reaches_the_curves() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            for value in (b"NaN", b"Infinity", b"1e400"):
-                raw = b'{"outcome_id": "x", "reward": ' + value + b"}"
-                assert (await client.post(PATH, content=raw)).status_code == 400
-
-    run_virtual(main())
+async def test_e3_23_a_reward_that_is_no_number_never_reaches_the_curves() -> None:
+    async with client_of(await make_controller()) as client:
+        for value in (b"NaN", b"Infinity", b"1e400"):
+            raw = b'{"outcome_id": "x", "reward": ' + value + b"}"
+            assert (await client.post(PATH, content=raw)).status_code == 400
 
 
-def test_an_answer_that_nobody_gave_is_not_found() -> None:
-    async def main() -> None:
-        async with client_of(await make_controller()) as client:
-            reply = await client.post(PATH, json={"outcome_id": "x", "reward": 1})
-            assert reply.status_code == 404
-            assert reply.json()["error"]["code"] == "outcome_not_found"
-
-    run_virtual(main())
+async def test_an_answer_that_nobody_gave_is_not_found() -> None:
+    async with client_of(await make_controller()) as client:
+        reply = await client.post(PATH, json={"outcome_id": "x", "reward": 1})
+        assert reply.status_code == 404
+        assert reply.json()["error"]["code"] == "outcome_not_found"
 
 
-def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        controller.book = CurveBook(Feedback(FeedbackConfig(labels_per_hour=1)))
+async def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
+    controller = await make_controller()
+    controller.book = CurveStore(Feedback(FeedbackConfig(labels_per_hour=1)))
 
-        async def told(name: str, outcome: str) -> str:
-            CALLER.set(Caller(name, "inference"))
-            try:
-                body = {"outcome_id": outcome, "reward": 1}
-                return str((await route.take(controller, body))["status"])
-            except RequestError as error:
-                return error.code
+    async def told(name: str, outcome: str) -> str:
+        CALLER.set(Caller(name, "inference"))
+        try:
+            body = {"outcome_id": outcome, "reward": 1}
+            return str((await route.take(controller, body))["status"])
+        except RequestError as error:
+            return error.code
 
-        async with client_of(controller) as client:
-            ids = [await asked(client) for _ in range(2)]
-        # The app has no keys: its answers are nobody's in particular.
-        assert await told("mallory", ids[0]) == "outcome_not_found"
-        assert await told("", ids[0]) == "learned"
-        assert await told("", ids[1]) == "rate_limit_exceeded"
-        CALLER.set(Caller("", "admin"))
-        reply = await route.take(controller, {"outcome_id": ids[1], "reward": 1})
-        assert reply["status"] == "learned"
-        assert b'thinkbudget_feedback_total{verdict="limited"} 1.0' in controller.metrics.text()
-
-    run_virtual(main())
+    async with client_of(controller) as client:
+        ids = [await asked(client) for _ in range(2)]
+    # The app has no keys: its answers are nobody's in particular.
+    assert await told("mallory", ids[0]) == "outcome_not_found"
+    assert await told("", ids[0]) == "learned"
+    assert await told("", ids[1]) == "rate_limit_exceeded"
+    CALLER.set(Caller("", "admin"))
+    reply = await route.take(controller, {"outcome_id": ids[1], "reward": 1})
+    assert reply["status"] == "learned"
+    assert b'thinkbudget_feedback_total{verdict="limited"} 1.0' in controller.metrics.text()

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from scheduler.api import responses_shape
 from scheduler.api.app import make_app
 from tests.scheduler.simulation import client_of, make_controller
-from workers.engine import Event, SampleRequest
+from workers.engine import EngineEvent, SampleRequest
 from workers.sample import Accepted, Sample, ToolCall, lost
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -104,20 +104,17 @@ def test_a_stream_comes_to_what_its_last_event_says(whose: str) -> None:
     assert any(item["type"] == "reasoning" for item in done) is (whose != "none")
 
 
-def test_openais_client_reads_responses_and_streams() -> None:
-    async def main() -> None:
-        app = make_app(await make_controller())
-        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
-        client = AsyncOpenAI(base_url="http://test/v1", api_key="none", http_client=http)
-        whole = await client.responses.create(model="simulated", input="easy question")
-        async with client.responses.stream(model="simulated", input="easy question") as stream:
-            kinds = [event.type async for event in stream]
-            final = await stream.get_final_response()
-        assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
-        assert final.output_text == whole.output_text != ""
-        await client.close()
-
-    run_virtual(main())
+async def test_openais_client_reads_responses_and_streams() -> None:
+    app = make_app(await make_controller())
+    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
+    client = AsyncOpenAI(base_url="http://test/v1", api_key="none", http_client=http)
+    whole = await client.responses.create(model="simulated", input="easy question")
+    async with client.responses.stream(model="simulated", input="easy question") as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert final.output_text == whole.output_text != ""
+    await client.close()
 
 
 def test_an_answer_that_was_cut_is_incomplete() -> None:
@@ -132,7 +129,7 @@ def test_an_answer_that_was_cut_is_incomplete() -> None:
 class Dying(SimulatedEngine):
     """Takes a request, and dies before it has answered; so do all its successors."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         async with aclosing(super().sample(request)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
@@ -227,7 +224,7 @@ def test_what_cannot_be_is_refused_by_its_own_field(
 class Calling(SimulatedEngine):
     """Its chains call a tool, and say nothing."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         calls = (ToolCall("add", '{"a": 1}'), ToolCall("add", '{"a": 2}'))
         async with aclosing(super().sample(request)) as events:
             async for event in events:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.api.stop_sequences import LiveText, cut
+from scheduler.api.stop_sequences import StopSequenceFilter, cut
 
 # Few letters, so that stops begin, break off and overlap.
 TEXT = st.text("ab \n", max_size=20)
@@ -30,7 +30,7 @@ def test_a_text_ends_before_the_stop_that_is_complete_first(
 
 @given(pieces=st.lists(TEXT, max_size=8), stops=STOPS)
 def test_pieces_add_up_to_the_whole_text(pieces: list[str], stops: list[str]) -> None:
-    live = LiveText(stops)
+    live = StopSequenceFilter(stops)
     told = "".join(live.feed(piece) for piece in pieces)
     whole = cut("".join(pieces).strip(), stops)
     assert whole.startswith(told)
@@ -38,10 +38,10 @@ def test_pieces_add_up_to_the_whole_text(pieces: list[str], stops: list[str]) ->
 
 
 def test_only_what_may_be_a_stop_is_held_back() -> None:
-    live = LiveText(["END"])
+    live = StopSequenceFilter(["END"])
     assert [live.feed(piece) for piece in ("  one", " E", "N", "D two", "three")] == [
         "one", "", "", "", "",
     ]  # fmt: skip
     assert live.close("one ") == " "
-    live = LiveText(["END"])
+    live = StopSequenceFilter(["END"])
     assert [live.feed(piece) for piece in ("E", "NT", " ", "x")] == ["", "ENT", "", " x"]

@@ -4,33 +4,33 @@ import socket
 
 import pytest
 
-from scheduler.cli.doctor import NEEDED_MEMORY_GIB, Finding, examine
+from scheduler.cli.doctor import NEEDED_MEMORY_GIB, DoctorCheck, examine
 
 
 @pytest.fixture(scope="module")
-def findings() -> list[Finding]:
+def findings() -> list[DoctorCheck]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return examine(port)
 
 
-def test_everything_is_looked_at_once(findings: list[Finding]) -> None:
+def test_everything_is_looked_at_once(findings: list[DoctorCheck]) -> None:
     assert [finding.what for finding in findings] == [
         "python", "ray", "torch", "vllm", "gpu", "memory", "port", "sqlite", "s1-pocket",
     ]  # fmt: skip
     assert all(finding.found for finding in findings)
 
 
-def test_what_is_fatal_or_missing_has_a_mend(findings: list[Finding]) -> None:
+def test_what_is_fatal_or_missing_has_a_mend(findings: list[DoctorCheck]) -> None:
     for finding in findings:
         if finding.fatal or finding.found in ("missing", "none"):
             assert finding.mend, finding
 
 
-def test_what_is_well_has_none(findings: list[Finding]) -> None:
+def test_what_is_well_has_none(findings: list[DoctorCheck]) -> None:
     by_name = {finding.what: finding for finding in findings}
-    assert by_name["python"] == Finding("python", by_name["python"].found)
+    assert by_name["python"] == DoctorCheck("python", by_name["python"].found)
     assert by_name["port"].mend == ""
     free = float(by_name["memory"].found.split()[0])
     assert by_name["memory"].fatal is (free < NEEDED_MEMORY_GIB) or free == NEEDED_MEMORY_GIB

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from scheduler.curves import cache as bookcopy
-from scheduler.curves.cache import BookCopy
-from scheduler.curves.store import CurveBook, Edition, Report
-from scheduler.curves.wal import KeptBook
+from scheduler.curves import cache as curve_cache
+from scheduler.curves.cache import CurveCache
+from scheduler.curves.store import CurveStore, CurveUpdate, Report
+from scheduler.curves.wal import DurableCurveStore
 from tests.scheduler.observations import chain
 
 
@@ -20,10 +20,10 @@ class FlakyBook:
     """A book behind a network that loses requests, or the replies to them."""
 
     def __init__(self, *faults: str) -> None:
-        self.kept = KeptBook()
+        self.kept = DurableCurveStore()
         self._faults = list(faults)
 
-    async def exchange(self, report: Report, life: str, version: int) -> Edition:
+    async def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
         fault = self._faults.pop(0) if self._faults else ""
         if fault == "request lost":
             raise Away
@@ -36,7 +36,7 @@ class FlakyBook:
         return self.kept.book.as_dict()
 
 
-def counted(book: CurveBook) -> float:
+def counted(book: CurveStore) -> float:
     return sum(leaf.statistics.queries for leaf in book._leaves.values())
 
 
@@ -44,7 +44,7 @@ def counted(book: CurveBook) -> float:
 def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
     async def main() -> None:
         far = FlakyBook("", fault, fault)
-        copy = BookCopy(far)
+        copy = CurveCache(far)
         for _ in range(5):
             copy.observe(chain())
             try:
@@ -62,11 +62,11 @@ def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
 def test_a_book_that_starts_again_gives_its_curves_again() -> None:
     async def main() -> None:
         far = FlakyBook()
-        copy = BookCopy(far)
+        copy = CurveCache(far)
         for _ in range(30):
             copy.observe(chain())
         await copy.exchange()
-        far.kept = KeptBook()
+        far.kept = DurableCurveStore()
         copy.observe(chain(query_class="words"))
         await copy.exchange()
         assert copy.curve("m", "words") is not None
@@ -78,7 +78,7 @@ def test_a_book_that_starts_again_gives_its_curves_again() -> None:
 def test_two_controllers_add_up() -> None:
     async def main() -> None:
         far = FlakyBook()
-        copies = [BookCopy(far), BookCopy(far)]
+        copies = [CurveCache(far), CurveCache(far)]
         for copy in copies * 3:
             copy.observe(chain())
             await copy.exchange()
@@ -90,8 +90,8 @@ def test_two_controllers_add_up() -> None:
 def test_what_a_book_that_is_away_for_long_cannot_be_told_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bookcopy, "MAX_SPOOLED", 3)
-    copy = BookCopy(FlakyBook())
+    monkeypatch.setattr(curve_cache, "MAX_SPOOLED", 3)
+    copy = CurveCache(FlakyBook())
     for _ in range(5):
         copy.observe(chain())
     assert copy.dropped == 2
@@ -99,9 +99,9 @@ def test_what_a_book_that_is_away_for_long_cannot_be_told_is_counted(
 
 def test_curves_of_folded_classes_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        monkeypatch.setattr(bookcopy, "MAX_CLASSES", 3)
+        monkeypatch.setattr(curve_cache, "MAX_CLASSES", 3)
         monkeypatch.setattr("scheduler.curves.store.MAX_CLASSES", 3)
-        copy = BookCopy(FlakyBook())
+        copy = CurveCache(FlakyBook())
         for number in range(40):
             copy.observe(chain(query_class=str(number)))
             await copy.exchange()

@@ -6,10 +6,10 @@ from random import Random
 import pytest
 
 from benchmarks.population import Question, question, solve
-from policies.curves.drift import Watch
+from policies.curves.drift import DriftDetector
 from policies.priced import Priced
-from scheduler.curves.records import Seen
-from scheduler.curves.store import CurveBook
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveStore
 
 PRICE = 3e-4
 OLD = {"a": "easy", "b": "hard", "c": "sum"}
@@ -22,17 +22,17 @@ def asked(shapes: dict[str, str], query_class: str, number: int, rng: Random) ->
     return replace(made, query=replace(made.query, query_class=query_class))
 
 
-def learn(book: CurveBook, shapes: dict[str, str], queries: int, model: str, seed: int) -> None:
+def learn(book: CurveStore, shapes: dict[str, str], queries: int, model: str, seed: int) -> None:
     rng = Random(seed)
     for number in range(queries):
         for query_class in shapes:
             one = asked(shapes, query_class, number, rng)
             _, seen = solve(Priced(PRICE), one, rng, curve=book.curve(model, query_class))
             right = {b.answer: one.right(b.answer) for b in seen.history if b.answer is not None}
-            book.observe(Seen(model, replace(seen, right=right), PRICE))
+            book.observe(ObservationRecord(model, replace(seen, right=right), PRICE))
 
 
-def worth(book: CurveBook, model: str) -> float:
+def worth(book: CurveStore, model: str) -> float:
     """Accuracy less the price of its tokens, on the new population, without trials."""
     rng, total, count = Random(99), 0.0, 200
     for number in range(count):
@@ -47,7 +47,7 @@ def worth(book: CurveBook, model: str) -> float:
 @pytest.fixture(scope="module")
 def reference() -> float:
     """What a book reaches that has known nothing but the new population."""
-    book = CurveBook()
+    book = CurveStore()
     learn(book, NEW, 500, "m", seed=5)
     return worth(book, "m")
 
@@ -56,7 +56,7 @@ def reference() -> float:
 def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
     reference: float, model: str
 ) -> None:
-    book = CurveBook()
+    book = CurveStore()
     learn(book, OLD, 300, "m", seed=1)
     learn(book, NEW, 500, model, seed=2)
     assert worth(book, model) > reference - 0.01
@@ -65,9 +65,9 @@ def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
 def test_a_watch_makes_the_curves_true_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Class "b" was hard and is easy now."""
     believed = []
-    for observe in (Watch.observe, lambda *_: False):
-        monkeypatch.setattr(Watch, "observe", observe)
-        book = CurveBook()
+    for observe in (DriftDetector.observe, lambda *_: False):
+        monkeypatch.setattr(DriftDetector, "observe", observe)
+        book = CurveStore()
         learn(book, OLD, 150, "m", seed=1)
         learn(book, NEW, 60, "m", seed=2)
         curve = book.curve("m", "b")

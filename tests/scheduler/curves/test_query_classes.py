@@ -16,7 +16,6 @@ from scheduler.cli.curves_command import questions
 from scheduler.curves.query_classes import BUCKETS, QueryClasses, fit, sizes
 from tests.scheduler.simulation import chat, make_controller
 from thinkbudget import main
-from workers.simulated.clock import run_virtual
 
 FORMS = {
     "sum": "What is the sum of {} and {}? Show every step.",
@@ -146,14 +145,11 @@ def test_a_log_without_questions_is_told_by_its_name(tmp_path: Path, text: str) 
         questions(path)
 
 
-def test_a_declared_class_goes_before_a_found_one(fitted: QueryClasses) -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        text = FORMS["sum"].format(1, 2)
-        assert prepare(controller, chat(text)).query.query_class == "default"
-        controller.classes = fitted
-        assert prepare(controller, chat(text)).query.query_class == fitted.of(text)
-        own = chat(text, thinkbudget={"query_class": "mine"})
-        assert prepare(controller, own).query.query_class == "mine"
-
-    run_virtual(main())
+async def test_a_declared_class_goes_before_a_found_one(fitted: QueryClasses) -> None:
+    controller = await make_controller()
+    text = FORMS["sum"].format(1, 2)
+    assert prepare(controller, chat(text)).query.query_class == "default"
+    controller.classes = fitted
+    assert prepare(controller, chat(text)).query.query_class == fitted.of(text)
+    own = chat(text, thinkbudget={"query_class": "mine"})
+    assert prepare(controller, own).query.query_class == "mine"

@@ -8,29 +8,29 @@ from hypothesis import strategies as st
 
 from policies.curves.curve import ClassStatistics
 from policies.curves.drift import KEPT
-from scheduler.curves import store as curvebook
-from scheduler.curves.records import Seen
-from scheduler.curves.store import OTHER, CurveBook, Key, Report
+from scheduler.curves import store as curve_store
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import OTHER, ClassKey, CurveStore, Report
 from tests.scheduler.observations import PRICE, chain, votes
 
 
-def book_of(*seen: Seen) -> CurveBook:
-    book = CurveBook()
+def book_of(*seen: ObservationRecord) -> CurveStore:
+    book = CurveStore()
     for one in seen:
         book.observe(one)
     return book
 
 
-def statistics(book: CurveBook) -> dict[Key, ClassStatistics]:
+def statistics(book: CurveStore) -> dict[ClassKey, ClassStatistics]:
     return {key: leaf.statistics for key, leaf in book._leaves.items()}
 
 
-def queries(book: CurveBook, query_class: str = "sums", model: str = "m") -> float:
+def queries(book: CurveStore, query_class: str = "sums", model: str = "m") -> float:
     return book._leaves[model, query_class].statistics.queries
 
 
 def test_a_class_that_was_never_seen_has_no_curve() -> None:
-    book = CurveBook()
+    book = CurveStore()
     assert book.curve("m", "sums") is None
     book.observe(chain())
     assert book.curve("m", "other sums") is None
@@ -50,7 +50,7 @@ def test_the_first_observation_makes_a_curve_and_more_move_it() -> None:
 
 
 def test_a_well_known_class_is_refitted_after_a_tenth_more() -> None:
-    book = CurveBook()
+    book = CurveStore()
     fitted = []
     for _ in range(60):
         book.observe(chain())
@@ -71,18 +71,18 @@ def test_tables_are_fitted_where_the_price_has_gone() -> None:
     assert 2e-3 < curve.price < 3.1e-3
 
 
-def replace_price(seen: Seen, price: float) -> Seen:
+def replace_price(seen: ObservationRecord, price: float) -> ObservationRecord:
     return seen._replace(price=price)
 
 
 @pytest.mark.parametrize("price", [0.0, 1.0, float("nan")])
 def test_a_price_that_cannot_be_is_refused(price: float) -> None:
     with pytest.raises(ValueError, match=f"price .*{price}"):
-        CurveBook().observe(replace_price(chain(), price))
+        CurveStore().observe(replace_price(chain(), price))
 
 
 def test_a_report_that_comes_twice_counts_once() -> None:
-    book = CurveBook()
+    book = CurveStore()
     for report in [
         Report("a", 1, [chain()]),
         Report("a", 1, [chain()]),
@@ -100,7 +100,7 @@ def test_what_cannot_be_learned_from_is_named_and_hinders_nothing(
     bad = chain()
     first = replace(bad.observation.history[0], tokens=-5)
     observation = replace(bad.observation, history=(first, bad.observation.history[1]))
-    book = CurveBook()
+    book = CurveStore()
     book.take(Report("a", 1, [bad._replace(observation=observation), chain()]))
     assert queries(book) == 1
     assert "tokens" in caplog.text and "-5" in caplog.text
@@ -122,13 +122,13 @@ def test_only_newer_curves_are_given_back() -> None:
 def test_a_reader_from_another_life_of_the_book_gets_all() -> None:
     old = book_of(*[chain()] * 50)
     known = old.edition()
-    book = CurveBook.from_dict(old.as_dict())
+    book = CurveStore.from_dict(old.as_dict())
     assert book.edition(known.life, known.version).curves.keys() == {("m", "sums")}
 
 
 def test_after_a_start_curves_come_a_few_at_a_time_the_most_used_first() -> None:
     old = book_of(*(chain(query_class=str(n)) for n in range(30)), chain(query_class="29"))
-    book = CurveBook.from_dict(old.as_dict())
+    book = CurveStore.from_dict(old.as_dict())
     first = book.edition()
     assert len(first.curves) == 20 and ("m", "29") in first.curves
     second = book.edition(first.life, first.version)
@@ -136,7 +136,7 @@ def test_after_a_start_curves_come_a_few_at_a_time_the_most_used_first() -> None
 
 
 def test_a_new_class_leans_on_the_models_other_classes_only() -> None:
-    alone, beside, apart = CurveBook(), CurveBook(), CurveBook()
+    alone, beside, apart = CurveStore(), CurveStore(), CurveStore()
     for _ in range(30):
         beside.observe(chain(query_class="known", right=False))
         apart.observe(chain(query_class="known", right=False, model="another"))
@@ -171,7 +171,7 @@ def test_a_class_that_changes_keeps_little_of_what_was_known(
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(curvebook, "MAX_CLASSES", 5)
+    monkeypatch.setattr(curve_store, "MAX_CLASSES", 5)
     return 5
 
 
@@ -190,7 +190,7 @@ def test_past_the_bound_the_least_used_class_folds_into_one_for_all(small: int) 
 def test_a_class_that_is_not_asked_for_any_more_makes_room(
     small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curvebook, "_IDLE", 10.0)
+    monkeypatch.setattr(curve_store, "_IDLE", 10.0)
     book = book_of(*[chain(query_class="old")] * 20)
     for _ in range(20):
         for number in range(small):
@@ -211,7 +211,7 @@ many = st.lists(
 @settings(max_examples=15, deadline=None)
 @given(many, many, many)
 def test_merging_books_is_commutative_and_associative(
-    a: list[Seen], b: list[Seen], c: list[Seen]
+    a: list[ObservationRecord], b: list[ObservationRecord], c: list[ObservationRecord]
 ) -> None:
     left, right, once = book_of(*a), book_of(*c), book_of(*a, *b, *c)
     left.merge(book_of(*b))
@@ -225,7 +225,7 @@ def test_merging_books_is_commutative_and_associative(
 def test_a_book_survives_being_written_and_read() -> None:
     book = book_of(chain(), votes(), chain(right=False), votes(answers="789"), chain())
     book.take(Report("a", 3, [chain(query_class="words")]))
-    loaded = CurveBook.from_dict(book.as_dict())
+    loaded = CurveStore.from_dict(book.as_dict())
     for known in (book, loaded):
         known.take(Report("a", 3, [chain()]))
         known.observe(votes(answers="77777"))
@@ -234,23 +234,15 @@ def test_a_book_survives_being_written_and_read() -> None:
 
 
 def test_a_book_of_another_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="version must be 4, got 1"):
-        CurveBook.from_dict(CurveBook().as_dict() | {"version": 1})
-
-
-def test_a_book_from_before_exits_were_kept_is_read() -> None:
-    stored = book_of(votes()).as_dict() | {"version": 2}
-    for line in stored["classes"]:
-        line["statistics"] = line["statistics"] | {"version": 2}
-        del line["statistics"]["exits"]
-    assert statistics(CurveBook.from_dict(stored)) == statistics(book_of(votes()))
+    with pytest.raises(ValueError, match="version must be 5, got 1"):
+        CurveStore.from_dict(CurveStore().as_dict() | {"version": 1})
 
 
 def test_where_waiting_has_a_price_more_votes_are_drawn_at_once() -> None:
     seen = [votes(answers=answers) for answers in ("777", "787", "778", "788", "77") * 4]
     waves = []
     for round_tokens in (0.0, 500.0):
-        book = CurveBook(round_tokens=round_tokens)
+        book = CurveStore(round_tokens=round_tokens)
         for one in seen:
             book.observe(one)
         curve = book.curve("m", "sums")

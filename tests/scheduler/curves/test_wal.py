@@ -1,4 +1,4 @@
-"""A curve book outlives its process: at most a second is lost, and nothing counts twice."""
+"""A curve store outlives its process: at most a second is lost, and nothing counts twice."""
 
 import json
 import os
@@ -10,31 +10,31 @@ from pathlib import Path
 import pytest
 
 from scheduler.curves import wal as journal
-from scheduler.curves.records import Seen
-from scheduler.curves.store import CurveBook, Report
-from scheduler.curves.wal import KeptBook, load, save
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveStore, Report
+from scheduler.curves.wal import DurableCurveStore, load, save
 from tests.scheduler.observations import chain, votes
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 WRITER = """
 import sys
 from pathlib import Path
 from scheduler.curves.store import Report
-from scheduler.curves.wal import KeptBook
+from scheduler.curves.wal import DurableCurveStore
 from tests.scheduler.observations import chain
-kept = KeptBook(Path(sys.argv[1]))
+kept = DurableCurveStore(Path(sys.argv[1]))
 for number in range(1, 100_000):
     kept.exchange(Report("w", number, [chain(), chain(query_class="words")]), "", 0)
     print(number, flush=True)
 """
 
 
-def reported(kept: KeptBook, *numbers: int, seen: Seen | None = None) -> None:
+def reported(kept: DurableCurveStore, *numbers: int, seen: ObservationRecord | None = None) -> None:
     for number in numbers:
         kept.exchange(Report("w", number, [seen or chain()]), "", 0)
 
 
-def counted(book: CurveBook) -> float:
+def counted(book: CurveStore) -> float:
     return sum(leaf.statistics.queries for leaf in book._leaves.values())
 
 
@@ -51,7 +51,7 @@ def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
             os.kill(writer.pid, signal.SIGKILL)
     assert writer.wait() == -signal.SIGKILL
     writer.stdout.close()
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     # One more may have been taken when the process died before it could say so.
     assert counted(kept.book) in (2 * confirmed, 2 * confirmed + 2)
     before = counted(kept.book)
@@ -62,7 +62,7 @@ def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
 
 def test_a_book_that_was_closed_is_whole_in_its_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "kept" / "curves.json"
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     reported(kept, 1, 2, 3)
     kept.close()
     kept.close()
@@ -76,22 +76,22 @@ def test_a_book_that_was_closed_is_whole_in_its_snapshot(tmp_path: Path) -> None
 
 def test_what_is_in_the_snapshot_and_in_the_log_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     reported(kept, 1, 2, seen=votes())
     save(kept.book, path)  # as if the process had died before the log began anew
     assert (path.parent / "curves.json.log").read_bytes().count(b"\n") == 2
     kept._log.close()
-    with KeptBook(path) as again:
+    with DurableCurveStore(path) as again:
         assert counted(again.book) == 2
 
 
 def test_a_line_that_was_torn_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "curves.json"
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     reported(kept, 1, 2)
     kept._log.write(b'{"writer": "w", "number": 3, "seen": [{"que')
     kept._log.close()
-    with caplog.at_level("WARNING"), KeptBook(path) as again:
+    with caplog.at_level("WARNING"), DurableCurveStore(path) as again:
         assert counted(again.book) == 2
     assert "torn" in caplog.text
 
@@ -101,7 +101,7 @@ def test_the_log_begins_anew_with_every_snapshot(
 ) -> None:
     monkeypatch.setattr(journal, "SNAPSHOT_REPORTS", 4)
     path = tmp_path / "curves.json"
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     reported(kept, *range(1, 11))
     assert (path.parent / "curves.json.log").read_bytes().count(b"\n") in (1, 2)
     assert counted(load(path)) >= 8
@@ -110,24 +110,24 @@ def test_the_log_begins_anew_with_every_snapshot(
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     with pytest.raises(ValueError, match=r"curves\.json\.log is being written by another process"):
-        KeptBook(path)
+        DurableCurveStore(path)
     kept.close()
-    KeptBook(path).close()
+    DurableCurveStore(path).close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 2}'])
 def test_a_file_that_is_no_curve_book_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "curves.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"curves\.json: not a curve book"):
-        KeptBook(path)
+    with pytest.raises(ValueError, match=r"curves\.json: not a curve store"):
+        DurableCurveStore(path)
 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    kept = KeptBook()
+    kept = DurableCurveStore()
     reported(kept, 1, 1, 2)
     kept.close()
     assert counted(kept.book) == 2
@@ -135,7 +135,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_log_line_is_json(tmp_path: Path) -> None:
-    kept = KeptBook(tmp_path / "curves.json")
+    kept = DurableCurveStore(tmp_path / "curves.json")
     reported(kept, 1, seen=votes())
     (line,) = (tmp_path / "curves.json.log").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["seen"][0]["right"] == {"7": True, "8": False}

@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from scheduler.engines.failover import AVOID_SECONDS, SteadyEngine
+from scheduler.engines.failover import AVOID_SECONDS, FailoverEngine
 from scheduler.engines.in_flight import CANCEL_SECONDS
-from scheduler.engines.local_pool import LocalFleet
+from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.engines.quarantine import Quarantine, fingerprint
 from scheduler.errors import Overloaded, PoisonRequest
 from tests.scheduler.simulation import chat, post
 from workers.checkpoint import Checkpoint
-from workers.engine import Event, Refused, SampleRequest
+from workers.engine import EngineEvent, Refused, SampleRequest
 from workers.forcing import Forcing
 from workers.sample import Accepted, Delta, Sample
-from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 
 LONG = Forcing(600, 600)
@@ -35,18 +34,18 @@ def simulated(replica: str) -> SimulatedEngine:
 
 
 @dataclass
-class House:
+class FaultHarness:
     """A fleet, what stands on it, and the calls that run."""
 
-    fleet: LocalFleet
-    engine: SteadyEngine
+    fleet: LocalEnginePool
+    engine: FailoverEngine
 
     @classmethod
-    def of(cls, names: list[str] = NAMES, make: Any = simulated, **limits: Any) -> "House":
-        fleet = LocalFleet(make, names)
-        return cls(fleet, SteadyEngine(fleet, **limits))
+    def of(cls, names: list[str] = NAMES, make: Any = simulated, **limits: Any) -> "FaultHarness":
+        fleet = LocalEnginePool(make, names)
+        return cls(fleet, FailoverEngine(fleet, **limits))
 
-    def ask(self, asked: SampleRequest) -> "asyncio.Task[list[Event]]":
+    def ask(self, asked: SampleRequest) -> "asyncio.Task[list[EngineEvent]]":
         return asyncio.create_task(gather(self.engine.sample(asked)))
 
     def busy(self) -> list[str]:
@@ -57,11 +56,11 @@ class House:
         return name
 
 
-async def gather(events: AsyncGenerator[Event]) -> list[Event]:
+async def gather(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:
     return [event async for event in events]
 
 
-def samples(events: list[Event]) -> dict[int, Sample]:
+def samples(events: list[EngineEvent]) -> dict[int, Sample]:
     found = [event for event in events if isinstance(event, Sample)]
     assert len({sample.chain for sample in found}) == len(found), "a chain ended twice"
     return {sample.chain: replace(sample, seconds=0.0) for sample in found}
@@ -71,19 +70,19 @@ def unmoved(found: dict[int, Sample]) -> dict[int, Sample]:
     return {chain: replace(sample, moves=0, replica="") for chain, sample in found.items()}
 
 
-def text(events: list[Event]) -> str:
+def text(events: list[EngineEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
 
 
-async def undisturbed(asked: SampleRequest) -> list[Event]:
-    return await House.of(["a"]).ask(asked)
+async def undisturbed(asked: SampleRequest) -> list[EngineEvent]:
+    return await FaultHarness.of(["a"]).ask(asked)
 
 
-Blow = Callable[[LocalFleet, str], None]
+Blow = Callable[[LocalEnginePool, str], None]
 BLOWS: dict[str, Blow] = {
-    "killed": LocalFleet.kill,
-    "hung": LocalFleet.hang,
-    "drained": LocalFleet.drain,
+    "killed": LocalEnginePool.kill,
+    "hung": LocalEnginePool.hang,
+    "drained": LocalEnginePool.drain,
     "core killed": lambda fleet, name: fleet.replicas[name].engine.kill(),  # type: ignore[attr-defined]
 }
 
@@ -91,254 +90,212 @@ BLOWS: dict[str, Blow] = {
 class Forgetful(SimulatedEngine):
     """Ends every call without the samples that it was asked for."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         async for event in super().sample(request):
             if isinstance(event, Sample):
                 return
             yield event
 
 
-def test_an_engine_that_ends_a_call_without_its_samples_counts_as_dead() -> None:
+async def test_an_engine_that_ends_a_call_without_its_samples_counts_as_dead() -> None:
     def make(name: str) -> SimulatedEngine:
         kind = Forgetful if name == "a" else SimulatedEngine
         return kind(tokens_per_second=TOKENS_PER_SECOND, replica=name)
 
-    async def story() -> None:
-        asked = request(2, stream=0)
-        whole = await undisturbed(asked)
-        house = House.of(["a", "b"], make)
-        events = await house.ask(asked)
-        assert text(events) == text(whole)
-        assert unmoved(samples(events)) == unmoved(samples(whole))
-        assert {sample.replica for sample in samples(events).values()} == {"b"}
-        assert house.engine.counts["deaths"] == 1
-
-    run_virtual(story())
+    asked = request(2, stream=0)
+    whole = await undisturbed(asked)
+    house = FaultHarness.of(["a", "b"], make)
+    events = await house.ask(asked)
+    assert text(events) == text(whole)
+    assert unmoved(samples(events)) == unmoved(samples(whole))
+    assert {sample.replica for sample in samples(events).values()} == {"b"}
+    assert house.engine.counts["deaths"] == 1
 
 
 @pytest.mark.parametrize("blow", BLOWS)
 @pytest.mark.parametrize("after", [0.0, 0.05, 1.0, 3.01, 6.01, 6.05])
-def test_a_stream_goes_on_unbroken_on_another_engine(blow: str, after: float) -> None:
+async def test_a_stream_goes_on_unbroken_on_another_engine(blow: str, after: float) -> None:
     """E3, rows 1 to 3."""
 
-    async def story() -> None:
-        asked = request(stream=0)
-        whole = await undisturbed(asked)
-        house = House.of(watchdog_seconds=5.0)
-        asking = house.ask(asked)
-        await asyncio.sleep(after + 1e-3)
-        first = house.home()
-        BLOWS[blow](house.fleet, first)
-        events = await asking
-        assert text(events) == text(whole)
-        assert unmoved(samples(events)) == unmoved(samples(whole))
-        [sample] = samples(events).values()
-        assert (sample.moves, sample.replica != first) == (1, True)
-        assert [type(event) for event in events].count(Accepted) == 1
-        assert house.engine.counts["deaths"] == (blow != "drained")
-        assert house.engine.counts["moves"] == 1
-        assert not asyncio.all_tasks() - {asyncio.current_task()}
-
-    run_virtual(story())
+    asked = request(stream=0)
+    whole = await undisturbed(asked)
+    house = FaultHarness.of(watchdog_seconds=5.0)
+    asking = house.ask(asked)
+    await asyncio.sleep(after + 1e-3)
+    first = house.home()
+    BLOWS[blow](house.fleet, first)
+    events = await asking
+    assert text(events) == text(whole)
+    assert unmoved(samples(events)) == unmoved(samples(whole))
+    [sample] = samples(events).values()
+    assert (sample.moves, sample.replica != first) == (1, True)
+    assert [type(event) for event in events].count(Accepted) == 1
+    assert house.engine.counts["deaths"] == (blow != "drained")
+    assert house.engine.counts["moves"] == 1
+    assert not asyncio.all_tasks() - {asyncio.current_task()}
 
 
-def test_little_is_generated_twice_and_little_time_lost() -> None:
-    async def story() -> None:
-        asked = request(stream=0)
-        house = House.of()
-        clock = asyncio.get_running_loop().time
-        asking = house.ask(asked)
-        await asyncio.sleep(3.04)
-        house.fleet.kill(house.home())
-        await asking
-        assert clock() < 606 / TOKENS_PER_SECOND + 0.1 + 0.001
-        assert 290 < house.engine.counts["replayed_tokens"] <= 304
-
-    run_virtual(story())
+async def test_little_is_generated_twice_and_little_time_lost() -> None:
+    asked = request(stream=0)
+    house = FaultHarness.of()
+    clock = asyncio.get_running_loop().time
+    asking = house.ask(asked)
+    await asyncio.sleep(3.04)
+    house.fleet.kill(house.home())
+    await asking
+    assert clock() < 606 / TOKENS_PER_SECOND + 0.1 + 0.001
+    assert 290 < house.engine.counts["replayed_tokens"] <= 304
 
 
-def test_a_hung_engine_is_left_after_the_watchdogs_time_and_avoided_by_others() -> None:
-    async def story() -> None:
-        house = House.of(["a", "b"], watchdog_seconds=5.0)
-        clock = asyncio.get_running_loop().time
-        asking = house.ask(request())
-        await asyncio.sleep(1.0)
-        hung = house.home()
-        house.fleet.hang(hung)
-        await asking
-        assert clock() < 1.0 + 2.0 + 5.0 + 6.1
-        [sample] = samples(await house.ask(request(query="other"))).values()
-        assert sample.replica != hung
-        house.fleet.wake(hung)
-        await asyncio.sleep(AVOID_SECONDS)
-        both = [house.ask(request(query=f"later {number}")) for number in range(2)]
-        replicas = {sample.replica for one in both for sample in samples(await one).values()}
-        assert replicas == {"a", "b"}
-
-    run_virtual(story())
+async def test_a_hung_engine_is_left_after_the_watchdogs_time_and_avoided_by_others() -> None:
+    house = FaultHarness.of(["a", "b"], watchdog_seconds=5.0)
+    clock = asyncio.get_running_loop().time
+    asking = house.ask(request())
+    await asyncio.sleep(1.0)
+    hung = house.home()
+    house.fleet.hang(hung)
+    await asking
+    assert clock() < 1.0 + 2.0 + 5.0 + 6.1
+    [sample] = samples(await house.ask(request(query="other"))).values()
+    assert sample.replica != hung
+    house.fleet.wake(hung)
+    await asyncio.sleep(AVOID_SECONDS)
+    both = [house.ask(request(query=f"later {number}")) for number in range(2)]
+    replicas = {sample.replica for one in both for sample in samples(await one).values()}
+    assert replicas == {"a", "b"}
 
 
-def test_an_engine_that_is_slow_but_alive_is_not_left() -> None:
-    async def story() -> None:
-        def slow(replica: str) -> SimulatedEngine:
-            return SimulatedEngine(tokens_per_second=1.0, replica=replica)
+async def test_an_engine_that_is_slow_but_alive_is_not_left() -> None:
+    def slow(replica: str) -> SimulatedEngine:
+        return SimulatedEngine(tokens_per_second=1.0, replica=replica)
 
-        house = House.of(make=slow, watchdog_seconds=5.0)
-        [sample] = samples(await house.ask(request())).values()
-        assert sample.moves == 0
-
-    run_virtual(story())
+    house = FaultHarness.of(make=slow, watchdog_seconds=5.0)
+    [sample] = samples(await house.ask(request())).values()
+    assert sample.moves == 0
 
 
-def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
+async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
     """E3, row 4."""
 
-    async def story() -> None:
-        asked = request(8, forcing=Forcing(600))
-        whole = await undisturbed(asked)
-        house = House.of()
-        asking = house.ask(asked)
-        await asyncio.sleep(0.8)
-        house.fleet.kill(house.home())
-        assert unmoved(samples(await asking)) == unmoved(samples(whole))
-        done = [sample.moves for sample in samples(await asking).values()]
-        assert {*done} == {0, 1}, "some had come back before"
-
-    run_virtual(story())
+    asked = request(8, forcing=Forcing(600))
+    whole = await undisturbed(asked)
+    house = FaultHarness.of()
+    asking = house.ask(asked)
+    await asyncio.sleep(0.8)
+    house.fleet.kill(house.home())
+    assert unmoved(samples(await asking)) == unmoved(samples(whole))
+    done = [sample.moves for sample in samples(await asking).values()]
+    assert {*done} == {0, 1}, "some had come back before"
 
 
-def test_without_any_engine_a_request_waits_and_is_then_refused() -> None:
+async def test_without_any_engine_a_request_waits_and_is_then_refused() -> None:
     """E3, row 5."""
 
-    async def story() -> None:
-        house = House.of(["a"], queue_seconds=20.0)
-        clock = asyncio.get_running_loop().time
-        asking = house.ask(request())
-        await asyncio.sleep(1.0)
-        house.fleet.kill("a")
-        with pytest.raises(Overloaded) as refused:
-            await asking
-        assert 20.0 < clock() < 22.0
-        assert refused.value.headers["Retry-After"]
-        assert (refused.value.status, refused.value.code) == (503, "engine_unavailable")
-        waiting = house.ask(request())
-        await asyncio.sleep(15.0)
-        house.fleet.start("a")
-        [sample] = samples(await waiting).values()
-        assert (sample.stop_cause, sample.thinking_tokens) == ("natural", 600)
-
-    run_virtual(story())
+    house = FaultHarness.of(["a"], queue_seconds=20.0)
+    clock = asyncio.get_running_loop().time
+    asking = house.ask(request())
+    await asyncio.sleep(1.0)
+    house.fleet.kill("a")
+    with pytest.raises(Overloaded) as refused:
+        await asking
+    assert 20.0 < clock() < 22.0
+    assert refused.value.headers["Retry-After"]
+    assert (refused.value.status, refused.value.code) == (503, "engine_unavailable")
+    waiting = house.ask(request())
+    await asyncio.sleep(15.0)
+    house.fleet.start("a")
+    [sample] = samples(await waiting).values()
+    assert (sample.stop_cause, sample.thinking_tokens) == ("natural", 600)
 
 
-def test_every_request_of_a_herd_is_answered_however_often_engines_die() -> None:
-    async def story() -> None:
-        house = House.of()
-        asked = [
-            request(2, query=f"q{n}", question=f"hard question {n}", stream=0) for n in range(30)
-        ]
-        whole = [await undisturbed(one) for one in asked]
-        asking = [house.ask(one) for one in asked]
-        for name in ["a", "b", "c", "a"]:
-            await asyncio.sleep(3.37)
-            house.fleet.kill(name)
-            house.fleet.start(name)
-        for one, before in zip(asking, whole, strict=True):
-            events = await one
-            assert text(events) == text(before)
-            assert unmoved(samples(events)) == unmoved(samples(before))
-
-    run_virtual(story())
+async def test_every_request_of_a_herd_is_answered_however_often_engines_die() -> None:
+    house = FaultHarness.of()
+    asked = [request(2, query=f"q{n}", question=f"hard question {n}", stream=0) for n in range(30)]
+    whole = [await undisturbed(one) for one in asked]
+    asking = [house.ask(one) for one in asked]
+    for name in ["a", "b", "c", "a"]:
+        await asyncio.sleep(3.37)
+        house.fleet.kill(name)
+        house.fleet.start(name)
+    for one, before in zip(asking, whole, strict=True):
+        events = await one
+        assert text(events) == text(before)
+        assert unmoved(samples(events)) == unmoved(samples(before))
 
 
 @pytest.mark.parametrize("when", ["running", "without an engine", "on a hung engine"])
-def test_a_cancelled_request_ends_at_once_and_says_what_it_had_cost(when: str) -> None:
+async def test_a_cancelled_request_ends_at_once_and_says_what_it_had_cost(when: str) -> None:
     """E3, row 10."""
 
-    async def story() -> None:
-        house = House.of(["a"])
-        clock = asyncio.get_running_loop().time
-        asking = house.ask(request(3))
-        await asyncio.sleep(2.0)
-        if when == "without an engine":
-            house.fleet.kill("a")
-            await asyncio.sleep(1.0)
-        elif when == "on a hung engine":
-            house.fleet.hang("a")
-            await asyncio.sleep(1.0)
-        told = clock()
-        await house.engine.cancel("q")
-        found = samples(await asking)
-        assert clock() - told <= CANCEL_SECONDS + 0.3
-        assert {sample.stop_cause for sample in found.values()} == {"cancelled"}
-        assert all(190 <= sample.generated_tokens <= 200 for sample in found.values())
-
-    run_virtual(story())
-
-
-def test_a_chain_cancelled_while_it_had_no_engine_stays_cancelled_and_the_others_go_on() -> None:
-    async def story() -> None:
-        house = House.of(["a"])
-        asking = house.ask(request(2))
-        await asyncio.sleep(2.0)
+    house = FaultHarness.of(["a"])
+    clock = asyncio.get_running_loop().time
+    asking = house.ask(request(3))
+    await asyncio.sleep(2.0)
+    if when == "without an engine":
         house.fleet.kill("a")
         await asyncio.sleep(1.0)
-        await house.engine.cancel("q", 1)
-        house.fleet.start("a")
-        found = samples(await asking)
-        assert [found[chain].stop_cause for chain in (0, 1)] == ["natural", "cancelled"]
-        assert found[1].generated_tokens <= 200
-
-    run_virtual(story())
-
-
-def test_a_chain_told_to_answer_while_it_had_no_engine_answers_on_the_next() -> None:
-    async def story() -> None:
-        house = House.of(["a"])
-        asking = house.ask(request())
-        await asyncio.sleep(2.0)
-        house.fleet.kill("a")
-        await house.engine.conclude("q", 0)
+    elif when == "on a hung engine":
+        house.fleet.hang("a")
         await asyncio.sleep(1.0)
-        house.fleet.start("a")
-        [sample] = samples(await asking).values()
-        assert sample.stop_cause == "early_exit"
-        assert 190 <= sample.thinking_tokens <= 200
-
-    run_virtual(story())
-
-
-def test_who_goes_away_leaves_nothing_behind() -> None:
-    async def story() -> None:
-        house = House.of()
-        for seconds in (0.0, 1.0, 5.0):
-            asking = house.ask(request(4))
-            await asyncio.sleep(seconds)
-            asking.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asking
-        await asyncio.sleep(0.0)
-        assert house.busy() == []
-        assert not asyncio.all_tasks() - {asyncio.current_task()}
-
-    run_virtual(story())
+    told = clock()
+    await house.engine.cancel("q")
+    found = samples(await asking)
+    assert clock() - told <= CANCEL_SECONDS + 0.3
+    assert {sample.stop_cause for sample in found.values()} == {"cancelled"}
+    assert all(190 <= sample.generated_tokens <= 200 for sample in found.values())
 
 
-def test_what_an_engine_refuses_is_refused() -> None:
-    async def story() -> None:
-        with pytest.raises(Refused, match="does not fit"):
-            await House.of().ask(request(question="word " * 5000))
+async def test_a_chain_cancelled_while_it_had_no_engine_stays_cancelled_and_the_others_go_on() -> (
+    None
+):
+    house = FaultHarness.of(["a"])
+    asking = house.ask(request(2))
+    await asyncio.sleep(2.0)
+    house.fleet.kill("a")
+    await asyncio.sleep(1.0)
+    await house.engine.cancel("q", 1)
+    house.fleet.start("a")
+    found = samples(await asking)
+    assert [found[chain].stop_cause for chain in (0, 1)] == ["natural", "cancelled"]
+    assert found[1].generated_tokens <= 200
 
-    run_virtual(story())
+
+async def test_a_chain_told_to_answer_while_it_had_no_engine_answers_on_the_next() -> None:
+    house = FaultHarness.of(["a"])
+    asking = house.ask(request())
+    await asyncio.sleep(2.0)
+    house.fleet.kill("a")
+    await house.engine.conclude("q", 0)
+    await asyncio.sleep(1.0)
+    house.fleet.start("a")
+    [sample] = samples(await asking).values()
+    assert sample.stop_cause == "early_exit"
+    assert 190 <= sample.thinking_tokens <= 200
 
 
-def test_a_querys_later_waves_go_where_its_prefix_is_cached() -> None:
-    async def story() -> None:
-        house = House.of()
-        for query in ("one", "two", "three", "four"):
-            waves = [samples(await house.ask(request(query=query, chains=1))) for _ in range(3)]
-            assert len({wave[0].replica for wave in waves}) == 1
+async def test_who_goes_away_leaves_nothing_behind() -> None:
+    house = FaultHarness.of()
+    for seconds in (0.0, 1.0, 5.0):
+        asking = house.ask(request(4))
+        await asyncio.sleep(seconds)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    await asyncio.sleep(0.0)
+    assert house.busy() == []
+    assert not asyncio.all_tasks() - {asyncio.current_task()}
 
-    run_virtual(story())
+
+async def test_what_an_engine_refuses_is_refused() -> None:
+    with pytest.raises(Refused, match="does not fit"):
+        await FaultHarness.of().ask(request(question="word " * 5000))
+
+
+async def test_a_querys_later_waves_go_where_its_prefix_is_cached() -> None:
+    house = FaultHarness.of()
+    for query in ("one", "two", "three", "four"):
+        waves = [samples(await house.ask(request(query=query, chains=1))) for _ in range(3)]
+        assert len({wave[0].replica for wave in waves}) == 1
 
 
 class Poisoned(SimulatedEngine):
@@ -347,7 +304,7 @@ class Poisoned(SimulatedEngine):
     tokens = 0
     seconds = 0.0
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         events = super().sample(request)
         poison = "poison" in request.messages[-1][1]
         async for event in events:
@@ -371,8 +328,8 @@ class Ward:
     losses: int = 0
     seconds: float = 0.0
 
-    def house(self) -> House:
-        self.built = House.of([f"{n}" for n in range(self.size)], self.make)
+    def house(self) -> FaultHarness:
+        self.built = FaultHarness.of([f"{n}" for n in range(self.size)], self.make)
         return self.built
 
     def make(self, replica: str) -> Poisoned:
@@ -393,83 +350,76 @@ class Ward:
 @pytest.mark.parametrize("tokens", [0, 30, 200])
 @pytest.mark.parametrize("neighbours", [0, 3, 12])
 @pytest.mark.parametrize("size", [1, 3])
-def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
+async def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
     tokens: int, neighbours: int, size: int
 ) -> None:
     """E3, row 19."""
 
-    async def story() -> None:
-        ward = Ward(tokens, size)
-        house = ward.house()
-        innocent = [
-            house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
-            for n in range(neighbours)
-        ]
-        await asyncio.sleep(0.1)
-        poison = house.ask(request(query="p", question="poison question"))
-        with pytest.raises(PoisonRequest) as refused:
-            await poison
-        assert (refused.value.status, refused.value.code) == (500, "poison_request")
-        for asking in innocent:
-            found = samples(await asking)
-            assert {sample.stop_cause for sample in found.values()} == {"natural"}
-        # One that kills late, and in company, has to be caught twice more.
-        late = tokens > 100 and neighbours > 0
-        assert ward.losses == 2 + late
-        for _ in range(3):
-            with pytest.raises(PoisonRequest):
-                await house.ask(request(query="again", question="poison question"))
-        assert ward.losses == 2 + late
-        assert house.engine.counts["poison"] == 4
-
-    run_virtual(story())
+    ward = Ward(tokens, size)
+    house = ward.house()
+    innocent = [
+        house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
+        for n in range(neighbours)
+    ]
+    await asyncio.sleep(0.1)
+    poison = house.ask(request(query="p", question="poison question"))
+    with pytest.raises(PoisonRequest) as refused:
+        await poison
+    assert (refused.value.status, refused.value.code) == (500, "poison_request")
+    for asking in innocent:
+        found = samples(await asking)
+        assert {sample.stop_cause for sample in found.values()} == {"natural"}
+    # One that kills late, and in company, has to be caught twice more.
+    late = tokens > 100 and neighbours > 0
+    assert ward.losses == 2 + late
+    for _ in range(3):
+        with pytest.raises(PoisonRequest):
+            await house.ask(request(query="again", question="poison question"))
+    assert ward.losses == 2 + late
+    assert house.engine.counts["poison"] == 4
 
 
 @pytest.mark.parametrize("seconds", [0.8, 1.5, 3.0])
-def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float) -> None:
+async def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float) -> None:
     """It goes on in peace wherever it comes to, for longer than suspects are watched at first."""
 
-    async def story() -> None:
-        ward = Ward(seconds=seconds)
-        house = ward.house()
-        innocent = [
-            house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
-            for n in range(3)
-        ]
-        with pytest.raises(PoisonRequest):
-            await house.ask(request(question="poison question", forcing=Forcing(3000, 3000)))
-        for asking in innocent:
-            found = samples(await asking)
-            assert {sample.stop_cause for sample in found.values()} == {"natural"}
-        assert ward.losses <= 6
-
-    run_virtual(story())
+    ward = Ward(seconds=seconds)
+    house = ward.house()
+    innocent = [
+        house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
+        for n in range(3)
+    ]
+    with pytest.raises(PoisonRequest):
+        await house.ask(request(question="poison question", forcing=Forcing(3000, 3000)))
+    for asking in innocent:
+        found = samples(await asking)
+        assert {sample.stop_cause for sample in found.values()} == {"natural"}
+    assert ward.losses <= 6
 
 
 @pytest.mark.parametrize("engines", [["a"], []])
-def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(engines: list[str]) -> None:
+async def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(
+    engines: list[str],
+) -> None:
     """E3, row 19: the same question again, before this gateway could have heard of it."""
 
-    async def story() -> None:
-        quarantine = Quarantine()
-        house = House.of(engines, quarantine=quarantine)
-        asked = request(question="poison question")
-        poison, neighbour = house.ask(asked), house.ask(request())
-        await asyncio.sleep(1.0)
-        assert house.busy() == engines
-        quarantine.hold({fingerprint(asked): 600.0})
-        with pytest.raises(PoisonRequest):
-            await asyncio.wait_for(poison, 0.1)
-        assert house.engine.counts == {"poison": 1}
-        if not engines:
-            house.fleet.start("a")
-        assert len(samples(await neighbour)) == 1
-        assert not house.busy()
-
-    run_virtual(story())
+    quarantine = Quarantine()
+    house = FaultHarness.of(engines, quarantine=quarantine)
+    asked = request(question="poison question")
+    poison, neighbour = house.ask(asked), house.ask(request())
+    await asyncio.sleep(1.0)
+    assert house.busy() == engines
+    quarantine.hold({fingerprint(asked): 600.0})
+    with pytest.raises(PoisonRequest):
+        await asyncio.wait_for(poison, 0.1)
+    assert house.engine.counts == {"poison": 1}
+    if not engines:
+        house.fleet.start("a")
+    assert len(samples(await neighbour)) == 1
+    assert not house.busy()
 
 
-class Absent(LocalFleet):
+class Absent(LocalEnginePool):
     """There is nobody to take a call."""
 
     async def _choose(self, home: str | None, avoid: tuple[str, ...]) -> Any:
@@ -477,13 +427,13 @@ class Absent(LocalFleet):
 
 
 def test_over_http_poison_is_an_openai_error_and_its_neighbour_is_answered() -> None:
-    engine = House.of(["a", "b", "c"], poisoned).engine
+    engine = FaultHarness.of(["a", "b", "c"], poisoned).engine
     reply = post(chat("poison question"), engine=engine)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "poison_request")
     assert reply.headers["x-should-retry"] == "false"
-    house = House.of(["a"], poisoned)
+    house = FaultHarness.of(["a"], poisoned)
     assert post(chat("easy question"), engine=house.engine).status_code == 200
     away = post(
-        chat("easy question"), engine=SteadyEngine(Absent(poisoned, ["a"]), queue_seconds=3)
+        chat("easy question"), engine=FailoverEngine(Absent(poisoned, ["a"]), queue_seconds=3)
     )
     assert (away.status_code, away.json()["error"]["code"]) == (503, "engine_unavailable")

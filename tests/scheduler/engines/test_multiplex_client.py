@@ -7,23 +7,22 @@ from typing import Any
 
 import pytest
 
-from scheduler.engines.multiplex_client import CONNECT_SECONDS, Inboxes, Line
-from scheduler.engines.multiplex_server import Outbox
-from scheduler.engines.pool import Batch, EngineDied
-from workers.simulated.clock import run_virtual
+from scheduler.engines.multiplex_client import CONNECT_SECONDS, Inboxes, MultiplexedStream
+from scheduler.engines.multiplex_server import MultiplexServer
+from scheduler.engines.pool import EngineDied, EventBatch
 
-FIRST, SECOND = Batch("replica"), Batch("replica", leaving=True)
+FIRST, SECOND = EventBatch("replica"), EventBatch("replica", leaving=True)
 
 
-class House:
+class FaultHarness:
     """An outbox, and a line to it that two calls use; `streams` counts how often it was begun."""
 
     def __init__(self) -> None:
-        self.outbox = Outbox()
+        self.outbox = MultiplexServer()
         self.streams = 0
         self.is_broken = asyncio.Event()
         self.inboxes: Inboxes = {1: asyncio.Queue(), 2: asyncio.Queue()}
-        self.line = Line(self.listen, self.inboxes)
+        self.line = MultiplexedStream(self.listen, self.inboxes)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncGenerator[Any]]:
@@ -50,38 +49,32 @@ async def _next(line: AsyncGenerator[Any]) -> Any:
     return await anext(line, None)
 
 
-def test_every_call_gets_its_own_in_order() -> None:
-    async def story() -> None:
-        house = House()
-        with house.line.carrying(1), house.line.carrying(2):
-            with house.outbox.calling(2):
-                house.outbox.post(2, FIRST)
-                house.outbox.post(1, FIRST)
-                house.outbox.post(2, SECOND)
-                house.outbox.post(99, FIRST)  # of a call that was given up
-            one, two = house.inboxes[1], house.inboxes[2]
-            assert [await two.get() for _ in range(3)] == [FIRST, SECOND, None]
-            assert await one.get() == FIRST
-            assert house.streams == 1
-
-    run_virtual(story())
+async def test_every_call_gets_its_own_in_order() -> None:
+    house = FaultHarness()
+    with house.line.carrying(1), house.line.carrying(2):
+        with house.outbox.calling(2):
+            house.outbox.post(2, FIRST)
+            house.outbox.post(1, FIRST)
+            house.outbox.post(2, SECOND)
+            house.outbox.post(99, FIRST)  # of a call that was given up
+        one, two = house.inboxes[1], house.inboxes[2]
+        assert [await two.get() for _ in range(3)] == [FIRST, SECOND, None]
+        assert await one.get() == FIRST
+        assert house.streams == 1
 
 
-def test_all_calls_hear_of_the_death_and_the_line_is_over() -> None:
-    async def story() -> None:
-        house = House()
-        with house.line.carrying(1), house.line.carrying(2):
-            await asyncio.sleep(1)
-            house.is_broken.set()
-            for inbox in house.inboxes.values():
-                assert isinstance(await inbox.get(), EngineDied)
-        await asyncio.sleep(0)
-        assert house.line.is_over
-
-    run_virtual(story())
+async def test_all_calls_hear_of_the_death_and_the_line_is_over() -> None:
+    house = FaultHarness()
+    with house.line.carrying(1), house.line.carrying(2):
+        await asyncio.sleep(1)
+        house.is_broken.set()
+        for inbox in house.inboxes.values():
+            assert isinstance(await inbox.get(), EngineDied)
+    await asyncio.sleep(0)
+    assert house.line.is_over
 
 
-def test_a_replica_that_cannot_be_listened_to_is_gone() -> None:
+async def test_a_replica_that_cannot_be_listened_to_is_gone() -> None:
     @asynccontextmanager
     async def silent() -> AsyncIterator[AsyncGenerator[Any]]:
         async def never() -> AsyncGenerator[Any]:
@@ -90,36 +83,27 @@ def test_a_replica_that_cannot_be_listened_to_is_gone() -> None:
 
         yield never()
 
-    async def story() -> None:
-        house = House()
-        house.line = Line(silent, house.inboxes)
-        began = asyncio.get_running_loop().time()
-        with house.line.carrying(1):
-            assert isinstance(await house.inboxes[1].get(), EngineDied)
-        assert asyncio.get_running_loop().time() - began == pytest.approx(CONNECT_SECONDS)
-
-    run_virtual(story())
+    house = FaultHarness()
+    house.line = MultiplexedStream(silent, house.inboxes)
+    began = asyncio.get_running_loop().time()
+    with house.line.carrying(1):
+        assert isinstance(await house.inboxes[1].get(), EngineDied)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(CONNECT_SECONDS)
 
 
-def test_a_line_that_was_hung_up_as_a_call_came_is_taken_up_again() -> None:
-    async def story() -> None:
-        house = House()
-        with house.line.carrying(1):  # the replica does not know of it yet, and hangs up
-            await asyncio.sleep(60)
-            assert house.streams > 1
-            house.outbox.post(1, FIRST)
-            assert await house.inboxes[1].get() == FIRST
-
-    run_virtual(story())
-
-
-def test_nobody_is_listened_to_without_a_call() -> None:
-    async def story() -> None:
-        house = House()
-        with house.line.carrying(1):
-            await asyncio.sleep(1)
+async def test_a_line_that_was_hung_up_as_a_call_came_is_taken_up_again() -> None:
+    house = FaultHarness()
+    with house.line.carrying(1):  # the replica does not know of it yet, and hangs up
         await asyncio.sleep(60)
-        assert house.line.is_over
-        assert house.streams == 1
+        assert house.streams > 1
+        house.outbox.post(1, FIRST)
+        assert await house.inboxes[1].get() == FIRST
 
-    run_virtual(story())
+
+async def test_nobody_is_listened_to_without_a_call() -> None:
+    house = FaultHarness()
+    with house.line.carrying(1):
+        await asyncio.sleep(1)
+    await asyncio.sleep(60)
+    assert house.line.is_over
+    assert house.streams == 1

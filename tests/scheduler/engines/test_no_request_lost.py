@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scheduler.engines.failover import SteadyEngine
-from scheduler.engines.local_pool import LocalFleet
+from scheduler.engines.failover import FailoverEngine
+from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.errors import Overloaded, PoisonRequest
 from scheduler.solving.ledger import Account, Ledger
 from workers.chain_engine import ChainEngine, ChainOptions
@@ -110,8 +110,8 @@ class Storm(RuleBasedStateMachine):
         return self.loop.run_until_complete(what)
 
     async def begin(self) -> None:
-        self.fleet = LocalFleet(engine, NAMES)
-        self.steady = SteadyEngine(self.fleet, watchdog_seconds=5.0, queue_seconds=20.0)
+        self.fleet = LocalEnginePool(engine, NAMES)
+        self.steady = FailoverEngine(self.fleet, watchdog_seconds=5.0, queue_seconds=20.0)
 
     @initialize(chains=st.lists(st.integers(1, 3), min_size=2, max_size=4))
     def some_are_asked_at_once(self, chains: list[int]) -> None:

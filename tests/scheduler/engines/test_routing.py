@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scheduler.engines.routing import Backlog, Owed, Routes, Wish, expected
+from scheduler.engines.routing import (
+    Backlog,
+    PendingWork,
+    RoutingConstraints,
+    RoutingTable,
+    expected,
+)
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 from workers.forcing import Forcing
@@ -14,9 +20,9 @@ from workers.forcing import Forcing
 NAMES = ("a", "b", "c")
 
 
-def routes(slots: int = 8, now: list[float] | None = None) -> Routes:
+def routes(slots: int = 8, now: list[float] | None = None) -> RoutingTable:
     at = now or [0.0]
-    return Routes(slots, clock=lambda: at[0], rng=random.Random(1))
+    return RoutingTable(slots, clock=lambda: at[0], rng=random.Random(1))
 
 
 def request(chains: int, tokens: int | None = None) -> SampleRequest:
@@ -28,50 +34,50 @@ def request(chains: int, tokens: int | None = None) -> SampleRequest:
 
 def test_a_call_goes_where_the_fewest_tokens_are_owed_not_the_fewest_calls() -> None:
     known = routes()
-    known.send("long", "a", Owed(5000, 1))
+    known.send("long", "a", PendingWork(5000, 1))
     for number in range(4):
-        known.send(f"short {number}", "b", Owed(100, 1))
-    assert known.rank(("a", "b"), Wish(Owed(100, 1))) == ["b", "a"]
+        known.send(f"short {number}", "b", PendingWork(100, 1))
+    assert known.rank(("a", "b"), RoutingConstraints(PendingWork(100, 1))) == ["b", "a"]
 
 
 def test_a_wave_goes_home_while_it_fits_and_then_spills() -> None:
     known = routes(slots=8)
-    known.send("earlier", "a", Owed(9000, 5))
-    assert known.rank(NAMES, Wish(Owed(100, 3), home="a"))[0] == "a"
-    assert known.rank(NAMES, Wish(Owed(100, 4), home="a"))[0] != "a"
+    known.send("earlier", "a", PendingWork(9000, 5))
+    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 3), home="a"))[0] == "a"
+    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 4), home="a"))[0] != "a"
 
 
 def test_what_other_gateways_sent_counts_by_the_replicas_own_report() -> None:
     known = routes()
-    known.send("mine", "a", Owed(300, 1))
-    known.report("a", Owed(1000, 4), beat=7)
-    assert known.owed("a") == Owed(1000, 4)
+    known.send("mine", "a", PendingWork(300, 1))
+    known.report("a", PendingWork(1000, 4), beat=7)
+    assert known.owed("a") == PendingWork(1000, 4)
     known.end("mine")
-    assert known.owed("a") == Owed(700, 3)
-    known.report("a", Owed(1000, 4), beat=7)  # the same report once more is no news
-    assert known.owed("a") == Owed(700, 3)
-    known.report("a", Owed(0, 0), beat=9)
-    assert known.owed("a") == Owed()
+    assert known.owed("a") == PendingWork(700, 3)
+    known.report("a", PendingWork(1000, 4), beat=7)  # the same report once more is no news
+    assert known.owed("a") == PendingWork(700, 3)
+    known.report("a", PendingWork(0, 0), beat=9)
+    assert known.owed("a") == PendingWork()
 
 
 def test_who_does_not_take_a_call_is_the_last_choice_until_it_does() -> None:
     now = [0.0]
     known = routes(now=now)
-    known.send("call", "a", Owed(1, 1))
-    known.send("other", "b", Owed(9999, 1))
+    known.send("call", "a", PendingWork(1, 1))
+    known.send("other", "b", PendingWork(9999, 1))
     known.take("other")
     now[0] = 1.9
-    assert known.rank(("a", "b"), Wish(home="a"))[0] == "a"
+    assert known.rank(("a", "b"), RoutingConstraints(home="a"))[0] == "a"
     now[0] = 2.1
-    assert known.rank(("a", "b"), Wish(home="a")) == ["b", "a"]
+    assert known.rank(("a", "b"), RoutingConstraints(home="a")) == ["b", "a"]
     known.take("call")
-    assert known.rank(("a", "b"), Wish(home="a"))[0] == "a"
+    assert known.rank(("a", "b"), RoutingConstraints(home="a"))[0] == "a"
 
 
 def test_replicas_that_are_gone_are_forgotten() -> None:
     known = routes()
-    known.report("a", Owed(10, 1), beat=1)
-    known.send("call", "a", Owed(10, 1))
+    known.report("a", PendingWork(10, 1), beat=1)
+    known.send("call", "a", PendingWork(10, 1))
     known.end("call")
     known.keep({"b"})
     assert (known._own, known._others, known._beats) == ({}, {}, {})
@@ -80,8 +86,8 @@ def test_replicas_that_are_gone_are_forgotten() -> None:
 def test_calls_of_all_sizes_are_spread_evenly() -> None:
     known, sizes = routes(slots=10**6), random.Random(5)
     for number in range(300):
-        owed = Owed(sizes.randrange(1, 2000), 1)
-        known.send(str(number), known.rank(NAMES, Wish(owed))[0], owed)
+        owed = PendingWork(sizes.randrange(1, 2000), 1)
+        known.send(str(number), known.rank(NAMES, RoutingConstraints(owed))[0], owed)
     tokens = [known.owed(name).tokens for name in NAMES]
     assert max(tokens) - min(tokens) < 2000
 
@@ -97,8 +103,8 @@ def test_avoided_replicas_are_chosen_only_when_there_is_no_other(
 ) -> None:
     known = routes()
     for name, count in tokens.items():
-        known.send(name, name, Owed(count, 1))
-    ranked = known.rank(there, Wish(Owed(1, 1), home, avoid))
+        known.send(name, name, PendingWork(count, 1))
+    ranked = known.rank(there, RoutingConstraints(PendingWork(1, 1), home, avoid))
     assert set(ranked) == (set(there) - avoid or set(there))
     assert len(ranked) == len(set(ranked))
 
@@ -108,7 +114,7 @@ class Ledgers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known, self.running = routes(), dict[str, tuple[str, Owed]]()
+        self.known, self.running = routes(), dict[str, tuple[str, PendingWork]]()
 
     @rule(
         call=st.sampled_from("uvwxyz"),
@@ -117,8 +123,8 @@ class Ledgers(RuleBasedStateMachine):
         chains=st.integers(0, 5),
     )
     def send(self, call: str, name: str, tokens: int, chains: int) -> None:
-        self.known.send(call, name, Owed(tokens, chains))
-        self.running[call] = name, Owed(tokens, chains)
+        self.known.send(call, name, PendingWork(tokens, chains))
+        self.running[call] = name, PendingWork(tokens, chains)
 
     @rule(call=st.sampled_from("uvwxyz"))
     def end(self, call: str) -> None:
@@ -135,7 +141,7 @@ class Ledgers(RuleBasedStateMachine):
         for name in NAMES:
             mine = [owed for place, owed in self.running.values() if place == name]
             tokens, chains = sum(owed.tokens for owed in mine), sum(owed.chains for owed in mine)
-            assert self.known.owed(name) == Owed(tokens, chains)
+            assert self.known.owed(name) == PendingWork(tokens, chains)
 
 
 TestLedgers = Ledgers.TestCase
@@ -147,7 +153,7 @@ def test_a_backlog_sinks_with_every_chain_and_ends_at_nothing(
 ) -> None:
     backlog = Backlog()
     with backlog.owing(request(chains, tokens)) as ended:
-        assert backlog.owed == Owed(tokens, chains)
+        assert backlog.owed == PendingWork(tokens, chains)
         for _ in range(ends):
             before = backlog.owed
             ended()
@@ -155,10 +161,10 @@ def test_a_backlog_sinks_with_every_chain_and_ends_at_nothing(
             assert backlog.owed.tokens <= before.tokens
         with backlog.owing(request(2)):
             assert backlog.owed.chains == max(0, chains - ends) + 2
-    assert backlog.owed == Owed()
+    assert backlog.owed == PendingWork()
 
 
 def test_without_a_forecast_the_whole_budget_is_expected() -> None:
-    assert expected(request(3)) == Owed(360, 3)
-    assert expected(request(3, 50)) == Owed(50, 3)
-    assert expected(CompletionRequest("q", "text", max_tokens=70)) == Owed(70, 1)
+    assert expected(request(3)) == PendingWork(360, 3)
+    assert expected(request(3, 50)) == PendingWork(50, 3)
+    assert expected(CompletionRequest("q", "text", max_tokens=70)) == PendingWork(70, 1)

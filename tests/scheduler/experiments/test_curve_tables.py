@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import save
 from scheduler.experiments.curve_tables import COLUMNS, export, read, show
 from tests.scheduler.observations import chain, votes
@@ -16,9 +16,9 @@ from thinkbudget import main
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    book = CurveBook()
+    book = CurveStore()
     words = chain(query_class="words", right=False)
-    for seen in [chain(shadow=False), votes(), words, votes(answers="7777")]:
+    for seen in [chain(is_exploration=False), votes(), words, votes(answers="7777")]:
         book.observe(seen)
     save(book, tmp_path / "curves.json")
     return tmp_path / "curves.json"
@@ -29,13 +29,13 @@ def test_every_class_is_shown_with_what_is_best_and_what_else_there_is(path: Pat
     sums, words = text.split("\n\n")
     assert sums.startswith("sums (m): 3 queries, 3 of known answer\n  best at 3.0e-04 a token: ")
     assert words.startswith("words (m): 1 queries")
-    assert "1 Waits" in sums and "16 votes" in sums and "thinking tokens at most" in sums
+    assert "1 extensions" in sums and "16 votes" in sums and "thinking tokens at most" in sums
     assert "3 votes" not in sums
 
 
 def test_it_is_told_how_many_answers_were_right(path: Path) -> None:
     sums, _ = show(read(path)).split("\n\n")
-    told = next(line for line in sums.splitlines() if "served by waits" in line)
+    told = next(line for line in sums.splitlines() if "served by extensions" in line)
     assert "100.0% right" in told and told.endswith("at any time, 1 of 1 answers checked")
 
 

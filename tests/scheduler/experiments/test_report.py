@@ -7,12 +7,12 @@ import pytest
 from scipy.stats import binomtest
 
 from scheduler.experiments import report
-from scheduler.experiments.report import Row, Scored
+from scheduler.experiments.report import ReportRow, Scored
 from scheduler.experiments.report_files import write
 
 
-def row(policy: str, accuracy: float, tokens: float) -> Row:
-    return Row(policy, 100, accuracy, accuracy - 0.05, accuracy + 0.05, tokens, 0.1)
+def row(policy: str, accuracy: float, tokens: float) -> ReportRow:
+    return ReportRow(policy, 100, accuracy, accuracy - 0.05, accuracy + 0.05, tokens, 0.1)
 
 
 def scored(policy: str, right: int, count: int, tokens: int, name: str = "sums") -> list[Scored]:

@@ -21,7 +21,7 @@ from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
 from tests.scheduler.simulation import make_controller, make_query
-from workers.engine import Event, Refused, SampleRequest
+from workers.engine import EngineEvent, Refused, SampleRequest
 from workers.sample import Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -33,86 +33,71 @@ async def answered(controller: Controller, *queries: Query, learn: bool = True) 
 
 
 @pytest.mark.parametrize("learn", [True, False])
-def test_learns_only_when_it_may(learn: bool) -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        await answered(controller, make_query(query_class="sums"), learn=learn)
-        assert (controller.book.curve("simulated", "sums") is not None) is learn
-
-    run_virtual(main())
+async def test_learns_only_when_it_may(learn: bool) -> None:
+    controller = await make_controller()
+    await answered(controller, make_query(query_class="sums"), learn=learn)
+    assert (controller.book.curve("simulated", "sums") is not None) is learn
 
 
-def test_what_teaches_nothing_is_no_shadow_run() -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        for learn in (False, True):
-            outcome = await controller.answer(make_query("Why?", id=f"{learn}"), learn=learn)
-            assert outcome.plan is not None and outcome.plan.shadow is learn
-
-    run_virtual(main())
+async def test_what_teaches_nothing_is_no_exploration_run() -> None:
+    controller = await make_controller(policy="priced")
+    for learn in (False, True):
+        outcome = await controller.answer(make_query("Why?", id=f"{learn}"), learn=learn)
+        assert outcome.plan is not None and outcome.plan.is_exploration is learn
 
 
-def test_what_is_only_foreseen_is_no_shadow_run_under_way() -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        for number in range(10):
-            query = make_query("Why?", id=f"{number}")
-            outcome = controller.foresee(query, policy=controller.policy)
-            assert outcome.plan is not None and outcome.plan.shadow
-        assert not controller._shadows
-
-    run_virtual(main())
+async def test_what_is_only_foreseen_is_no_exploration_run_under_way() -> None:
+    controller = await make_controller(policy="priced")
+    for number in range(10):
+        query = make_query("Why?", id=f"{number}")
+        outcome = controller.foresee(query, policy=controller.policy)
+        assert outcome.plan is not None and outcome.plan.is_exploration
+    assert not controller._exploration_runs
 
 
-def test_of_many_queries_of_a_cold_class_at_once_few_are_shadow_runs() -> None:
+async def test_of_many_queries_of_a_cold_class_at_once_few_are_exploration_runs() -> None:
     """What is under way counts as shown; a class beside it is not told of it."""
 
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        queries = [
-            make_query(f"hard question {n}", id=f"{name}-{n}", query_class=name)
-            for name in ("sums", "poems")
-            for n in range(30)
-        ]
-        outcomes = await asyncio.gather(*(controller.answer(query) for query in queries))
-        for name in ("sums", "poems"):
-            plans = [out.plan for out in outcomes if out.query.query_class == name and out.plan]
-            shadows = Counter(plan.name for plan in plans if plan.shadow)
-            assert len(plans) == 30 and shadows == {"waits": COLD_RUNS, "votes": COLD_RUNS}
-        assert not controller._shadows
-
-    run_virtual(main())
-
-
-def test_the_ledger_has_what_the_outcomes_say() -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="adaptive_consistency", wave=8)
-        queries = [make_query(f"medium question {n}", id=str(n)) for n in range(5)]
-        outcomes = await answered(controller, *queries)
-        ledger = controller.ledger
-        assert ledger.spent == sum(outcome.tokens.total for outcome in outcomes)
-        assert (ledger.reserved, ledger.queries) == (0, 5)
-
-    run_virtual(main())
+    controller = await make_controller(policy="priced")
+    queries = [
+        make_query(f"hard question {n}", id=f"{name}-{n}", query_class=name)
+        for name in ("sums", "poems")
+        for n in range(30)
+    ]
+    outcomes = await asyncio.gather(*(controller.answer(query) for query in queries))
+    for name in ("sums", "poems"):
+        plans = [out.plan for out in outcomes if out.query.query_class == name and out.plan]
+        exploration_runs = Counter(plan.name for plan in plans if plan.is_exploration)
+        assert len(plans) == 30 and exploration_runs == {
+            "extensions": COLD_RUNS,
+            "votes": COLD_RUNS,
+        }
+    assert not controller._exploration_runs
 
 
-def test_a_prompt_that_does_not_fit_is_refused_by_its_field() -> None:
-    async def main() -> None:
-        controller = await make_controller(SimulatedEngine(max_model_len=200))
-        with pytest.raises(InvalidRequest) as refused:
-            await controller.answer(make_query("word " * 300))
-        assert (refused.value.field, refused.value.code) == ("messages", "context_length_exceeded")
-        assert refused.value.status == 400
-        assert controller.ledger.reserved == 0
-        assert controller.book.curve("simulated", "default") is None
+async def test_the_ledger_has_what_the_outcomes_say() -> None:
+    controller = await make_controller(policy="adaptive_consistency", wave=8)
+    queries = [make_query(f"medium question {n}", id=str(n)) for n in range(5)]
+    outcomes = await answered(controller, *queries)
+    ledger = controller.ledger
+    assert ledger.spent == sum(outcome.tokens.total for outcome in outcomes)
+    assert (ledger.reserved, ledger.queries) == (0, 5)
 
-    run_virtual(main())
+
+async def test_a_prompt_that_does_not_fit_is_refused_by_its_field() -> None:
+    controller = await make_controller(SimulatedEngine(max_model_len=200))
+    with pytest.raises(InvalidRequest) as refused:
+        await controller.answer(make_query("word " * 300))
+    assert (refused.value.field, refused.value.code) == ("messages", "context_length_exceeded")
+    assert refused.value.status == 400
+    assert controller.ledger.reserved == 0
+    assert controller.book.curve("simulated", "default") is None
 
 
 class Refusing(SimulatedEngine):
     """Its tokenizer knows no word of the extension text; its chains break their budgets."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         if (text := request.forcing.extension_text) is not None:
             raise Refused("extension_text", f"extension_text {text!r} has no tokens")
         async with aclosing(super().sample(request)) as events:
@@ -121,15 +106,12 @@ class Refusing(SimulatedEngine):
                 yield replace(event, violations=broken) if isinstance(event, Sample) else event
 
 
-def test_an_option_that_the_engine_refuses_is_named_as_the_option_it_is() -> None:
-    async def main() -> None:
-        controller = await make_controller(Refusing(), extensions=1, extension_text="\u2603")
-        with pytest.raises(InvalidRequest, match="has no tokens") as refused:
-            await controller.answer(make_query())
-        assert refused.value.field == "thinkbudget.extension_text"
-        assert controller.ledger.reserved == 0
-
-    run_virtual(main())
+async def test_an_option_that_the_engine_refuses_is_named_as_the_option_it_is() -> None:
+    controller = await make_controller(Refusing(), extensions=1, extension_text="\u2603")
+    with pytest.raises(InvalidRequest, match="has no tokens") as refused:
+        await controller.answer(make_query())
+    assert refused.value.field == "thinkbudget.extension_text"
+    assert controller.ledger.reserved == 0
 
 
 def test_broken_budgets_are_counted_by_kind_and_logged_by_query(
@@ -150,50 +132,41 @@ def test_broken_budgets_are_counted_by_kind_and_logged_by_query(
     assert all("q-17" in record.getMessage() for record in errors)
 
 
-def test_a_limit_too_small_for_any_answer_is_refused_by_its_field() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        with pytest.raises(InvalidRequest) as refused:
-            await controller.answer(make_query(limits=Limits(max_total_tokens=10)))
-        assert refused.value.field == "thinkbudget.max_total_tokens"
-        assert refused.value.code == "budget_too_small"
-        assert "10" in refused.value.message
-
-    run_virtual(main())
+async def test_a_limit_too_small_for_any_answer_is_refused_by_its_field() -> None:
+    controller = await make_controller()
+    with pytest.raises(InvalidRequest) as refused:
+        await controller.answer(make_query(limits=Limits(max_total_tokens=10)))
+    assert refused.value.field == "thinkbudget.max_total_tokens"
+    assert refused.value.code == "budget_too_small"
+    assert "10" in refused.value.message
 
 
-def test_a_dead_engine_means_come_again() -> None:
-    async def main() -> None:
-        engine = SimulatedEngine()
-        controller = await make_controller(engine)
-        engine.kill()
-        with pytest.raises(Overloaded) as overloaded:
-            await controller.answer(make_query())
-        assert (overloaded.value.status, overloaded.value.code) == (503, "engine_unavailable")
-        assert controller.ledger.reserved == 0
-        engine.revive()
-        assert (await controller.answer(make_query())).answer is not None
-
-    run_virtual(main())
+async def test_a_dead_engine_means_come_again() -> None:
+    engine = SimulatedEngine()
+    controller = await make_controller(engine)
+    engine.kill()
+    with pytest.raises(Overloaded) as overloaded:
+        await controller.answer(make_query())
+    assert (overloaded.value.status, overloaded.value.code) == (503, "engine_unavailable")
+    assert controller.ledger.reserved == 0
+    engine.revive()
+    assert (await controller.answer(make_query())).answer is not None
 
 
-def test_every_answered_query_is_one_line_of_the_log() -> None:
-    async def main() -> None:
-        log = io.StringIO()
-        controller = await make_controller(policy="majority", samples=3)
-        controller.outcomes = log
-        questions = [f"medium question {number}" for number in range(4)]
-        outcomes = await answered(
-            controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
-        )
-        with pytest.raises(InvalidRequest):
-            await controller.answer(make_query("word " * 5000))
-        lines = [json.loads(line) for line in log.getvalue().splitlines()]
-        assert [line["question"] for line in lines] == questions
-        assert [line["correct"] for line in lines] == [outcome.correct for outcome in outcomes]
-        assert all(len(line["samples"]) == 3 for line in lines)
-
-    run_virtual(main())
+async def test_every_answered_query_is_one_line_of_the_log() -> None:
+    log = io.StringIO()
+    controller = await make_controller(policy="majority", samples=3)
+    controller.outcomes = log
+    questions = [f"medium question {number}" for number in range(4)]
+    outcomes = await answered(
+        controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
+    )
+    with pytest.raises(InvalidRequest):
+        await controller.answer(make_query("word " * 5000))
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["question"] for line in lines] == questions
+    assert [line["correct"] for line in lines] == [outcome.correct for outcome in outcomes]
+    assert all(len(line["samples"]) == 3 for line in lines)
 
 
 def test_the_same_seed_gives_the_same_outcome() -> None:
@@ -205,22 +178,16 @@ def test_the_same_seed_gives_the_same_outcome() -> None:
     assert run_virtual(main()) == run_virtual(main())
 
 
-def test_a_querys_own_policy_goes_before_the_servers() -> None:
-    async def main() -> None:
-        controller, other = await make_controller(), await make_controller(policy="majority")
-        outcome = await controller.answer(make_query(), policy=other.policy)
-        assert (outcome.policy, len(outcome.records)) == ("majority", 8)
-
-    run_virtual(main())
+async def test_a_querys_own_policy_goes_before_the_servers() -> None:
+    controller, other = await make_controller(), await make_controller(policy="majority")
+    outcome = await controller.answer(make_query(), policy=other.policy)
+    assert (outcome.policy, len(outcome.records)) == ("majority", 8)
 
 
-def test_a_very_long_question_is_no_burden() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        with pytest.raises(InvalidRequest, match="does not fit"):
-            await controller.answer(make_query("w " * (MAX_BODY_BYTES // 2)))
-
-    run_virtual(main())
+async def test_a_very_long_question_is_no_burden() -> None:
+    controller = await make_controller()
+    with pytest.raises(InvalidRequest, match="does not fit"):
+        await controller.answer(make_query("w " * (MAX_BODY_BYTES // 2)))
 
 
 def test_the_log_tells_what_was_considered_and_decided() -> None:
@@ -238,38 +205,32 @@ def test_the_log_tells_what_was_considered_and_decided() -> None:
     assert first["considered"]["alternatives"] == []
     assert 0 < first["plan"]["propensity"] <= 1
     considered = last["considered"]
-    assert {arm["name"] for arm in considered["alternatives"]} >= {"waits", "votes"}
+    assert {arm["name"] for arm in considered["alternatives"]} >= {"extensions", "votes"}
     assert last["plan"]["name"] in {arm["name"] for arm in considered["alternatives"]}
     worths = [arm["accuracy"] - last["price"] * arm["tokens"] for arm in considered["alternatives"]]
     assert worths == sorted(worths, reverse=True)
     assert considered["queries"] > 20
     steps = considered["steps"]
-    assert steps[0]["says"] == "draw" and steps[0]["ballots"] == steps[0]["tokens"] == 0
+    assert steps[0]["says"] == "draw" and steps[0]["votes"] == steps[0]["tokens"] == 0
     drawn = [chain for step in steps if step["says"] == "draw" for chain in step["chains"]]
     assert sorted(set(drawn)) == sorted({sample["chain"] for sample in last["samples"]})
     assert 0 <= last["chance"] <= 1
 
 
-def test_a_target_accuracy_for_all_moves_the_price() -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        controller.pricing = Pricing(Price.for_accuracy(0.5))
-        before = controller.pricing.now()
-        questions = [f"easy question {number}" for number in range(10)]
-        outcomes = await answered(
-            controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
-        )
-        assert outcomes[0].price == before
-        assert controller.pricing.now() > before
-
-    run_virtual(main())
+async def test_a_target_accuracy_for_all_moves_the_price() -> None:
+    controller = await make_controller(policy="priced")
+    controller.pricing = Pricing(Price.for_accuracy(0.5))
+    before = controller.pricing.now()
+    questions = [f"easy question {number}" for number in range(10)]
+    outcomes = await answered(
+        controller, *(make_query(q, id=q, reference=reference(q)) for q in questions)
+    )
+    assert outcomes[0].price == before
+    assert controller.pricing.now() > before
 
 
-def test_a_querys_own_price_goes_before_the_servers() -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="priced")
-        own = build("priced", price=1e-3)
-        assert (await controller.answer(make_query(), policy=own)).price == 1e-3
-        assert (await controller.answer(make_query())).price == controller.pricing.now()
-
-    run_virtual(main())
+async def test_a_querys_own_price_goes_before_the_servers() -> None:
+    controller = await make_controller(policy="priced")
+    own = build("priced", price=1e-3)
+    assert (await controller.answer(make_query(), policy=own)).price == 1e-3
+    assert (await controller.answer(make_query())).price == controller.pricing.now()

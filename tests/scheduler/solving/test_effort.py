@@ -5,13 +5,12 @@ from typing import Any, cast, get_args
 import pytest
 
 from policies.curves.curve import ClassCurve, ClassStatistics, fit
-from policies.plan import MOST_TOKENS
+from policies.plan import MAX_TOKENS
 from scheduler.api import protocol
 from scheduler.api.chat import complete
 from scheduler.solving.controller import Controller
 from scheduler.solving.effort import COLD_TOKENS, QUANTILES, Effort, effort_of, is_trained
 from tests.scheduler.simulation import PRICE, chat, make_controller
-from workers.simulated.clock import run_virtual
 from workers.simulated.law import reference
 
 LEVELS = list(QUANTILES)
@@ -27,7 +26,7 @@ def effort(level: str, curve: ClassCurve | None, **fields: Any) -> Effort:
 
 
 def test_every_level_of_a_request_is_known() -> None:
-    assert set(get_args(protocol.Effort)) == {*COLD_TOKENS} == {*QUANTILES, "none"}
+    assert set(get_args(protocol.EffortLevel)) == {*COLD_TOKENS} == {*QUANTILES, "none"}
 
 
 def test_more_effort_is_worth_more_on_a_curve_and_medium_is_the_servers_price() -> None:
@@ -62,7 +61,7 @@ def test_without_a_curve_an_effort_is_a_cap(
 def test_a_cap_leaves_room_for_the_prompt() -> None:
     assert effort("max", None, room=1000).tokens == 800
     assert effort("low", None, room=1000).tokens == 800
-    assert COLD_TOKENS["max"] == MOST_TOKENS
+    assert COLD_TOKENS["max"] == MAX_TOKENS
 
 
 def test_none_is_no_thinking_whatever_is_known() -> None:
@@ -89,40 +88,31 @@ async def answered(controller: Controller, level: str, **fields: Any) -> dict[st
     return cast(dict[str, Any], (await complete(controller, body))["thinkbudget"])
 
 
-def test_a_reply_tells_which_effort_was_used() -> None:
-    async def main() -> None:
-        cold = await answered(await make_controller(policy="priced"), "low")
-        assert cold["effort"] == {"level": "low", "by": "table", "value": 1.0, "tokens": 1024}
-        assert cold["decision"]["budget_tokens"] == 1024
-        controller = await taught()
-        told = await answered(controller, "high", thinkbudget={"exploration": 0.0})
-        assert (told["effort"]["by"], told["policy"]) == ("curve", "priced")
-        assert told["predicted_accuracy"] is not None and told["predicted_tokens"] > 0
-
-    run_virtual(main())
+async def test_a_reply_tells_which_effort_was_used() -> None:
+    cold = await answered(await make_controller(policy="priced"), "low")
+    assert cold["effort"] == {"level": "low", "by": "table", "value": 1.0, "tokens": 1024}
+    assert cold["decision"]["budget_tokens"] == 1024
+    controller = await taught()
+    told = await answered(controller, "high", thinkbudget={"exploration": 0.0})
+    assert (told["effort"]["by"], told["policy"]) == ("curve", "priced")
+    assert told["predicted_accuracy"] is not None and told["predicted_tokens"] > 0
 
 
-def test_more_effort_never_expects_less_where_a_curve_was_learned() -> None:
-    async def main() -> None:
-        controller = await taught()
-        options = {"exploration": 0.0, "dry_run": True}
-        told = [await answered(controller, level, thinkbudget=options) for level in LEVELS]
-        assert [one["effort"]["level"] for one in told] == LEVELS
-        tokens = [one["predicted_tokens"] for one in told]
-        assert tokens == sorted(tokens)
-        assert tokens[-1] > tokens[0]
-
-    run_virtual(main())
+async def test_more_effort_never_expects_less_where_a_curve_was_learned() -> None:
+    controller = await taught()
+    options = {"exploration": 0.0, "dry_run": True}
+    told = [await answered(controller, level, thinkbudget=options) for level in LEVELS]
+    assert [one["effort"]["level"] for one in told] == LEVELS
+    tokens = [one["predicted_tokens"] for one in told]
+    assert tokens == sorted(tokens)
+    assert tokens[-1] > tokens[0]
 
 
-def test_an_effort_beside_a_named_policy_caps_it() -> None:
-    async def main() -> None:
-        controller = await taught()
-        options = {"policy": "majority", "samples": 3}
-        told = await answered(controller, "minimal", thinkbudget=options)
-        assert (told["policy"], told["decision"]["samples"]) == ("majority", 3)
-        assert (told["effort"]["by"], told["decision"]["budget_tokens"]) == ("table", 512)
-        none = await answered(controller, "none")
-        assert (none["policy"], none["spent"]["by_kind"]["reasoning"]) == ("fixed", 0)
-
-    run_virtual(main())
+async def test_an_effort_beside_a_named_policy_caps_it() -> None:
+    controller = await taught()
+    options = {"policy": "majority", "samples": 3}
+    told = await answered(controller, "minimal", thinkbudget=options)
+    assert (told["policy"], told["decision"]["samples"]) == ("majority", 3)
+    assert (told["effort"]["by"], told["decision"]["budget_tokens"]) == ("table", 512)
+    none = await answered(controller, "none")
+    assert (none["policy"], none["spent"]["by_kind"]["reasoning"]) == ("fixed", 0)

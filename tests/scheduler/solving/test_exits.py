@@ -9,9 +9,9 @@ import pytest
 from benchmarks.population import Mean, tokens_on_hull
 from policies.base import Query
 from policies.priced_exit import COLD_RUNS
-from scheduler.curves.records import Seen
-from scheduler.curves.store import CurveBook, Report
-from scheduler.curves.wal import KeptBook, load
+from scheduler.curves.records import ObservationRecord
+from scheduler.curves.store import CurveStore, Report
+from scheduler.curves.wal import DurableCurveStore, load
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from tests.scheduler.simulation import make_controller, make_query
@@ -70,7 +70,7 @@ def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
             caps.append(mean(await answers(controller, LEARNED, QUERIES)))
         return caps
 
-    assert all(one.plan is not None and one.plan.shadow for one in ours[:COLD_RUNS])
+    assert all(one.plan is not None and one.plan.is_exploration for one in ours[:COLD_RUNS])
     learned = mean(ours[LEARNED:])
     assert learned.accuracy > 0.8
     assert learned.tokens < 0.9 * tokens_on_hull(run_virtual(main()), learned.accuracy)
@@ -83,12 +83,12 @@ def test_the_chance_of_a_concluded_chain_is_no_boast_and_not_far_off(ours: list[
     assert mean(ended).accuracy - 0.1 < expected < mean(ended).accuracy + 0.03
 
 
-def courses(queries: int) -> list[Seen]:
-    """What a controller tells its book: of shadow runs first, then of concluded chains too."""
-    seen: list[Seen] = []
+def courses(queries: int) -> list[ObservationRecord]:
+    """What a controller tells its book: of exploration runs first, then of concluded chains too."""
+    seen: list[ObservationRecord] = []
 
-    class Listening(CurveBook):
-        def observe(self, one: Seen) -> None:
+    class Listening(CurveStore):
+        def observe(self, one: ObservationRecord) -> None:
             seen.append(one)
             super().observe(one)
 
@@ -102,37 +102,39 @@ def courses(queries: int) -> list[Seen]:
 
 
 def test_concluded_chains_teach_too_and_are_told_from_whole_ones() -> None:
-    told = [one.observation.course for one in courses(10 * COLD_RUNS)]
+    told = [one.observation.trajectory for one in courses(10 * COLD_RUNS)]
     assert len(told) == 10 * COLD_RUNS
-    assert all(course is not None and course.probes for course in told)
-    whole = [course for course in told if course is not None and course.is_whole]
-    assert len(whole) >= COLD_RUNS and not any(course.concluded for course in whole)
-    ended = [course for course in told if course is not None and course.concluded]
+    assert all(trajectory is not None and trajectory.probes for trajectory in told)
+    whole = [trajectory for trajectory in told if trajectory is not None and trajectory.is_whole]
+    assert len(whole) >= COLD_RUNS and not any(trajectory.concluded for trajectory in whole)
+    ended = [trajectory for trajectory in told if trajectory is not None and trajectory.concluded]
     assert len(ended) > 5
-    assert all(course.thinking_tokens == course.probes[-1].thinking_tokens for course in ended)
-    assert all(course.trial_tokens > 0 for course in whole)
+    assert all(
+        trajectory.thinking_tokens == trajectory.probes[-1].thinking_tokens for trajectory in ended
+    )
+    assert all(trajectory.trial_tokens > 0 for trajectory in whole)
 
 
 def test_labels_reach_the_trials() -> None:
     first = courses(1)[0].observation
-    assert first.course is not None
+    assert first.trajectory is not None
     assert first.right.keys() == {
         first.history[-1].answer,
-        *(p.answer for p in first.course.probes),
+        *(p.answer for p in first.trajectory.probes),
     }
     assert sum(first.right.values()) <= 1
 
 
 def test_exits_survive_a_restart_of_the_book(tmp_path: Path) -> None:
     path, seen = tmp_path / "curves.json", courses(2 * COLD_RUNS)
-    kept = KeptBook(path)
+    kept = DurableCurveStore(path)
     kept.exchange(Report("w", 1, seen[:30]), "", 0)
     kept.snapshot()
     kept.exchange(Report("w", 2, seen[30:]), "", 0)
     line = json.loads((tmp_path / "curves.json.log").read_text(encoding="utf-8"))
     assert line["number"] == 2
     kept._log.close()  # as a kill leaves it
-    with KeptBook(path) as again:
+    with DurableCurveStore(path) as again:
         before, after = kept.book.curve("m", "winding"), again.book.curve("m", "winding")
         key = (seen[0].model, "winding")
         assert again.book._leaves[key].statistics == kept.book._leaves[key].statistics

@@ -41,7 +41,7 @@ def test_an_outcome_is_counted_by_tokens_and_chains() -> None:
 
 def test_waits_are_counted_by_chain() -> None:
     metrics, outcome = answered("fixed", extensions=2)
-    assert values(metrics)["waits_total"] == max(r.sample.extensions for r in outcome.records)
+    assert values(metrics)["extensions_total"] == max(r.sample.extensions for r in outcome.records)
 
 
 def test_chains_that_were_ended_early_say_why() -> None:
@@ -71,8 +71,8 @@ def test_what_engines_counted_is_told_as_it_stands() -> None:
 
 def test_two_controllers_do_not_mix() -> None:
     first, second = Metrics(), Metrics()
-    first.waits.inc()
-    assert (values(first)["waits_total"], values(second)["waits_total"]) == (1, 0)
+    first.extensions.inc()
+    assert (values(first)["extensions_total"], values(second)["extensions_total"]) == (1, 0)
 
 
 def test_classes_past_the_bound_are_one() -> None:

@@ -12,7 +12,7 @@ from policies.majority import Majority
 from policies.plan import Budget, Forecast, Plan
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.outcome import conclude, observation, read_outcomes
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import Means, solve
 from tests.scheduler.simulation import make_query, make_run
 from workers.forcing import UNANSWERED
@@ -31,8 +31,8 @@ def chain(number: int, answer: str | None, thinking: int, **fields: int) -> Samp
     )  # fmt: skip
 
 
-def run_with(*samples: Sample, query: Query | None = None) -> Run:
-    run = Run(query or make_query(), Ledger().open(), max_thinking_tokens=4096)
+def run_with(*samples: Sample, query: Query | None = None) -> QueryRun:
+    run = QueryRun(query or make_query(), Ledger().open(), max_thinking_tokens=4096)
     run.dispatch(Draw(len(samples), PLAN.budget, plan=PLAN), stream=False)
     for sample in samples:
         run.take(sample)
@@ -102,7 +102,7 @@ def test_an_observation_labels_every_answer() -> None:
     seen = observation(run)
     assert seen is not None
     assert seen.right == {"7": True, "8": False}
-    assert [seen.truth(ballot.answer) for ballot in seen.history] == [True, False, False, True]
+    assert [seen.truth(vote.answer) for vote in seen.history] == [True, False, False, True]
     assert (seen.query_class, seen.plan, seen.budget) == ("sums", PLAN, PLAN.budget)
 
 
@@ -117,21 +117,21 @@ def test_a_run_without_a_finished_chain_teaches_nothing() -> None:
 
 
 def test_an_observation_knows_a_chain_that_its_account_has_cut() -> None:
-    async def main() -> Run:
+    async def main() -> QueryRun:
         run = make_run("hopeless question", limits=Limits(max_total_tokens=120))
         await solve(run, Means(SimulatedEngine(), Fixed(), Random(0)))
         return run
 
     run = run_virtual(main())
-    (ballot,) = run.tally.ballots
+    (vote,) = run.tally.votes
     seen = observation(run)
-    assert ballot.stop_cause == "max_thinking"
+    assert vote.stop_cause == "max_thinking"
     assert seen is not None
-    assert seen.is_cut(ballot)
+    assert seen.is_cut(vote)
 
 
 def test_a_torn_last_line_is_skipped(tmp_path: Path) -> None:
-    async def main() -> Run:
+    async def main() -> QueryRun:
         run = make_run(reference="7")
         await solve(run, Means(SimulatedEngine(), Majority(samples=2), Random(0)))
         return run

@@ -9,7 +9,7 @@ from policies import build
 from policies.price import HIGHEST, Price
 from policies.shares import Shares
 from scheduler.config import PriceConfig
-from scheduler.curves.store import CurveBook
+from scheduler.curves.store import CurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
@@ -28,7 +28,7 @@ def answered(price: Price, *, count: int, labelled: float = 1.0) -> tuple[float,
             engine=engine,
             info=await engine.info(),
             policy=build("priced"),
-            book=CurveBook(),
+            book=CurveStore(),
             pricing=Pricing(price),
         )
         waiting = iter(questions(count))
@@ -115,15 +115,12 @@ def test_the_price_begins_as_it_is_set(settings: PriceConfig, begins: Price) -> 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_user_of_a_request_is_whose_share_it_takes(stream: bool) -> None:
-    async def main() -> None:
-        controller = await make_controller(policy="majority", samples=8)
-        async with client_of(controller) as client:
-            for user in ["greedy", "greedy", "greedy", "modest"] * 5:
-                reply = await client.post(CHAT, json=chat(user=user, stream=stream))
-                assert reply.status_code == 200
-        price = controller.pricing.price.per_token
-        assert controller.pricing.now(tenant="greedy") > 1.3 * price
-        assert controller.pricing.now(tenant="modest") == price
-
-    run_virtual(main())
+async def test_the_user_of_a_request_is_whose_share_it_takes(stream: bool) -> None:
+    controller = await make_controller(policy="majority", samples=8)
+    async with client_of(controller) as client:
+        for user in ["greedy", "greedy", "greedy", "modest"] * 5:
+            reply = await client.post(CHAT, json=chat(user=user, stream=stream))
+            assert reply.status_code == 200
+    price = controller.pricing.price.per_token
+    assert controller.pricing.now(tenant="greedy") > 1.3 * price
+    assert controller.pricing.now(tenant="modest") == price

@@ -15,7 +15,7 @@ from policies.plan import Budget, Forecast, Plan
 from policies.signals import Confidence as PolicyConfidence
 from policies.signals import Probing, Signals
 from scheduler.solving.ledger import Ledger
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from scheduler.solving.token_limits import DELIMITER_TOKENS
 from tests.scheduler.simulation import make_query, make_run
 from workers import engine
@@ -29,7 +29,7 @@ BUDGET = Budget(100, answer_tokens=60)
 WORST = 100 + 60 + DELIMITER_TOKENS
 POLICIES = st.one_of(
     st.builds(
-        lambda most, waits: build("fixed", max_thinking_tokens=most, extensions=waits),
+        lambda most, extensions: build("fixed", max_thinking_tokens=most, extensions=extensions),
         st.none() | st.integers(1, 300),
         st.integers(0, 4),
     ),
@@ -38,7 +38,7 @@ POLICIES = st.one_of(
         st.integers(1, 80),
         st.integers(1, 4),
     ),
-    st.builds(lambda waits: build("deer", extensions=waits), st.integers(0, 3)),
+    st.builds(lambda extensions: build("deer", extensions=extensions), st.integers(0, 3)),
     st.builds(lambda samples: build("deepconf", samples=samples), st.integers(1, 12)),
     st.builds(lambda most: build("deepconf_online", warmup=most, samples=12), st.integers(1, 12)),
     st.builds(
@@ -59,8 +59,8 @@ POLICIES = st.one_of(
 )
 
 
-def run_of(query: Query | None = None, limit: int | None = None) -> Run:
-    return Run(query or make_query(), Ledger().open(limit), max_thinking_tokens=4096)
+def run_of(query: Query | None = None, limit: int | None = None) -> QueryRun:
+    return QueryRun(query or make_query(), Ledger().open(limit), max_thinking_tokens=4096)
 
 
 def test_what_does_not_fit_loses_chains_first() -> None:
@@ -105,16 +105,16 @@ def test_then_it_loses_thinking() -> None:
     samples=st.integers(1, 20),
     thinking=st.integers(0, 1000),
     answer=st.integers(1, 600),
-    waits=st.integers(0, 10),
+    extensions=st.integers(0, 10),
 )
 def test_no_part_of_a_budget_is_made_larger(
-    limit: int, samples: int, thinking: int, answer: int, waits: int
+    limit: int, samples: int, thinking: int, answer: int, extensions: int
 ) -> None:
-    waits = waits if thinking else 0
-    run, asked = run_of(limit=limit), Budget(thinking, thinking // 2, waits, None, answer)
+    extensions = extensions if thinking else 0
+    run, asked = run_of(limit=limit), Budget(thinking, thinking // 2, extensions, None, answer)
     if not run.dispatch(Draw(samples, asked), stream=False):
         assert run.account.reserved == 0
-        assert limit < DELIMITER_TOKENS + 2 * waits + 16
+        assert limit < DELIMITER_TOKENS + 2 * extensions + 16
         return
     forcing = run.request.forcing
     assert len(run.request.chains) <= samples
@@ -166,7 +166,7 @@ def test_an_extension_that_cannot_add_a_token_is_refused() -> None:
     assert run.account.reserved == 0
 
 
-async def _drive(run: Run, policy: Policy, engine: SimulatedEngine) -> None:
+async def _drive(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None:
     """As `solve` does, but looks at the books after every wave."""
     rng = Random(0)
     while not isinstance(decision := policy.decide(run.situation(), rng), Stop):
@@ -183,7 +183,7 @@ async def _drive(run: Run, policy: Policy, engine: SimulatedEngine) -> None:
         assert run.account.spent - spent <= reserved
 
 
-async def _steer(run: Run, policy: Policy, engine: SimulatedEngine) -> None:
+async def _steer(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None:
     """Conclude what the policy concludes; nothing is cancelled, so that every wave ends itself."""
     while run.pending:
         decision = policy.decide(run.situation(), Random(0))
@@ -255,7 +255,7 @@ def test_a_lost_chain_costs_but_casts_no_ballot() -> None:
     run.take(Sample(1, "", "", None, "lost", generated_tokens=20, complete=False))
     run.take(Sample(0, "", "7", "7", "natural", 30, 6, generated_tokens=36))
     run.settle()
-    assert [ballot.chain for ballot in run.tally.ballots] == [0]
+    assert [vote.chain for vote in run.tally.votes] == [0]
     assert run.tokens == run.account.spent == 56
     assert run.samples.keys() == {0}
 
@@ -317,9 +317,9 @@ def test_a_try_without_an_answer_is_on_record_and_does_not_vote(cause: Any) -> N
     run.dispatch(Draw(1, BUDGET), stream=False)
     sure = Confidence(3.0, 1.0, 2.0, None)
     run.take(Sample(0, "", "7", "7", cause, 30, generated_tokens=30, confidence=sure))
-    (ballot,) = run.tally.history
-    assert (ballot.answer, ballot.stop_cause, ballot.tokens) == (None, cause, 30)
-    assert ballot.confidence == PolicyConfidence(3.0, 1.0, 2.0, None)
+    (vote,) = run.tally.history
+    assert (vote.answer, vote.stop_cause, vote.tokens) == (None, cause, 30)
+    assert vote.confidence == PolicyConfidence(3.0, 1.0, 2.0, None)
     assert run.samples == {}
 
 

@@ -14,28 +14,27 @@ from policies.majority import Majority
 from policies.plan import Budget
 from policies.priced import Priced
 from scheduler.solving.outcome import conclude
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import CANCEL_SECONDS, Means, solve
 from tests.scheduler.simulation import make_run
-from workers.engine import Engine, EngineInfo, Event, Load, SampleRequest
+from workers.engine import Engine, EngineEvent, EngineInfo, Load, SampleRequest
 from workers.sample import Accepted, Delta, Sample
-from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 
 BUDGET = Budget(2000)
 
 
 @dataclass
-class Waits:
-    """A greedy chain and that many Waits, one at a time."""
+class extensions:
+    """A greedy chain and that many extensions, one at a time."""
 
-    waits: int
-    name: str = "waits"
+    extensions: int
+    name: str = "extensions"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if not situation.tally.history:
             return Draw(1, BUDGET, 0.0)
-        if situation.tally.history[-1].extensions == self.waits:
+        if situation.tally.history[-1].extensions == self.extensions:
             return Stop("plan done")
         return Extend(0, 1, BUDGET, 0.0)
 
@@ -89,7 +88,7 @@ class Deaf:
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         yield Accepted(3)
         yield Sample(0, "", "Final Answer: 7", "7", "natural", 10, 6, generated_tokens=16)
         try:
@@ -98,7 +97,7 @@ class Deaf:
             self.closed.append(request.query)
 
 
-def solved(run: Run, policy: Policy, engine: Engine | None = None) -> "asyncio.Task[Stop]":
+def solved(run: QueryRun, policy: Policy, engine: Engine | None = None) -> "asyncio.Task[Stop]":
     means = Means(engine or SimulatedEngine(), policy, Random(0))
     return asyncio.create_task(solve(run, means))
 
@@ -110,171 +109,132 @@ async def others() -> set["asyncio.Task[object]"]:
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
-def test_majority_draws_all_its_chains_and_stops() -> None:
-    async def main() -> None:
-        run = make_run("medium question")
-        assert await solved(run, Majority(samples=5)) == Stop("plan done")
-        assert {ballot.chain for ballot in run.tally.ballots} == {0, 1, 2, 3, 4}
-        assert run.account.spent == run.tokens == run.tally.tokens > 0
-        assert run.account.reserved == 0
-
-    run_virtual(main())
+async def test_majority_draws_all_its_chains_and_stops() -> None:
+    run = make_run("medium question")
+    assert await solved(run, Majority(samples=5)) == Stop("plan done")
+    assert {vote.chain for vote in run.tally.votes} == {0, 1, 2, 3, 4}
+    assert run.account.spent == run.tokens == run.tally.tokens > 0
+    assert run.account.reserved == 0
 
 
-def test_a_settled_vote_cancels_the_rest_of_its_wave_and_counts_what_it_cost() -> None:
-    async def main() -> None:
-        run = make_run("easy question")
-        assert await solved(run, AdaptiveConsistency(wave=16)) == Stop("settled")
-        cancelled = [r.sample for r in run.records if r.sample.stop_cause == "cancelled"]
-        assert len(run.records) == 16
-        assert len(cancelled) + len(run.tally.ballots) == 16
-        assert len(cancelled) > 4
-        assert sum(sample.tokens for sample in cancelled) > 0
-        assert run.account.spent == run.tokens > run.tally.tokens
-
-    run_virtual(main())
+async def test_a_settled_vote_cancels_the_rest_of_its_wave_and_counts_what_it_cost() -> None:
+    run = make_run("easy question")
+    assert await solved(run, AdaptiveConsistency(wave=16)) == Stop("settled")
+    cancelled = [r.sample for r in run.records if r.sample.stop_cause == "cancelled"]
+    assert len(run.records) == 16
+    assert len(cancelled) + len(run.tally.votes) == 16
+    assert len(cancelled) > 4
+    assert sum(sample.tokens for sample in cancelled) > 0
+    assert run.account.spent == run.tokens > run.tally.tokens
 
 
-def test_an_extension_goes_on_with_its_chain() -> None:
-    async def main() -> None:
-        run, whole = make_run("medium question"), make_run("medium question")
-        assert await solved(run, Waits(2)) == Stop("plan done")
-        await solved(whole, Fixed(extensions=2))
-        history = run.tally.history
-        assert [ballot.extensions for ballot in history] == [0, 1, 2]
-        assert len(run.tally.ballots) == 1
-        lengths = [ballot.thinking_tokens for ballot in history]
-        assert lengths == sorted(set(lengths))
-        # The same greedy chain as one that was asked for both Waits at once, two answers dearer.
-        assert run.tally.leader == whole.tally.leader
-        assert history[-1].thinking_tokens == whole.tally.history[-1].thinking_tokens
-        assert run.account.spent == history[-1].tokens == lengths[-1] + 3 * 6
-
-    run_virtual(main())
+async def test_an_extension_goes_on_with_its_chain() -> None:
+    run, whole = make_run("medium question"), make_run("medium question")
+    assert await solved(run, extensions(2)) == Stop("plan done")
+    await solved(whole, Fixed(extensions=2))
+    history = run.tally.history
+    assert [vote.extensions for vote in history] == [0, 1, 2]
+    assert len(run.tally.votes) == 1
+    lengths = [vote.thinking_tokens for vote in history]
+    assert lengths == sorted(set(lengths))
+    # The same greedy chain as one asked for both extensions at once, two answers dearer.
+    assert run.tally.leader == whole.tally.leader
+    assert history[-1].thinking_tokens == whole.tally.history[-1].thinking_tokens
+    assert run.account.spent == history[-1].tokens == lengths[-1] + 3 * 6
 
 
-def test_lost_chains_are_drawn_again_once_the_engine_is_back() -> None:
-    async def main() -> None:
-        engine, run = SimulatedEngine(), make_run("hopeless question")
-        asyncio.get_running_loop().call_later(0.06, engine.kill)
-        stop = await solved(run, Operated(engine, Majority(samples=4)), engine)
-        lost = [r.sample for r in run.records if r.sample.stop_cause == "lost"]
-        assert stop == Stop("plan done")
-        assert {sample.chain for sample in lost} == {0, 1, 2, 3}
-        assert {ballot.chain for ballot in run.tally.ballots} == {4, 5, 6, 7}
-        assert run.account.spent == sum(s.tokens for s in lost) + run.tally.tokens
-        assert sum(sample.tokens for sample in lost) > 0
-
-    run_virtual(main())
+async def test_lost_chains_are_drawn_again_once_the_engine_is_back() -> None:
+    engine, run = SimulatedEngine(), make_run("hopeless question")
+    asyncio.get_running_loop().call_later(0.06, engine.kill)
+    stop = await solved(run, Operated(engine, Majority(samples=4)), engine)
+    lost = [r.sample for r in run.records if r.sample.stop_cause == "lost"]
+    assert stop == Stop("plan done")
+    assert {sample.chain for sample in lost} == {0, 1, 2, 3}
+    assert {vote.chain for vote in run.tally.votes} == {4, 5, 6, 7}
+    assert run.account.spent == sum(s.tokens for s in lost) + run.tally.tokens
+    assert sum(sample.tokens for sample in lost) > 0
 
 
-def test_three_lost_waves_fail() -> None:
-    async def main() -> None:
-        engine, run = SimulatedEngine(), make_run()
-        engine.kill()
-        assert await solved(run, Majority(samples=2), engine) == Stop("failed")
-        assert len(run.records) == 6
-        assert run.account.spent == run.account.reserved == 0
-
-    run_virtual(main())
+async def test_three_lost_waves_fail() -> None:
+    engine, run = SimulatedEngine(), make_run()
+    engine.kill()
+    assert await solved(run, Majority(samples=2), engine) == Stop("failed")
+    assert len(run.records) == 6
+    assert run.account.spent == run.account.reserved == 0
 
 
-def test_a_chain_that_was_lost_once_may_be_extended_on() -> None:
-    async def main() -> None:
-        engine, run = SimulatedEngine(), make_run("easy question")
-        # The first pass takes 21 to 39 ms, the first Wait as long again.
-        asyncio.get_running_loop().call_later(0.045, engine.kill)
-        stop = await solved(run, Operated(engine, Waits(4)), engine)
-        assert [r.sample.stop_cause for r in run.records].count("lost") == 1
-        assert stop == Stop("plan done")
-        assert run.tally.history[-1].extensions == 4
-
-    run_virtual(main())
+async def test_a_chain_that_was_lost_once_may_be_extended_on() -> None:
+    engine, run = SimulatedEngine(), make_run("easy question")
+    # The first pass takes 21 to 39 ms, the first Wait as long again.
+    asyncio.get_running_loop().call_later(0.045, engine.kill)
+    stop = await solved(run, Operated(engine, extensions(4)), engine)
+    assert [r.sample.stop_cause for r in run.records].count("lost") == 1
+    assert stop == Stop("plan done")
+    assert run.tally.history[-1].extensions == 4
 
 
-def test_a_deadline_ends_with_the_best_answer_so_far() -> None:
-    async def main() -> None:
-        run = make_run("easy question", limits=Limits(deadline_seconds=0.1))
-        stop = await solved(run, Majority(samples=16), SimulatedEngine(slots=1))
-        assert stop == Stop("deadline")
-        assert run.seconds == pytest.approx(0.1)
-        assert 1 <= len(run.tally.ballots) < 16
-        outcome = conclude(run, stop, model="simulated", policy="majority")
-        assert outcome.stop_reason == "deadline"
-        assert outcome.answer == run.tally.leader is not None
-        assert run.account.spent == run.tokens
-        assert await others() == set()
-
-    run_virtual(main())
+async def test_a_deadline_ends_with_the_best_answer_so_far() -> None:
+    run = make_run("easy question", limits=Limits(deadline_seconds=0.1))
+    stop = await solved(run, Majority(samples=16), SimulatedEngine(slots=1))
+    assert stop == Stop("deadline")
+    assert run.seconds == pytest.approx(0.1)
+    assert 1 <= len(run.tally.votes) < 16
+    outcome = conclude(run, stop, model="simulated", policy="majority")
+    assert outcome.stop_reason == "deadline"
+    assert outcome.answer == run.tally.leader is not None
+    assert run.account.spent == run.tokens
+    assert await others() == set()
 
 
-def test_an_engine_that_does_not_cancel_is_left_soon_after_the_deadline() -> None:
-    async def main() -> None:
-        engine, run = Deaf(), make_run(limits=Limits(deadline_seconds=1.0))
-        assert await solved(run, Majority(samples=4), engine) == Stop("deadline")
-        assert run.seconds == pytest.approx(1.0 + CANCEL_SECONDS)
-        assert run.tally.leader == "7"
-        assert (run.account.spent, run.account.reserved) == (16, 0)
-        assert engine.closed == ["q"]
-        assert await others() == set()
-
-    run_virtual(main())
+async def test_an_engine_that_does_not_cancel_is_left_soon_after_the_deadline() -> None:
+    engine, run = Deaf(), make_run(limits=Limits(deadline_seconds=1.0))
+    assert await solved(run, Majority(samples=4), engine) == Stop("deadline")
+    assert run.seconds == pytest.approx(1.0 + CANCEL_SECONDS)
+    assert run.tally.leader == "7"
+    assert (run.account.spent, run.account.reserved) == (16, 0)
+    assert engine.closed == ["q"]
+    assert await others() == set()
 
 
-def test_a_query_that_ends_in_time_leaves_no_timer() -> None:
-    async def main() -> None:
-        run = make_run(limits=Limits(deadline_seconds=1000.0))
-        assert await solved(run, Fixed()) == Stop("plan done")
-        assert await others() == set()
-
-    run_virtual(main())
+async def test_a_query_that_ends_in_time_leaves_no_timer() -> None:
+    run = make_run(limits=Limits(deadline_seconds=1000.0))
+    assert await solved(run, Fixed()) == Stop("plan done")
+    assert await others() == set()
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_chain_that_has_filled_the_context_is_not_extended_for_ever(seed: int) -> None:
-    async def main() -> None:
-        limits = Limits(deadline_seconds=3.0)  # so that a failure ends, too
-        run = make_run("hopeless question", limits=limits)
-        means = Means(SimulatedEngine(), Priced(answer_tokens=4000), Random(seed))
-        assert (await solve(run, means)).reason != "deadline"
-
-    run_virtual(main())
+async def test_a_chain_that_has_filled_the_context_is_not_extended_for_ever(seed: int) -> None:
+    limits = Limits(deadline_seconds=3.0)  # so that a failure ends, too
+    run = make_run("hopeless question", limits=limits)
+    means = Means(SimulatedEngine(), Priced(answer_tokens=4000), Random(seed))
+    assert (await solve(run, means)).reason != "deadline"
 
 
-def test_a_limit_that_no_chain_fits_into_stops_before_anything_is_drawn() -> None:
-    async def main() -> None:
-        run = make_run(limits=Limits(max_total_tokens=20))
-        assert await solved(run, Fixed()) == Stop("budget")
-        assert run.records == []
-        assert run.account.reserved == 0
-
-    run_virtual(main())
+async def test_a_limit_that_no_chain_fits_into_stops_before_anything_is_drawn() -> None:
+    run = make_run(limits=Limits(max_total_tokens=20))
+    assert await solved(run, Fixed()) == Stop("budget")
+    assert run.records == []
+    assert run.account.reserved == 0
 
 
-def test_an_error_of_the_policy_comes_out_as_it_is_and_ends_the_wave() -> None:
-    async def main() -> None:
-        run = make_run("medium question")
-        with pytest.raises(LookupError, match="a bug"):
-            await solved(run, Broken())
-        assert run.account.reserved == 0
-        assert await others() == set()
-
-    run_virtual(main())
+async def test_an_error_of_the_policy_comes_out_as_it_is_and_ends_the_wave() -> None:
+    run = make_run("medium question")
+    with pytest.raises(LookupError, match="a bug"):
+        await solved(run, Broken())
+    assert run.account.reserved == 0
+    assert await others() == set()
 
 
 @pytest.mark.parametrize(("policy", "phases"), [(Fixed(), {"thinking", "answer"}),
                                                 (Majority(samples=3), {"thinking"})])  # fmt: skip
-def test_the_first_chain_is_shown_live_and_its_answer_only_if_it_is_the_last_word(
+async def test_the_first_chain_is_shown_live_and_its_answer_only_if_it_is_the_last_word(
     policy: Policy, phases: set[str]
 ) -> None:
-    async def main() -> None:
-        shown: list[Accepted | Delta] = []
-        means = Means(SimulatedEngine(), policy, Random(0), shown.append)
-        await solve(make_run(), means)
-        assert isinstance(shown[0], Accepted)
-        deltas = [event for event in shown[1:] if isinstance(event, Delta)]
-        assert len(deltas) == len(shown) - 1
-        assert {delta.chain for delta in deltas} == {0}
-        assert {delta.phase for delta in deltas} == phases
-
-    run_virtual(main())
+    shown: list[Accepted | Delta] = []
+    means = Means(SimulatedEngine(), policy, Random(0), shown.append)
+    await solve(make_run(), means)
+    assert isinstance(shown[0], Accepted)
+    deltas = [event for event in shown[1:] if isinstance(event, Delta)]
+    assert len(deltas) == len(shown) - 1
+    assert {delta.chain for delta in deltas} == {0}
+    assert {delta.phase for delta in deltas} == phases

@@ -14,10 +14,10 @@ from policies.base import Conclude, Decision, Draw, Limits, Situation, Stop
 from policies.plan import Budget
 from policies.signals import Probing
 from scheduler.solving.outcome import Outcome, conclude, observation
-from scheduler.solving.run import Run
+from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import Means, solve
 from tests.scheduler.simulation import make_run
-from workers.engine import Event, SampleRequest
+from workers.engine import EngineEvent, SampleRequest
 from workers.replayed import ReplayedEngine
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -28,7 +28,7 @@ ASKED = questions(120, seed=3)
 
 async def answered(
     policy: str, question: str = "hard question", *, engine: Any = None, **options: Any
-) -> tuple[Run, Outcome]:
+) -> tuple[QueryRun, Outcome]:
     limits = options.pop("limits", None)
     run = make_run(question, limits=limits, reference=reference(question))
     built = build(policy, **options)
@@ -61,7 +61,7 @@ class Noted(SimulatedEngine):
         super().__init__()
         self.requests: list[SampleRequest] = []
 
-    def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         self.requests.append(request)
         return super().sample(request)
 
@@ -74,41 +74,35 @@ class Listener:
     name: str = "listener"
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        ballots, probes = situation.tally.ballots, situation.probes
-        self.seen.append((situation.pending, len(ballots), len(probes)))
+        votes, probes = situation.tally.votes, situation.probes
+        self.seen.append((situation.pending, len(votes), len(probes)))
         if probes:
             return Conclude(probes[0].chain)
-        if len(ballots) == 3:
+        if len(votes) == 3:
             return Stop("plan done")
         return Draw(3, Budget(500), probing=Probing(at=(10,)))
 
 
-def test_every_chain_is_concluded_once_and_alone() -> None:
-    async def main() -> None:
-        run, policy = make_run("hopeless question"), Listener()
-        stop = await solve(run, Means(SimulatedEngine(), policy, Random(0)))
-        assert stop == Stop("plan done")
-        assert [r.sample.stop_cause for r in run.records] == ["early_exit"] * 3
-        assert {r.sample.thinking_tokens for r in run.records} == {10}
-        assert policy.seen[0] == (0, 0, 0)
-        assert max(probes for *_, probes in policy.seen) == 1
-        assert run.account.reserved == 0
-
-    run_virtual(main())
+async def test_every_chain_is_concluded_once_and_alone() -> None:
+    run, policy = make_run("hopeless question"), Listener()
+    stop = await solve(run, Means(SimulatedEngine(), policy, Random(0)))
+    assert stop == Stop("plan done")
+    assert [r.sample.stop_cause for r in run.records] == ["early_exit"] * 3
+    assert {r.sample.thinking_tokens for r in run.records} == {10}
+    assert policy.seen[0] == (0, 0, 0)
+    assert max(probes for *_, probes in policy.seen) == 1
+    assert run.account.reserved == 0
 
 
-def test_a_conclude_for_a_chain_that_does_not_run_means_go_on() -> None:
+async def test_a_conclude_for_a_chain_that_does_not_run_means_go_on() -> None:
     class Confused(Listener):
         def decide(self, situation: Situation, rng: Random) -> Decision:
             decision = Listener.decide(self, situation, rng)
             return Conclude(99) if isinstance(decision, Conclude) else decision
 
-    async def main() -> None:
-        run = make_run("hopeless question")
-        await solve(run, Means(SimulatedEngine(), Confused(), Random(0)))
-        assert [r.sample.stop_cause for r in run.records] == ["natural"] * 3
-
-    run_virtual(main())
+    run = make_run("hopeless question")
+    await solve(run, Means(SimulatedEngine(), Confused(), Random(0)))
+    assert [r.sample.stop_cause for r in run.records] == ["natural"] * 3
 
 
 @pytest.mark.parametrize("policy", ["dynasor", "deer"])
@@ -124,15 +118,12 @@ def test_an_early_exit_saves_thinking_and_keeps_the_accuracy(policy: str) -> Non
     assert sum(outcome.tokens.probe for outcome in found) > 0
 
 
-def test_a_chain_that_never_agrees_is_a_plain_one_and_its_probes() -> None:
-    async def main() -> None:
-        _, found = await answered("dynasor", probe_every=10, agree=1000)
-        _, plain = await answered("fixed")
-        assert found.stop_reason == "plan done"
-        assert found.answer == plain.answer
-        assert found.tokens == plain.tokens._replace(probe=found.tokens.probe)
-
-    run_virtual(main())
+async def test_a_chain_that_never_agrees_is_a_plain_one_and_its_probes() -> None:
+    _, found = await answered("dynasor", probe_every=10, agree=1000)
+    _, plain = await answered("fixed")
+    assert found.stop_reason == "plan done"
+    assert found.answer == plain.answer
+    assert found.tokens == plain.tokens._replace(probe=found.tokens.probe)
 
 
 def test_deer_leaves_off_the_waits_and_what_they_would_have_repaired() -> None:
@@ -162,42 +153,36 @@ def test_deepconf_online_spends_less_than_all_its_votes() -> None:
     assert sum(o.tokens.discarded for o in online) > 0
 
 
-def test_rejection_sampling_takes_the_first_try_that_fits() -> None:
-    async def main() -> None:
-        found = {}
-        for wave in (1, 5):
-            run, outcome = await answered(
-                "rejection_sampling", max_thinking_tokens=70, wave=wave, max_tries=40
-            )
-            tries = [r.sample for r in run.records if r.sample.stop_cause != "cancelled"]
-            assert {t.stop_cause for t in tries} == {"natural", "rejected"}
-            assert outcome.stop_reason == "settled"
-            assert outcome.chosen is not None and outcome.chosen.thinking_tokens <= 70
-            assert outcome.tokens.reasoning == sum(
-                t.thinking_tokens for t in tries if t.stop_cause == "natural"
-            )
-            found[wave] = (outcome.answer, outcome.chosen.chain, outcome.agreement)
-            assert observation(run) is None
-        # Tries side by side find what tries one after another would have found.
-        assert found[1] == found[5]
-
-    run_virtual(main())
+async def test_rejection_sampling_takes_the_first_try_that_fits() -> None:
+    found = {}
+    for wave in (1, 5):
+        run, outcome = await answered(
+            "rejection_sampling", max_thinking_tokens=70, wave=wave, max_tries=40
+        )
+        tries = [r.sample for r in run.records if r.sample.stop_cause != "cancelled"]
+        assert {t.stop_cause for t in tries} == {"natural", "rejected"}
+        assert outcome.stop_reason == "settled"
+        assert outcome.chosen is not None and outcome.chosen.thinking_tokens <= 70
+        assert outcome.tokens.reasoning == sum(
+            t.thinking_tokens for t in tries if t.stop_cause == "natural"
+        )
+        found[wave] = (outcome.answer, outcome.chosen.chain, outcome.agreement)
+        assert observation(run) is None
+    # Tries side by side find what tries one after another would have found.
+    assert found[1] == found[5]
 
 
-def test_tries_that_are_all_rejected_leave_no_answer_but_their_record() -> None:
-    async def main() -> None:
-        run, outcome = await answered("rejection_sampling", max_thinking_tokens=5, max_tries=7)
-        assert (outcome.stop_reason, outcome.answer) == ("no try accepted", None)
-        assert (outcome.chosen, outcome.correct) == (None, False)
-        lines = outcome.as_dict()["samples"]
-        assert [line["stop_cause"] for line in lines] == ["rejected"] * 7
-        assert {(line["thinking_tokens"], line["answer"]) for line in lines} == {(5, None)}
-        assert outcome.tokens._asdict() == {
-            "reasoning": 0, "answer": 0, "forced": 0, "probe": 0, "discarded": 35,
-        }  # fmt: skip
-        assert len(run.tally.history) == 7
-
-    run_virtual(main())
+async def test_tries_that_are_all_rejected_leave_no_answer_but_their_record() -> None:
+    run, outcome = await answered("rejection_sampling", max_thinking_tokens=5, max_tries=7)
+    assert (outcome.stop_reason, outcome.answer) == ("no try accepted", None)
+    assert (outcome.chosen, outcome.correct) == (None, False)
+    lines = outcome.as_dict()["samples"]
+    assert [line["stop_cause"] for line in lines] == ["rejected"] * 7
+    assert {(line["thinking_tokens"], line["answer"]) for line in lines} == {(5, None)}
+    assert outcome.tokens._asdict() == {
+        "reasoning": 0, "answer": 0, "forced": 0, "probe": 0, "discarded": 35,
+    }  # fmt: skip
+    assert len(run.tally.history) == 7
 
 
 @pytest.mark.parametrize(
@@ -208,20 +193,17 @@ def test_tries_that_are_all_rejected_leave_no_answer_but_their_record() -> None:
         ("class_conditional", {"length": "long"}, None),
     ],
 )
-def test_a_wish_reaches_the_engine_and_its_chains_teach_nothing(
+async def test_a_wish_reaches_the_engine_and_its_chains_teach_nothing(
     policy: str, options: dict[str, Any], cap: int | None
 ) -> None:
-    async def main() -> None:
-        engine = Noted()
-        run, outcome = await answered(policy, "hopeless question", engine=engine, **options)
-        (asked,) = engine.requests
-        assert asked.suffix.startswith("\n\n")
-        assert outcome.answer is not None
-        if cap is not None:
-            assert outcome.chosen is not None and outcome.chosen.thinking_tokens <= cap
-        assert observation(run) is None
-
-    run_virtual(main())
+    engine = Noted()
+    run, outcome = await answered(policy, "hopeless question", engine=engine, **options)
+    (asked,) = engine.requests
+    assert asked.suffix.startswith("\n\n")
+    assert outcome.answer is not None
+    if cap is not None:
+        assert outcome.chosen is not None and outcome.chosen.thinking_tokens <= cap
+    assert observation(run) is None
 
 
 LISTENERS: list[tuple[str, dict[str, Any]]] = [
@@ -236,42 +218,35 @@ LISTENERS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("limit", [60, 150, 400, 2000])
 @pytest.mark.parametrize(("policy", "options"), LISTENERS)
-def test_a_limit_bounds_probes_and_tries_too(
+async def test_a_limit_bounds_probes_and_tries_too(
     policy: str, options: dict[str, Any], limit: int
 ) -> None:
-    async def main() -> None:
-        run, _ = await answered(policy, limits=Limits(max_total_tokens=limit), **options)
-        assert 0 < run.account.spent <= limit
-
-    run_virtual(main())
+    run, _ = await answered(policy, limits=Limits(max_total_tokens=limit), **options)
+    assert 0 < run.account.spent <= limit
 
 
 @pytest.mark.parametrize(("policy", "options"), LISTENERS)
-def test_an_engine_that_dies_leaves_nothing_reserved(policy: str, options: dict[str, Any]) -> None:
-    async def main() -> None:
-        engine = SimulatedEngine()
-        asyncio.get_running_loop().call_later(0.02, engine.kill)
-        _, outcome = await answered(policy, engine=engine, **options)
-        assert outcome.stop_reason == "failed"
-        assert outcome.tokens.discarded > 0
+async def test_an_engine_that_dies_leaves_nothing_reserved(
+    policy: str, options: dict[str, Any]
+) -> None:
+    engine = SimulatedEngine()
+    asyncio.get_running_loop().call_later(0.02, engine.kill)
+    _, outcome = await answered(policy, engine=engine, **options)
+    assert outcome.stop_reason == "failed"
+    assert outcome.tokens.discarded > 0
 
-    run_virtual(main())
 
-
-def test_a_recorded_run_can_be_replayed_with_another_rule() -> None:
-    async def main() -> None:
-        lines = []
-        for asked in ASKED[:20]:
-            _, outcome = await answered("dynasor", asked["question"], probe_every=8, agree=1000)
-            lines.append(json.loads(json.dumps(outcome.as_dict())))
+async def test_a_recorded_run_can_be_replayed_with_another_rule() -> None:
+    lines = []
+    for asked in ASKED[:20]:
+        _, outcome = await answered("dynasor", asked["question"], probe_every=8, agree=1000)
+        lines.append(json.loads(json.dumps(outcome.as_dict())))
+    replayed = ReplayedEngine(lines)
+    for asked in ASKED[:20]:
+        rule: dict[str, Any] = {"probe_every": 16, "agree": 2}
+        _, live = await answered("dynasor", asked["question"], **rule)
+        _, again = await answered("dynasor", asked["question"], engine=replayed, **rule)
+        assert (again.answer, again.stop_reason) == (live.answer, live.stop_reason)
+        assert again.tokens.probe == live.tokens.probe
+        assert again.tokens.total == live.tokens.total
         replayed = ReplayedEngine(lines)
-        for asked in ASKED[:20]:
-            rule: dict[str, Any] = {"probe_every": 16, "agree": 2}
-            _, live = await answered("dynasor", asked["question"], **rule)
-            _, again = await answered("dynasor", asked["question"], engine=replayed, **rule)
-            assert (again.answer, again.stop_reason) == (live.answer, live.stop_reason)
-            assert again.tokens.probe == live.tokens.probe
-            assert again.tokens.total == live.tokens.total
-            replayed = ReplayedEngine(lines)
-
-    run_virtual(main())

@@ -45,8 +45,8 @@ def test_where_no_trial_fits_there_is_none() -> None:
 
 
 BUDGETS = st.builds(
-    lambda most, least, waits, answer, harness: Budget(
-        most, min(least, most - 1), waits, None, answer, harness_compat=harness
+    lambda most, least, extensions, answer, harness: Budget(
+        most, min(least, most - 1), extensions, None, answer, harness_compat=harness
     ),
     st.integers(1, 500),
     st.integers(0, 500),

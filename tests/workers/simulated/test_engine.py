@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.engine import Event, Load, Probing, Refused, SampleRequest, Signals
+from workers.engine import EngineEvent, Load, Probing, Refused, SampleRequest, Signals
 from workers.forcing import Forcing
 from workers.sample import Accepted, Delta, Probe, Sample
 from workers.simulated.clock import run_virtual
@@ -377,7 +377,7 @@ def test_the_engine_tells_what_it_is() -> None:
     assert run_virtual(main()) == ("mine", "s1", 99, 1.0, 7, True)
 
 
-async def events_of(engine: SimulatedEngine, asked: SampleRequest) -> list[Event]:
+async def events_of(engine: SimulatedEngine, asked: SampleRequest) -> list[EngineEvent]:
     async with aclosing(engine.sample(asked)) as events:
         return [event async for event in events]
 

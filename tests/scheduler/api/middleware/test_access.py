@@ -254,64 +254,52 @@ def test_e3_13_no_bytes_at_all_make_a_server_error(raw: bytes) -> None:
     assert error_of(reply)["type"] == "invalid_request_error"
 
 
-def test_e3_14_a_body_that_is_too_large_is_refused_by_what_it_declares() -> None:
-    async def main() -> None:
-        app, read = make_app(await make_controller(), access=LOCAL), []
+async def test_e3_14_a_body_that_is_too_large_is_refused_by_what_it_declares() -> None:
+    app, read = make_app(await make_controller(), access=LOCAL), []
 
-        async def receive() -> dict[str, Any]:
-            read.append(1)
-            return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+    async def receive() -> dict[str, Any]:
+        read.append(1)
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 
-        status, error = await called(app, receive, [(b"content-length", b"%d" % (50 << 20))])
-        assert (status, error["code"]) == (413, "request_too_large")
-        assert not read
-
-    run_virtual(main())
+    status, error = await called(app, receive, [(b"content-length", b"%d" % (50 << 20))])
+    assert (status, error["code"]) == (413, "request_too_large")
+    assert not read
 
 
-def test_e3_14_a_body_that_declares_nothing_is_read_as_far_as_the_limit() -> None:
-    async def main() -> None:
-        app, read = make_app(await make_controller(), access=LOCAL), []
+async def test_e3_14_a_body_that_declares_nothing_is_read_as_far_as_the_limit() -> None:
+    app, read = make_app(await make_controller(), access=LOCAL), []
 
-        async def receive() -> dict[str, Any]:
-            read.append(1)
-            return {"type": "http.request", "body": b"x" * (1 << 20), "more_body": True}
+    async def receive() -> dict[str, Any]:
+        read.append(1)
+        return {"type": "http.request", "body": b"x" * (1 << 20), "more_body": True}
 
-        status, error = await called(app, receive)
-        assert (status, error["code"]) == (413, "request_too_large")
-        assert len(read) == 5
-
-    run_virtual(main())
+    status, error = await called(app, receive)
+    assert (status, error["code"]) == (413, "request_too_large")
+    assert len(read) == 5
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"x", b"1, 1", b"9" * 5000])
-def test_e3_14_a_length_that_is_none_is_refused(length: bytes) -> None:
-    async def main() -> None:
-        app = make_app(await make_controller(), access=LOCAL)
+async def test_e3_14_a_length_that_is_none_is_refused(length: bytes) -> None:
+    app = make_app(await make_controller(), access=LOCAL)
 
-        async def receive() -> dict[str, Any]:
-            raise AssertionError("read")
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("read")
 
-        status, error = await called(app, receive, [(b"content-length", length)])
-        assert status in (400, 413)
-        assert len(json.dumps(error)) < 2048
-
-    run_virtual(main())
+    status, error = await called(app, receive, [(b"content-length", length)])
+    assert status in (400, 413)
+    assert len(json.dumps(error)) < 2048
 
 
-def test_e3_14_a_slow_upload_is_cut_off() -> None:
-    async def main() -> None:
-        app = make_app(await make_controller(), access=LOCAL)
+async def test_e3_14_a_slow_upload_is_cut_off() -> None:
+    app = make_app(await make_controller(), access=LOCAL)
 
-        async def receive() -> dict[str, Any]:
-            await asyncio.sleep(1)
-            return {"type": "http.request", "body": b" ", "more_body": True}
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
 
-        status, error = await called(app, receive)
-        assert (status, error["code"]) == (408, "request_timeout")
-        assert asyncio.get_running_loop().time() == pytest.approx(30)
-
-    run_virtual(main())
+    status, error = await called(app, receive)
+    assert (status, error["code"]) == (408, "request_timeout")
+    assert asyncio.get_running_loop().time() == pytest.approx(30)
 
 
 def test_e3_14_a_loris_on_the_wire_gets_a_408_that_is_not_to_be_retried() -> None:
@@ -332,30 +320,27 @@ def test_e3_14_a_loris_on_the_wire_gets_a_408_that_is_not_to_be_retried() -> Non
     asyncio.run(main())
 
 
-def test_all_bodies_that_are_held_are_bounded_together() -> None:
-    async def main() -> None:
-        limits = LimitsConfig(body_bytes=4096, held_bytes=8192)
-        app = make_app(await make_controller(), access=LOCAL, limits=limits)
+async def test_all_bodies_that_are_held_are_bounded_together() -> None:
+    limits = LimitsConfig(body_bytes=4096, held_bytes=8192)
+    app = make_app(await make_controller(), access=LOCAL, limits=limits)
 
-        def loris() -> Any:
-            begun = []
+    def loris() -> Any:
+        begun = []
 
-            async def receive() -> dict[str, Any]:
-                if begun:
-                    await asyncio.sleep(5)
-                begun.append(1)
-                body = b" " * 4000 if len(begun) == 1 else b"{}"
-                return {"type": "http.request", "body": body, "more_body": len(begun) == 1}
+        async def receive() -> dict[str, Any]:
+            if begun:
+                await asyncio.sleep(5)
+            begun.append(1)
+            body = b" " * 4000 if len(begun) == 1 else b"{}"
+            return {"type": "http.request", "body": body, "more_body": len(begun) == 1}
 
-            return receive
+        return receive
 
-        replies = await asyncio.gather(*(called(app, loris()) for _ in range(3)))
-        codes = [error["code"] for _, error in replies]
-        assert codes[2] == "queue_full" and replies[2][0] == 429
-        assert "queue_full" not in codes[:2]
-        assert (await called(app, loris()))[1]["code"] != "queue_full"
-
-    run_virtual(main())
+    replies = await asyncio.gather(*(called(app, loris()) for _ in range(3)))
+    codes = [error["code"] for _, error in replies]
+    assert codes[2] == "queue_full" and replies[2][0] == 429
+    assert "queue_full" not in codes[:2]
+    assert (await called(app, loris()))[1]["code"] != "queue_full"
 
 
 @pytest.mark.parametrize(
@@ -412,17 +397,14 @@ def test_a_failure_inside_tells_nothing_of_the_inside() -> None:
         assert '"internal_error"' in reply.text
 
 
-def test_a_web_socket_is_closed_without_a_look() -> None:
-    async def main() -> None:
-        app, sent = make_app(await make_controller(), access=LOCAL), []
+async def test_a_web_socket_is_closed_without_a_look() -> None:
+    app, sent = make_app(await make_controller(), access=LOCAL), []
 
-        async def send(message: Any) -> None:
-            sent.append(message)
+    async def send(message: Any) -> None:
+        sent.append(message)
 
-        await app({"type": "websocket", "path": "/", "headers": []}, None, send)  # type: ignore[arg-type]
-        assert sent == [{"type": "websocket.close", "code": 1008}]
-
-    run_virtual(main())
+    await app({"type": "websocket", "path": "/", "headers": []}, None, send)  # type: ignore[arg-type]
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 async def called(
@@ -503,83 +485,74 @@ def test_e3_10_a_client_that_leaves_ends_every_chain_within_a_second(
     asyncio.run(main())
 
 
-def test_e3_10_a_client_that_leaves_the_queue_gives_its_place_up() -> None:
-    async def main() -> None:
-        controller = await make_controller(Slow())
-        controller.admission = Admission(LimitsConfig(max_running=1, max_queue=1))
-        app = make_app(controller, access=LOCAL)
-        body = json.dumps(chat()).encode()
-        leaving = [asyncio.Event(), asyncio.Event()]
+async def test_e3_10_a_client_that_leaves_the_queue_gives_its_place_up() -> None:
+    controller = await make_controller(Slow())
+    controller.admission = Admission(LimitsConfig(max_running=1, max_queue=1))
+    app = make_app(controller, access=LOCAL)
+    body = json.dumps(chat()).encode()
+    leaving = [asyncio.Event(), asyncio.Event()]
 
-        def client(left: asyncio.Event) -> Any:
-            unread = [body]
+    def client(left: asyncio.Event) -> Any:
+        unread = [body]
 
-            async def receive() -> dict[str, Any]:
-                if unread:
-                    return {"type": "http.request", "body": unread.pop(), "more_body": False}
-                await left.wait()
-                return {"type": "http.disconnect"}
+        async def receive() -> dict[str, Any]:
+            if unread:
+                return {"type": "http.request", "body": unread.pop(), "more_body": False}
+            await left.wait()
+            return {"type": "http.disconnect"}
 
-            return receive
+        return receive
 
-        async def silent(left: asyncio.Event) -> bool:
-            try:
-                await called(app, client(left))
-            except IndexError:
-                return True  # nothing was sent to who had left
-            return False
+    async def silent(left: asyncio.Event) -> bool:
+        try:
+            await called(app, client(left))
+        except IndexError:
+            return True  # nothing was sent to who had left
+        return False
 
-        tasks = [asyncio.create_task(silent(left)) for left in leaving]
-        await asyncio.sleep(1)
-        assert (controller.admission.running, controller.admission.waiting) == (1, 1)
-        status, error = await called(app, client(asyncio.Event()))
-        assert (status, error["code"]) == (429, "queue_full")
-        leaving[1].set()
-        await asyncio.sleep(0.1)
-        assert (controller.admission.running, controller.admission.waiting) == (1, 0)
-        leaving[0].set()
-        assert await asyncio.gather(*tasks) == [True, True]
-        assert controller.admission.running == 0
-        assert asyncio.get_running_loop().time() < 5
-
-    run_virtual(main())
+    tasks = [asyncio.create_task(silent(left)) for left in leaving]
+    await asyncio.sleep(1)
+    assert (controller.admission.running, controller.admission.waiting) == (1, 1)
+    status, error = await called(app, client(asyncio.Event()))
+    assert (status, error["code"]) == (429, "queue_full")
+    leaving[1].set()
+    await asyncio.sleep(0.1)
+    assert (controller.admission.running, controller.admission.waiting) == (1, 0)
+    leaving[0].set()
+    assert await asyncio.gather(*tasks) == [True, True]
+    assert controller.admission.running == 0
+    assert asyncio.get_running_loop().time() < 5
 
 
-def test_e3_12_a_herd_of_a_thousand_requests_gets_json_every_time() -> None:
-    async def main() -> None:
-        controller = await make_controller(SimulatedEngine(slots=16))
-        controller.admission = Admission(LimitsConfig(max_running=32, max_queue=64), slots=16)
-        transport = httpx.ASGITransport(make_app(controller, access=LOCAL))
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://localhost", timeout=None
-        ) as client:
-            ask = [client.post(CHAT, json=chat(f"easy question {n}")) for n in range(1000)]
-            replies = await asyncio.gather(*ask)
-        answered = [reply for reply in replies if reply.status_code == 200]
-        refused = [reply for reply in replies if reply.status_code == 429]
-        assert len(answered) >= 96
-        assert len(answered) + len(refused) == 1000
-        for reply in refused:
-            assert error_of(reply)["code"] == "queue_full"
-            assert int(reply.headers["retry-after"]) >= 1
-        assert len({reply.headers["retry-after"] for reply in refused}) > 1
-        assert (controller.admission.running, controller.ledger.reserved) == (0, 0)
-
-    run_virtual(main())
+async def test_e3_12_a_herd_of_a_thousand_requests_gets_json_every_time() -> None:
+    controller = await make_controller(SimulatedEngine(slots=16))
+    controller.admission = Admission(LimitsConfig(max_running=32, max_queue=64), slots=16)
+    transport = httpx.ASGITransport(make_app(controller, access=LOCAL))
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", timeout=None
+    ) as client:
+        ask = [client.post(CHAT, json=chat(f"easy question {n}")) for n in range(1000)]
+        replies = await asyncio.gather(*ask)
+    answered = [reply for reply in replies if reply.status_code == 200]
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert len(answered) >= 96
+    assert len(answered) + len(refused) == 1000
+    for reply in refused:
+        assert error_of(reply)["code"] == "queue_full"
+        assert int(reply.headers["retry-after"]) >= 1
+    assert len({reply.headers["retry-after"] for reply in refused}) > 1
+    assert (controller.admission.running, controller.ledger.reserved) == (0, 0)
 
 
-def test_draining_is_a_503_that_says_when_to_come_back() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        await controller.admission.drain(0)
-        transport = httpx.ASGITransport(make_app(controller, access=LOCAL))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            for reply in (await client.post(CHAT, json=chat()), await client.get("/ready")):
-                assert (reply.status_code, error_of(reply)["code"]) == (503, "draining")
-                assert reply.headers["retry-after"] == "5"
-            assert (await client.get("/health")).status_code == 200
-
-    run_virtual(main())
+async def test_draining_is_a_503_that_says_when_to_come_back() -> None:
+    controller = await make_controller()
+    await controller.admission.drain(0)
+    transport = httpx.ASGITransport(make_app(controller, access=LOCAL))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for reply in (await client.post(CHAT, json=chat()), await client.get("/ready")):
+            assert (reply.status_code, error_of(reply)["code"]) == (503, "draining")
+            assert reply.headers["retry-after"] == "5"
+        assert (await client.get("/health")).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])

@@ -8,13 +8,13 @@ from scheduler.api.middleware.claims import (
     LEASE_SECONDS,
     MAX_KEPT,
     Claims,
-    Name,
-    Replies,
-    Reply,
+    IdempotencyName,
+    ResponseCache,
+    StoredResponse,
 )
 from scheduler.solving.trace import Trace
 
-NAME = Name("alice", "/v1/chat/completions", "order-66")
+NAME = IdempotencyName("alice", "/v1/chat/completions", "order-66")
 BODY, OTHER = b"body", b"other"
 
 
@@ -35,8 +35,8 @@ def claims(clock: Clock) -> Claims:
     return Claims(clock)
 
 
-def reply(body: bytes = b"{}") -> Reply:
-    return Reply(BODY, 200, [], body, Trace("id"))
+def reply(body: bytes = b"{}") -> StoredResponse:
+    return StoredResponse(BODY, 200, [], body, Trace("id"))
 
 
 def test_the_first_runs_it_and_the_others_wait_for_its_reply(claims: Claims) -> None:
@@ -142,7 +142,7 @@ def test_tenants_and_paths_have_their_own_keys(claims: Claims) -> None:
 
 
 def test_replies_are_forgotten_in_time(clock: Clock) -> None:
-    replies = Replies(clock)
+    replies = ResponseCache(clock)
     replies.keep(NAME, reply())
     clock.now = KEPT_SECONDS - 1
     assert replies.find(NAME) is not None
@@ -153,7 +153,7 @@ def test_replies_are_forgotten_in_time(clock: Clock) -> None:
 def test_a_tenant_has_so_many_replies_and_bytes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replies = Replies(clock)
+    replies = ResponseCache(clock)
     names = [NAME._replace(key=str(number)) for number in range(MAX_KEPT + 5)]
     for name in names:
         replies.keep(name, reply())

@@ -14,12 +14,19 @@ import pytest
 from scheduler.admission.access import CALLER, Caller
 from scheduler.api.app import make_app
 from scheduler.api.middleware import idempotency
-from scheduler.api.middleware.claims import KEPT_SECONDS, LEASE_SECONDS, Claims, Found, Name, Reply
+from scheduler.api.middleware.claims import (
+    KEPT_SECONDS,
+    LEASE_SECONDS,
+    ClaimResult,
+    Claims,
+    IdempotencyName,
+    StoredResponse,
+)
 from scheduler.api.middleware.idempotency import AWAY_SECONDS, ORPHAN_SECONDS
 from scheduler.solving.controller import Controller
 from scheduler.solving.trace import TRACE, Trace
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
-from workers.engine import Event, SampleRequest
+from workers.engine import EngineEvent, SampleRequest
 from workers.sample import lost
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -36,7 +43,7 @@ class Counting(SimulatedEngine):
         self.broken = False
         self.delay = 0.0
 
-    async def sample(self, request: SampleRequest) -> AsyncGenerator[Event]:
+    async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         self.asked += 1
         try:
             if self.broken:
@@ -215,7 +222,7 @@ async def _answers(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": (await receive())["body"]})
 
 
-async def _post(layer: idempotency.Idempotency, key: str, body: bytes) -> bytes:
+async def _post(layer: idempotency.IdempotencyMiddleware, key: str, body: bytes) -> bytes:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -229,15 +236,12 @@ async def _post(layer: idempotency.Idempotency, key: str, body: bytes) -> bytes:
     return b"".join(message.get("body", b"") for message in told)
 
 
-def test_the_keys_of_one_tenant_say_nothing_of_anothers() -> None:
-    async def main() -> None:
-        TRACE.set(Trace())
-        layer = idempotency.Idempotency(_answers)
-        for name, body in (("alice", b"1"), ("bob", b"2"), ("alice", b"1")):
-            CALLER.set(Caller(name))
-            assert await _post(layer, "same", body) == body
-
-    run_virtual(main())
+async def test_the_keys_of_one_tenant_say_nothing_of_anothers() -> None:
+    TRACE.set(Trace())
+    layer = idempotency.IdempotencyMiddleware(_answers)
+    for name, body in (("alice", b"1"), ("bob", b"2"), ("alice", b"1")):
+        CALLER.set(Caller(name))
+        assert await _post(layer, "same", body) == body
 
 
 def test_a_replay_is_logged_as_one_and_its_tokens_count_once(
@@ -270,20 +274,24 @@ class Shared:
         self.away = False
         self.asked = 0
 
-    async def claim(self, name: Name, fingerprint: bytes, owner: str, waits: bool = False) -> Found:
+    async def claim(
+        self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool = False
+    ) -> ClaimResult:
         await self._arrive()
         return self.claims.claim(name, fingerprint, owner, waits)
 
-    async def renew(self, owner: str, held: Mapping[Name, bytes]) -> list[Name]:
+    async def renew(
+        self, owner: str, held: Mapping[IdempotencyName, bytes]
+    ) -> list[IdempotencyName]:
         await self._arrive()
         return self.claims.renew(owner, held)
 
-    async def finish(self, name: Name, owner: str, reply: Reply) -> None:
+    async def finish(self, name: IdempotencyName, owner: str, reply: StoredResponse) -> None:
         await self._arrive()
         # What travels is a copy.
         self.claims.finish(name, owner, pickle.loads(pickle.dumps(reply)))
 
-    async def release(self, name: Name, owner: str) -> None:
+    async def release(self, name: IdempotencyName, owner: str) -> None:
         await self._arrive()
         self.claims.release(name, owner)
 
@@ -362,7 +370,7 @@ def test_a_dead_controllers_request_runs_again_where_it_is_waited_for() -> None:
         fingerprint = hashlib.sha256(
             httpx.Request("POST", "http://test", json=chat()).content
         ).digest()
-        await shared.claim(Name("", CHAT, KEY["Idempotency-Key"]), fingerprint, "dead")
+        await shared.claim(IdempotencyName("", CHAT, KEY["Idempotency-Key"]), fingerprint, "dead")
         replies = await asyncio.gather(*[sent(client) for client in clients])
         assert now() >= LEASE_SECONDS
         assert {reply.status_code for reply in replies} == {200}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.api.middleware.trace import Tracing
+from scheduler.api.middleware.trace import TraceMiddleware
 from scheduler.solving.metrics import Metrics
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
 from workers.simulated.clock import run_virtual
@@ -126,15 +126,12 @@ def test_the_line_of_a_caller_who_left_says_so(caplog: pytest.LogCaptureFixture)
     assert (line["outcome"], line["status"]) == ("disconnected", 0)
 
 
-def test_the_outcome_log_has_the_same_id() -> None:
-    async def main() -> None:
-        controller = await make_controller()
-        controller.outcomes = io.StringIO()
-        async with client_of(controller) as client:
-            await client.post(CHAT, json=chat(), headers={"x-request-id": "r-1"})
-        assert json.loads(controller.outcomes.getvalue())["request_id"] == "r-1"
-
-    run_virtual(main())
+async def test_the_outcome_log_has_the_same_id() -> None:
+    controller = await make_controller()
+    controller.outcomes = io.StringIO()
+    async with client_of(controller) as client:
+        await client.post(CHAT, json=chat(), headers={"x-request-id": "r-1"})
+    assert json.loads(controller.outcomes.getvalue())["request_id"] == "r-1"
 
 
 class Broken:
@@ -151,7 +148,7 @@ class Broken:
 
 def test_a_bug_is_an_error_object_that_tells_no_more() -> None:
     async def main() -> httpx.Response:
-        app = Tracing(Broken(begins=False), metrics=Metrics())
+        app = TraceMiddleware(Broken(begins=False), metrics=Metrics())
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.post(CHAT)
@@ -165,25 +162,22 @@ def test_a_bug_is_an_error_object_that_tells_no_more() -> None:
     assert "x-request-id" in reply.headers
 
 
-def test_a_reply_that_has_begun_is_torn_off_by_a_bug() -> None:
-    async def main() -> None:
-        sent: list[Any] = []
+async def test_a_reply_that_has_begun_is_torn_off_by_a_bug() -> None:
+    sent: list[Any] = []
 
-        async def send(message: Any) -> None:
-            sent.append(message)
+    async def send(message: Any) -> None:
+        sent.append(message)
 
-        app = Tracing(Broken(begins=True), metrics=Metrics())
-        scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
-        with pytest.raises(RuntimeError):
-            await app(scope, None, send)  # type: ignore[arg-type]
-        assert [message["type"] for message in sent] == ["http.response.start"]
-
-    run_virtual(main())
+    app = TraceMiddleware(Broken(begins=True), metrics=Metrics())
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+    with pytest.raises(RuntimeError):
+        await app(scope, None, send)  # type: ignore[arg-type]
+    assert [message["type"] for message in sent] == ["http.response.start"]
 
 
 def test_behind_a_proxy_that_sends_the_id_it_is_not_sent_twice() -> None:
     async def main() -> httpx.Response:
-        app = Tracing(Broken(begins=False), metrics=Metrics(), sends_id=False)
+        app = TraceMiddleware(Broken(begins=False), metrics=Metrics(), sends_id=False)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.get("/")
