@@ -3,7 +3,7 @@
 Everything runs on the embedded model in turn, in random order and with prompts that were never seen
 before, so that a change of the machine's speed and what is left in a cache meet all alike. Only
 tokens of the reply count: what is generated and thrown away does not. CPU-seconds are of all
-processes. The processor has an engine of its own, as an engine that loads it is another engine.
+processes.
 
 `barrier` is the loop of s1's evaluation code: rounds of calls, each with the whole cap, that wait
 for the slowest of a batch of 64 chains, batch after batch; `one batch` is the same with all chains
@@ -38,13 +38,13 @@ from benchmarks.forcing_ways import (
     small,
 )
 from benchmarks.goals import at_least, at_most
+from policies.plan import Budget
 from scheduler.progress import progress
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 from workers.sample import Sample
 
 SHORT, LONG = 60, 900
-STANDARD = Forcing(96, extensions=3, answer_tokens=16)
+STANDARD = Budget(96, extensions=3, answer_tokens=16)
 GOAL_DRIVER, GOAL_BARRIER, GOAL_MEMORY, GOAL_CANCEL = 0.95, 1.5, 1.05, 0.05
 STREAMS = 64
 
@@ -61,7 +61,6 @@ async def speeds(bench: Bench, quick: bool) -> dict[str, dict[str, float]]:
     ways = ["plain", *DRIVERS]
     ratios: dict[str, dict[str, float]] = {}
     await bench.time("session", fresh(rng, SHORT, 64, lambda: STANDARD), STREAMS)  # warm up
-    await bench.time("processor", fresh(rng, SHORT, 64, lambda: STANDARD), STREAMS)
     with progress("speeds", (len(settings) * len(ways) + 3) * repeats) as bar:
         for title, letters, count, streams in settings:
             found: dict[str, list[Speed]] = {way: [] for way in ways}
@@ -105,17 +104,17 @@ def table(title: str, found: dict[str, list[Speed]], base: str) -> dict[str, flo
 
 def broken(job: Job, sample: Sample) -> list[str]:
     """What a sample did that it was not allowed, judged without the chain's own judgement."""
-    forcing, faults = job.forcing, list(sample.violations)
-    if len(sample.thinking_ids) > forcing.max_thinking_tokens:
+    budget, faults = job.budget, list(sample.violations)
+    if len(sample.thinking_ids) > budget.max_thinking_tokens:
         faults.append("above the cap")
-    if len(sample.thinking_ids) < forcing.min_thinking_tokens:
+    if len(sample.thinking_ids) < budget.min_thinking_tokens:
         faults.append("below the minimum")
-    if sample.answer_tokens > forcing.answer_tokens:
+    if sample.answer_tokens > budget.answer_tokens:
         faults.append("above the answer's reserve")
-    if sample.extensions > forcing.extensions:
+    if sample.extensions > budget.extensions:
         faults.append("too many extensions")
-    uncut = len(sample.thinking_ids) < forcing.max_thinking_tokens
-    if uncut and sample.extensions != forcing.extensions:
+    uncut = len(sample.thinking_ids) < budget.max_thinking_tokens
+    if uncut and sample.extensions != budget.extensions:
         faults.append("too few extensions")
     if sample.stop_cause not in ("natural", "extensions", "max_thinking"):
         faults.append(f"ended by {sample.stop_cause}")
@@ -123,7 +122,7 @@ def broken(job: Job, sample: Sample) -> list[str]:
 
 
 async def fidelity(bench: Bench, chains: int) -> tuple[int, float]:
-    """Violations over so many chains, a third of them by each driver; and how memory grew."""
+    """Violations over so many chains, half of them by each driver; and how memory grew."""
     rng, faults, done = Random(1), 0, 0
     early = 0.0
     with progress("chains", chains) as bar:
@@ -135,7 +134,7 @@ async def fidelity(bench: Bench, chains: int) -> tuple[int, float]:
                 sample = await ask(bench.engines[name], next(bench.names), job)
                 found = broken(job, sample)
                 if found:
-                    print(f"{name}: {job.forcing}: {found}")
+                    print(f"{name}: {job.budget}: {found}")
                 bar.advance()
                 return len(found)
 
@@ -151,8 +150,8 @@ async def cancelling(bench: Bench) -> float:
     engine, rng, took = bench.engines["session"], Random(2), []
     for turn in range(9):
         text = fresh(rng, SHORT, 1, lambda: STANDARD)[0].text
-        forcing = Forcing(1500, 1500, answer_tokens=16)
-        request = SampleRequest(f"cancel-{turn}", (("user", text),), tuple(range(16)), forcing)
+        budget = Budget(1500, 1500, answer_tokens=16)
+        request = SampleRequest(f"cancel-{turn}", (("user", text),), tuple(range(16)), budget)
         ended: list[float] = []
 
         async def watch(request: SampleRequest = request, ended: list[float] = ended) -> None:
@@ -177,8 +176,8 @@ async def measure(quick: bool) -> dict[str, dict[str, Any]]:
     from workers.vllm.engine import VllmEngine
 
     options = VllmOptions("s1-pocket", kv_cache_gib=0.5)
-    plain, inside = VllmEngine(options), VllmEngine(options, driver="processor")
-    bench = Bench(plain, inside)
+    plain = VllmEngine(options)
+    bench = Bench(plain)
     try:
         ratios = await speeds(bench, quick)
         chains = 1_000 if quick else 10_000
@@ -186,7 +185,6 @@ async def measure(quick: bool) -> dict[str, dict[str, Any]]:
         cancel = await cancelling(bench)
     finally:
         await plain.close()
-        await inside.close()
     goals: dict[str, dict[str, Any]] = {}
     *situations, mixed_lengths = ratios
     for title in situations:

@@ -10,22 +10,24 @@ from typing import NamedTuple
 
 import psutil
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from workers.chain_engine import ChainEngine
-from workers.core import Sampling
+from workers.core import GenerateOptions
 from workers.engine import SampleRequest
-from workers.forcing import Forcing, GenerateCall
+from workers.forcing import GenerateCall
 from workers.harness import chain_for
 from workers.sample import Sample
 
 LETTERS = "abcdefghij0123456789+-*= "
-DRIVERS = ("session", "reprompt", "processor")
+DRIVERS = ("session", "reprompt")
 
 Work = Callable[[Sequence["Job"], int], Awaitable[int]]
 
 
 class Job(NamedTuple):
     text: str
-    forcing: Forcing
+    budget: Budget
 
 
 class Speed(NamedTuple):
@@ -36,15 +38,11 @@ class Speed(NamedTuple):
 
 
 class Bench:
-    """Two engines on one model; `inside` is the one that has the processor loaded."""
+    """One engine, and every way to run chains on it."""
 
-    def __init__(self, plain: ChainEngine, inside: ChainEngine) -> None:
+    def __init__(self, plain: ChainEngine) -> None:
         self.engines = {
-            name: ChainEngine(
-                (inside if name == "processor" else plain).core,
-                plain.format,
-                replace(plain.options, driver=name),
-            )
+            name: ChainEngine(plain.core, plain.format, replace(plain.options, driver=name))
             for name in DRIVERS
         }
         self.core, self.prompter = plain.core, plain.prompter
@@ -62,10 +60,10 @@ class Bench:
 
         async def one(job: Job) -> int:
             closing = len(self.engines["session"].format.end_on_cut)
-            most = job.forcing.max_thinking_tokens + closing + job.forcing.answer_tokens
+            most = job.budget.max_thinking_tokens + closing + job.budget.answer_tokens
             call = GenerateCall(most, 0, frozenset())
             prompt = self.prompter.tokens((("user", job.text),))
-            sampling = Sampling(temperature=0, ignore_end_of_turn=True)
+            sampling = GenerateOptions(SamplingParams(temperature=0), ignore_end_of_turn=True)
             tokens: list[int] = []
             async for piece in self.core.generate(next(self.names), prompt, call, sampling):
                 tokens += piece.tokens
@@ -81,10 +79,10 @@ class Bench:
 
     async def one_batch(self, jobs: Sequence[Job], streams: int) -> int:
         """Rounds over all the jobs; the paper's own semantics."""
-        engine, sampling = self.engines["session"], Sampling(temperature=0)
+        engine, sampling = self.engines["session"], GenerateOptions(SamplingParams(temperature=0))
         prompts = [self.prompter.tokens((("user", job.text),)) for job in jobs]
         chains = [
-            chain_for(engine.format, replace(job.forcing, harness_compat=True), 10**4)
+            chain_for(engine.format, replace(job.budget, harness_compat=True), 10**4)
             for job in jobs
         ]
         gate = asyncio.Semaphore(streams)
@@ -122,7 +120,7 @@ class Bench:
 
 
 async def ask(engine: ChainEngine, name: str, job: Job) -> Sample:
-    request = SampleRequest(name, (("user", job.text),), (0,), job.forcing, temperature=0.0)
+    request = SampleRequest(name, (("user", job.text),), (0,), job.budget, SamplingParams(0.0))
     *_, last = [event async for event in engine.sample(request)]
     assert isinstance(last, Sample)
     return last
@@ -157,18 +155,18 @@ def resident_mib() -> float:
     return sum(process.memory_info().rss for process in processes()) / 2**20
 
 
-def fresh(rng: Random, letters: int, count: int, forcing: Callable[[], Forcing]) -> list[Job]:
+def fresh(rng: Random, letters: int, count: int, budget: Callable[[], Budget]) -> list[Job]:
     texts = ["".join(rng.choices(LETTERS, k=letters)) for _ in range(count)]
-    return [Job(text, forcing()) for text in texts]
+    return [Job(text, budget()) for text in texts]
 
 
-def mixed(rng: Random) -> Forcing:
+def mixed(rng: Random) -> Budget:
     cap = rng.randint(16, 512)
-    return Forcing(cap, extensions=rng.randint(0, 4), answer_tokens=16)
+    return Budget(cap, extensions=rng.randint(0, 4), answer_tokens=16)
 
 
-def small(rng: Random) -> Forcing:
+def small(rng: Random) -> Budget:
     cap = rng.randint(0, 48)
     least = rng.randint(0, cap) if rng.random() < 0.3 else 0
     extensions = 0 if least == cap else rng.randint(0, 3)
-    return Forcing(cap, least, extensions, answer_tokens=rng.randint(1, 16))
+    return Budget(cap, least, extensions, answer_tokens=rng.randint(1, 16))

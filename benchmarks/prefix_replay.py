@@ -21,7 +21,7 @@ from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situ
 from policies.curves.exit_curve import ExitCurve, fit_exits
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.plan import Budget, Plan
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
 
 MAX_THINKING_TOKENS = 10**6
@@ -103,9 +103,7 @@ def play(
         reference=reference(a for a in right if right[a]) if labelled else None,
     )
 
-    def decide(
-        tally: Tally, plan: Plan | None, probes: Sequence[ProbeResult], pending: int
-    ) -> Decision:
+    def decide(tally: Tally, plan: Plan | None, probes: Sequence[Probe], pending: int) -> Decision:
         return setting.policy.decide(
             Situation(
                 query=query,
@@ -123,10 +121,10 @@ def play(
     begin = decide(Tally(), None, (), 0)
     if not isinstance(begin, Draw) or begin.samples != 1:
         raise ValueError(f"{setting.label}: one chain was recorded, got {begin!r}")
-    probes: list[ProbeResult] = []
+    probes: list[Probe] = []
     answered, cause = _end(chain, begin.budget), "natural"
     for prefix in _tried(chain, begin.probing, begin.budget):
-        probes.append(ProbeResult(0, prefix.tokens, prefix.answer, prefix.probability))
+        probes.append(Probe(0, prefix.tokens, prefix.answer, prefix.probability))
         said = decide(Tally(), begin.plan, probes, 1)
         if isinstance(said, Conclude):
             answered, cause = prefix, "early_exit"

@@ -17,13 +17,14 @@ from pathlib import Path
 import click
 
 from benchmarks.recordings import VOTE_COLUMNS
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
 from scheduler.experiments.question_sets import Question, load_questions
 from scheduler.progress import Progress, progress
 from workers.answers.extract import is_right
 from workers.engine import Engine, SampleRequest
-from workers.forcing import Forcing
 from workers.models import POCKET
 from workers.sample import Sample
 
@@ -40,8 +41,8 @@ async def sample(engine: Engine, question: Question, samples: int) -> list[Sampl
         query=question.id,
         messages=(("user", question.question),),
         chains=tuple(range(samples)),
-        forcing=Forcing(MAX_THINKING_TOKENS, answer_tokens=ANSWER_TOKENS),
-        temperature=TEMPERATURE,
+        budget=Budget(MAX_THINKING_TOKENS, answer_tokens=ANSWER_TOKENS),
+        sampling=SamplingParams(TEMPERATURE),
     )
     async with aclosing(engine.sample(request)) as events:
         finished = [event async for event in events if isinstance(event, Sample)]

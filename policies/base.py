@@ -12,7 +12,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from policies.plan import Budget, Plan, whole
-from policies.signals import ProbeResult, Probing, Signals
+from policies.sampling import SamplingParams
+from policies.signals import Probe, Probing, Signals
 from policies.tally import Tally
 
 if TYPE_CHECKING:
@@ -64,27 +65,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question. `reference` is the known right answer, used for learning and scoring only.
-
-    `temperature` and what follows it are the caller's wishes for how it is sampled, as
-    `workers.engine.SampleRequest` has them; a temperature of None leaves it to the policy.
-    `choices` is how many chains the caller wants to see; what they cost is no matter of the policy.
-    """
+    """One question."""
 
     id: str
     messages: tuple[Message, ...]
     query_class: str = "default"
     limits: Limits = field(default_factory=Limits)
+    #: The right answer, used for learning and scoring only. None: unknown.
     reference: str | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    logprobs: int | None = None
-    tools: str | None = None
-    tool_choice: str | None = None
-    response_format: str | None = None
-    priority: int = 0
-    salt: str = ""
+    #: How the caller wants chains sampled. Handed on to the engine unchanged.
+    sampling: SamplingParams = SamplingParams()
+    #: How many chains the caller wants returned. The policy need not draw as many.
     choices: int = 1
 
 
@@ -167,7 +158,7 @@ class Situation:
     tokens_spent: int = 0
     seconds_spent: float = 0.0
     load: float = 0.0
-    probes: tuple[ProbeResult, ...] = ()
+    probes: tuple[Probe, ...] = ()
     exploration_runs: Mapping[str, int] = field(default_factory=dict)
     learns: bool = True
 

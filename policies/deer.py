@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from policies.plan import Budget, number, whole
 from policies.probed import Probed
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,5 +41,5 @@ class Deer(Probed):
             most=self.max_probes,
         )
 
-    def will_do(self, probes: Sequence[ProbeResult]) -> bool:
+    def will_do(self, probes: Sequence[Probe]) -> bool:
         return probes[-1].answer is not None and probes[-1].probability > self.threshold

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from policies.plan import Budget, whole
 from policies.probed import Probed
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 
 HESITATION = re.compile(r"\b(wait|hold|but|okay|no|hmm)\b", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ class Dynasor(Probed):
         most = max(1, budget.max_thinking_tokens // self.probe_every)
         return Probing(every=self.probe_every, answer_tokens=self.probe_tokens, most=most)
 
-    def will_do(self, probes: Sequence[ProbeResult]) -> bool:
+    def will_do(self, probes: Sequence[Probe]) -> bool:
         last = probes[-self.agree :]
         if len(last) < self.agree or any(HESITATION.search(probe.text) for probe in last):
             return False

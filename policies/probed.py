@@ -6,7 +6,7 @@ from random import Random
 
 from policies.base import Conclude, Decision, Draw, Situation, Stop
 from policies.plan import Budget, number, whole
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Probed:
     def probing(self, budget: Budget) -> Probing:
         raise NotImplementedError
 
-    def will_do(self, probes: Sequence[ProbeResult]) -> bool:
+    def will_do(self, probes: Sequence[Probe]) -> bool:
         """Whether a chain may answer now; asked only after a first trial."""
         raise NotImplementedError
 

@@ -63,10 +63,12 @@ class Signals:
             raise ValueError(f"end_below must be finite, got {self.end_below!r}")
 
 
-class ProbeResult(NamedTuple):
-    """A trial answer of a running chain after so many thinking tokens.
+class Probe(NamedTuple):
+    """A trial answer, forced on a branch of a running chain (Dynasor, arXiv 2412.20993).
 
-    `probability` is the geometric mean of the probabilities of the answer's tokens.
+    `thinking_tokens` is where the branch left the chain. `probability` is the geometric mean of the
+    probabilities of the answer's tokens (DEER's confidence, arXiv 2504.15895, section 3). `tokens`
+    is the cost of the trial, forced tokens included. `answer` is None if the trial gave none.
     """
 
     chain: int
@@ -74,13 +76,16 @@ class ProbeResult(NamedTuple):
     answer: str | None
     probability: float
     text: str = ""
+    tokens: int = 0
 
 
 class Confidence(NamedTuple):
-    """How sure the model was: mean token confidence in nats (DeepConf, arXiv 2508.15260).
+    """How sure the model was of its own tokens, forced tokens left out.
 
-    Over all the thinking, over its least sure window, over its last; `answer` is the geometric
-    mean probability of the answer's tokens. None where there were no such tokens.
+    A token's confidence is the negative mean log-probability of its k likeliest tokens (DeepConf,
+    arXiv 2508.15260, section 2), in nats: higher is surer. `mean` is over the thinking, `lowest`
+    the least mean of any window, `tail` the mean of the last window. `answer` is the geometric mean
+    probability of the answer's tokens, in [0, 1]. None where there were no such tokens.
     """
 
     mean: float | None = None

@@ -17,7 +17,7 @@ from workers.format import ThinkingFormat
 
 T = TypeVar("T")
 ENGINE_KINDS = ("vllm", "simulated", "replayed")
-DRIVER_NAMES = ("session", "reprompt", "processor")
+DRIVER_NAMES = ("session", "reprompt")
 
 
 @dataclass(frozen=True, slots=True)

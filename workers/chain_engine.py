@@ -14,15 +14,16 @@ from workers.checkpoint import Checkpoint, restore
 from workers.completing import complete
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.confidence import ConfidenceMeter
-from workers.core import Core, CoreDied, Sampling
-from workers.drivers import choose, tells_progress
+from workers.core import Core, CoreDied, GenerateOptions
+from workers.drivers import choose, reports_progress
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, Chain
 from workers.format import TokenFormat
 from workers.harness import chain_for
+from workers.live_text import LiveText
 from workers.probing import ProbePoints
 from workers.prompt import Prompter
-from workers.running import LiveText, Running
+from workers.running import Running, RunningOptions, Watchers
 from workers.sample import Accepted, ChainProgress, Sample
 from workers.side_by_side import Emit, side_by_side
 from workers.token_text import scored
@@ -86,7 +87,7 @@ class ChainEngine:
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape = self._shape(request)
         prompt = self.prompter.tokens(request.messages, request.suffix, shape.tools)
-        room = self._room(len(prompt), request.forcing.answer_tokens)
+        room = self._room(len(prompt), request.budget.answer_tokens)
         chains = {number: self._chain(request, number, room, shape) for number in request.chains}
         ours = {
             number: self._start(request, number, chains[number], prompt, shape) for number in chains
@@ -144,22 +145,22 @@ class ChainEngine:
         return room
 
     def _chain(self, request: SampleRequest, number: int, room: int, shape: AnswerShape) -> Chain:
-        forcing, before = request.forcing, request.resume
+        budget, before = request.budget, request.resume
         # "Final Answer:" would be in the way of what is no prose.
         format_ = self.format if shape.plain else self.format.wordless
         try:
             if (at := request.checkpoint(number)) and at.begun:
-                return restore(format_, forcing, room, at)
+                return restore(format_, budget, room, at)
             if before is None:
-                return chain_for(format_, forcing, room)
-            if forcing.compat:
+                return chain_for(format_, budget, room)
+            if budget.compat:
                 raise ValueError("harness_compat and readme_compat cannot extend a finished chain")
             known = self.core.vocabulary
             if unknown := [token for token in before.thinking_ids if not 0 <= token < known]:
                 raise ValueError(f"resume holds token {unknown[0]}, the model has {known} tokens")
             return Chain.resume(
                 format_,
-                forcing,
+                budget,
                 room=room,
                 thinking=before.thinking_ids,
                 stop_cause=before.stop_cause,
@@ -176,55 +177,37 @@ class ChainEngine:
         prompt: list[int],
         shape: AnswerShape,
     ) -> Running:
-        signals, watched = request.signals, bool(request.probing or request.signals)
-        sampling = Sampling(
-            temperature=request.temperature,
+        params, signals = request.sampling, request.signals
+        watched = bool(request.probing or signals)
+        confidence = signals.top if signals else None
+        thinking = GenerateOptions(
+            replace(params, logprobs=confidence),
             live=request.stream == number or watched,
-            crowd=1 if watched else self._count,
-            logprobs=signals.top if signals else None,
-            top_p=request.top_p,
-            seed=request.seed,
-            priority=request.priority,
-            salt=request.salt,
+            concurrency=1 if watched else self._count,
+        )
+        wanted = [most for most in (params.logprobs, confidence) if most is not None]
+        answering = replace(
+            thinking,
+            params=replace(params, logprobs=max(wanted, default=None)),
+            schema=shape.schema,
         )
         names = (f"{request.query}/{number}/{call}" for call in self._names)
-        running = Running(chain, number, prompt, sampling, names.__next__)
-        if request.logprobs is not None:
-            running.scores, running.most_scores = [], request.logprobs
-            most = max(request.logprobs, sampling.logprobs or 0)
-            sampling = replace(sampling, logprobs=most)
-        running.answering = replace(sampling, schema=shape.schema)
-        running.shape = shape
-        running.whole_answer = not shape.plain or request.logprobs is not None
-        return running
+        options = RunningOptions(thinking, answering, shape, params.logprobs)
+        return Running(chain, number, prompt, options, names.__next__)
 
     async def _run(self, running: Running, request: SampleRequest, emit: Emit) -> None:
         began, chain = time.monotonic(), running.chain
         before = len(request.resume.thinking_ids) if request.resume else 0
         at = request.checkpoint(running.number) or Checkpoint()
-        trials = None
-        if request.stream == running.number:
-            running.live = LiveText(self.core.tokenizer, running.number, emit)
-        if request.signals:
-            running.meter = ConfidenceMeter(request.signals)
-        if request.probing:
-            trials = Trials(running, self.core, request.probing, emit)
-            begun = max(before, len(at.thinking))
-            running.points = ProbePoints(request.probing, self.format, begun=begun, made=at.trials)
-            running.probe = trials.start
-        if tells_progress(self.options.driver, request, self.format, running.number):
-            running.report = self._reporter(running, trials, at, emit)
+        trials = Trials(running, self.core, request.probing, emit) if request.probing else None
+        watchers = self._watchers(running, request, trials, at, before, emit)
         self._count += 1
-        running.crowd = lambda: self._count
         try:
             if at.conclude:
                 await running.end(self.core, "conclude")
-            if at.begun:
-                running.go_on(at, before)
-            else:
-                running.begin()
+            running.start(watchers, at, before)
             # What is asked of the answer alone needs a call of its own.
-            apart = running.answering != running.thinking
+            apart = running.run_options.answering != running.run_options.thinking
             driver = "reprompt" if apart else self.options.driver
             await choose(driver, request, self.format)(self.core, running)
         except CoreDied as error:
@@ -232,36 +215,65 @@ class ChainEngine:
             chain.abandon("lost")
         finally:
             self._count -= 1
-            if running.live:
-                # A call of a tool is told as such, when the sample is read.
-                running.live.flush("thinking" if running.shape.tools else None)
+            if watchers.live:
+                # Tool calls are read from the whole answer, not streamed as its text.
+                watchers.live.flush("thinking" if running.run_options.shape.tools else None)
             if trials:
                 await trials.end()
         probe_tokens = at.probe_tokens + (trials.tokens if trials else 0)
         emit(self._sample(running, before, at.seconds + time.monotonic() - began, probe_tokens))
 
+    def _watchers(
+        self,
+        running: Running,
+        request: SampleRequest,
+        trials: Trials | None,
+        at: Checkpoint,
+        before: int,
+        emit: Emit,
+    ) -> Watchers:
+        points = None
+        if request.probing:
+            begun = max(before, len(at.thinking))
+            points = ProbePoints(request.probing, self.format, begun=begun, made=at.trials)
+        streams = request.stream == running.number
+        reports = reports_progress(request, running.number)
+        return Watchers(
+            live=LiveText(self.core.tokenizer, running.number, emit) if streams else None,
+            report=self._reporter(running.number, points, trials, at, emit) if reports else None,
+            meter=ConfidenceMeter(request.signals) if request.signals else None,
+            points=points,
+            probe=trials.start if trials else None,
+            concurrency=lambda: self._count,
+        )
+
     def _reporter(
-        self, running: Running, trials: Trials | None, at: Checkpoint, emit: Emit
+        self,
+        number: int,
+        points: ProbePoints | None,
+        trials: Trials | None,
+        at: Checkpoint,
+        emit: Emit,
     ) -> Callable[[Checkpoint], None]:
-        told, began = at, time.monotonic()
+        reported, began = at, time.monotonic()
 
         def report(now: Checkpoint) -> None:
-            nonlocal told
+            nonlocal reported
             now = replace(
                 now,
-                trials=running.points.made if running.points else 0,
+                trials=points.made if points else 0,
                 probe_tokens=at.probe_tokens + (trials.tokens if trials else 0),
                 seconds=at.seconds + time.monotonic() - began,
             )
-            emit(ChainProgress(running.number, now.since(told)))
-            told = now
+            emit(ChainProgress(number, now.since(reported)))
+            reported = now
 
         return report
 
     def _sample(self, running: Running, before: int, seconds: float, probe_tokens: int) -> Sample:
-        chain, meter = running.chain, running.meter
+        chain, meter = running.chain, running.watchers.meter
         text = self.format.decode([*chain.forced_answer, *chain.answer]).strip()
-        text, calls, answer = running.shape.read(text)
+        text, calls, answer = running.run_options.shape.read(text)
         forced_thinking = chain.forced_tokens - len(chain.closing)
         reasoning = len(chain.thinking) - forced_thinking - before
         assert chain.stop_cause is not None, "a driver left a chain unfinished"
@@ -285,5 +297,7 @@ class ChainEngine:
             confidence=meter.read() if meter else None,
             probe_tokens=probe_tokens,
             tool_calls=() if chain.stop_cause in UNANSWERED else calls,
-            logprobs=tuple(scored(self.core.tokenizer, running.scores or (), running.most_scores)),
+            logprobs=tuple(
+                scored(self.core.tokenizer, running.scores, running.run_options.logprobs or 0)
+            ),
         )

@@ -7,7 +7,8 @@ lost with the engine; under greedy decoding the same tokens come again.
 from dataclasses import dataclass, replace
 from typing import Self
 
-from workers.forcing import Chain, Forcing, Phase, StopCause
+from policies.plan import Budget
+from workers.forcing import Chain, Phase, StopCause
 from workers.format import TokenFormat
 from workers.harness import chain_class
 
@@ -75,14 +76,14 @@ def snapshot(chain: Chain) -> Checkpoint | None:
     )
 
 
-def restore(format_: TokenFormat, forcing: Forcing, room: int, at: Checkpoint) -> Chain:
+def restore(format_: TokenFormat, budget: Budget, room: int, at: Checkpoint) -> Chain:
     """The chain that goes on from a checkpoint; all of it counts as shown."""
     phase: Phase = "thinking" if at.stop_cause is None else "answer"
-    if len(at.answer) >= forcing.answer_tokens:
+    if len(at.answer) >= budget.answer_tokens:
         phase = "done"
-    return chain_class(forcing)(
+    return chain_class(budget)(
         format_,
-        forcing,
+        budget,
         room,
         thinking=[*at.thinking],
         closing=[*at.closing],

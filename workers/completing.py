@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers.decoders import DecodeStream
 
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.core import Core, CoreDied, OutputDelta, Sampling
+from workers.core import Core, CoreDied, GenerateOptions, OutputDelta
 from workers.engine import Refused
 from workers.forcing import GenerateCall
 from workers.format import TokenFormat
@@ -31,7 +31,7 @@ async def complete(
     text = _Text(core.tokenizer, prompt, request.stop)
     count, echoes = 0, request.echo
     try:
-        async with aclosing(core.generate(name, prompt, call, _sampling(request))) as pieces:
+        async with aclosing(core.generate(name, prompt, call, _options(request))) as pieces:
             async for piece in pieces:
                 if echoes:
                     echoes = False
@@ -97,17 +97,12 @@ def _prompt(core: Core, request: CompletionRequest) -> list[int]:
     return tokens
 
 
-def _sampling(request: CompletionRequest) -> Sampling:
-    return Sampling(
-        temperature=request.temperature,
+def _options(request: CompletionRequest) -> GenerateOptions:
+    return GenerateOptions(
+        request.sampling,
         live=request.live,
-        logprobs=request.logprobs,
         ignore_end_of_turn=request.ignore_eos,
-        top_p=request.top_p,
-        seed=request.seed,
-        prompt_logprobs=request.logprobs if request.echo else None,
-        priority=request.priority,
-        salt=request.salt,
+        prompt_logprobs=request.sampling.logprobs if request.echo else None,
     )
 
 
@@ -117,7 +112,7 @@ def _echo(
     text = request.prompt
     if not isinstance(text, str):
         text = tokenizer.decode(prompt, skip_special_tokens=False)
-    if request.logprobs is None:
+    if request.sampling.logprobs is None:
         return CompletionText(text)
     first = ScoredToken(*spelling(tokenizer, prompt[0]), None)
     return CompletionText(text, (first, *_scores(tokenizer, request, prompt[1:], piece.prompt)))
@@ -126,6 +121,6 @@ def _echo(
 def _scores(
     tokenizer: Any, request: CompletionRequest, tokens: Sequence[int], logprobs: Sequence[Any]
 ) -> tuple[ScoredToken, ...]:
-    if request.logprobs is None:
+    if request.sampling.logprobs is None:
         return ()
-    return tuple(scored(tokenizer, zip(tokens, logprobs, strict=True), request.logprobs))
+    return tuple(scored(tokenizer, zip(tokens, logprobs, strict=True), request.sampling.logprobs))

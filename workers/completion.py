@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from policies.sampling import SamplingParams
 from workers.sample import Accepted, ScoredToken
 
 
@@ -10,23 +11,18 @@ from workers.sample import Accepted, ScoredToken
 class CompletionRequest:
     """In `prompt`, text or token ids, control strings are control tokens: it is trusted.
 
-    `logprobs` is for how many of the likeliest tokens at each to tell them; with `echo` the prompt
-    is part of the text. `live` wants the text as it comes, else it may come at the end.
+    With `echo` the prompt is part of the text. `live` wants the text as it comes,
+    else it may come at the end.
     """
 
     query: str
     prompt: str | tuple[int, ...]
     max_tokens: int = 16
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
+    sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
-    logprobs: int | None = None
     echo: bool = False
     ignore_eos: bool = False
     live: bool = False
-    priority: int = 0
-    salt: str = ""
 
 
 class CompletionText(NamedTuple):

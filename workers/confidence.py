@@ -4,9 +4,8 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
+from policies.signals import Confidence, Signals
 from workers.core import TokenLogprobs
-from workers.engine import Signals
-from workers.sample import Confidence
 
 
 class ConfidenceMeter:

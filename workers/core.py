@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from policies.sampling import SamplingParams
 from workers.forcing import Finish, GenerateCall
 from workers.format import Tokenizer
 
@@ -33,27 +34,21 @@ class OutputDelta(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """`temperature=None` is the model's recommended one. `live` wants pieces as they come (a few
-    tokens at a time in a `crowd` of so many chains), else the core may hold them back to the end of
-    the call. `logprobs` is how many of the likeliest tokens to report (None: no log-probabilities
-    at all), `prompt_logprobs` the same of the prompt. `ignore_end_of_turn` lets the model run on,
-    to the end of its call. What is generated is JSON of `schema`, a JSON schema as text. Of
-    calls that wait, those of the lowest `priority` run first. Only calls of one `salt` share what
-    the core has cached of their prompts.
-    """
+class GenerateOptions:
+    """How the tokens of one call are sampled and returned."""
 
-    temperature: float | None = None
+    #: `logprobs` here is how many of the likeliest tokens to report with each token.
+    params: SamplingParams = SamplingParams()
+    #: Whether deltas are wanted as they come; else the core may hold them back.
     live: bool = False
-    crowd: int = 1
-    logprobs: int | None = None
+    #: Chains running at once. With many of them a live delta may hold several tokens.
+    concurrency: int = 1
+    #: Whether the model runs on past its end of turn, to the end of the call.
     ignore_end_of_turn: bool = False
-    top_p: float | None = None
-    seed: int | None = None
+    #: JSON schema that the output is held to, as text. None: free text.
     schema: str | None = None
+    #: Log-probabilities of the prompt's tokens and of so many likeliest ones. None: none.
     prompt_logprobs: int | None = None
-    priority: int = 0
-    salt: str = ""
 
 
 class StreamingSession(Protocol):
@@ -62,10 +57,10 @@ class StreamingSession(Protocol):
     At the end of each call the core forgets the last token that it sampled.
     """
 
-    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
-        """Append tokens and ask for a call; the `last` one ends the conversation."""
+    def append(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
+        """Append tokens and ask for a call; the `last` one ends the session."""
 
-    def pieces(self) -> AsyncGenerator[OutputDelta]:
+    def deltas(self) -> AsyncGenerator[OutputDelta]:
         """What is generated, over all calls."""
 
 
@@ -90,15 +85,10 @@ class Core(Protocol):
         """Raise a ValueError if it cannot hold an answer to this JSON schema."""
 
     def generate(
-        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+        self, name: str, tokens: Sequence[int], call: GenerateCall, options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]: ...
 
-    def open_session(self, name: str, sampling: Sampling) -> StreamingSession: ...
-
-    def generate_forced(
-        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[OutputDelta]:
-        """A whole chain in one request, forced inside the engine (workers/in_engine.py)."""
+    def open_session(self, name: str, options: GenerateOptions) -> StreamingSession: ...
 
     async def abort(self, names: Sequence[str]) -> None: ...
 

@@ -12,10 +12,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from policies.signals import Probe, Probing, Signals
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.forcing import Forcing
-from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample
+from workers.sample import Accepted, ChainProgress, Delta, Sample
 
 
 class Refused(ValueError):
@@ -52,74 +54,36 @@ class Load(NamedTuple):
     utilisation: float
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """Where to branch trial answers off a chain: after `at` thinking tokens, after `every` so many,
-    at the ends of paragraphs, or before extensions. `most` bounds the trials of one chain, and
-    `answer_tokens` the length of one.
-    """
-
-    at: tuple[int, ...] = ()
-    every: int | None = None
-    paragraphs: bool = False
-    extensions: bool = False
-    answer_tokens: int = 16
-    most: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """Asks for a `Confidence`: of the `top` likeliest tokens, in windows of `window` tokens.
-
-    A chain whose window falls below `end_below` ends at once, "unsure" (DeepConf's online form).
-    """
-
-    top: int = 20
-    window: int = 2048
-    end_below: float | None = None
-
-
 # Role and content, and for some JSON of what else the chat template reads of the turn.
 MessageTuple = tuple[str, str] | tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """Chains to sample for one query.
+    """Chains to sample for one query."""
 
-    `chains` are the numbers that the samples will carry. `resume` holds one finished chain to go
-    on with (then `chains` is its number only). `stream` is the chain whose text is wanted live.
-    `suffix` is appended to the last user message as it is.
-
-    `logprobs` asks for those of the answer's tokens, and of so many of the likeliest at each.
-    `tools`, `tool_choice` and `response_format` are OpenAI's, as JSON. Of requests that wait, the
-    one of the lowest `priority` runs first. Only requests of one `salt` share cached prefixes.
-    `expected_tokens` is what all the chains will likely take; it only helps to spread the load.
-
-    `progress` asks for `ChainProgress` of every chain; `checkpoints`, one a chain, are where they
-    go on, None where a chain begins anew.
-    """
-
+    #: Id of the query: `cancel` and `conclude` name it.
     query: str
     messages: tuple[MessageTuple, ...]
+    #: Numbers that the samples will carry.
     chains: tuple[int, ...]
-    forcing: Forcing
-    temperature: float | None = None
+    budget: Budget
+    sampling: SamplingParams = SamplingParams()
+    #: A finished chain to extend; `chains` is then its number only. None: new chains.
     resume: Sample | None = None
+    #: The chain whose text is streamed. None: no chain.
     stream: int | None = None
+    #: Appended to the last user message as it is.
     suffix: str = ""
+    #: Where to branch off trial answers. None: nowhere.
     probing: Probing | None = None
+    #: Asks for the confidence of every chain. None: it is not measured.
     signals: Signals | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    logprobs: int | None = None
-    tools: str | None = None
-    tool_choice: str | None = None
-    response_format: str | None = None
-    priority: int = 0
-    salt: str = ""
+    #: Tokens that all chains will likely take; only used to spread the load. None: unknown.
     expected_tokens: int | None = None
+    #: Asks for `ChainProgress` of every chain.
     progress: bool = False
+    #: Where the chains go on, one a chain; None in it: that chain starts from the prompt.
     checkpoints: tuple[Checkpoint | None, ...] = ()
 
     def checkpoint(self, chain: int) -> Checkpoint | None:

@@ -15,10 +15,10 @@ in workers/harness.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from numbers import Integral
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from policies.plan import Budget
 from workers.format import TokenFormat
 from workers.stop_text import StopTexts
 
@@ -40,54 +40,6 @@ StopCause = Literal[
 UNANSWERED: frozenset[StopCause] = frozenset(
     {"rejected", "unsure", "deadline", "cancelled", "lost"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Forcing:
-    """One chain's allowance in tokens; `extension_text=None` is the format's own.
-
-    `answer_when_cut=False` ends a chain that its cap has cut at once, "rejected", without an
-    answer: a try of rejection sampling (s1, section 5.1). `harness_compat` and `readme_compat`
-    follow the paper's evaluation code and its README's loop to the token, see workers/harness.py.
-    """
-
-    max_thinking_tokens: int
-    min_thinking_tokens: int = 0
-    extensions: int = 0
-    extension_text: str | None = None
-    answer_tokens: int = 128
-    answer_when_cut: bool = True
-    harness_compat: bool = False
-    readme_compat: bool = False
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            if item.type is int:
-                value, least = getattr(self, item.name), int(item.name == "answer_tokens")
-                if not isinstance(value, Integral) or value < least:
-                    raise ValueError(
-                        f"{item.name} must be a whole number from {least} on, got {value!r}"
-                    )
-        if self.min_thinking_tokens > self.max_thinking_tokens:
-            raise ValueError(
-                f"min_thinking_tokens ({self.min_thinking_tokens}) is above "
-                f"max_thinking_tokens ({self.max_thinking_tokens})"
-            )
-        if self.extensions and self.min_thinking_tokens >= self.max_thinking_tokens:
-            raise ValueError(
-                f"extensions is {self.extensions}, but no natural end is possible: "
-                f"min_thinking_tokens and max_thinking_tokens are both {self.max_thinking_tokens}"
-            )
-        if self.harness_compat and self.readme_compat:
-            raise ValueError("harness_compat and readme_compat exclude each other")
-        if self.extension_text == "" and not self.compat:
-            raise ValueError("extension_text '' has no tokens; None is the format's own")
-        if self.compat and not self.answer_when_cut:
-            raise ValueError("answer_when_cut=False does not go with the compat semantics")
-
-    @property
-    def compat(self) -> bool:
-        return self.harness_compat or self.readme_compat
 
 
 class GenerateCall(NamedTuple):
@@ -113,7 +65,7 @@ class Chain:
     """
 
     format: TokenFormat
-    forcing: Forcing
+    budget: Budget
     room: int
     extension: tuple[int, ...] = ()
     thinking: list[int] = field(default_factory=list)
@@ -131,7 +83,7 @@ class Chain:
     def __post_init__(self) -> None:
         self.room = max(0, self.room)
         # An empty extension text is one of the paper's ablations; only the compat chains take it.
-        text = self.forcing.extension_text
+        text = self.budget.extension_text
         self.extension = () if text == "" else self.format.extension_for(text)
         self._close_if_full()
 
@@ -139,7 +91,7 @@ class Chain:
     def resume(
         cls,
         format_: TokenFormat,
-        forcing: Forcing,
+        budget: Budget,
         *,
         room: int,
         thinking: Sequence[int],
@@ -148,20 +100,20 @@ class Chain:
     ) -> "Chain":
         """Go on with a finished chain: a natural end gets "Wait", a cut one just thinks on.
 
-        `extensions` is how many the chain has had; `forcing.extensions` counts them in. Nothing
+        `extensions` is how many the chain has had; `budget.extensions` counts them in. Nothing
         that was thought is taken back: a cap below it, or fewer extensions, is a ValueError.
         """
-        if len(thinking) > forcing.max_thinking_tokens:
+        if len(thinking) > budget.max_thinking_tokens:
             raise ValueError(
-                f"max_thinking_tokens is {forcing.max_thinking_tokens}, but the chain to be "
+                f"max_thinking_tokens is {budget.max_thinking_tokens}, but the chain to be "
                 f"extended has {len(thinking)} thinking tokens already"
             )
-        if extensions > forcing.extensions:
+        if extensions > budget.extensions:
             raise ValueError(
-                f"extensions is {forcing.extensions}, but the chain to be extended has had "
+                f"extensions is {budget.extensions}, but the chain to be extended has had "
                 f"{extensions} already"
             )
-        chain = cls(format_, forcing, room)
+        chain = cls(format_, budget, room)
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
         chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
         if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
@@ -173,7 +125,7 @@ class Chain:
 
     @property
     def cap(self) -> int:
-        return min(self.forcing.max_thinking_tokens, self.room)
+        return min(self.budget.max_thinking_tokens, self.room)
 
     @property
     def tokens(self) -> list[int]:
@@ -201,13 +153,13 @@ class Chain:
         format_ = self.format
         if self.phase == "thinking":
             left = self.cap - len(self.thinking)
-            least = self.forcing.min_thinking_tokens - len(self.thinking)
+            least = self.budget.min_thinking_tokens - len(self.thinking)
             # Right after a "Wait" the model must not end at once (as s1's README does it).
             least = max(least, int(0 < self.waited_at == len(self.thinking)))
             stops = format_.stops | format_.end_of_turn
             return GenerateCall(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
-            left = self.forcing.answer_tokens - len(self.answer)
+            left = self.budget.answer_tokens - len(self.answer)
             return GenerateCall(left, 0, format_.end_of_turn)
         return None
 
@@ -245,16 +197,16 @@ class Chain:
     def violations(self) -> tuple[str, ...]:
         """Every part of the contract that a finished chain broke; empty unless we have a bug."""
         broken = []
-        if len(self.thinking) > self.forcing.max_thinking_tokens:
+        if len(self.thinking) > self.budget.max_thinking_tokens:
             broken.append("max_thinking_tokens")
         excused = {"context", "early_exit"} | UNANSWERED
-        if len(self.thinking) < self.forcing.min_thinking_tokens and self.stop_cause not in excused:
+        if len(self.thinking) < self.budget.min_thinking_tokens and self.stop_cause not in excused:
             broken.append("min_thinking_tokens")
-        short = self.extensions_used < self.forcing.extensions
+        short = self.extensions_used < self.budget.extensions
         ended = self.stop_cause in ("natural", "extensions")
-        if self.extensions_used > self.forcing.extensions or (short and ended):
+        if self.extensions_used > self.budget.extensions or (short and ended):
             broken.append("extensions")
-        if len(self.answer) > self.forcing.answer_tokens:
+        if len(self.answer) > self.budget.answer_tokens:
             broken.append("answer_tokens")
         if self.phase != "done" or self.stop_cause is None:
             broken.append("unfinished")
@@ -277,8 +229,8 @@ class Chain:
         An end below the minimum is ignored too, uncounted. Only stop texts can come so early; the
         engine does not let the model say single stops before.
         """
-        early = len(self.thinking) < self.forcing.min_thinking_tokens
-        if early or self.extensions_used < self.forcing.extensions:
+        early = len(self.thinking) < self.budget.min_thinking_tokens
+        if early or self.extensions_used < self.budget.extensions:
             text = self.extension[: max(0, self.cap - len(self.thinking))]
             self.thinking += text
             self.forced_tokens += len(text)
@@ -290,12 +242,12 @@ class Chain:
 
     def _close_if_full(self) -> list[Segment]:
         if self.phase == "thinking" and len(self.thinking) >= self.cap:
-            fits = self.forcing.max_thinking_tokens <= self.room
+            fits = self.budget.max_thinking_tokens <= self.room
             return self._close("max_thinking" if fits else "context")
         return []
 
     def _close(self, cause: StopCause) -> list[Segment]:
-        if cause == "max_thinking" and not self.forcing.answer_when_cut:
+        if cause == "max_thinking" and not self.budget.answer_when_cut:
             self.abandon("rejected")
             return []
         self.stop_cause, self.phase = cause, "answer"

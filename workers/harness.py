@@ -9,22 +9,23 @@ forced text included, never takes the delimiter's and the answer's places.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment, StopCause
+from policies.plan import Budget
+from workers.forcing import Chain, Finish, GenerateCall, Segment, StopCause
 from workers.format import TokenFormat
 
 # What `max_tokens_thinking=auto` leaves for the answer.
 AUTO_ANSWER_TOKENS = 100
 
 
-def chain_for(format_: TokenFormat, forcing: Forcing, room: int) -> Chain:
-    """The chain with the semantics that `forcing` asks for."""
-    return chain_class(forcing)(format_, forcing, room)
+def chain_for(format_: TokenFormat, budget: Budget, room: int) -> Chain:
+    """The chain with the semantics that `budget` asks for."""
+    return chain_class(budget)(format_, budget, room)
 
 
-def chain_class(forcing: Forcing) -> type[Chain]:
-    if forcing.harness_compat:
+def chain_class(budget: Budget) -> type[Chain]:
+    if budget.harness_compat:
         return HarnessChain
-    return ReadmeChain if forcing.readme_compat else Chain
+    return ReadmeChain if budget.readme_compat else Chain
 
 
 def auto_cap(answer_tokens: int, longest_prompt: int, format_: TokenFormat) -> int:
@@ -49,9 +50,9 @@ class HarnessChain(Chain):
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        forcing, texts = self.forcing, self.format.stop_texts
+        budget, texts = self.budget, self.format.stop_texts
         for field in ("extensions", "min_thinking_tokens"):
-            if texts and (value := getattr(forcing, field)):
+            if texts and (value := getattr(budget, field)):
                 raise ValueError(
                     f"{field} is {value}, but with harness_compat only single tokens can be held "
                     f"back, and the format has stop_texts {texts!r}"
@@ -60,14 +61,14 @@ class HarnessChain(Chain):
 
     @property
     def cap(self) -> int:
-        return self.room if self.forcing.max_thinking_tokens else 0
+        return self.room if self.budget.max_thinking_tokens else 0
 
     def next_call(self) -> GenerateCall | None:
         call = super().next_call()
         if call is None or self.phase == "answer":
             return call
-        most = min(self.forcing.max_thinking_tokens, self.room - len(self.thinking))
-        least = 1 if self.forcing.extensions else self.forcing.min_thinking_tokens
+        most = min(self.budget.max_thinking_tokens, self.room - len(self.thinking))
+        least = 1 if self.budget.extensions else self.budget.min_thinking_tokens
         return call._replace(max_tokens=most, min_tokens=min(most, least))
 
     def feed(self, tokens: Sequence[int], finish: Finish | None) -> list[Segment]:
@@ -82,7 +83,7 @@ class HarnessChain(Chain):
         self._cut()
 
     def violations(self) -> tuple[str, ...]:
-        ignored = {"min_thinking_tokens"} if self.forcing.extensions else set()
+        ignored = {"min_thinking_tokens"} if self.budget.extensions else set()
         return tuple(broken for broken in super().violations() if broken not in ignored)
 
     def _drop_stop_text(self) -> None:
@@ -94,13 +95,13 @@ class HarnessChain(Chain):
                 self.discarded_tokens += len(ids)
 
     def _end_thinking(self) -> list[Segment]:
-        if self.extensions_used == self.forcing.extensions:
+        if self.extensions_used == self.budget.extensions:
             return self._close("extensions" if self.extensions_used else "natural")
         before = len(self.thinking)
         text = self.extension[: self.room - before]
         self.thinking += text
         # What the cut will take back counts as discarded then, not as forced.
-        kept = min(len(self.thinking), self.forcing.max_thinking_tokens) - before
+        kept = min(len(self.thinking), self.budget.max_thinking_tokens) - before
         self.forced_tokens += max(0, kept)
         self.extensions_used += text == self.extension
         self.waited_at = len(self.thinking)
@@ -112,7 +113,7 @@ class HarnessChain(Chain):
         return segments
 
     def _cut(self) -> None:
-        cap = self.forcing.max_thinking_tokens
+        cap = self.budget.max_thinking_tokens
         self.discarded_tokens += max(0, len(self.thinking) - cap)
         del self.thinking[cap:]
 
@@ -137,11 +138,11 @@ class ReadmeChain(Chain):
     _text_before: str = ""
 
     def __post_init__(self) -> None:
-        if least := self.forcing.min_thinking_tokens:
+        if least := self.budget.min_thinking_tokens:
             raise ValueError(f"min_thinking_tokens is {least}, but readme_compat has no minimum")
         # Of a restored chain: what it generated in its thinking, dropped stops included.
         generated = len(self.thinking) - self.forced_tokens + self.discarded_tokens
-        self.remaining = self.forcing.max_thinking_tokens - generated
+        self.remaining = self.budget.max_thinking_tokens - generated
         self._text_before = self.format.decode(self.thinking[: self.waited_at])
         super().__post_init__()
 
@@ -186,7 +187,7 @@ class ReadmeChain(Chain):
         return (*(broken for broken, is_so in own.items() if is_so), *rest)
 
     def _miscounted(self) -> bool:
-        missing = self.forcing.extensions - self.extensions_used
+        missing = self.budget.extensions - self.extensions_used
         ended = self.stop_cause in ("natural", "extensions")
         return missing < 0 or (missing > 0 and ended and self.remaining > 0)
 
@@ -194,9 +195,9 @@ class ReadmeChain(Chain):
         return self.room - len(self.format.encode(self.text))
 
     def _end_thinking(self) -> list[Segment]:
-        if self.extensions_used == self.forcing.extensions or self.remaining <= 0:
+        if self.extensions_used == self.budget.extensions or self.remaining <= 0:
             return self._close("extensions" if self.extensions_used else "natural")
-        asked = self.forcing.extension_text
+        asked = self.budget.extension_text
         self._text_before = self.text + (
             self.format.strings.extension_text if asked is None else asked
         )

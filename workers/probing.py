@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from workers.engine import Probing
+from policies.signals import Probing
 from workers.format import TokenFormat
 
 PARAGRAPH = "\n\n"

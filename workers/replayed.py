@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from policies.signals import Confidence, Probe, Probing
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineEvent, EngineInfo, Load, Probing, Refused, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED
-from workers.sample import Accepted, Confidence, Probe, Sample, lost
+from workers.sample import Accepted, Sample, lost
 
 CUT_SHORT = UNANSWERED | {"early_exit"}
 
@@ -98,7 +99,7 @@ class ReplayedEngine:
             del self._waiting[query]
 
     def _next(self, request: SampleRequest, chain: int) -> tuple[Sample, list[Probe]]:
-        question, extensions = request.messages[-1][1], request.forcing.extensions
+        question, extensions = request.messages[-1][1], request.budget.extensions
         key, before = (request.query, chain), request.resume
         if before is None and key not in self._drawn:  # else it was asked for before, and was lost
             self._drawn[key] = self._draw(question, request, extensions)
@@ -123,7 +124,9 @@ class ReplayedEngine:
     def _draw(self, question: str, request: SampleRequest, extensions: int) -> _Record:
         taken = [r for (query, _), r in self._drawn.items() if query == request.query]
         for record in self._records.get(question, []):
-            fits = record.greedy == (request.temperature == 0) and extensions in record.rounds
+            fits = (
+                record.greedy == (request.sampling.temperature == 0) and extensions in record.rounds
+            )
             if fits and not any(record is other for other in taken):
                 return record
         raise Refused("samples", f"the recording has no further fitting sample of {question!r}")
@@ -193,7 +196,7 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
 
     Where a chain first fell below `end_below` is not recorded: it is charged whole.
     """
-    question, cap = request.messages[-1][1], request.forcing.max_thinking_tokens
+    question, cap = request.messages[-1][1], request.budget.max_thinking_tokens
     signals, confidence = request.signals, sample.confidence
     beyond = sample.thinking_tokens - cap
     if signals is not None:
@@ -204,7 +207,7 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
             return replace(sample, stop_cause="unsure", answer=None, text="", complete=False)
     if beyond <= 0:
         return sample
-    if request.forcing.answer_when_cut:
+    if request.budget.answer_when_cut:
         raise Refused(
             "max_thinking_tokens", f"no record of {question!r} answers after {cap} thinking tokens"
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from policies.signals import Confidence
 from workers.checkpoint import Checkpoint
 from workers.forcing import StopCause
 
@@ -34,37 +35,6 @@ class ChainProgress(NamedTuple):
 
     chain: int
     news: Checkpoint
-
-
-class Probe(NamedTuple):
-    """A trial answer, forced on a branch of a chain that goes on meanwhile (arXiv 2412.20993).
-
-    `thinking_tokens` is where the branch left the chain; `probability` is the geometric mean of the
-    probabilities of the answer's tokens (DEER's confidence, arXiv 2504.15895, section 3); `tokens`
-    is all that the trial cost, forced tokens included.
-    """
-
-    chain: int
-    thinking_tokens: int
-    answer: str | None
-    text: str
-    probability: float
-    tokens: int
-
-
-class Confidence(NamedTuple):
-    """How sure the model was, from the log-probabilities of its own tokens, forced ones left out.
-
-    A token's confidence is the negative mean log-probability of its k likeliest tokens (DeepConf,
-    arXiv 2508.15260, section 2): higher is surer, in nats. `mean` is over the thinking, `lowest`
-    is the least mean of any window of it, `tail` the mean of its last window; `answer` is the
-    geometric mean probability of the answer's tokens. None where there were no such tokens.
-    """
-
-    mean: float | None
-    lowest: float | None
-    tail: float | None
-    answer: float | None
 
 
 class ToolCall(NamedTuple):

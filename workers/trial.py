@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 
+from policies.signals import Probe, Probing
 from workers.answers.extract import extract
 from workers.confidence import geometric_mean
-from workers.core import Core, CoreDied, Sampling
-from workers.engine import Probing
+from workers.core import Core, CoreDied, GenerateOptions
 from workers.forcing import GenerateCall
 from workers.running import Running
-from workers.sample import Probe
 
 
 class Trials:
@@ -44,15 +44,16 @@ class Trials:
     async def _try(self, thinking: list[int]) -> None:
         format_, running = self._running.chain.format, self._running
         closing = format_.closing_on_cut(on_a_fresh_line=format_.ends_a_line(thinking))
-        reserve = running.chain.forcing.answer_tokens
+        reserve = running.chain.budget.answer_tokens
         call = GenerateCall(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
         name = running.names()
         self._open.add(name)
         self.tokens += len(closing)
         tokens: list[int] = []
         certainty, finished = 0.0, False
-        asked = running.thinking
-        greedy = Sampling(temperature=0, logprobs=0, priority=asked.priority, salt=asked.salt)
+        asked = running.run_options.thinking
+        params = replace(asked.params, temperature=0, logprobs=0, seed=None, top_p=None)
+        greedy = GenerateOptions(params)
         pieces = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
         try:
             async with aclosing(pieces):
@@ -70,5 +71,5 @@ class Trials:
             text = format_.decode([*format_.forced_answer, *tokens]).strip()
             probability = geometric_mean(certainty, len(tokens)) or 0.0
             cost = len(closing) + len(tokens) + (piece.finish == "stop")
-            probe = Probe(running.number, len(thinking), extract(text), text, probability, cost)
+            probe = Probe(running.number, len(thinking), extract(text), probability, text, cost)
             self._emit(probe)

@@ -24,7 +24,7 @@ from policies.curves.exit_statistics import (
     trials,
 )
 from policies.plan import Forecast, number
-from policies.signals import ProbeResult
+from policies.signals import Probe
 
 _LEAN = 12.0
 """Observations that those like a state count for."""
@@ -51,7 +51,7 @@ class ExitRule:
     ends_at: tuple[bool, ...]
     forecast: Forecast
 
-    def concludes(self, probes: Sequence[ProbeResult]) -> bool:
+    def concludes(self, probes: Sequence[Probe]) -> bool:
         """Whether a chain with these trials, at least one, should answer now."""
         return self.ends_at[row_of(probes)]
 
@@ -68,7 +68,7 @@ class ExitCurve:
     accuracy: tuple[float, ...]
     rules: tuple[ExitRule, ...]
 
-    def chance(self, probes: Sequence[ProbeResult]) -> float:
+    def chance(self, probes: Sequence[Probe]) -> float:
         """That of a chain with these trials, at least one, to be right if it answers now."""
         return self.accuracy[row_of(probes)]
 
@@ -77,7 +77,7 @@ class ExitCurve:
         return min(self.rules, key=lambda rule: max(rule.price / price, price / rule.price))
 
 
-def row_of(probes: Sequence[ProbeResult]) -> int:
+def row_of(probes: Sequence[Probe]) -> int:
     *_, last = trials(probes)
     return last.state.row
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from policies.curves.counts import Counts
 from policies.plan import number
-from policies.signals import ProbeResult
+from policies.signals import Probe
 
 POSITIONS = tuple(round(2 ** (half / 2)) for half in range(12, 33))
 """Where a chain is asked for trial answers, in thinking tokens: 64, 91, 128, ... 65536."""
@@ -46,10 +46,10 @@ class ExitState(NamedTuple):
 
 class TrialAnswer(NamedTuple):
     state: ExitState
-    probe: ProbeResult
+    probe: Probe
 
 
-def trials(probes: Sequence[ProbeResult]) -> Iterator[TrialAnswer]:
+def trials(probes: Sequence[Probe]) -> Iterator[TrialAnswer]:
     """The states that a chain went through; of several trials within one step the first counts."""
     step, run, answer = -1, 0, None
     for probe in probes:
@@ -71,7 +71,7 @@ class ProbeTrajectory(NamedTuple):
     costs. `right` tells of checked answers; it is empty without a label.
     """
 
-    probes: Sequence[ProbeResult]
+    probes: Sequence[Probe]
     thinking_tokens: int
     answer: str | None
     concluded: bool

@@ -61,14 +61,14 @@ class AccessConfig:
 class Caller:
     """Whose request it is: a key's name, its role and limits; nameless where there are no keys.
 
-    `salt` keeps the cached prefixes of one key apart from those of the others. `priority` lets it
-    use that tier; keys of role batch are served in tier flex, whatever they ask for.
+    `cache_salt` keeps the cached prefixes of one key apart from those of the others. `priority`
+    allows it that tier; keys of role batch are served in tier flex, whatever they ask for.
     """
 
     name: str = ""
     role: Role = "admin"
     limits: KeyLimits = field(default_factory=KeyLimits)
-    salt: str = ""
+    cache_salt: str = ""
     priority: bool = True
 
     def may(self, path: str) -> bool:

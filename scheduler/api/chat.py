@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from policies.base import Limits, Message, Query
+from policies.sampling import SamplingParams
 from scheduler.api import aliases, budget
 from scheduler.api import response as reply
 from scheduler.api.ignored_fields import unheeded
@@ -50,14 +51,16 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             value=options.value * (choice.effort.value if choice.effort else 1.0),
         ),
         reference=options.reference_answer,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        seed=request.seed,
-        logprobs=request.most_logprobs,
-        tools=_tools(request),
-        tool_choice=_tool_choice(request),
-        response_format=request.response_format.told if request.response_format else None,
-        priority=PRIORITIES.get(reply.tier_of(request), 0),
+        sampling=SamplingParams(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed,
+            logprobs=request.most_logprobs,
+            tools=_tools(request),
+            tool_choice=_tool_choice(request),
+            response_format=request.response_format.told if request.response_format else None,
+            priority=PRIORITIES.get(reply.tier_of(request), 0),
+        ),
         choices=request.choices,
     )
     if not any(turn.content.strip() for turn in query.messages):

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
 from scheduler.api import aliases
 from scheduler.api.completions_shape import CompletionBody, parse
@@ -58,24 +59,28 @@ def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> Pre
         raise Forbidden("allow_raw_prompts is off: this server takes no raw prompts", code="no_raw")
     body, caller = parse(raw), CALLER.get()
     aliases.resolve(body.model, controller.info.model)
+    params = SamplingParams(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        logprobs=body.logprobs,
+        priority=caller.urgency(0),
+        cache_salt=caller.cache_salt,
+    )
     first = CompletionRequest(
         query=f"cmpl-{uuid.uuid4().hex}",
         prompt="",
         max_tokens=DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens,
-        temperature=body.temperature,
-        top_p=body.top_p,
+        sampling=params,
         stop=body.stops,
-        logprobs=body.logprobs,
         echo=bool(body.echo),
         ignore_eos=bool(body.ignore_eos),
         live=bool(body.stream),
-        priority=caller.urgency(0),
-        salt=caller.salt,
     )
+    seeds = [None if body.seed is None else body.seed + turn for turn in range(body.n or 1)]
     texts = [
-        replace(first, prompt=prompt, seed=None if body.seed is None else body.seed + turn)
+        replace(first, prompt=prompt, sampling=replace(params, seed=seed))
         for prompt in body.prompts
-        for turn in range(body.n or 1)
+        for seed in seeds
     ]
     said = raw if isinstance(raw, dict) else {}
     ignored = [name for name in _UNHEEDED if said.get(name)]

@@ -83,9 +83,11 @@ class Keyring:
         for key in keys:
             if key.revoked is None:
                 # The oldest record is the secret: the same in all gateways, and told to nobody.
-                salt = hmac.digest(bytes.fromhex(keys[0].hash), key.name.encode(), "sha256").hex()
+                cache_salt = hmac.digest(
+                    bytes.fromhex(keys[0].hash), key.name.encode(), "sha256"
+                ).hex()
                 role, limits = cast(Role, key.role), key.limits or self.usual
-                caller = Caller(key.name, role, limits, salt, key.priority)
+                caller = Caller(key.name, role, limits, cache_salt, key.priority)
                 self._callers.append((key.hash, caller))
 
 

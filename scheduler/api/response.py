@@ -18,7 +18,7 @@ def head(job: PreparedQuery, kind: str) -> dict[str, Any]:
         "object": kind,
         "created": int(time.time()),
         "model": job.request.model,
-        "service_tier": waiting.tier_of(CALLER.get().urgency(job.query.priority)),
+        "service_tier": waiting.tier_of(CALLER.get().urgency(job.query.sampling.priority)),
     }
 
 
@@ -130,15 +130,15 @@ def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
 
 
 def _decision(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
-    """What was dispatched in all; `more` are chains that were only drawn to be shown (`n`)."""
-    steps = [step for step in outcome.considered.steps if step.budget]
-    drawn = {says: sum(len(s.chains) for s in steps if s.says == says) for says in ("draw", "more")}
-    extended = any(step.says == "extend" for step in steps)
-    caps = [step.budget.max_thinking_tokens for step in steps if step.budget]
+    """What was dispatched in all; `extra_choices` are chains drawn only to be returned (`n`)."""
+    steps = [(step, step.budget) for step in outcome.considered.steps if step.budget]
+    samples = sum(len(step.chains) for step, _ in steps if step.kind == "draw")
+    extends = any(step.kind == "extend" or budget.extensions for step, budget in steps)
+    caps = [budget.max_thinking_tokens for _, budget in steps]
     return {
-        "kind": "vote" if drawn["draw"] > 1 else "wait" if extended else "one pass",
-        "samples": drawn["draw"],
-        "more": drawn["more"],
+        "kind": "vote" if samples > 1 else "extend" if extends else "single",
+        "samples": samples,
+        "extra_choices": sum(len(step.chains) for step, _ in steps if step.kind == "choices"),
         "budget_tokens": max(caps, default=None),
         "clipped_from": job.clipped,
     }

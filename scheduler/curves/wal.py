@@ -23,7 +23,7 @@ from typing import Any, Self
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Vote
 from scheduler.curves.feedback import Feedback, FeedbackResult, Label
 from scheduler.curves.records import ObservationRecord
@@ -201,7 +201,7 @@ def _trajectory(stored: Sequence[Any] | None) -> ProbeTrajectory | None:
     if stored is None:
         return None
     probes, *rest = stored
-    return ProbeTrajectory(tuple(ProbeResult(*probe) for probe in probes), *rest)
+    return ProbeTrajectory(tuple(Probe(*probe) for probe in probes), *rest)
 
 
 def _plan(stored: Mapping[str, Any] | None) -> Plan | None:

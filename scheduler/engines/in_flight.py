@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from policies.signals import Probe
 from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, SampleRequest
-from workers.sample import ChainProgress, Delta, Probe, Sample, lost
+from workers.sample import ChainProgress, Delta, Sample, lost
 
 T = TypeVar("T")
 

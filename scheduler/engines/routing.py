@@ -158,6 +158,6 @@ def expected(request: SampleRequest | CompletionRequest) -> PendingWork:
     """What a request is expected to cost; all that it may, if nobody has a forecast."""
     if isinstance(request, CompletionRequest):
         return PendingWork(request.max_tokens, 1)
-    chains, forcing = len(request.chains), request.forcing
-    worst = chains * (forcing.max_thinking_tokens + forcing.answer_tokens)
+    chains, budget = len(request.chains), request.budget
+    worst = chains * (budget.max_thinking_tokens + budget.answer_tokens)
     return PendingWork(request.expected_tokens or worst, chains)

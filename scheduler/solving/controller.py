@@ -12,6 +12,7 @@ from random import Random
 from typing import TextIO
 
 from policies.base import Policy, Query, Stop
+from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
 from scheduler.admission.admission import Admission, Ticket
 from scheduler.curves.feedback import PendingFeedback
@@ -22,10 +23,10 @@ from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
-from scheduler.solving.outcome import Outcome, conclude, observation
+from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.pricing import Pricing
-from scheduler.solving.run import PASSED_ON, QueryRun
-from scheduler.solving.solve import Means, solve
+from scheduler.solving.run import QueryRun
+from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import most_tokens
 from scheduler.solving.trace import request_id, tracing
 from workers.engine import Engine, EngineInfo, Refused
@@ -71,7 +72,7 @@ class Controller:
         Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
         """
         policy, caller = policy or self.policy, CALLER.get()
-        tenant, urgency = caller.name or tenant, caller.urgency(query.priority)
+        tenant, urgency = caller.name or tenant, caller.urgency(query.sampling.priority)
         seconds = self.admission.deadline(query.limits.deadline_seconds)
         with tracing(query, policy=policy.name, tenant=tenant) as trace:
             async with self.admission.admitted(
@@ -82,7 +83,8 @@ class Controller:
                 seconds=seconds,
             ) as ticket:
                 limits = ticket.rest(query.limits, seconds)
-                query = replace(query, limits=limits, priority=urgency, salt=caller.salt)
+                sampling = replace(query.sampling, priority=urgency, cache_salt=caller.cache_salt)
+                query = replace(query, limits=limits, sampling=sampling)
                 on_event = trace.watching(on_event)
                 outcome = await self._answer(query, policy, on_event, learn, tenant, ticket)
             trace.settled(outcome)
@@ -99,14 +101,14 @@ class Controller:
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
         try:
-            stop = await solve(run, Means(self.engine, policy, rng, on_event))
+            stop = await solve(run, engine=self.engine, policy=policy, rng=rng, on_event=on_event)
         except Overloaded:
             if not run.samples:
                 raise
             stop = Stop("failed")
         except Refused as refused:
             # What is not of the question or the engine was asked for as an option.
-            named = refused.field in ("messages", *PASSED_ON)
+            named = refused.field == "messages" or hasattr(SamplingParams, refused.field)
             raise InvalidRequest(
                 refused.why,
                 field=refused.field if named else f"thinkbudget.{refused.field}",
@@ -121,7 +123,7 @@ class Controller:
             raise DeadlineExceeded(query.limits.deadline_seconds)
         if stop.reason == "failed" and not run.samples:
             raise Overloaded("no engine could finish a sample of this request; try again")
-        outcome = conclude(run, stop, model=self.info.model, policy=policy.name)
+        outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
@@ -136,7 +138,7 @@ class Controller:
             raise _too_little(run)
         run.settle()
         run.leave()
-        return conclude(run, Stop("dry run"), model=self.info.model, policy=policy.name)
+        return build_outcome(run, Stop("dry run"), model=self.info.model, policy=policy.name)
 
     def _open(
         self, query: Query, policy: Policy, tenant: str, *, learn: bool = True

@@ -13,12 +13,13 @@ from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.menu import Arm
 from policies.curves.observation import Observation
 from policies.plan import Plan
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Tally
-from scheduler.solving.run import DecisionStep, QueryRun, SampleRecord
+from scheduler.solving.rounds import DecisionStep, SampleRecord
+from scheduler.solving.run import QueryRun
 from workers.answers.extract import is_right
 from workers.forcing import UNANSWERED
-from workers.sample import Probe, Sample
+from workers.sample import Sample
 
 
 class TokenUsage(NamedTuple):
@@ -161,7 +162,7 @@ class Outcome:
         }
 
 
-def conclude(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outcome:
+def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outcome:
     """What a finished run comes to: the leader's answer, in the words of its cheapest chain."""
     tally = run.tally if stop.weights is None else run.tally.weighed(dict(stop.weights))
     leader, voting = tally.leader, {vote.chain for vote in tally.voting}
@@ -201,7 +202,7 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     """
     if run.plan is None or not run.tally.history:
         return None
-    trajectory = _course(run)
+    trajectory = _trajectory(run)
     if run.steered and trajectory is None:
         return None
     right: dict[str, bool] = {}
@@ -222,13 +223,13 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     )
 
 
-def _course(run: QueryRun) -> ProbeTrajectory | None:
+def _trajectory(run: QueryRun) -> ProbeTrajectory | None:
     """How the chain of an "exit" plan went; labels come with the observation."""
     if run.plan is None or run.plan.name != "exit":
         return None
     vote = run.tally.history[-1]
     record = next(r for r in reversed(run.records) if r.sample.chain == vote.chain)
-    probes = _heard(record)
+    probes = _probes(record)
     return ProbeTrajectory(
         probes,
         vote.thinking_tokens,
@@ -240,11 +241,8 @@ def _course(run: QueryRun) -> ProbeTrajectory | None:
     )
 
 
-def _heard(record: SampleRecord) -> tuple[ProbeResult, ...]:
-    return tuple(
-        ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability)
-        for p in record.probes or ()
-    )
+def _probes(record: SampleRecord) -> tuple[Probe, ...]:
+    return tuple(probe._replace(text="", tokens=0) for probe in record.probes or ())
 
 
 def _chance(run: QueryRun, tally: Tally) -> float | None:
@@ -252,7 +250,7 @@ def _chance(run: QueryRun, tally: Tally) -> float | None:
     if not run.steered:
         return chance_right(run.curve, run.plan, tally)
     is_exit = run.plan is not None and run.plan.name == "exit"
-    if is_exit and run.curve and run.curve.exits and (probes := _heard(run.records[-1])):
+    if is_exit and run.curve and run.curve.exits and (probes := _probes(run.records[-1])):
         return run.curve.exits.chance(probes)
     return None
 

@@ -2,87 +2,61 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from policies.base import Conclude, Draw, Extend, Query, Situation, Stop
 from policies.curves.curve import ClassCurve
 from policies.plan import Budget, Plan
-from policies.signals import Confidence, ProbeResult
+from policies.signals import Probe
 from policies.tally import Tally, Vote
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Account
+from scheduler.solving.rounds import DecisionStep, Round, SampleRecord, StepKind, in_order
 from scheduler.solving.token_limits import fit, worst_case
-from workers.engine import Probing, SampleRequest, Signals
-from workers.forcing import UNANSWERED, Forcing
-from workers.sample import Accepted, Delta, Probe, Sample
+from workers.engine import SampleRequest
+from workers.forcing import UNANSWERED
+from workers.sample import Accepted, Delta, Sample
 
-# What a query's caller may wish of the engine, and no policy has a say in.
-PASSED_ON = (
-    "top_p", "seed", "logprobs", "tools", "tool_choice", "response_format", "priority", "salt",
-)  # fmt: skip
-MAX_LOST_WAVES = 3
+MAX_LOST_ROUNDS = 3
 MAX_CHAINS = 1024
-
-
-class SampleRecord(NamedTuple):
-    """A sample with what it was asked for, and the whole cost of its chain so far.
-
-    `probes` are its trial answers, in the order of their tokens; None where none were asked for.
-    """
-
-    sample: Sample
-    temperature: float | None
-    chain_tokens: int
-    probes: tuple[Probe, ...] | None = None
-
-
-class DecisionStep(NamedTuple):
-    """One decision, and how far the query was: ballots cast, tokens of finished chains spent."""
-
-    says: str
-    chains: tuple[int, ...]
-    budget: Budget | None
-    votes: int
-    tokens: int
-
-
-class _Wave(NamedTuple):
-    request: SampleRequest
-    reserved: int
-    final: bool
 
 
 @dataclass(slots=True)
 class QueryRun:
-    """`steered` tells whether lengths and answers were bent otherwise than by a cap or a "Wait"."""
+    """The state of one query. `solve` writes it; `build_outcome` reads it at the end."""
 
     query: Query
     account: Account
+    #: The context of the model in tokens.
     max_thinking_tokens: int
+    #: None until the class has a curve.
     curve: ClassCurve | None = None
+    #: Accuracy that one token must buy.
     price: float = 0.0
+    #: Queries running and waiting at this gateway, by chain slot of the engines.
     load: float = 0.0
+    #: Exploration runs under way, of all queries of this gateway.
     exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
+    #: Whether the curves learn from this query.
     learns: bool = True
+    #: Seconds, monotonic.
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
+    #: Every sample that came back, in order; an extended chain has several.
     records: list[SampleRecord] = field(default_factory=list)
+    #: Every decision that was carried out, in order.
     steps: list[DecisionStep] = field(default_factory=list)
+    #: The policy's plan; None before its first decision.
     plan: Plan | None = None
-    pending: set[int] = field(default_factory=set)
     prompt_tokens: int = 0
+    #: Set when the deadline has passed.
     late: bool = False
+    #: Whether lengths or answers were changed otherwise than by a cap or an extension.
     steered: bool = False
-    _more: bool = False
+    _round: Round | None = None
     _last: Draw | Extend | None = None
-    _probes: list[Probe] = field(default_factory=list)
-    _concluded: set[int] = field(default_factory=set)
-    _wave: _Wave | None = None
-    _wave_spent: int = 0
-    _wave_lost: bool = False
-    _lost_waves: int = 0
+    _lost_rounds: int = 0
     _began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,12 +78,18 @@ class QueryRun:
 
     @property
     def request(self) -> SampleRequest:
-        assert self._wave is not None, "nothing was dispatched"
-        return self._wave.request
+        assert self._round is not None, "nothing was dispatched"
+        return self._round.request
+
+    @property
+    def pending(self) -> set[int]:
+        return self._round.pending if self._round else set()
 
     def situation(self) -> Situation:
-        thinking = self.pending - self._concluded
-        probes = _in_order(probe for probe in self._probes if probe.chain in thinking)
+        probes: tuple[Probe, ...] = ()
+        if running := self._round:
+            thinking = running.pending - running.concluded
+            probes = in_order(probe for probe in running.probes if probe.chain in thinking)
         return Situation(
             query=self.query,
             tally=self.tally,
@@ -123,19 +103,18 @@ class QueryRun:
             load=self.load,
             exploration_runs=self.exploration_runs.of(self.query.query_class),
             learns=self.learns,
-            probes=tuple(
-                ProbeResult(p.chain, p.thinking_tokens, p.answer, p.probability, p.text)
-                for p in probes
-            ),
+            probes=probes,
         )
 
-    def dispatch(self, decision: Draw | Extend | Conclude, *, stream: bool) -> bool:
-        """Reserve the wave's worst case and form its request; False when nothing is affordable.
+    def dispatch(
+        self, decision: Draw | Extend | Conclude, *, stream: bool, votes: bool = True
+    ) -> bool:
+        """Begin a round: reserve its worst case and form its request.
 
-        Nor is anything once a query has had MAX_CHAINS samples: a policy may not loop for ever.
-
-        What does not fit into the account is made smaller: fewer chains first, then fewer trial
-        answers and less thinking.
+        What the account cannot hold is made smaller: fewer chains first, then fewer trial answers
+        and less thinking. `stream` wants the text of chain 0 live. `votes=False` draws chains that
+        are only returned. False when nothing is affordable, or the query has had MAX_CHAINS
+        samples: a policy may not loop for ever. Raises ValueError for a Conclude, as no chain runs.
         """
         if isinstance(decision, Conclude):
             raise ValueError(f"chain {decision.chain} cannot be concluded: no chain is running")
@@ -150,36 +129,38 @@ class QueryRun:
             budget = replace(budget, extensions=resume.extensions + decision.extensions)
         if (left := self.account.left) is not None:
             chains = chains[: max(1, left // worst_case(budget, probing, done=done))]
-            fitting = fit(budget, probing, left, done=done)
-            if fitting is None:
+            affordable = fit(budget, probing, left, done=done)
+            if affordable is None:
                 return False
-            budget, probing = fitting
+            budget, probing = affordable
         if not chains:
             return False
         plan = decision.plan or self.plan
         self._follow(plan or Plan(_name(decision), decision.budget, decision.temperature))
+        temperature = self._temperature(decision.temperature)
         request = SampleRequest(
             query=self.query.id,
             messages=tuple(turn if turn.extra else turn[:2] for turn in self.query.messages),
             chains=tuple(chains),
-            forcing=Forcing(**asdict(budget)),
-            temperature=self._temperature(decision.temperature),
+            budget=budget,
+            sampling=replace(self.query.sampling, temperature=temperature),
             resume=resume,
             stream=0 if stream and 0 in chains else None,
             suffix=decision.suffix,
-            probing=Probing(**asdict(probing)) if probing else None,
-            signals=Signals(**asdict(decision.signals)) if decision.signals else None,
-            **{name: getattr(self.query, name) for name in PASSED_ON},
+            probing=probing,
+            signals=decision.signals,
             expected_tokens=self._expected(budget, len(chains), done),
         )
         self._last = decision
-        final = isinstance(decision, Draw) and decision.final
-        reserved = worst_case(budget, probing, done=done) * len(chains)
-        self._wave = _Wave(request, reserved, final)
-        self._note("more" if self._more else "extend" if resume else "draw", chains, budget)
-        self.account.reserve(reserved)
-        self.pending, self._wave_spent, self._wave_lost = set(chains), 0, False
-        self._probes, self._concluded = [], set()
+        self._note("extend" if resume else "draw" if votes else "choices", chains, budget)
+        self._round = Round(
+            request,
+            reserved=worst_case(budget, probing, done=done) * len(chains),
+            final=isinstance(decision, Draw) and decision.final,
+            votes=votes,
+            pending=set(chains),
+        )
+        self.account.reserve(self._round.reserved)
         self.steered |= _steers(decision)
         return True
 
@@ -194,22 +175,22 @@ class QueryRun:
         if self.plan is not None and self.plan.is_exploration:
             self.exploration_runs.end(self.query.query_class, self.plan)
 
-    def more(self) -> Draw | None:
-        """The chains that the caller wants to see beside those that the policy has asked for.
+    def missing_choices(self) -> Draw | None:
+        """The chains that the caller wants returned beside those that the policy has asked for.
 
-        They are sampled as its last ones were, but never greedily, so that they differ. They cost,
-        and they neither vote nor teach: the policy has had its say.
+        They are sampled as its last ones were, but never greedily, so that they differ. They cost
+        tokens, and neither vote nor teach: the policy has stopped.
         """
         missing, last = self.query.choices - len(self.samples), self._last
         if missing <= 0 or last is None or self.tally.leader is None:
             return None
         budget = next(step.budget for step in reversed(self.steps) if step.budget)
-        self._more = True
         return Draw(missing, budget, plan=self.plan, suffix=last.suffix)
 
     def _expected(self, budget: Budget, chains: int, done: int) -> int:
-        """What a wave will likely take: as planned, or past that as its chains did so far; without
-        a forecast all that it may within the context.
+        """Tokens that a round will likely take: as planned, or past the plan as chains did so far.
+
+        Without a forecast it is all that the chains may take within the context.
         """
         most = worst_case(budget.capped(self.max_thinking_tokens), done=done) * chains
         if self.plan is None or self.plan.forecast is None:
@@ -227,49 +208,54 @@ class QueryRun:
 
     def _temperature(self, planned: float | None) -> float | None:
         """The caller's temperature, unless it would make all votes the same."""
-        wish = self.query.temperature
-        return planned if wish is None or (wish == 0 and planned != 0) else wish
+        asked = self.query.sampling.temperature
+        return planned if asked is None or (asked == 0 and planned != 0) else asked
 
     def shows(self, event: Accepted | Delta) -> bool:
-        """Whether to show this live: thinking always, an answer only if it is the last word."""
+        """Whether to stream this: thinking always, an answer only if it will be the reply."""
         if isinstance(event, Accepted):
             first, self.prompt_tokens = self.prompt_tokens == 0, event.prompt_tokens
             return first
-        return event.phase == "thinking" or (self._wave is not None and self._wave.final)
+        return event.phase == "thinking" or (self._round is not None and self._round.final)
 
     def conclude(self, chain: int) -> bool:
-        """Note that a chain is to end its thinking; False if it does not think any more."""
-        if chain not in self.pending - self._concluded:
+        """Note that a chain is to end its thinking; False if it no longer thinks."""
+        running = self._round
+        if running is None or chain not in running.pending - running.concluded:
             return False
-        self._concluded.add(chain)
+        running.concluded.add(chain)
         self.steered = True
         self._note("conclude", [chain])
         return True
 
-    def _note(self, says: str, chains: list[int], budget: Budget | None = None) -> None:
+    def _note(self, kind: StepKind, chains: list[int], budget: Budget | None = None) -> None:
         votes = len(self.tally.history)
-        self.steps.append(DecisionStep(says, tuple(chains), budget, votes, self.tokens))
+        self.steps.append(DecisionStep(kind, tuple(chains), budget, votes, self.tokens))
 
     def take(self, event: Probe | Sample) -> None:
-        """Keep a trial answer; count what a finished chain cost, and let it cast its ballot.
+        """Keep a trial answer; count what a finished chain cost, and add its vote.
 
-        A chain without an answer of its own is the record of a try; one that was lost or cancelled
-        is not even that.
+        A chain without an answer is recorded as a vote for None; a lost or cancelled one is not.
         """
-        assert self._wave is not None
+        running = self._round
+        assert running is not None, "nothing was dispatched"
         if isinstance(event, Probe):
-            self._probes.append(event)
+            running.probes.append(event)
             return
-        sample, asked = event, self._wave.request
-        probes = _in_order(probe for probe in self._probes if probe.chain == sample.chain)
+        sample, request = event, running.request
+        probes = in_order(probe for probe in running.probes if probe.chain == sample.chain)
         before = sum(r.sample.tokens for r in self.records if r.sample.chain == sample.chain)
-        cost = before + sample.tokens
-        record = SampleRecord(sample, asked.temperature, cost, probes if asked.probing else None)
+        record = SampleRecord(
+            sample,
+            request.sampling.temperature,
+            before + sample.tokens,
+            probes if request.probing else None,
+        )
         self.records.append(record)
-        self.pending.discard(sample.chain)
-        self._wave_spent += sample.tokens
-        self._wave_lost |= sample.stop_cause == "lost"
-        if sample.stop_cause in ("lost", "cancelled") or self._more:
+        running.pending.discard(sample.chain)
+        running.spent += sample.tokens
+        running.lost |= sample.stop_cause == "lost"
+        if sample.stop_cause in ("lost", "cancelled") or not running.votes:
             return
         self.tally = self.tally.add(
             Vote(
@@ -279,22 +265,22 @@ class QueryRun:
                 thinking_tokens=sample.thinking_tokens,
                 extensions=sample.extensions,
                 stop_cause=sample.stop_cause,
-                confidence=Confidence(*sample.confidence) if sample.confidence else None,
+                confidence=sample.confidence,
             )
         )
 
     def settle(self) -> None:
-        """The wave is over: give back what it did not spend."""
-        if self._wave is not None:
-            self.account.settle(reserved=self._wave.reserved, spent=self._wave_spent)
-            self._lost_waves += bool(self.pending) or self._wave_lost
-        self._wave, self.pending = None, set()
+        """End the round: return what it did not spend to the account."""
+        if (ended := self._round) is not None:
+            self.account.settle(reserved=ended.reserved, spent=ended.spent)
+            self._lost_rounds += bool(ended.pending) or ended.lost
+        self._round = None
 
     def blocked(self) -> Stop | None:
         """Why the query cannot go on, whatever its policy says."""
         if self.late:
             return Stop("deadline")
-        return Stop("failed") if self._lost_waves >= MAX_LOST_WAVES else None
+        return Stop("failed") if self._lost_rounds >= MAX_LOST_ROUNDS else None
 
 
 def _name(decision: Draw | Extend) -> str:
@@ -302,12 +288,8 @@ def _name(decision: Draw | Extend) -> str:
 
 
 def _steers(decision: Draw | Extend) -> bool:
-    """Whether a decision bends what chains do otherwise than by a cap or a "Wait"."""
+    """Whether a decision changes what chains do otherwise than by a cap or an extension."""
     budget, signals = decision.budget, decision.signals
     ends = signals is not None and signals.end_below is not None
     own_text = budget.extension_text is not None
     return bool(decision.suffix) or ends or own_text or budget.compat or not budget.answer_when_cut
-
-
-def _in_order(probes: Iterable[Probe]) -> tuple[Probe, ...]:
-    return tuple(sorted(probes, key=lambda probe: (probe.chain, probe.thinking_tokens)))

@@ -3,7 +3,7 @@
 from random import Random
 
 from policies.curves.exit_statistics import POSITIONS, ProbeTrajectory
-from policies.signals import ProbeResult
+from policies.signals import Probe
 
 TRIAL_TOKENS = 20.0
 
@@ -22,7 +22,7 @@ def trajectory(
     length = round(rng.lognormvariate(7.5, 0.5))
     found = rng.random() * length
     fate = "wrong" if rng.random() < spoiled else "right"
-    probes: list[ProbeResult] = []
+    probes: list[Probe] = []
     run = 0
     for position in POSITIONS:
         if position >= length:
@@ -33,14 +33,14 @@ def trajectory(
             answer = fate if position > 0.6 * length else "right"
             probability = 0.9 + 0.1 * rng.random()
         run = run + 1 if probes and probes[-1].answer == answer else 1
-        probes.append(ProbeResult(0, position, answer, probability))
+        probes.append(Probe(0, position, answer, probability))
         if run == leave_after:
             return _course(probes, position, answer, True, rng.random() < labelled)
     return _course(probes, length, fate, False, rng.random() < labelled)
 
 
 def _course(
-    probes: list[ProbeResult], tokens: int, answer: str | None, concluded: bool, labelled: bool
+    probes: list[Probe], tokens: int, answer: str | None, concluded: bool, labelled: bool
 ) -> ProbeTrajectory:
     right = {"right": True, "wrong": False, "a": False, "b": False, "c": False}
     known = right if labelled else {}

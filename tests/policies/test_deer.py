@@ -7,12 +7,12 @@ import pytest
 from policies import build
 from policies.base import Conclude, Draw, Query, Situation
 from policies.deer import Deer
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 from policies.tally import Tally
 
 
 def running(answer: str | None, probability: float) -> Situation:
-    probes = (ProbeResult(0, 20, "7", 0.99), ProbeResult(0, 40, answer, probability))
+    probes = (Probe(0, 20, "7", 0.99), Probe(0, 40, answer, probability))
     return Situation(Query("q", ()), Tally(), 500, pending=1, probes=probes)
 
 

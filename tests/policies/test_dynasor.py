@@ -9,7 +9,7 @@ from policies import build
 from policies.base import Conclude, Draw, Query, Situation, Stop
 from policies.dynasor import Dynasor
 from policies.plan import Budget
-from policies.signals import ProbeResult, Probing
+from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
 
 POLICY = Dynasor(probe_every=32, agree=2)
@@ -17,7 +17,7 @@ POLICY = Dynasor(probe_every=32, agree=2)
 
 def running(*trials: str | None, text: str = "Final Answer: 7") -> Situation:
     probes = tuple(
-        ProbeResult(4, 32 * (place + 1), answer, 0.5, text) for place, answer in enumerate(trials)
+        Probe(4, 32 * (place + 1), answer, 0.5, text) for place, answer in enumerate(trials)
     )
     return Situation(Query("q", ()), Tally(), 500, pending=1, probes=probes)
 

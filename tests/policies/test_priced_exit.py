@@ -11,7 +11,7 @@ from policies.curves.exit_curve import ExitCurve, fit_exits
 from policies.curves.exit_statistics import POSITIONS, ExitStatistics
 from policies.plan import Forecast
 from policies.priced_exit import COLD_RUNS, PricedExit
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Tally, Vote
 from tests.policies.exit_population import trajectory
 
@@ -33,13 +33,13 @@ def learned(chains: int = 2000) -> Curve:
 
 
 KNOWN = learned()
-SETTLED = tuple(ProbeResult(0, position, "7", 0.95) for position in POSITIONS[:9])
-OPEN = tuple(ProbeResult(0, p, str(n), 0.1) for n, p in enumerate(POSITIONS[:5]))
+SETTLED = tuple(Probe(0, position, "7", 0.95) for position in POSITIONS[:9])
+OPEN = tuple(Probe(0, p, str(n), 0.1) for n, p in enumerate(POSITIONS[:5]))
 
 
 def situation(
     curve: Curve | None = KNOWN,
-    probes: tuple[ProbeResult, ...] = (),
+    probes: tuple[Probe, ...] = (),
     *,
     price: float = 1e-4,
     limits: Limits = Limits(),  # noqa: B008

@@ -25,7 +25,7 @@ def engine(loop: asyncio.Runner) -> Iterator[Engine]:
     from workers.vllm.engine import VllmEngine
 
     async def start() -> Engine:
-        return VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.5), driver="processor")
+        return VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.5))
 
     engine = loop.run(start())
     yield engine

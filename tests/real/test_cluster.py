@@ -17,10 +17,10 @@ import httpx
 import psutil
 import pytest
 
+from policies.plan import Budget
 from scheduler.config import EngineConfig, ScalingConfig, ServeConfig
 from tests.endpoint import free_port
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 from workers.sample import Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
@@ -32,8 +32,8 @@ ENGINE = EngineConfig(kind="simulated", model="simulated", max_model_len=100 * S
 
 def request(query: str, seconds: float, chains: int = 1) -> SampleRequest:
     tokens = int(seconds * SECOND)
-    forcing = Forcing(tokens, tokens, answer_tokens=16)
-    return SampleRequest(query, (("user", "easy question"),), tuple(range(chains)), forcing)
+    budget = Budget(tokens, tokens, answer_tokens=16)
+    return SampleRequest(query, (("user", "easy question"),), tuple(range(chains)), budget)
 
 
 def wait_until(what: Callable[[], bool], seconds: float) -> None:

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from tests.real.wandering import build
 from tests.workers.reference_loops import Config, ReferenceReply, clean, harness, readme
 from workers.chain_engine import ChainEngine
-from workers.core import Sampling
+from workers.core import GenerateOptions
 from workers.drivers import DRIVERS
 from workers.engine import SampleRequest
-from workers.forcing import Forcing, GenerateCall
+from workers.forcing import GenerateCall
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
 
@@ -35,11 +37,11 @@ LONG = 160
 KV_CACHE_GIB = 16 / 1024
 
 
-def _mixed(seed: int) -> Callable[[int], Forcing]:
-    def forcing(number: int) -> Forcing:
+def _mixed(seed: int) -> Callable[[int], Budget]:
+    def budget(number: int) -> Budget:
         rng = Random(f"{seed}/{number}")
         cap = rng.randint(1, LONG)
-        return Forcing(
+        return Budget(
             cap,
             min_thinking_tokens=rng.choice((0, 0, rng.randint(0, cap - 1))),
             extensions=rng.randint(0, 8),
@@ -47,16 +49,16 @@ def _mixed(seed: int) -> Callable[[int], Forcing]:
             answer_tokens=rng.randint(1, 60),
         )
 
-    return forcing
+    return budget
 
 
-def _same(forcing: Forcing) -> Callable[[int], Forcing]:
-    return lambda number: forcing
+def _same(budget: Budget) -> Callable[[int], Budget]:
+    return lambda number: budget
 
 
-CONFIGS: dict[str, Callable[[int], Forcing]] = {
+CONFIGS: dict[str, Callable[[int], Budget]] = {
     f"cap {cap}, {waits} Waits, at least {least}": _same(
-        Forcing(cap, least, waits, answer_tokens=16)
+        Budget(cap, least, waits, answer_tokens=16)
     )
     for cap, waits, least in (
         (1, 0, 0),
@@ -92,7 +94,7 @@ def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) ->
     seen = Statistics()
 
     async def start() -> VllmEngine:
-        return VllmEngine(options, format_="s1", driver="processor", stat_loggers=[seen])
+        return VllmEngine(options, format_="s1", stat_loggers=[seen])
 
     engine = loop.run(start())
     yield Setting(engine, seen)
@@ -119,12 +121,12 @@ class Facts(NamedTuple):
     cut: bool
 
 
-async def run(engine: ChainEngine, driver: str, forcing: Callable[[int], Forcing]) -> list[Facts]:
+async def run(engine: ChainEngine, driver: str, budget: Callable[[int], Budget]) -> list[Facts]:
     driven = ChainEngine(engine.core, engine.format, replace(engine.options, driver=driver))
 
     async def one(number: int, question: str) -> Facts:
         wanted = SampleRequest(
-            f"{driver}-{number}", (("user", question),), (0,), forcing(number), temperature=0.0
+            f"{driver}-{number}", (("user", question),), (0,), budget(number), SamplingParams(0.0)
         )
         *_, last = [event async for event in driven.sample(wanted)]
         assert isinstance(last, Sample)
@@ -142,13 +144,13 @@ def facts(sample: Sample) -> Facts:
 async def refer(
     engine: ChainEngine,
     written_down: Callable[..., ReferenceReply],
-    forcing: Callable[[int], Forcing],
+    budget: Callable[[int], Budget],
 ) -> list[Facts]:
     """The plain loop on every prompt, each in a thread of its own, over bare generation."""
     core, format_ = engine.core, engine.format
 
     def config(number: int, prompt: list[int]) -> Config:
-        wanted = forcing(number)
+        wanted = budget(number)
         strings = format_.strings
         closing = len(format_.newline) + len(format_.end_on_cut)
         text = strings.extension_text if wanted.extension_text is None else wanted.extension_text
@@ -179,7 +181,9 @@ async def refer(
         ) -> tuple[list[int], str]:
             call = GenerateCall(most, least, frozenset(stops))
             name = f"plain-{number}-{next(calls)}"
-            made = _collect(core.generate(name, tokens, call, Sampling(temperature=0)))
+            made = _collect(
+                core.generate(name, tokens, call, GenerateOptions(SamplingParams(temperature=0)))
+            )
             return asyncio.run_coroutine_threadsafe(made, running).result()
 
         reply = written_down(generate, prompt, config(number, prompt))
@@ -233,8 +237,8 @@ def test_chains_were_preempted_again_and_again_meanwhile(wandering: Setting) -> 
 
 def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: Setting) -> None:
     engine, core = wandering.engine, wandering.core
-    forcing = Forcing(500, 500, answer_tokens=16)
-    wanted = SampleRequest("freed", (("user", questions()[0]),), tuple(range(8)), forcing)
+    budget = Budget(500, 500, answer_tokens=16)
+    wanted = SampleRequest("freed", (("user", questions()[0]),), tuple(range(8)), budget)
 
     async def story() -> tuple[float, float]:
         async def watch() -> list[Sample]:
@@ -261,7 +265,7 @@ def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: S
 def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
-    wanted = Forcing(cap, extensions=waits, answer_tokens=40, harness_compat=True)
+    wanted = Budget(cap, extensions=waits, answer_tokens=40, harness_compat=True)
     expected, found = together(
         loop,
         refer(setting.engine, harness, _same(wanted)),
@@ -275,7 +279,7 @@ def test_harness_compat_gives_the_tokens_of_the_papers_evaluation_code(
 def test_readme_compat_gives_the_tokens_of_the_papers_readme(
     loop: asyncio.Runner, setting: Setting, cap: int, waits: int
 ) -> None:
-    wanted = Forcing(cap, extensions=waits, answer_tokens=40, readme_compat=True)
+    wanted = Budget(cap, extensions=waits, answer_tokens=40, readme_compat=True)
     expected, found = together(
         loop,
         refer(setting.engine, readme, _same(wanted)),

@@ -10,17 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from policies.plan import Budget
 from tests.real.test_vllm_engine import all_events, questions, request
 from workers.chain_engine import ChainEngine
 from workers.core import CoreDied
-from workers.forcing import Forcing
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
 WATCHDOG_SECONDS = 2.0
-LONG = Forcing(1800, 1800, answer_tokens=32)
+LONG = Budget(1800, 1800, answer_tokens=32)
 
 
 @pytest.fixture

@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from policies.signals import Probe, Probing, Signals
 from tests.real.test_vllm_engine import all_events, many, one, questions, request
 from workers.chain_engine import ChainEngine
-from workers.core import Sampling
-from workers.engine import EngineEvent, Probing, Refused, Signals
-from workers.forcing import Forcing, GenerateCall
+from workers.core import GenerateOptions
+from workers.engine import EngineEvent, Refused
+from workers.forcing import GenerateCall
 from workers.format import S1, bind
-from workers.sample import Delta, Probe, Sample
+from workers.sample import Delta, Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
-LONG = Forcing(1800, 1800, answer_tokens=32)
+LONG = Budget(1800, 1800, answer_tokens=32)
 
 
 def samples(events: list[EngineEvent]) -> dict[int, Sample]:
@@ -27,9 +30,9 @@ def test_a_chain_goes_on_with_the_same_tokens_where_its_kv_cache_is_gone(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
     text = questions(1)[0]
-    chain = loop.run(one(engine, request(text, Forcing(1500, answer_tokens=32))))
-    forcing = Forcing(1500, extensions=2, answer_tokens=32)
-    on = request(text, forcing, resume=chain)
+    chain = loop.run(one(engine, request(text, Budget(1500, answer_tokens=32))))
+    budget = Budget(1500, extensions=2, answer_tokens=32)
+    on = request(text, budget, resume=chain)
     here = loop.run(one(engine, on))
     loop.run(engine.core._llm.reset_prefix_cache())  # type: ignore[attr-defined]
     elsewhere = loop.run(one(engine, on))
@@ -42,8 +45,8 @@ def test_a_chain_goes_on_with_the_same_tokens_where_its_kv_cache_is_gone(
 def test_one_chain_of_many_is_cancelled_and_the_others_go_on(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
-    forcing = Forcing(400, 400, answer_tokens=32)
-    wanted = request(questions(1)[0], forcing, name="one", chains=(0, 1, 2, 3), temperature=None)
+    budget = Budget(400, 400, answer_tokens=32)
+    wanted = request(questions(1)[0], budget, name="one", chains=(0, 1, 2, 3), temperature=None)
 
     async def cancel() -> list[EngineEvent]:
         running = asyncio.create_task(all_events(engine.sample(wanted)))
@@ -58,7 +61,7 @@ def test_one_chain_of_many_is_cancelled_and_the_others_go_on(
     assert loop.run(engine.load()).running == 0
 
 
-@pytest.mark.parametrize("driver", ["session", "reprompt", "processor"])
+@pytest.mark.parametrize("driver", ["session", "reprompt"])
 def test_a_chain_that_is_concluded_answers_from_what_it_has_thought(
     loop: asyncio.Runner, engine: ChainEngine, driver: str
 ) -> None:
@@ -90,10 +93,10 @@ def test_a_trial_answer_is_the_answer_of_a_chain_that_is_cut_there(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
     probing = Probing(at=(3,), every=10, most=4, answer_tokens=16)
-    forcing = Forcing(300, answer_tokens=16)
+    budget = Budget(300, answer_tokens=16)
     for number, text in enumerate(questions(6)):
-        plain = loop.run(one(engine, request(text, forcing, name=f"plain-{number}")))
-        probed = request(text, forcing, name=f"probed-{number}", probing=probing)
+        plain = loop.run(one(engine, request(text, budget, name=f"plain-{number}")))
+        probed = request(text, budget, name=f"probed-{number}", probing=probing)
         events = loop.run(all_events(engine.sample(probed)))
         probes = [event for event in events if isinstance(event, Probe)]
         (sample,) = samples(events).values()
@@ -103,7 +106,7 @@ def test_a_trial_answer_is_the_answer_of_a_chain_that_is_cut_there(
         assert sample.probe_tokens >= sum(probe.tokens for probe in probes)
         assert (sample.probe_tokens > 0) == bool(places)
         for probe in probes:
-            cut = Forcing(probe.thinking_tokens, answer_tokens=16)
+            cut = Budget(probe.thinking_tokens, answer_tokens=16)
             short = loop.run(one(engine, request(text, cut, name=f"cut-{number}")))
             assert short.thinking_tokens == probe.thinking_tokens
             assert probe.text == short.text
@@ -115,15 +118,15 @@ def test_confidence_is_that_of_the_models_own_tokens(
 ) -> None:
     text = questions(1)[0]
     signals = Signals(top=5, window=8)
-    forcing = Forcing(400, answer_tokens=32)
-    sample = loop.run(one(engine, request(text, forcing, signals=signals)))
+    budget = Budget(400, answer_tokens=32)
+    sample = loop.run(one(engine, request(text, budget, signals=signals)))
     assert sample.confidence is not None
     prompt = engine.prompter.tokens((("user", text),))
     call = GenerateCall(len(sample.thinking_ids), 0, frozenset())
 
     async def plain() -> list[float]:
         tops: list[float] = []
-        sampling = Sampling(temperature=0, logprobs=5)
+        sampling = GenerateOptions(SamplingParams(temperature=0, logprobs=5))
         async for piece in engine.core.generate("confidence", prompt, call, sampling):
             assert all(len(token.top) == 5 for token in piece.logprobs)
             tops += [-sum(token.top) / 5 for token in piece.logprobs]
@@ -152,8 +155,8 @@ def test_a_chain_whose_confidence_falls_too_low_ends_at_once(
 def test_a_try_that_is_cut_is_rejected_without_an_answer(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
-    forcing = Forcing(5, answer_tokens=32, answer_when_cut=False)
-    for sample in many(loop, engine, [request(t, forcing, name=t) for t in questions(8)]):
+    budget = Budget(5, answer_tokens=32, answer_when_cut=False)
+    for sample in many(loop, engine, [request(t, budget, name=t) for t in questions(8)]):
         assert sample.stop_cause in ("rejected", "natural")
         assert (sample.stop_cause == "rejected") == (sample.thinking_tokens == 5)
         assert sample.stop_cause == "natural" or sample.answer_tokens == 0
@@ -163,22 +166,22 @@ def test_a_try_that_is_cut_is_rejected_without_an_answer(
 def test_stops_that_are_text_end_thinking_where_the_text_begins(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
-    forcing = Forcing(300, answer_tokens=16)
+    budget = Budget(300, answer_tokens=16)
     for number, text in enumerate(questions(12)):
-        plain = loop.run(one(engine, request(text, forcing, name=f"token-{number}")))
+        plain = loop.run(one(engine, request(text, budget, name=f"token-{number}")))
         middle = len(plain.thinking) // 2
         stop = plain.thinking[middle : middle + 3]
         texts = replace(S1, name="texts", stops=(), stop_texts=(stop, "<|im_start|>"))
         format_ = bind(texts, engine.core.tokenizer, engine.format.end_of_turn)
         by_text = ChainEngine(engine.core, format_, engine.options)
-        wanted = request(text, forcing, name=f"text-{number}", stream=0)
+        wanted = request(text, budget, name=f"text-{number}", stream=0)
         events = loop.run(all_events(by_text.sample(wanted)))
         (sample,) = samples(events).values()
         assert sample.thinking == plain.thinking.split(stop)[0]
         assert sample.stop_cause == "natural" and sample.violations == ()
         shown = [each for each in events if isinstance(each, Delta) and each.phase == "thinking"]
         assert "".join(each.text for each in shown) == sample.thinking
-        waited = replace(wanted, forcing=Forcing(300, extensions=1, answer_tokens=16))
+        waited = replace(wanted, budget=Budget(300, extensions=1, answer_tokens=16))
         (longer,) = samples(loop.run(all_events(by_text.sample(waited)))).values()
         assert longer.thinking.startswith(sample.thinking + "Wait")
         assert longer.violations == ()
@@ -188,8 +191,8 @@ def test_tokens_that_the_model_does_not_have_are_refused(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
     text = questions(1)[0]
-    chain = loop.run(one(engine, request(text, Forcing(20))))
+    chain = loop.run(one(engine, request(text, Budget(20))))
     foreign = replace(chain, thinking_ids=(10**6,))
     with pytest.raises(Refused, match="resume holds token 1000000") as refused:
-        loop.run(one(engine, request(text, Forcing(40, extensions=1), resume=foreign)))
+        loop.run(one(engine, request(text, Budget(40, extensions=1), resume=foreign)))
     assert refused.value.field == "resume"

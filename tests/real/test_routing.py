@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from policies.plan import Budget
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 from workers.sample import Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
@@ -56,11 +56,11 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
         homes = []
         for number in range(24):
             asked = SampleRequest(
-                f"query-{number}", (("user", f"easy question {number}"),), (0,), Forcing(400)
+                f"query-{number}", (("user", f"easy question {number}"),), (0,), Budget(400)
             )
             first = await one(engine, asked)
             again = SampleRequest(
-                asked.query, asked.messages, (0,), Forcing(400, extensions=1), resume=first
+                asked.query, asked.messages, (0,), Budget(400, extensions=1), resume=first
             )
             homes.append((first.replica, (await one(engine, again)).replica))
         return homes

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from tests.builders import changed
 from workers.engine import Engine, EngineEvent, Refused, SampleRequest
-from workers.forcing import Forcing
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted, Delta, Sample
 
 # The warnings of torch and vLLM are not ours to mend.
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
-FREE = Forcing(400, answer_tokens=32)
+FREE = Budget(400, answer_tokens=32)
 WAIT = "Wait"
 
 
@@ -25,11 +26,10 @@ def questions(count: int) -> list[str]:
     return [json.loads(line)["question"] for line in lines[:: max(1, len(lines) // count)][:count]]
 
 
-def request(
-    question: str, forcing: Forcing, *, name: str = "query", **changes: Any
-) -> SampleRequest:
+def request(question: str, budget: Budget, *, name: str = "query", **changes: Any) -> SampleRequest:
     fields = {"chains": (0,), "temperature": 0.0} | changes
-    return SampleRequest(name, (("user", question),), forcing=forcing, **fields)
+    plain = SampleRequest(name, (("user", question),), fields.pop("chains"), budget)
+    return changed(plain, **fields)
 
 
 async def all_events(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:
@@ -49,9 +49,9 @@ def many(loop: asyncio.Runner, engine: Engine, wanted: list[SampleRequest]) -> l
     return loop.run(together())
 
 
-def for_all(asked: list[str], forcing: Forcing, **changes: Any) -> list[SampleRequest]:
+def for_all(asked: list[str], budget: Budget, **changes: Any) -> list[SampleRequest]:
     return [
-        request(text, forcing, name=f"{forcing}-{number}", **changes)
+        request(text, budget, name=f"{budget}-{number}", **changes)
         for number, text in enumerate(asked)
     ]
 
@@ -60,7 +60,7 @@ def test_a_cap_cuts_the_same_thoughts_exactly_there(loop: asyncio.Runner, engine
     asked = questions(20)
     free = many(loop, engine, for_all(asked, FREE))
     for cap in (0, 1, 2, 5, 17, 40):
-        cut = many(loop, engine, for_all(asked, Forcing(cap, answer_tokens=32)))
+        cut = many(loop, engine, for_all(asked, Budget(cap, answer_tokens=32)))
         for whole, short in zip(free, cut, strict=True):
             # A stop token at the very end of the cap still counts as a stop, one later does not.
             assert short.thinking_ids == whole.thinking_ids[:cap]
@@ -77,8 +77,8 @@ def test_extensions_are_counted_exactly_and_follow_the_same_thoughts(
     asked = questions(20)
     free = many(loop, engine, for_all(asked, FREE))
     for extensions in (1, 2, 4):
-        forcing = Forcing(1500, extensions=extensions, answer_tokens=32)
-        extended = many(loop, engine, for_all(asked, forcing))
+        budget = Budget(1500, extensions=extensions, answer_tokens=32)
+        extended = many(loop, engine, for_all(asked, budget))
         for whole, longer in zip(free, extended, strict=True):
             assert longer.extensions == extensions
             assert longer.stop_cause == "extensions"
@@ -89,29 +89,29 @@ def test_extensions_are_counted_exactly_and_follow_the_same_thoughts(
 
 def test_extending_step_by_step_equals_asking_at_once(loop: asyncio.Runner, engine: Engine) -> None:
     asked = questions(12)
-    chains = many(loop, engine, for_all(asked, Forcing(1500)))
+    chains = many(loop, engine, for_all(asked, Budget(1500)))
     for extensions in (1, 2, 3):
-        forcing = Forcing(1500, extensions=extensions)
+        budget = Budget(1500, extensions=extensions)
         steps = [
-            request(text, forcing, name=f"step-{extensions}-{number}", resume=chains[number])
+            request(text, budget, name=f"step-{extensions}-{number}", resume=chains[number])
             for number, text in enumerate(asked)
         ]
         chains = many(loop, engine, steps)
-    at_once = many(loop, engine, for_all(asked, Forcing(1500, extensions=3)))
+    at_once = many(loop, engine, for_all(asked, Budget(1500, extensions=3)))
     assert [c.thinking_ids for c in chains] == [c.thinking_ids for c in at_once]
     assert [c.text for c in chains] == [c.text for c in at_once]
 
 
 def test_a_minimum_is_thought_through(loop: asyncio.Runner, engine: Engine) -> None:
-    forcing = Forcing(300, min_thinking_tokens=120, answer_tokens=32)
-    for sample in many(loop, engine, for_all(questions(20), forcing)):
+    budget = Budget(300, min_thinking_tokens=120, answer_tokens=32)
+    for sample in many(loop, engine, for_all(questions(20), budget)):
         assert 120 <= sample.thinking_tokens <= 300
         assert sample.violations == ()
 
 
 def test_what_is_streamed_is_what_is_counted(loop: asyncio.Runner, engine: Engine) -> None:
-    forcing = Forcing(1000, extensions=2, answer_tokens=32)
-    wanted = request(questions(1)[0], forcing, stream=0)
+    budget = Budget(1000, extensions=2, answer_tokens=32)
+    wanted = request(questions(1)[0], budget, stream=0)
     accepted, *deltas, sample = loop.run(all_events(engine.sample(wanted)))
     assert isinstance(accepted, Accepted) and accepted.prompt_tokens > 10
     assert isinstance(sample, Sample)
@@ -125,9 +125,9 @@ def test_what_is_streamed_is_what_is_counted(loop: asyncio.Runner, engine: Engin
 
 
 def test_cancelled_chains_say_what_they_cost(loop: asyncio.Runner, engine: Engine) -> None:
-    forcing = Forcing(1900, min_thinking_tokens=1900, answer_tokens=32)
+    budget = Budget(1900, min_thinking_tokens=1900, answer_tokens=32)
     chains = tuple(range(4))
-    wanted = request(questions(1)[0], forcing, name="cancelled", chains=chains, temperature=None)
+    wanted = request(questions(1)[0], budget, name="cancelled", chains=chains, temperature=None)
 
     async def cancel() -> list[EngineEvent]:
         running = asyncio.create_task(all_events(engine.sample(wanted)))
@@ -147,8 +147,8 @@ def test_the_context_bounds_thinking_and_leaves_the_answer_its_reserve(
     loop: asyncio.Runner, engine: Engine
 ) -> None:
     room = loop.run(engine.info()).max_model_len
-    forcing = Forcing(room, min_thinking_tokens=room, answer_tokens=64)
-    sample = loop.run(one(engine, request(questions(1)[0], forcing)))
+    budget = Budget(room, min_thinking_tokens=room, answer_tokens=64)
+    sample = loop.run(one(engine, request(questions(1)[0], budget)))
     assert sample.stop_cause == "context"
     assert sample.answer is not None
     assert sample.violations == ()

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from tests.real.test_vllm_engine import all_events, one, questions, request
 from workers.chain_engine import ChainEngine
 from workers.completion import Completed, CompletionRequest, CompletionText
-from workers.core import Sampling
+from workers.core import GenerateOptions
 from workers.engine import Refused
-from workers.forcing import Forcing, GenerateCall
+from workers.forcing import GenerateCall
 from workers.format import S1
 from workers.prompt import Prompter
 from workers.sample import Accepted
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
-FORCING = Forcing(300, extensions=1, answer_tokens=64)
+FORCING = Budget(300, extensions=1, answer_tokens=64)
 CHOICE = {
     "type": "object",
     "properties": {"sure": {"enum": ["yes", "no"]}},
@@ -55,9 +57,9 @@ def tooled(engine: ChainEngine) -> Iterator[ChainEngine]:
 def test_an_answer_is_held_to_a_schema_and_the_thinking_before_it_is_not(
     loop: asyncio.Runner, engine: ChainEngine, cap: int
 ) -> None:
-    forcing = Forcing(cap, answer_tokens=64)
-    free = loop.run(one(engine, request(questions(1)[0], forcing)))
-    wanted = request(questions(1)[0], forcing, response_format=json_schema(CHOICE))
+    budget = Budget(cap, answer_tokens=64)
+    free = loop.run(one(engine, request(questions(1)[0], budget)))
+    wanted = request(questions(1)[0], budget, response_format=json_schema(CHOICE))
     held = loop.run(one(engine, wanted))
     assert held.thinking_ids == free.thinking_ids
     assert json.loads(held.text)["sure"] in ("yes", "no")
@@ -68,7 +70,7 @@ def test_an_answer_is_held_to_a_schema_and_the_thinking_before_it_is_not(
 def test_any_json_object_will_do(loop: asyncio.Runner, engine: ChainEngine) -> None:
     wanted = request(
         questions(1)[0],
-        Forcing(300, answer_tokens=16),
+        Budget(300, answer_tokens=16),
         response_format='{"type": "json_object"}',
     )
     held = loop.run(one(engine, wanted))
@@ -144,7 +146,10 @@ def test_tenants_share_no_cached_prefix(loop: asyncio.Runner, engine: ChainEngin
     prompt = engine.core.tokenizer.encode("a=3 b=a*7-2+5 c=b+4*3 c? " * 30)
 
     async def cached(salt: str, name: str) -> int:
-        call, sampling = GenerateCall(1, 0, frozenset()), Sampling(temperature=0, salt=salt)
+        call, sampling = (
+            GenerateCall(1, 0, frozenset()),
+            GenerateOptions(SamplingParams(temperature=0, cache_salt=salt)),
+        )
         parameters = core._parameters(call, sampling)
         outputs = [o async for o in core._generate(name, prompt, parameters, sampling)]
         return int(outputs[-1].num_cached_tokens)
@@ -156,7 +161,7 @@ def test_tenants_share_no_cached_prefix(loop: asyncio.Runner, engine: ChainEngin
 
 
 def test_the_lowest_priority_goes_first(loop: asyncio.Runner, engine: ChainEngine) -> None:
-    long = Forcing(250, min_thinking_tokens=250, answer_tokens=4)
+    long = Budget(250, min_thinking_tokens=250, answer_tokens=4)
     crowd = request(questions(1)[0], long, name="crowd", chains=tuple(range(100)), priority=10)
     done: list[str] = []
 
@@ -179,7 +184,7 @@ def test_what_was_generated_is_as_probable_as_an_echo_says(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
     prompt = tuple(engine.prompter.tokens([("user", questions(1)[0])]))
-    asked = CompletionRequest("raw", prompt, max_tokens=12, temperature=0, logprobs=2)
+    asked = CompletionRequest("raw", prompt, max_tokens=12, sampling=SamplingParams(0, logprobs=2))
     accepted, *pieces, end = loop.run(all_events(engine.complete(asked)))  # type: ignore[arg-type]
     assert accepted == Accepted(len(prompt))
     assert end == Completed("length", 12) or isinstance(end, Completed) and end.finish == "stop"
@@ -187,7 +192,7 @@ def test_what_was_generated_is_as_probable_as_an_echo_says(
     text = "".join(piece.text for piece in pieces)
     ids = engine.core.tokenizer.encode(text, add_special_tokens=False)
     again = CompletionRequest(
-        "echo", (*prompt, *ids), max_tokens=0, temperature=0, logprobs=2, echo=True
+        "echo", (*prompt, *ids), max_tokens=0, sampling=SamplingParams(0, logprobs=2), echo=True
     )
     _, echo, end = loop.run(all_events(engine.complete(again)))  # type: ignore[arg-type]
     assert isinstance(echo, CompletionText) and end == Completed("length", 0)
@@ -201,7 +206,9 @@ def test_what_was_generated_is_as_probable_as_an_echo_says(
 
 def test_a_completion_ends_before_its_stop_text(loop: asyncio.Runner, engine: ChainEngine) -> None:
     prompt = tuple(engine.prompter.tokens([("user", questions(1)[0])]))
-    free = CompletionRequest("free", prompt, max_tokens=40, temperature=0, ignore_eos=True)
+    free = CompletionRequest(
+        "free", prompt, max_tokens=40, sampling=SamplingParams(0), ignore_eos=True
+    )
     whole = "".join(
         event.text
         for event in loop.run(all_events(engine.complete(free)))  # type: ignore[arg-type]
@@ -210,7 +217,7 @@ def test_a_completion_ends_before_its_stop_text(loop: asyncio.Runner, engine: Ch
     stop = whole[10:13]
     for live in (False, True):
         asked = CompletionRequest(
-            "stop", prompt, max_tokens=40, temperature=0, stop=(stop,), live=live
+            "stop", prompt, max_tokens=40, sampling=SamplingParams(0), stop=(stop,), live=live
         )
         *pieces, end = loop.run(all_events(engine.complete(asked)))  # type: ignore[arg-type]
         text = "".join(piece.text for piece in pieces if isinstance(piece, CompletionText))

@@ -14,6 +14,7 @@ from scheduler.solving.controller import Controller
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.run import QueryRun
+from tests.builders import changed
 from workers.engine import Engine
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -23,7 +24,8 @@ CHAT = "/v1/chat/completions"
 
 
 def make_query(question: str = "easy question", **fields: Any) -> Query:
-    return Query(fields.pop("id", "q"), (Message("user", question),), **fields)
+    plain = Query(fields.pop("id", "q"), (Message("user", question),))
+    return changed(plain, **fields)
 
 
 def make_run(

@@ -10,8 +10,9 @@ from itertools import chain as concat
 from itertools import repeat
 from typing import Any
 
+from policies.plan import Budget
 from tests.workers.letters import Letters
-from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment
+from workers.forcing import Chain, Finish, GenerateCall, Segment
 from workers.format import S1, TokenFormat, bind
 from workers.harness import chain_for
 
@@ -69,9 +70,9 @@ def say(call: GenerateCall, script: Iterator[int]) -> tuple[list[int], Finish]:
 
 
 def run(
-    script: str, format_: TokenFormat = FORMAT, room: int = 99, **forcing: Any
+    script: str, format_: TokenFormat = FORMAT, room: int = 99, **budget: Any
 ) -> tuple[Chain, Model]:
-    model, chain = Model(script), chain_for(format_, Forcing(**forcing), room)
+    model, chain = Model(script), chain_for(format_, Budget(**budget), room)
     model.run(chain)
     assert chain.violations() == ()
     return chain, model

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from policies.signals import Probe, Probing
+from tests.builders import changed
 from tests.workers.test_forcing_properties import (
     PROMPT,
     Model,
@@ -20,12 +24,12 @@ from tests.workers.test_forcing_properties import (
 )
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.checkpoint import Checkpoint, restore, snapshot
-from workers.engine import Probing, SampleRequest
-from workers.forcing import Chain, Forcing, Segment
+from workers.engine import SampleRequest
+from workers.forcing import Chain, Segment
 from workers.format import S1, S1_STEPS, ThinkingFormat, TokenFormat, bind
 from workers.harness import chain_for
 from workers.models import POCKET_FOLDER
-from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample
+from workers.sample import Accepted, ChainProgress, Delta, Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.toy_core import ToyCore
 
@@ -70,16 +74,16 @@ def test_a_restored_chain_goes_on_exactly_whatever_the_format_and_the_model(
     compat = data.draw(st.sampled_from(["", "", "harness"]))
     single = compat == "harness"
     format_ = data.draw(formats(with_texts=not single))
-    forcing, model = data.draw(allowances(compat)), data.draw(models(format_))
+    budget, model = data.draw(allowances(compat)), data.draw(models(format_))
     model = replace(model, sizes=cycle([1]))
-    whole = chain_for(format_, forcing, room)
+    whole = chain_for(format_, budget, room)
     run(whole, replace(model, sizes=cycle([1])))
-    last, thought, answered = interrupted(chain_for(format_, forcing, room), model, cut)
+    last, thought, answered = interrupted(chain_for(format_, budget, room), model, cut)
     if last is None or not last.begun:
         assert answered == thought == 0, "nothing was shown, so it may begin anew"
         return
     assert thought == len(last.thinking)
-    chain = restore(format_, forcing, room, last)
+    chain = restore(format_, budget, room, last)
     forced = len(chain.forced_answer) if last.stop_cause else 0
     assert answered == forced + len(last.answer)
     run(chain, replace(model, sizes=cycle([1])), before=thought)
@@ -116,8 +120,10 @@ def engine(
 
 
 def request(**fields: Any) -> SampleRequest:
-    plain = SampleRequest("q", (("user", "what?"),), (0,), Forcing(60), 0.0, progress=True)
-    return replace(plain, **fields)
+    plain = SampleRequest(
+        "q", (("user", "what?"),), (0,), Budget(60), SamplingParams(0.0), progress=True
+    )
+    return changed(plain, **fields)
 
 
 async def until(engine: ChainEngine, asked: SampleRequest, seconds: float) -> list[Any]:
@@ -155,9 +161,9 @@ def text_of(events: list[Any]) -> str:
 
 @given(
     data=st.data(),
-    driver=st.sampled_from(["session", "reprompt", "processor"]),
-    forcing=st.builds(
-        Forcing,
+    driver=st.sampled_from(["session", "reprompt"]),
+    budget=st.builds(
+        Budget,
         st.integers(0, 80).map(lambda cap: cap + 2),
         extensions=st.integers(0, 4),
         answer_tokens=st.integers(1, 30),
@@ -170,13 +176,13 @@ def test_text_and_counts_go_on_where_an_engine_was_left(
     tokenizer: Any,
     data: st.DataObject,
     driver: str,
-    forcing: Forcing,
+    budget: Budget,
     tokens: int,
     question: str,
     live: bool,
 ) -> None:
-    strings = data.draw(st.sampled_from([S1, S1_STEPS])) if driver != "processor" else S1
-    asked = request(messages=(("user", question),), forcing=forcing, stream=0 if live else None)
+    strings = data.draw(st.sampled_from([S1, S1_STEPS]))
+    asked = request(messages=(("user", question),), budget=budget, stream=0 if live else None)
 
     async def story() -> None:
         whole = await until(engine(tokenizer, driver, strings), asked, 1e6)
@@ -198,7 +204,7 @@ async def test_a_streamed_chain_loses_at_most_what_was_said_since_its_last_text(
     tokenizer: Any,
 ) -> None:
     events = await until(
-        engine(tokenizer, one_in=10**6), request(stream=0, forcing=Forcing(500)), 3.005
+        engine(tokenizer, one_in=10**6), request(stream=0, budget=Budget(500)), 3.005
     )
     at, shown = covered(events)
     assert at is not None
@@ -207,7 +213,7 @@ async def test_a_streamed_chain_loses_at_most_what_was_said_since_its_last_text(
 
 
 async def test_trial_answers_are_not_repeated_and_their_cost_is_kept(tokenizer: Any) -> None:
-    asked = request(forcing=Forcing(120), probing=Probing(every=20, answer_tokens=4, most=4))
+    asked = request(budget=Budget(120), probing=Probing(every=20, answer_tokens=4, most=4))
 
     whole = await until(engine(tokenizer, one_in=10**6), asked, 1e6)
     first = await until(engine(tokenizer, one_in=10**6), asked, 0.79)
@@ -222,7 +228,7 @@ async def test_trial_answers_are_not_repeated_and_their_cost_is_kept(tokenizer: 
 
 
 async def test_an_answer_that_cannot_be_cut_in_two_is_shown_and_told_whole(tokenizer: Any) -> None:
-    asked = request(stream=0, logprobs=0, forcing=Forcing(20, answer_tokens=50))
+    asked = request(stream=0, logprobs=0, budget=Budget(20, answer_tokens=50))
 
     first = await until(engine(tokenizer, one_in=10**6), asked, 0.5)
     at, shown = covered(first)
@@ -250,8 +256,8 @@ def test_a_chain_tells_less_often_how_far_it_has_come_the_more_chains_run(
     tokenizer: Any, chains: int, least: int, most: int
 ) -> None:
     """Each runs for two seconds."""
-    length = Forcing(200, min_thinking_tokens=200, answer_tokens=1)
-    asked = request(chains=tuple(range(chains)), forcing=length)
+    length = Budget(200, min_thinking_tokens=200, answer_tokens=1)
+    asked = request(chains=tuple(range(chains)), budget=length)
     events = run_virtual(until(engine(tokenizer), asked, 60))
     told = [event.chain for event in events if isinstance(event, ChainProgress)]
     assert {*told} == {*range(chains)}

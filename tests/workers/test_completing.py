@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from policies.sampling import SamplingParams
+from tests.builders import changed
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.core import CoreDied, OutputDelta, Sampling, TokenLogprobs
+from workers.core import CoreDied, GenerateOptions, OutputDelta, TokenLogprobs
 from workers.engine import Refused
 from workers.forcing import GenerateCall
 from workers.format import S1, bind
@@ -30,10 +32,10 @@ class Reciting(ToyCore):
     def __init__(self, tokenizer: Any, text: str, *, dies: bool = False) -> None:
         super().__init__(bind(S1, tokenizer), [5], vocabulary=len(tokenizer), max_model_len=64)
         self.says = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-        self.dies, self.asked = dies, list[tuple[GenerateCall, Sampling]]()
+        self.dies, self.asked = dies, list[tuple[GenerateCall, GenerateOptions]]()
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         self.asked.append((call, sampling))
         for made, token in enumerate(self.says, start=1):
@@ -50,7 +52,7 @@ def run(core: ToyCore, **fields: Any) -> list[CompletionEvent]:
     engine = ChainEngine(core, bind(S1, core.tokenizer), ChainOptions("toy"))
 
     async def main() -> list[CompletionEvent]:
-        request = CompletionRequest(**{"query": "q", "prompt": "a b", "max_tokens": 50} | fields)
+        request = changed(CompletionRequest("q", "a b", max_tokens=50), **fields)
         events = [event async for event in engine.complete(request)]
         assert (await engine.load()).running == 0
         return events
@@ -105,9 +107,11 @@ def test_an_end_of_turn_can_be_ignored(tokenizer: Any) -> None:
 
 def test_wishes_reach_the_core(tokenizer: Any) -> None:
     core = Reciting(tokenizer, "ab")
-    run(core, temperature=0.3, top_p=0.9, seed=4, priority=-2, salt="ours", live=True)
+    run(core, temperature=0.3, top_p=0.9, seed=4, priority=-2, cache_salt="ours", live=True)
     ((_, sampling),) = core.asked
-    assert sampling == Sampling(0.3, live=True, top_p=0.9, seed=4, priority=-2, salt="ours")
+    assert sampling == GenerateOptions(
+        SamplingParams(0.3, top_p=0.9, seed=4, priority=-2, cache_salt="ours"), live=True
+    )
 
 
 def test_a_core_that_dies_is_a_lost_text(tokenizer: Any) -> None:

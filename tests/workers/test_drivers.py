@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.plan import Budget
+from tests.builders import changed
 from tests.workers.letters import Letters
-from workers.core import Sampling
+from workers.core import GenerateOptions
 from workers.drivers import DRIVERS, choose, why_not
-from workers.engine import Probing, SampleRequest, Signals
-from workers.forcing import Chain, Forcing
+from workers.engine import SampleRequest
+from workers.forcing import Chain
 from workers.format import S1, S1_STEPS, bind
-from workers.running import Running
-from workers.sample import Sample
+from workers.running import Running, RunningOptions
 from workers.simulated.toy_core import ToyCore
 
 LETTERS = Letters("<|im_end|>", "<|im_start|>", "Wa", ".\n")
@@ -25,15 +26,16 @@ FORMAT = bind(S1, LETTERS)
 WORDS = [LETTERS.known[".\n"], *(1000 + ord(letter) for letter in "abcdefgWait\n ")]
 VOCABULARY = 1000 + 128
 NAMES = itertools.count()
+OPTIONS = RunningOptions(GenerateOptions(), GenerateOptions())
 
 
 def core(**changes: int) -> ToyCore:
     return ToyCore(FORMAT, WORDS, vocabulary=VOCABULARY, **changes)
 
 
-def running(forcing: Forcing, prompt: list[int], *, room: int = 2000) -> Running:
+def running(budget: Budget, prompt: list[int], *, room: int = 2000) -> Running:
     names = (f"request-{number}" for number in NAMES)
-    return Running(Chain(FORMAT, forcing, room), 0, prompt, Sampling(), names.__next__)
+    return Running(Chain(FORMAT, budget, room), 0, prompt, OPTIONS, names.__next__)
 
 
 def outcome(run: Running) -> tuple[object, ...]:
@@ -54,19 +56,19 @@ def drive(name: str, run: Running, on: ToyCore) -> None:
     asyncio.run(asyncio.wait_for(DRIVERS[name](on, run), 20))
 
 
-def forcings(rng: Random) -> Forcing:
+def budgets(rng: Random) -> Budget:
     cap = rng.choice((0, 1, 2, 5, 30, 100, 300))
     least = rng.randint(0, cap) if rng.random() < 0.3 else 0
     waits = 0 if least == cap else rng.randint(0, 8)
     text = rng.choice((None, None, "Hmm", "\nWait, "))
-    return Forcing(cap, least, waits, text, answer_tokens=rng.randint(1, 40))
+    return Budget(cap, least, waits, text, answer_tokens=rng.randint(1, 40))
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_all_drivers_give_the_same_tokens(seed: int) -> None:
     rng = Random(seed)
-    forcing, prompt = forcings(rng), [*rng.choices(WORDS, k=20), *FORMAT.start]
-    runs = {name: running(forcing, prompt) for name in DRIVERS}
+    budget, prompt = budgets(rng), [*rng.choices(WORDS, k=20), *FORMAT.start]
+    runs = {name: running(budget, prompt) for name in DRIVERS}
     for name, run in runs.items():
         drive(name, run, core(one_in=rng.choice((20, 20, 20))))
     first, *others = [outcome(run) for run in runs.values()]
@@ -76,12 +78,12 @@ def test_all_drivers_give_the_same_tokens(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_all_drivers_agree_where_the_context_ends(seed: int) -> None:
     rng = Random(seed)
-    forcing = replace(forcings(rng), max_thinking_tokens=300, answer_tokens=16)
+    budget = replace(budgets(rng), max_thinking_tokens=300, answer_tokens=16)
     prompt = [*rng.choices(WORDS, k=20), *FORMAT.start]
     room = rng.randint(0, 40)
     closing = len(FORMAT.newline) + len(FORMAT.end_on_cut)
-    size = len(prompt) + room + closing + forcing.answer_tokens
-    runs = {name: running(forcing, prompt, room=room) for name in DRIVERS}
+    size = len(prompt) + room + closing + budget.answer_tokens
+    runs = {name: running(budget, prompt, room=room) for name in DRIVERS}
     for name, run in runs.items():
         drive(name, run, core(max_model_len=size))
     first, *others = [outcome(run) for run in runs.values()]
@@ -99,8 +101,8 @@ def test_a_chain_can_be_ended_at_any_moment(
 ) -> None:
     rng = Random(seed)
     prompt = [*rng.choices(WORDS, k=20), *FORMAT.start]
-    forcing = Forcing(60, extensions=3, answer_tokens=20)
-    whole, run, on = running(forcing, prompt), running(forcing, prompt), core()
+    budget = Budget(60, extensions=3, answer_tokens=20)
+    whole, run, on = running(budget, prompt), running(budget, prompt), core()
     drive("reprompt", whole, core())
 
     async def story() -> None:
@@ -123,19 +125,15 @@ def test_a_chain_can_be_ended_at_any_moment(
 
 
 def request(**changes: object) -> SampleRequest:
-    plain = SampleRequest("query", (("user", "?"),), (0,), Forcing(10))
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    plain = SampleRequest("query", (("user", "?"),), (0,), Budget(10))
+    return changed(plain, **changes)
 
 
 def test_a_request_gets_a_driver_that_can_run_it() -> None:
-    finished = Sample(0, "", "", None, "natural")
     for name, driver in DRIVERS.items():
         assert choose(name, request(), FORMAT) is driver
-        compat = request(forcing=Forcing(10, harness_compat=True))
+        compat = request(budget=Budget(10, harness_compat=True))
         assert choose(name, compat, FORMAT) is DRIVERS["reprompt"]
-    for special in ({"probing": Probing()}, {"signals": Signals()}, {"resume": finished}):
-        assert choose("processor", request(**special), FORMAT) is DRIVERS["session"]
-        assert choose("reprompt", request(**special), FORMAT) is DRIVERS["reprompt"]
 
 
 def test_stops_that_are_text_need_the_reprompt_driver() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
 from tests.workers.letters import Letters
 from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
-from workers.forcing import UNANSWERED, Chain, Finish, Forcing, GenerateCall, Segment, StopCause
+from workers.forcing import UNANSWERED, Chain, Finish, GenerateCall, Segment, StopCause
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import chain_for
 
@@ -22,8 +23,8 @@ STOPS = frozenset({1, 2})
 COMPAT = ({}, {"harness_compat": True}, {"readme_compat": True})
 
 
-def chain(*budget: int, room: int = 99, **forcing: Any) -> Chain:
-    return Chain(FORMAT, Forcing(*budget, **forcing), room)
+def chain(*tokens: int, room: int = 99, **fields: Any) -> Chain:
+    return Chain(FORMAT, Budget(*tokens, **fields), room)
 
 
 def shown(segments: Sequence[Segment]) -> list[tuple[str, str]]:
@@ -34,19 +35,19 @@ def shown(segments: Sequence[Segment]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("value", [-1, nan, inf, -inf, 1.5, "3"])
 def test_a_count_that_is_none_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError) as caught:
-        Forcing(**{"max_thinking_tokens": 9, field: value})
+        Budget(**{"max_thinking_tokens": 9, field: value})
     assert str(caught.value) == f"{field} must be a whole number from 0 on, got {value!r}"
 
 
 @pytest.mark.parametrize("value", [0, -1, nan, inf])
 def test_an_answer_without_a_token_is_refused(value: object) -> None:
     with pytest.raises(ValueError) as caught:
-        Forcing(9, answer_tokens=value)
+        Budget(9, answer_tokens=value)
     assert str(caught.value) == f"answer_tokens must be a whole number from 1 on, got {value!r}"
 
 
 @pytest.mark.parametrize(
-    ("forcing", "why"),
+    ("budget", "why"),
     [
         ((5, 6), "min_thinking_tokens (6) is above max_thinking_tokens (5)"),
         (
@@ -62,9 +63,9 @@ def test_an_answer_without_a_token_is_refused(value: object) -> None:
         ((5, 0, 1, ""), "extension_text '' has no tokens; None is the format's own"),
     ],
 )
-def test_a_budget_that_cannot_hold_is_refused(forcing: tuple[Any, ...], why: str) -> None:
+def test_a_budget_that_cannot_hold_is_refused(budget: tuple[Any, ...], why: str) -> None:
     with pytest.raises(ValueError) as caught:
-        Forcing(*forcing)
+        Budget(*budget)
     assert str(caught.value) == why
 
 
@@ -75,16 +76,16 @@ def test_a_minimum_that_is_the_cap_is_fine_without_extensions() -> None:
 
 def test_compat_semantics_exclude_each_other_and_rejection() -> None:
     with pytest.raises(ValueError, match="harness_compat and readme_compat exclude each other"):
-        Forcing(5, harness_compat=True, readme_compat=True)
+        Budget(5, harness_compat=True, readme_compat=True)
     for compat in COMPAT[1:]:
         with pytest.raises(ValueError, match="answer_when_cut=False does not go with the compat"):
-            Forcing(5, answer_when_cut=False, **compat)
+            Budget(5, answer_when_cut=False, **compat)
 
 
 def test_an_extension_text_without_tokens_is_refused() -> None:
     deaf = bind(S1, Letters(*LETTERS.known, missing="~"))
     with pytest.raises(ValueError, match=r"^extension_text '~' has no tokens"):
-        Chain(deaf, Forcing(9, extensions=1, extension_text="~"), 99)
+        Chain(deaf, Budget(9, extensions=1, extension_text="~"), 99)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_a_try_that_the_context_cuts_still_answers() -> None:
 @pytest.mark.parametrize("cause", sorted(UNANSWERED))
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
 def test_an_abandoned_chain_is_done_and_excused(cause: StopCause, compat: dict[str, bool]) -> None:
-    begun = chain_for(FORMAT, Forcing(9, 0 if compat else 5, 2, **compat), 99)
+    begun = chain_for(FORMAT, Budget(9, 0 if compat else 5, 2, **compat), 99)
     begun.feed(ids("a"), "abort")
     begun.abandon(cause)
     assert begun.next_call() is None
@@ -172,7 +173,7 @@ def test_an_abandoned_chain_is_done_and_excused(cause: StopCause, compat: dict[s
 
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
 def test_a_chain_that_is_concluded_answers_with_what_it_has(compat: dict[str, bool]) -> None:
-    begun = chain_for(FORMAT, Forcing(9, 0 if compat else 5, **compat), 99)
+    begun = chain_for(FORMAT, Budget(9, 0 if compat else 5, **compat), 99)
     begun.feed(ids("ab"), None)
     begun.conclude()
     Model("").run(begun)
@@ -191,37 +192,37 @@ def test_a_chain_that_has_begun_to_answer_cannot_be_concluded_any_more() -> None
 
 
 @pytest.mark.parametrize(
-    ("forcing", "fed", "broken"),
+    ("budget", "fed", "broken"),
     [
-        (Forcing(2), [("abc", "length")], ("max_thinking_tokens", "unfinished")),
-        (Forcing(9, 3), [("aS", "stop"), ("!E", "stop")], ("unfinished",)),
-        (Forcing(9, answer_tokens=1), [("aS", "stop"), ("!?", "length")], ("answer_tokens",)),
+        (Budget(2), [("abc", "length")], ("max_thinking_tokens", "unfinished")),
+        (Budget(9, 3), [("aS", "stop"), ("!E", "stop")], ("unfinished",)),
+        (Budget(9, answer_tokens=1), [("aS", "stop"), ("!?", "length")], ("answer_tokens",)),
         (
-            Forcing(9, readme_compat=True),
+            Budget(9, readme_compat=True),
             [("abcdefghij", "length"), ("!E", "stop")],
             ("max_thinking_tokens",),
         ),
         (
-            Forcing(2, 2, harness_compat=True),
+            Budget(2, 2, harness_compat=True),
             [("aS", "stop"), ("!E", "stop")],
             ("min_thinking_tokens",),
         ),
     ],
 )
 def test_an_engine_that_does_not_do_as_asked_is_told_on(
-    forcing: Forcing, fed: list[tuple[str, Finish]], broken: tuple[str, ...]
+    budget: Budget, fed: list[tuple[str, Finish]], broken: tuple[str, ...]
 ) -> None:
-    begun = chain_for(FORMAT, forcing, 99)
+    begun = chain_for(FORMAT, budget, 99)
     for said, finish in fed:
         begun.feed(ids(said), finish)
     assert begun.violations() == broken
 
 
-def resume(finished: Chain, forcing: Forcing) -> Chain:
+def resume(finished: Chain, budget: Budget) -> Chain:
     assert finished.stop_cause is not None
     return Chain.resume(
         FORMAT,
-        forcing,
+        budget,
         room=99,
         thinking=tuple(finished.thinking),
         stop_cause=finished.stop_cause,
@@ -232,7 +233,7 @@ def resume(finished: Chain, forcing: Forcing) -> Chain:
 @pytest.mark.parametrize("waits", [0, 2])
 def test_an_ended_chain_that_is_resumed_gets_a_wait_first(waits: int) -> None:
     finished, _ = run("a" + "Sb" * waits + "S", max_thinking_tokens=20, extensions=waits)
-    resumed = resume(finished, Forcing(20, extensions=waits + 1))
+    resumed = resume(finished, Budget(20, extensions=waits + 1))
     assert LETTERS.decode(resumed.thinking) == "a" + "Waitb" * waits + "Wait"
     assert resumed.extensions_used == waits + 1
     assert resumed.forced_tokens == 1
@@ -242,7 +243,7 @@ def test_an_ended_chain_that_is_resumed_gets_a_wait_first(waits: int) -> None:
 
 def test_a_resumed_chain_without_a_wait_left_goes_on_to_its_answer() -> None:
     finished, _ = run("aS", max_thinking_tokens=9)
-    resumed = resume(finished, Forcing(9))
+    resumed = resume(finished, Budget(9))
     assert spoken(resumed) == ("a", END, 0)
     assert resumed.next_call() == GenerateCall(128, 0, frozenset({1}))
 
@@ -250,15 +251,15 @@ def test_a_resumed_chain_without_a_wait_left_goes_on_to_its_answer() -> None:
 @pytest.mark.parametrize(
     ("first", "more", "script"),
     [
-        pytest.param(Forcing(2), Forcing(6), "abSc", id="stop-comes-next"),
-        pytest.param(Forcing(2), Forcing(6), "abcS", id="word-comes-next"),
-        pytest.param(Forcing(3, 0, 1), Forcing(6, 0, 1), "aSbcS", id="after-a-wait-word-next"),
-        pytest.param(Forcing(3, 0, 1), Forcing(6, 0, 1), "aSbSc", id="after-a-wait-stop-next"),
-        pytest.param(Forcing(2, 0, 1), Forcing(6, 0, 1), "aSSbS", id="cut-right-after-a-wait"),
+        pytest.param(Budget(2), Budget(6), "abSc", id="stop-comes-next"),
+        pytest.param(Budget(2), Budget(6), "abcS", id="word-comes-next"),
+        pytest.param(Budget(3, 0, 1), Budget(6, 0, 1), "aSbcS", id="after-a-wait-word-next"),
+        pytest.param(Budget(3, 0, 1), Budget(6, 0, 1), "aSbSc", id="after-a-wait-stop-next"),
+        pytest.param(Budget(2, 0, 1), Budget(6, 0, 1), "aSSbS", id="cut-right-after-a-wait"),
     ],
 )
 def test_a_cut_chain_that_is_resumed_thinks_on_as_if_it_had_not_been_cut(
-    first: Forcing, more: Forcing, script: str
+    first: Budget, more: Budget, script: str
 ) -> None:
     whole, short = Chain(FORMAT, more, 99), Chain(FORMAT, first, 99)
     Model(script).run(whole)
@@ -275,13 +276,13 @@ def test_a_cut_chain_that_is_resumed_thinks_on_as_if_it_had_not_been_cut(
     ("more", "why"),
     [
         (
-            Forcing(2, extensions=1),
+            Budget(2, extensions=1),
             "max_thinking_tokens is 2, but the chain to be extended has 3 thinking tokens already",
         ),
-        (Forcing(9), "extensions is 0, but the chain to be extended has had 1 already"),
+        (Budget(9), "extensions is 0, but the chain to be extended has had 1 already"),
     ],
 )
-def test_nothing_that_was_thought_is_taken_back(more: Forcing, why: str) -> None:
+def test_nothing_that_was_thought_is_taken_back(more: Budget, why: str) -> None:
     finished, _ = run("aSbS", max_thinking_tokens=9, extensions=1)
     with pytest.raises(ValueError) as caught:
         resume(finished, more)
@@ -289,7 +290,7 @@ def test_nothing_that_was_thought_is_taken_back(more: Forcing, why: str) -> None
 
 
 def test_a_stop_text_that_comes_in_pieces_is_not_shown_by_halves() -> None:
-    begun = Chain(bind(S1_STEPS, LETTERS), Forcing(20), 99)
+    begun = Chain(bind(S1_STEPS, LETTERS), Budget(20), 99)
     assert shown(begun.feed(ids("aS"), None)) == [("thinking", "a")]
     assert begun.feed(ids("-"), "stop") == []
     assert spoken(begun) == ("a", END, 0)
@@ -297,14 +298,14 @@ def test_a_stop_text_that_comes_in_pieces_is_not_shown_by_halves() -> None:
 
 
 def test_what_looked_like_a_stop_text_and_was_none_is_shown_late() -> None:
-    begun = Chain(bind(S1_STEPS, LETTERS), Forcing(20), 99)
+    begun = Chain(bind(S1_STEPS, LETTERS), Budget(20), 99)
     assert shown(begun.feed(ids("aS"), None)) == [("thinking", "a")]
     assert shown(begun.feed(ids("1b"), None)) == [("thinking", "<|im_start|>1b")]
 
 
 def test_a_stop_text_inside_the_last_token_of_the_context_is_a_cut_below_the_minimum() -> None:
     merged = Letters(*LETTERS.known, "b<|im_start|>0")
-    begun = Chain(bind(S1_STEPS, merged), Forcing(4, 4), 2)
+    begun = Chain(bind(S1_STEPS, merged), Budget(4, 4), 2)
     begun.feed([*ids("a"), merged.known["b<|im_start|>0"]], "stop")
     assert spoken(begun) == ("ab", CUT, 0)
     assert begun.stop_cause == "context"

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.plan import Budget
 from tests.workers.letters import Letters
-from workers.forcing import Chain, Finish, Forcing, GenerateCall, Segment
+from workers.forcing import Chain, Finish, GenerateCall, Segment
 from workers.format import ThinkingFormat, TokenFormat, bind
 from workers.harness import chain_for
 
@@ -44,11 +45,11 @@ def formats(draw: st.DrawFn, *, with_texts: bool = True) -> TokenFormat:
 
 
 @st.composite
-def allowances(draw: st.DrawFn, compat: str = "") -> Forcing:
+def allowances(draw: st.DrawFn, compat: str = "") -> Budget:
     most = draw(st.integers(0, 30))
     extensions = draw(st.integers(0, 5)) if most else 0
     highest = 0 if compat == "readme" else most - 1 if extensions else most
-    return Forcing(
+    return Budget(
         max_thinking_tokens=most,
         min_thinking_tokens=draw(st.integers(0, highest)),
         extensions=extensions,
@@ -126,7 +127,7 @@ def run(chain: Chain, model: Model, end: int = -1, how: str = "", before: int = 
             model.generated += len(tokens)
             segments += chain.feed(tokens, finish)
             thinking = of_phase(segments, "thinking")
-            if chain.forcing.harness_compat and chain.phase == "thinking":
+            if chain.budget.harness_compat and chain.phase == "thinking":
                 assert thinking == []
             assert thinking == chain.thinking[before : before + len(thinking)]
     return segments
@@ -137,11 +138,11 @@ def of_phase(segments: list[Segment], phase: str) -> list[int]:
 
 
 def check(chain: Chain, model: Model, segments: list[Segment], room: int) -> None:
-    forcing, format_ = chain.forcing, chain.format
+    budget, format_ = chain.budget, chain.format
     assert chain.phase == "done"
     assert chain.violations() == ()
-    assert chain.extensions_used <= forcing.extensions
-    assert len(chain.answer) <= forcing.answer_tokens
+    assert chain.extensions_used <= budget.extensions
+    assert len(chain.answer) <= budget.answer_tokens
     assert min(chain.discarded_tokens, chain.forced_tokens) >= 0
 
     # Every token that was generated is in the thinking or the answer, or was dropped.
@@ -149,7 +150,7 @@ def check(chain: Chain, model: Model, segments: list[Segment], room: int) -> Non
     assert chain.forced_tokens == ours + len(chain.closing)
     kept = len(chain.thinking) - ours + len(chain.answer)
     # The evaluation code's cut may throw away extension texts as well.
-    most = (forcing.extensions + 1) * len(chain.extension) if forcing.harness_compat else 0
+    most = (budget.extensions + 1) * len(chain.extension) if budget.harness_compat else 0
     assert 0 <= kept + chain.discarded_tokens - model.generated <= most
 
     # What was shown is what there is, in order and once.
@@ -162,19 +163,19 @@ def check(chain: Chain, model: Model, segments: list[Segment], room: int) -> Non
     phases = [segment.phase for segment in segments]
     assert phases == sorted(phases, reverse=True), "thinking comes before the answer"
 
-    if not forcing.harness_compat:  # which leaves a stop text that is spelled unusually
+    if not budget.harness_compat:  # which leaves a stop text that is spelled unusually
         text = format_.decode(chain.thinking)
         assert not [stop for stop in format_.stop_texts if stop in text]
     assert not {*chain.thinking} & {*format_.stops, *format_.end_of_turn}
 
     ended = chain.stop_cause in ("natural", "extensions")
-    if ended and not forcing.readme_compat:
-        assert chain.extensions_used == forcing.extensions
-        assert (chain.stop_cause == "extensions") == (forcing.extensions > 0)
-    if not forcing.compat:
-        assert len(chain.thinking) <= min(forcing.max_thinking_tokens, room)
+    if ended and not budget.readme_compat:
+        assert chain.extensions_used == budget.extensions
+        assert (chain.stop_cause == "extensions") == (budget.extensions > 0)
+    if not budget.compat:
+        assert len(chain.thinking) <= min(budget.max_thinking_tokens, room)
         early = chain.stop_cause in ("context", "early_exit")
-        assert early or len(chain.thinking) >= forcing.min_thinking_tokens
+        assert early or len(chain.thinking) >= budget.min_thinking_tokens
         if chain.stop_cause != "rejected":
             delimiter = format_.end_on_cut if chain.was_cut else format_.end
             assert chain.closing[-len(delimiter) :] == [*delimiter]
@@ -186,30 +187,30 @@ ENDS = st.tuples(st.integers(0, 60), st.sampled_from(["", "conclude", "abandon"]
 
 @given(st.data(), formats(), allowances(), st.integers(0, 30), ENDS)
 def test_the_contract_holds_whatever_the_model_says(
-    data: st.DataObject, format_: TokenFormat, forcing: Forcing, room: int, end: tuple[int, str]
+    data: st.DataObject, format_: TokenFormat, budget: Budget, room: int, end: tuple[int, str]
 ) -> None:
-    model, chain = data.draw(models(format_)), Chain(format_, forcing, room)
+    model, chain = data.draw(models(format_)), Chain(format_, budget, room)
     check(chain, model, run(chain, model, *end), room)
 
 
 @given(st.data(), formats(), allowances(), st.integers(0, 30))
 def test_tokens_fed_in_pieces_or_at_once_make_the_same_chain(
-    data: st.DataObject, format_: TokenFormat, forcing: Forcing, room: int
+    data: st.DataObject, format_: TokenFormat, budget: Budget, room: int
 ) -> None:
     pieces = data.draw(models(format_))
     whole = replace(pieces, sizes=repeat(1000))
-    by_piece, at_once = (Chain(format_, forcing, room) for _ in range(2))
+    by_piece, at_once = (Chain(format_, budget, room) for _ in range(2))
     told_by_piece, told = run(by_piece, pieces), run(at_once, whole)
     assert by_piece == at_once
     for phase in ("thinking", "answer"):
         assert of_phase(told_by_piece, phase) == of_phase(told, phase)
 
 
-def resume(chain: Chain, forcing: Forcing) -> Chain:
+def resume(chain: Chain, budget: Budget) -> Chain:
     assert chain.stop_cause is not None
     return Chain.resume(
         chain.format,
-        forcing,
+        budget,
         room=chain.room,
         thinking=tuple(chain.thinking),
         stop_cause=chain.stop_cause,
@@ -228,18 +229,18 @@ def same_thinking(chain: Chain, other: Chain) -> bool:
 
 @given(st.data(), formats(), allowances(), st.integers(0, 30))
 def test_a_chain_extended_step_by_step_is_the_chain_that_was_asked_for_at_once(
-    data: st.DataObject, format_: TokenFormat, forcing: Forcing, room: int
+    data: st.DataObject, format_: TokenFormat, budget: Budget, room: int
 ) -> None:
-    model, whole = data.draw(models(format_)), Chain(format_, forcing, room)
+    model, whole = data.draw(models(format_)), Chain(format_, budget, room)
     run(whole, model)
-    chain = Chain(format_, replace(forcing, extensions=0), room)
+    chain = Chain(format_, replace(budget, extensions=0), room)
     run(chain, model)
     thought = len(chain.thinking)
-    for extensions in range(1, forcing.extensions + 1):
+    for extensions in range(1, budget.extensions + 1):
         if chain.stop_cause not in ("natural", "extensions"):
             break
         before = len(chain.thinking)
-        chain = resume(chain, replace(forcing, extensions=extensions))
+        chain = resume(chain, replace(budget, extensions=extensions))
         segments = run(chain, model, before=before)
         thought += len(chain.thinking) - before
         assert of_phase(segments, "thinking") == chain.thinking[before:]
@@ -251,18 +252,18 @@ def test_a_chain_extended_step_by_step_is_the_chain_that_was_asked_for_at_once(
 
 @given(st.data(), formats(with_texts=False), allowances(), st.integers(0, 30))
 def test_a_cut_chain_that_gets_more_budget_is_the_chain_that_had_it_at_once(
-    data: st.DataObject, format_: TokenFormat, forcing: Forcing, room: int
+    data: st.DataObject, format_: TokenFormat, budget: Budget, room: int
 ) -> None:
     # A cut inside an extension text leaves a piece of it behind, so it is one token here.
     format_ = replace(format_, extension=format_.encode("x"))
-    model, whole = data.draw(models(format_)), Chain(format_, forcing, room)
+    model, whole = data.draw(models(format_)), Chain(format_, budget, room)
     run(whole, model)
-    least = forcing.min_thinking_tokens + (1 if forcing.extensions else 0)
-    cap = data.draw(st.integers(least, forcing.max_thinking_tokens))
-    short = Chain(format_, replace(forcing, max_thinking_tokens=cap), room)
+    least = budget.min_thinking_tokens + (1 if budget.extensions else 0)
+    cap = data.draw(st.integers(least, budget.max_thinking_tokens))
+    short = Chain(format_, replace(budget, max_thinking_tokens=cap), room)
     run(short, model)
     if short.stop_cause in ("max_thinking", "rejected"):
-        chain = resume(short, forcing)
+        chain = resume(short, budget)
         run(chain, model, before=len(short.thinking))
         assert same_thinking(chain, whole)
     else:
@@ -274,17 +275,17 @@ def test_a_cut_chain_that_gets_more_budget_is_the_chain_that_had_it_at_once(
 def test_the_papers_semantics_keep_their_own_contract(
     compat: str, data: st.DataObject, room: int, end: tuple[int, str]
 ) -> None:
-    forcing = data.draw(allowances(compat))
-    if data.draw(st.booleans()) and compat == "harness" and forcing.extensions:
-        forcing = replace(forcing, extension_text="")
-    single = compat == "harness" and bool(forcing.extensions or forcing.min_thinking_tokens)
+    budget = data.draw(allowances(compat))
+    if data.draw(st.booleans()) and compat == "harness" and budget.extensions:
+        budget = replace(budget, extension_text="")
+    single = compat == "harness" and bool(budget.extensions or budget.min_thinking_tokens)
     format_ = data.draw(formats(with_texts=False) if single else formats())
-    model, chain = data.draw(models(format_)), chain_for(format_, forcing, room)
+    model, chain = data.draw(models(format_)), chain_for(format_, budget, room)
     segments = run(chain, model, *end)
     check(chain, model, segments, room)
     if compat == "harness":
-        assert len(chain.thinking) <= min(forcing.max_thinking_tokens, room)
+        assert len(chain.thinking) <= min(budget.max_thinking_tokens, room)
     else:
         appended = chain.extensions_used * len(chain.extension)
-        assert len(chain.thinking) - appended <= forcing.max_thinking_tokens
+        assert len(chain.thinking) - appended <= budget.max_thinking_tokens
         assert chain.closing == []

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from policies.plan import Budget
 from tests.workers.letters import Letters
 from tests.workers.reference_loops import (
     Config,
@@ -19,7 +20,7 @@ from tests.workers.reference_loops import (
     readme,
     toy_model,
 )
-from workers.forcing import Chain, Finish, Forcing, Segment
+from workers.forcing import Chain, Finish, Segment
 from workers.format import S1, bind
 from workers.harness import HarnessChain, ReadmeChain, chain_for
 
@@ -68,7 +69,7 @@ def run(chain: Chain, prompt: list[int], generate: Generate, rng: Random) -> Ref
             said = said[size:]
         chain.feed(said, finish)
     assert chain.violations() == ()
-    if chain.forcing.compat and chain.room == PLAIN.room:
+    if chain.budget.compat and chain.room == PLAIN.room:
         appended = chain.extensions_used * len(chain.extension) + len(chain.closing)
         kept = len(chain.thinking) + len(chain.closing) + len(chain.answer)
         assert generated + appended == kept + chain.discarded_tokens
@@ -89,8 +90,8 @@ GRID = [
 ROOMS = [replace(config, room=room) for config in GRID[::5] for room in (0, 1, 7, 33, 64)]
 
 
-def forcing(config: Config, *, compat: str = "") -> Forcing:
-    return Forcing(
+def budget(config: Config, *, compat: str = "") -> Budget:
+    return Budget(
         max_thinking_tokens=config.cap,
         min_thinking_tokens=config.minimum,
         extensions=config.ignore or 0,
@@ -119,7 +120,7 @@ def test_chains_and_plain_loops_make_the_same_tokens(compat: str, one_in: int) -
     for number, prompt in enumerate(prompts(100)):
         for config in configs[number % 12 :: 12]:
             wanted = LOOPS[compat](generate, prompt, config)
-            chain = chain_for(FORMAT, forcing(config, compat=compat), room=config.room)
+            chain = chain_for(FORMAT, budget(config, compat=compat), room=config.room)
             assert run(chain, prompt, generate, rng) == wanted, config
             newline = wanted.closing[:1] == [*FORMAT.newline]
             seen.add((wanted.cut, newline, min(wanted.extensions, 2)))
@@ -131,11 +132,11 @@ def test_chains_and_plain_loops_make_the_same_tokens(compat: str, one_in: int) -
 
 def test_a_forcing_picks_its_chain() -> None:
     for compat, kind in (("", Chain), ("harness", HarnessChain), ("readme", ReadmeChain)):
-        assert type(chain_for(FORMAT, forcing(PLAIN, compat=compat), 9)) is kind
+        assert type(chain_for(FORMAT, budget(PLAIN, compat=compat), 9)) is kind
 
 
 def test_nothing_is_shown_that_the_harness_cuts_away_later() -> None:
-    chain = chain_for(FORMAT, Forcing(3, extensions=1, harness_compat=True), 99)
+    chain = chain_for(FORMAT, Budget(3, extensions=1, harness_compat=True), 99)
     assert chain.feed(ids("ab"), None) == []
     assert chain.feed(ids("cS"), "stop") == []
     assert chain.feed(ids("de"), "length") == [
@@ -145,7 +146,7 @@ def test_nothing_is_shown_that_the_harness_cuts_away_later() -> None:
 
 
 def test_what_the_harness_cuts_away_counts_as_discarded() -> None:
-    chain = chain_for(FORMAT, Forcing(3, extensions=2, harness_compat=True), 99)
+    chain = chain_for(FORMAT, Budget(3, extensions=2, harness_compat=True), 99)
     chain.feed(ids("abS"), "stop")
     chain.feed(ids("cS"), "stop")
     chain.feed(ids("deS"), "stop")
@@ -157,7 +158,7 @@ def test_what_the_harness_cuts_away_counts_as_discarded() -> None:
 
 def test_a_harness_chain_that_is_ended_early_keeps_no_more_than_its_cap() -> None:
     for end in (lambda chain: chain.conclude(), lambda chain: chain.abandon("deadline")):
-        chain = chain_for(FORMAT, Forcing(3, extensions=2, harness_compat=True), 99)
+        chain = chain_for(FORMAT, Budget(3, extensions=2, harness_compat=True), 99)
         chain.feed(ids("abS"), "stop")
         chain.feed(ids("cd"), None)
         end(chain)
@@ -167,7 +168,7 @@ def test_a_harness_chain_that_is_ended_early_keeps_no_more_than_its_cap() -> Non
 def test_a_harness_whose_format_starts_with_a_newline_adds_none() -> None:
     format_ = bind(replace(S1, start="\n<|im_start|>think"), LETTERS)
     for text in ("ab", "a\n"):
-        chain = chain_for(format_, Forcing(2, harness_compat=True), 99)
+        chain = chain_for(format_, Budget(2, harness_compat=True), 99)
         chain.feed(ids(text), "length")
         assert chain.closing == [*format_.end_on_cut]
 
@@ -177,7 +178,7 @@ def test_the_harness_drops_a_stop_text_by_its_ids() -> None:
     by_its_ids = [LETTERS.known["Wa"], *ids("b")]
     otherwise = [*ids("W"), LETTERS.known["ab"]]
     for spelled, kept in ((by_its_ids, "x"), (otherwise, "xWab")):
-        chain = chain_for(format_, Forcing(9, harness_compat=True), 99)
+        chain = chain_for(format_, Budget(9, harness_compat=True), 99)
         chain.feed([*ids("x"), *spelled], "stop")
         assert FORMAT.decode(chain.thinking) == kept
         assert chain.stop_cause == "natural"
@@ -185,12 +186,12 @@ def test_the_harness_drops_a_stop_text_by_its_ids() -> None:
 
 def test_the_readmes_loop_has_no_minimum() -> None:
     with pytest.raises(ValueError) as caught:
-        chain_for(FORMAT, Forcing(9, 3, readme_compat=True), 99)
+        chain_for(FORMAT, Budget(9, 3, readme_compat=True), 99)
     assert str(caught.value) == "min_thinking_tokens is 3, but readme_compat has no minimum"
 
 
 def test_the_readmes_loop_decodes_each_call_by_itself() -> None:
-    chain = chain_for(FORMAT, Forcing(9, extensions=1, readme_compat=True), 99)
+    chain = chain_for(FORMAT, Budget(9, extensions=1, readme_compat=True), 99)
     chain.feed(ids("ab"), None)
     assert chain.prompt(FORMAT.start) == [*FORMAT.start, LETTERS.known["ab"]]
     chain.feed(ids("S"), "stop")
@@ -208,11 +209,11 @@ class Longer(Letters):
 
 def test_a_text_that_grows_when_tokenised_anew_never_takes_the_answers_place() -> None:
     format_ = bind(S1, Longer(*SPECIAL, *MERGES))
-    chain = chain_for(format_, Forcing(9, readme_compat=True), 5)
+    chain = chain_for(format_, Budget(9, readme_compat=True), 5)
     chain.feed([LETTERS.known["ab"]] * 3, None)
     assert len(chain.prompt([7, *format_.start])) == 1 + len(format_.start) + 5
     chain.feed([LETTERS.known["ab"], 2], "stop")
     assert len(chain.prompt([7, *format_.start])) == 1 + len(format_.start) + 5
-    full = chain_for(format_, Forcing(9, extensions=1, readme_compat=True), 5)
+    full = chain_for(format_, Budget(9, extensions=1, readme_compat=True), 5)
     full.feed([LETTERS.known["ab"], LETTERS.known["ab"], 2], "stop")
     assert full.stop_cause == "context"

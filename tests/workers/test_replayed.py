@@ -4,16 +4,18 @@ import asyncio
 import json
 import re
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workers.engine import Load, Probing, Refused, SampleRequest, Signals
-from workers.forcing import Forcing
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from policies.signals import Confidence, Probe, Probing, Signals
+from tests.builders import changed
+from workers.engine import Load, Refused, SampleRequest
 from workers.replayed import ReplayedEngine
-from workers.sample import Accepted, Confidence, Probe, Sample
+from workers.sample import Accepted, Sample
 
 
 def line(chain: int, answer: str | None, extensions: int = 0, **changes: Any) -> dict[str, Any]:
@@ -40,9 +42,13 @@ def recording(*lines: dict[str, Any], question: str = "6*7?") -> dict[str, Any]:
 
 def request(question: str = "6*7?", extensions: int = 0, **changes: Any) -> SampleRequest:
     plain = SampleRequest(
-        "query", (("user", question),), (0,), Forcing(1000, extensions=extensions), 1.0
+        "query",
+        (("user", question),),
+        (0,),
+        Budget(1000, extensions=extensions),
+        SamplingParams(1.0),
     )
-    return replace(plain, **changes)
+    return changed(plain, **changes)
 
 
 def samples(engine: ReplayedEngine, *asked: SampleRequest) -> list[Sample]:
@@ -292,7 +298,7 @@ def test_what_runs_beside_a_finished_chain_has_cost_as_much() -> None:
 
 def test_a_try_beyond_its_cap_is_rejected_there() -> None:
     engine = ReplayedEngine([recording(line(0, "1"))])
-    (given,) = samples(engine, request(forcing=Forcing(60, answer_when_cut=False)))
+    (given,) = samples(engine, request(budget=Budget(60, answer_when_cut=False)))
     assert (given.stop_cause, given.answer, given.thinking_tokens) == ("rejected", None, 60)
     assert given.generated_tokens == 80
 
@@ -316,7 +322,7 @@ def test_an_unsure_chain_is_known_by_its_record(end_below: float | None, cause: 
     [
         ({"probing": Probing(every=5)}, "probing", "no trial answers of '6*7?'"),
         ({"signals": Signals()}, "signals", "no confidence of '6*7?'"),
-        ({"forcing": Forcing(60)}, "max_thinking_tokens", "after 60 thinking tokens"),
+        ({"budget": Budget(60)}, "max_thinking_tokens", "after 60 thinking tokens"),
     ],
 )
 def test_what_is_not_recorded_is_refused(changes: dict[str, Any], field: str, why: str) -> None:

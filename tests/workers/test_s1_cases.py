@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from policies.plan import Budget
 from tests.workers.letters import Letters
 from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
-from workers.forcing import Chain, Forcing, GenerateCall
+from workers.forcing import Chain, GenerateCall
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import auto_cap, chain_for
 
@@ -107,7 +108,7 @@ def test_case(
     semantics: str, script: str, budget: tuple[int, int, int], expected: tuple[str, str, int]
 ) -> None:
     compat = {} if semantics == "clean" else {semantics: True}
-    chain = chain_for(FORMAT, Forcing(*budget, **compat), 99)
+    chain = chain_for(FORMAT, Budget(*budget, **compat), 99)
     Model(script).run(chain)
     assert chain.violations() == ()
     assert spoken(chain) == expected
@@ -146,14 +147,14 @@ def test_case_9_without_a_string_nothing_is_appended_and_a_token_must_come() -> 
     ],
 )
 def test_case_11_what_the_second_call_may_say(compat: str, second: GenerateCall) -> None:
-    forcing = Forcing(10, extensions=1, extension_text="Hmm", **{compat: True})
-    chain = chain_for(FORMAT, forcing, 99)
+    budget = Budget(10, extensions=1, extension_text="Hmm", **{compat: True})
+    chain = chain_for(FORMAT, budget, 99)
     chain.feed(ids("abcS"), "stop")
     assert chain.next_call() == second
 
 
 def test_case_11_our_default_charges_the_wait_and_not_the_stop() -> None:
-    chain = Chain(FORMAT, Forcing(10, extensions=1, extension_text="Hmm"), 99)
+    chain = Chain(FORMAT, Budget(10, extensions=1, extension_text="Hmm"), 99)
     chain.feed(ids("abcS"), "stop")
     assert chain.next_call() == GenerateCall(4, 1, frozenset({1, 2}))
 
@@ -168,7 +169,7 @@ class Silent(Letters):
 @pytest.mark.parametrize("harness_compat", [True, False])
 def test_case_12_thinking_without_text_has_no_newline(harness_compat: bool) -> None:
     chain = chain_for(
-        bind(S1, Silent(*LETTERS.known)), Forcing(1, harness_compat=harness_compat), 99
+        bind(S1, Silent(*LETTERS.known)), Budget(1, harness_compat=harness_compat), 99
     )
     chain.feed([0], "length")
     assert spoken(chain) == ("", NEWLINE_CUT, 0)
@@ -177,7 +178,7 @@ def test_case_12_thinking_without_text_has_no_newline(harness_compat: bool) -> N
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
 def test_case_13_a_minimum_above_the_cap_is_refused(compat: dict[str, bool]) -> None:
     with pytest.raises(ValueError, match=r"^min_thinking_tokens \(6\) is above max_thinking_tok"):
-        Forcing(5, 6, **compat)
+        Budget(5, 6, **compat)
 
 
 # Step-conditional control as s1 ran it: only zero steps end the thinking.
@@ -187,7 +188,7 @@ STEPS = bind(replace(S1_STEPS, stop_texts=("<|im_start|>0",)), LETTERS)
 @pytest.mark.parametrize("field", ["extensions", "min_thinking_tokens"])
 def test_case_14_stops_of_several_tokens_cannot_be_held_back_in_the_harness(field: str) -> None:
     with pytest.raises(ValueError, match=rf"^{field} is 2, .*\('<|im_start|>0',\)"):
-        chain_for(STEPS, Forcing(9, **{field: 2}, harness_compat=True), 99)
+        chain_for(STEPS, Budget(9, **{field: 2}, harness_compat=True), 99)
 
 
 @pytest.mark.parametrize("field", ["extensions", "min_thinking_tokens"])
@@ -292,7 +293,7 @@ def test_case_20_ids_are_fed_back_but_by_the_readmes_loop(
 ) -> None:
     compat = {} if semantics == "clean" else {semantics: True}
     format_ = bind(S1, MERGING)
-    chain = chain_for(format_, Forcing(9, extensions=1, **compat), 99)
+    chain = chain_for(format_, Budget(9, extensions=1, **compat), 99)
     prompt = [1000 + ord("c"), *format_.start]
     assert chain.prompt(prompt) == prompt
     chain.feed(ids("1abS"), "stop")
@@ -302,7 +303,7 @@ def test_case_20_ids_are_fed_back_but_by_the_readmes_loop(
 @pytest.mark.parametrize("semantics", SEMANTICS)
 def test_case_22_an_endless_answer_ends_with_its_reserve(semantics: str) -> None:
     compat = {} if semantics == "clean" else {semantics: True}
-    chain = chain_for(FORMAT, Forcing(2, answer_tokens=3, **compat), 99)
+    chain = chain_for(FORMAT, Budget(2, answer_tokens=3, **compat), 99)
     Model("ab", answer="!Sbcdef").run(chain)
     assert FORMAT.decode(chain.answer) == "!<|im_start|>b"
     assert not chain.reached_end_of_turn

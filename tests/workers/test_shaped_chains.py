@@ -3,16 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from policies.signals import Probing, Signals
+from tests.builders import changed
 from workers.chain_engine import ChainEngine, ChainOptions
-from workers.core import OutputDelta, Sampling
+from workers.core import GenerateOptions, OutputDelta
 from workers.drivers import DRIVERS
-from workers.engine import Probing, Refused, SampleRequest, Signals
-from workers.forcing import Forcing, GenerateCall
+from workers.engine import Refused, SampleRequest
+from workers.forcing import GenerateCall
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Delta, Sample, ToolCall
@@ -44,12 +47,12 @@ class Recording(ToyCore):
         format_ = bind(S1, tokenizer)
         words = tokenizer.encode("abc +1", add_special_tokens=False)
         super().__init__(format_, words, vocabulary=len(tokenizer))
-        self.calls: list[tuple[GenerateCall, Sampling]] = []
+        self.calls: list[tuple[GenerateCall, GenerateOptions]] = []
         self._says = says
         self._format = format_
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         self.calls.append((call, sampling))
         if self._says is None or self._format.stops <= call.stops:
@@ -65,8 +68,8 @@ class Recording(ToyCore):
 
 
 def asking(**fields: Any) -> SampleRequest:
-    plain = SampleRequest("q", (("user", "1+1?"),), (0,), Forcing(40), 0.0)
-    return replace(plain, **fields)
+    plain = SampleRequest("q", (("user", "1+1?"),), (0,), Budget(40), SamplingParams(0.0))
+    return changed(plain, **fields)
 
 
 def run(core: ToyCore, request: SampleRequest, driver: str = "session") -> list[Any]:
@@ -89,12 +92,12 @@ def test_a_schema_and_log_probabilities_are_asked_for_the_answer_alone(
     tokenizer: Any, driver: str
 ) -> None:
     core = Recording(tokenizer)
-    forcing = Forcing(40, extensions=2, answer_tokens=9)
-    sample = one(core, asking(forcing=forcing, response_format=JSON, logprobs=2), driver)
+    budget = Budget(40, extensions=2, answer_tokens=9)
+    sample = one(core, asking(budget=budget, response_format=JSON, logprobs=2), driver)
     *thinking, (_, answering) = core.calls
     assert thinking
-    assert all(each.schema is None and each.logprobs is None for _, each in thinking)
-    assert (answering.schema, answering.logprobs) == ('{"type":"object"}', 2)
+    assert all(each.schema is None and each.params.logprobs is None for _, each in thinking)
+    assert (answering.schema, answering.params.logprobs) == ('{"type":"object"}', 2)
     assert len(sample.logprobs) == sample.answer_tokens
     assert {len(token.top) for token in sample.logprobs} <= {2}
 
@@ -111,7 +114,7 @@ def test_nothing_is_put_before_json_where_the_thinking_is_cut(
     tokenizer: Any, driver: str, cap: int
 ) -> None:
     core = Recording(tokenizer, says=SAID)
-    sample = one(core, asking(forcing=Forcing(cap), response_format=JSON), driver)
+    sample = one(core, asking(budget=Budget(cap), response_format=JSON), driver)
     assert (sample.text, sample.answer) == (SAID, '{"sum":3}')
 
 
@@ -144,28 +147,28 @@ def test_a_schema_that_the_core_cannot_hold_to_is_refused_before_anything(tokeni
 
 def test_turn_and_tenant_reach_every_call_those_of_trials_too(tokenizer: Any) -> None:
     core = Recording(tokenizer)
-    forcing, probing = Forcing(40, min_thinking_tokens=40), Probing(every=10, answer_tokens=4)
+    budget, probing = Budget(40, min_thinking_tokens=40), Probing(every=10, answer_tokens=4)
     turn: dict[str, Any] = {"priority": -3, "salt": "ours", "top_p": 0.7}
-    one(core, asking(forcing=forcing, probing=probing, **turn), "reprompt")
+    one(core, asking(budget=budget, probing=probing, **turn), "reprompt")
     assert len(core.calls) > 2
-    assert {(each.priority, each.salt) for _, each in core.calls} == {(-3, "ours")}
-    assert {each.top_p for _, each in core.calls if each.logprobs is None} == {0.7}
+    assert {(each.params.priority, each.params.cache_salt) for _, each in core.calls} == {(-3, "ours")}
+    assert {each.params.top_p for _, each in core.calls if each.params.logprobs is None} == {0.7}
 
 
 def test_every_chain_and_every_call_has_a_seed_of_its_own(tokenizer: Any) -> None:
-    forcing = Forcing(60, extensions=2, answer_tokens=5)
-    request = asking(seed=7, chains=(0, 1), forcing=forcing, temperature=1.0)
+    budget = Budget(60, extensions=2, answer_tokens=5)
+    request = asking(seed=7, chains=(0, 1), budget=budget, temperature=1.0)
 
     def seeds(asked: SampleRequest) -> list[int | None]:
         core = Recording(tokenizer)
         run(core, asked, "reprompt")
-        return sorted(sampling.seed or 0 for _, sampling in core.calls)
+        return sorted(sampling.params.seed or 0 for _, sampling in core.calls)
 
     first = seeds(request)
     assert len(first) == len(set(first)) > 2
     assert all(0 <= (seed or 0) < 2**63 for seed in first)
     assert seeds(request) == first
-    assert not set(seeds(replace(request, seed=8))) & set(first)
+    assert not set(seeds(changed(request, seed=8))) & set(first)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

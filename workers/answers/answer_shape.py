@@ -60,9 +60,11 @@ class AnswerShape:
 
 def shape_of(request: SampleRequest) -> AnswerShape:
     """Raises Refused."""
-    wanted = _wanted(_parsed(request.response_format, "response_format") or {"type": "text"})
-    choice: Any = _parsed(request.tool_choice, "tool_choice") or "auto"
-    tools = _parsed(request.tools, "tools") if choice != "none" else None
+    wanted = _wanted(
+        _parsed(request.sampling.response_format, "response_format") or {"type": "text"}
+    )
+    choice: Any = _parsed(request.sampling.tool_choice, "tool_choice") or "auto"
+    tools = _parsed(request.sampling.tools, "tools") if choice != "none" else None
     if not tools:
         if choice not in ("auto", "none"):
             raise Refused("tool_choice", f"tool_choice is {choice!r}, but there are no tools")

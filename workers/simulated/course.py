@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from workers.engine import Probing, SampleRequest
+from policies.signals import Confidence, Probing
+from workers.engine import SampleRequest
 from workers.forcing import StopCause
-from workers.sample import Confidence
 from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
 
 STREAM_STEPS = 4
@@ -34,21 +34,21 @@ class SimulatedCourse(NamedTuple):
 
 
 def course_of(request: SampleRequest, number: int, room: int, seed: int) -> SimulatedCourse:
-    forcing, signals = request.forcing, request.signals
-    greedy = request.temperature == 0
-    of = request.query if request.seed is None else request.seed
+    budget, signals = request.budget, request.signals
+    greedy = request.sampling.temperature == 0
+    of = request.query if request.sampling.seed is None else request.sampling.seed
     drawn = fate(
         request.messages[-1][1],
         "greedy" if greedy else f"{seed}-{of}-{number}",
-        extensions=forcing.extensions,
-        least=forcing.min_thinking_tokens,
+        extensions=budget.extensions,
+        least=budget.min_thinking_tokens,
         greedy=greedy,
     )
-    cause: StopCause = "extensions" if forcing.extensions else "natural"
-    end, cap = drawn.end, min(forcing.max_thinking_tokens, room)
+    cause: StopCause = "extensions" if budget.extensions else "natural"
+    end, cap = drawn.end, min(budget.max_thinking_tokens, room)
     if end > cap:
-        end, cause = cap, "max_thinking" if cap == forcing.max_thinking_tokens else "context"
-    if cause == "max_thinking" and not forcing.answer_when_cut:
+        end, cause = cap, "max_thinking" if cap == budget.max_thinking_tokens else "context"
+    if cause == "max_thinking" and not budget.answer_when_cut:
         cause = "rejected"
     sure = drawn.confidence_at(end) if signals else None
     if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from policies.signals import Probe
 from workers.answers.answer_shape import shape_of
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
-from workers.sample import Accepted, ChainProgress, Delta, Probe, Sample, lost
+from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
 from workers.simulated.law import ANSWER_TOKENS, Fate
@@ -96,7 +97,7 @@ class SimulatedEngine:
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape_of(request)  # refuses what cannot be
         prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
-        room = self.max_model_len - prompt_tokens - request.forcing.answer_tokens
+        room = self.max_model_len - prompt_tokens - request.budget.answer_tokens
         if room < 0:
             raise Refused(
                 "messages",
@@ -234,7 +235,7 @@ class SimulatedEngine:
     ) -> Sample:
         found = None if cause in UNANSWERED else course.fate.answer_at(at)
         reply = reply_of(request, found, course.fate.probability_at(at))
-        reserve = request.forcing.answer_tokens
+        reserve = request.budget.answer_tokens
         answer_tokens = 0 if found is None else min(ANSWER_TOKENS, reserve)
         generated = max(0, at - course.begin) + answer_tokens
         return Sample(
@@ -261,7 +262,7 @@ def _trial(number: int, fate_: Fate, at: int, tokens: int) -> Probe:
     """A trial that is too short for an answer has none."""
     answer = fate_.answer_at(at) if tokens == ANSWER_TOKENS else None
     text = "" if answer is None else f"Final Answer: {answer}"
-    return Probe(number, at, answer, text, fate_.probability_at(at), tokens)
+    return Probe(number, at, answer, fate_.probability_at(at), text, tokens)
 
 
 def _ended(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from workers.sample import Confidence
+from policies.signals import Confidence
 
 ANSWER_TOKENS = 6
 PARAGRAPH_TOKENS = 16

@@ -29,8 +29,10 @@ def reply_of(request: SampleRequest, answer: str | None, probability: float) -> 
     written = _written(shape, answer)
     text, calls, vote = shape.read(written)
     scores: tuple[ScoredToken, ...] = ()
-    if request.logprobs is not None:
-        scores = tuple(_scored(word, probability, request.logprobs) for word in _words(written))
+    if request.sampling.logprobs is not None:
+        scores = tuple(
+            _scored(word, probability, request.sampling.logprobs) for word in _words(written)
+        )
     return SimulatedReply(text, calls, answer if shape.plain else vote, scores)
 
 
@@ -42,7 +44,7 @@ async def completion(
     `generate` lets the time of so many tokens pass, and tells whether the engine is still there.
     """
     prompt = _words(request.prompt) if isinstance(request.prompt, str) else request.prompt
-    if request.logprobs is not None:
+    if request.sampling.logprobs is not None:
         why = "a simulated model has no probabilities of words"
         raise Refused("logprobs", why, "unsupported_parameter")
     if not prompt or len(prompt) + request.max_tokens > room:

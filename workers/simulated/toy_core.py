@@ -9,11 +9,9 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from workers.chain_spec import ChainSpec
-from workers.core import CoreDied, OutputDelta, Sampling, StreamingSession, TokenLogprobs
+from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
 from workers.format import TokenFormat
-from workers.in_engine import KEY, Force, InEngine
 
 
 class ToyCore:
@@ -59,14 +57,14 @@ class ToyCore:
         return self._words[0] if token in banned else token
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+        self, name: str, tokens: Sequence[int], call: GenerateCall, options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         context, made = list(tokens), 0
         held: list[int] = []
         finish: Finish | None = None
         while finish is None:
             banned = call.stops if made < call.min_tokens else frozenset[int]()
-            token = self.next_token(context, banned, sampling.seed)
+            token = self.next_token(context, banned, options.params.seed)
             context.append(token)
             held.append(token)
             made += 1
@@ -79,40 +77,14 @@ class ToyCore:
             if finish is None and name in self._aborted:
                 finish = "abort"
             if finish or len(held) > context[-1] % 4:
-                piece = _piece(held, finish, sampling)
-                if made == len(held) and sampling.prompt_logprobs is not None:
-                    piece = piece._replace(prompt=_scores(tokens[1:], sampling.prompt_logprobs))
+                piece = _piece(held, finish, options)
+                if made == len(held) and options.prompt_logprobs is not None:
+                    piece = piece._replace(prompt=_scores(tokens[1:], options.prompt_logprobs))
                 yield piece
                 held = []
 
-    def open_session(self, name: str, sampling: Sampling) -> StreamingSession:
-        return _StreamingSession(self, name, sampling)
-
-    async def generate_forced(
-        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[OutputDelta]:
-        spec = ChainSpec.from_json(order["extra_args"][KEY])
-        inside = InEngine(spec.chain(self._format), self.vocabulary)
-        context = list(tokens)
-        for made in range(1, order["max_tokens"] + 1):
-            wanted = inside.wanted()
-            if isinstance(wanted, Force):
-                token = wanted.token
-            else:
-                token = self.next_token(context, wanted.masked, sampling.seed)
-                if token in wanted.intercepted:
-                    token = inside.stop_drawn(token)
-            inside.commit(token)
-            context.append(token)
-            await self._step()
-            finish: Finish | None = "stop" if token in order["stop_token_ids"] else None
-            if finish is None and name in self._aborted:
-                finish = "abort"
-            elif finish is None and made == order["max_tokens"]:
-                finish = "length"
-            yield _piece([token], finish, sampling)
-            if finish is not None:
-                return
+    def open_session(self, name: str, options: GenerateOptions) -> StreamingSession:
+        return _StreamingSession(self, name, options)
 
     async def abort(self, names: Sequence[str]) -> None:
         self._aborted.update(names)
@@ -129,21 +101,21 @@ class ToyCore:
 
 
 class _StreamingSession:
-    def __init__(self, core: ToyCore, name: str, sampling: Sampling) -> None:
-        self._core, self._name, self._sampling = core, name, sampling
+    def __init__(self, core: ToyCore, name: str, options: GenerateOptions) -> None:
+        self._core, self._name, self._options = core, name, options
         self._inputs: asyncio.Queue[tuple[list[int], GenerateCall, bool]] = asyncio.Queue()
 
-    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
+    def append(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         self._inputs.put_nowait((list(tokens), call, last))
 
-    async def pieces(self) -> AsyncGenerator[OutputDelta]:
+    async def deltas(self) -> AsyncGenerator[OutputDelta]:
         context: list[int] = []
         last = False
         while not last:
             tokens, call, last = await self._inputs.get()
             context += tokens
             made: list[int] = []
-            async for piece in self._core.generate(self._name, context, call, self._sampling):
+            async for piece in self._core.generate(self._name, context, call, self._options):
                 made += piece.tokens
                 yield piece
                 if piece.finish == "abort":
@@ -151,10 +123,10 @@ class _StreamingSession:
             context += made[:-1]
 
 
-def _piece(tokens: Sequence[int], finish: Finish | None, sampling: Sampling) -> OutputDelta:
-    if sampling.logprobs is None:
+def _piece(tokens: Sequence[int], finish: Finish | None, options: GenerateOptions) -> OutputDelta:
+    if options.params.logprobs is None:
         return OutputDelta(tuple(tokens), finish)
-    return OutputDelta(tuple(tokens), finish, _scores(tokens, sampling.logprobs))
+    return OutputDelta(tuple(tokens), finish, _scores(tokens, options.params.logprobs))
 
 
 def _scores(tokens: Sequence[int], top: int) -> tuple[TokenLogprobs, ...]:

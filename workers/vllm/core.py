@@ -1,4 +1,4 @@
-"""A real vLLM engine as a core: the door to vllm (the other is vllm_processor.py)."""
+"""A real vLLM engine as a core."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vllm import SamplingParams
+from vllm import SamplingParams as VllmSamplingParams
 from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
@@ -24,7 +24,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from workers.core import CoreDied, OutputDelta, Sampling, StreamingSession, TokenLogprobs
+from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
 from workers.vllm.root_cause import root_cause_told
 
@@ -100,9 +100,6 @@ class Setup:
         # Read by the core when it starts; what Ray puts there is of its own reckoning.
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
 
-    def load_processor(self, qualified_name: str) -> None:
-        self.config.model_config.logits_processors = [qualified_name]
-
 
 class VllmCore:
     """One vLLM engine in this process (its core runs in a child)."""
@@ -126,25 +123,15 @@ class VllmCore:
         self._heard = time.monotonic()
 
     async def generate(
-        self, name: str, tokens: Sequence[int], call: GenerateCall, sampling: Sampling
+        self, name: str, tokens: Sequence[int], call: GenerateCall, options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
-        parameters = self._parameters(call, sampling)
-        outputs = self._generate(name, tokens, parameters, sampling)
-        async for piece in self._pieces(outputs, sampling):
+        parameters = self._parameters(call, options)
+        outputs = self._generate(name, tokens, parameters, options)
+        async for piece in self._pieces(outputs, options):
             yield piece
 
-    def open_session(self, name: str, sampling: Sampling) -> StreamingSession:
-        return _StreamingSession(self, name, sampling)
-
-    async def generate_forced(
-        self, name: str, tokens: Sequence[int], order: dict[str, Any], sampling: Sampling
-    ) -> AsyncGenerator[OutputDelta]:
-        parameters = SamplingParams(
-            **self._drawing(sampling), **_pace(sampling), **order, detokenize=False, skip_clone=True
-        )
-        outputs = self._generate(name, tokens, parameters, sampling)
-        async for piece in self._pieces(outputs, sampling):
-            yield piece
+    def open_session(self, name: str, options: GenerateOptions) -> StreamingSession:
+        return _StreamingSession(self, name, options)
 
     async def abort(self, names: Sequence[str]) -> None:
         await self._llm.abort(list(names))
@@ -160,7 +147,7 @@ class VllmCore:
 
     def check_schema(self, schema: str) -> None:
         model, outputs = self._config.model_config, self._config.structured_outputs_config
-        parameters = SamplingParams(structured_outputs=StructuredOutputsParams(json=schema))
+        parameters = VllmSamplingParams(structured_outputs=StructuredOutputsParams(json=schema))
         try:
             parameters.verify(model, None, outputs, self.tokenizer)
         except VLLMClientError as error:
@@ -176,15 +163,19 @@ class VllmCore:
         del self._llm
 
     def _generate(
-        self, name: str, tokens: Sequence[int], parameters: SamplingParams, sampling: Sampling
+        self,
+        name: str,
+        tokens: Sequence[int],
+        parameters: VllmSamplingParams,
+        options: GenerateOptions,
     ) -> AsyncGenerator[RequestOutput]:
         outputs: AsyncGenerator[RequestOutput] = self._llm.generate(
-            _input(tokens, sampling), parameters, name, priority=sampling.priority
+            _input(tokens, options), parameters, name, priority=options.params.priority
         )
         return outputs
 
     async def _pieces(
-        self, outputs: AsyncGenerator[RequestOutput], sampling: Sampling
+        self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         """The new tokens of every output; vLLM's way of dying becomes ours."""
         if not self._working:
@@ -200,18 +191,18 @@ class VllmCore:
                 yield OutputDelta(
                     tuple(made.token_ids),
                     finish,
-                    _logprobs(made, sampling.logprobs or 0),
-                    _prompt_logprobs(output, sampling.prompt_logprobs or 0),
+                    _logprobs(made, options.params.logprobs or 0),
+                    _prompt_logprobs(output, options.prompt_logprobs or 0),
                 )
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
         finally:
             self._working -= 1
 
-    def _parameters(self, call: GenerateCall, sampling: Sampling) -> SamplingParams:
-        schema = sampling.schema
-        return SamplingParams(
-            **self._drawing(sampling),
+    def _parameters(self, call: GenerateCall, options: GenerateOptions) -> VllmSamplingParams:
+        schema = options.schema
+        return VllmSamplingParams(
+            **self._drawing(options),
             max_tokens=call.max_tokens,
             min_tokens=0 if call.stop_texts else call.min_tokens,
             stop_token_ids=list(call.stops),
@@ -220,23 +211,23 @@ class VllmCore:
             detokenize=bool(call.stop_texts),
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
-            logprobs=sampling.logprobs,
-            prompt_logprobs=sampling.prompt_logprobs,
+            logprobs=options.params.logprobs,
+            prompt_logprobs=options.prompt_logprobs,
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
-            ignore_eos=sampling.ignore_end_of_turn,
+            ignore_eos=options.ignore_end_of_turn,
             skip_clone=True,  # these parameters are of this call alone
-            **_pace(sampling),
+            **_pace(options),
         )
 
-    def _drawing(self, sampling: Sampling) -> dict[str, Any]:
+    def _drawing(self, options: GenerateOptions) -> dict[str, Any]:
         """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
-        if sampling.temperature == 0:
+        if options.params.temperature == 0:
             # Greedy: the recommended truncations would only warn.
             return {**self.recommended, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
         asked = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed if self.seeds else None,
+            "temperature": options.params.temperature,
+            "top_p": options.params.top_p,
+            "seed": options.params.seed if self.seeds else None,
         }
         wishes = {name: value for name, value in asked.items() if value is not None}
         return {**self.recommended, **wishes}
@@ -254,26 +245,26 @@ def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
 
 
 class _StreamingSession:
-    def __init__(self, core: VllmCore, name: str, sampling: Sampling) -> None:
-        self._core, self._name, self._sampling = core, name, sampling
+    def __init__(self, core: VllmCore, name: str, options: GenerateOptions) -> None:
+        self._core, self._name, self._options = core, name, options
         self._inputs: asyncio.Queue[StreamingInput | None] = asyncio.Queue()
-        self._first: SamplingParams | None = None
+        self._first: VllmSamplingParams | None = None
 
-    def say(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
-        parameters = self._core._parameters(call, self._sampling)
+    def append(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
+        parameters = self._core._parameters(call, self._options)
         self._first = self._first or parameters
-        prompt = _input(tokens, self._sampling)
+        prompt = _input(tokens, self._options)
         self._inputs.put_nowait(StreamingInput(prompt=prompt, sampling_params=parameters))
         if last:
             self._inputs.put_nowait(None)
 
-    async def pieces(self) -> AsyncGenerator[OutputDelta]:
-        assert self._first is not None, "nothing was said"
+    async def deltas(self) -> AsyncGenerator[OutputDelta]:
+        assert self._first is not None, "nothing was appended"
         outputs = self._core._llm.generate(
-            self._stream(), self._first, self._name, priority=self._sampling.priority
+            self._stream(), self._first, self._name, priority=self._options.params.priority
         )
         try:
-            async for piece in self._core._pieces(outputs, self._sampling):
+            async for piece in self._core._pieces(outputs, self._options):
                 yield piece
         finally:
             self._inputs.put_nowait(None)
@@ -283,17 +274,17 @@ class _StreamingSession:
             yield chunk
 
 
-def _pace(sampling: Sampling) -> dict[str, Any]:
+def _pace(options: GenerateOptions) -> dict[str, Any]:
     """Never only at the end: silence would not tell a long chain from a core that hangs."""
     interval = HELD_TOKENS
-    if sampling.live:
-        interval = min(MOST_LIVE_TOKENS, max(1, sampling.crowd // LIVE_CROWD))
+    if options.live:
+        interval = min(MOST_LIVE_TOKENS, max(1, options.concurrency // LIVE_CROWD))
     return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
 
 
-def _input(tokens: Sequence[int], sampling: Sampling) -> Any:
+def _input(tokens: Sequence[int], options: GenerateOptions) -> Any:
     """A prompt with a list of its own: vLLM lengthens that of a conversation in place."""
-    return tokens_input(list(tokens), cache_salt=sampling.salt or None)
+    return tokens_input(list(tokens), cache_salt=options.params.cache_salt or None)
 
 
 def _logprobs(made: Any, top: int) -> tuple[TokenLogprobs, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.drivers import why_not
-from workers.format import ThinkingFormat, TokenFormat, bind, named_format
+from workers.format import ThinkingFormat, bind, named_format
 from workers.models import default_format, locate
 from workers.vllm.core import Setup, VllmCore, VllmOptions
 
@@ -17,7 +17,7 @@ class VllmEngine(ChainEngine):
     """Starts vLLM in this process (its core runs in a child).
 
     `format_` is a format, or the name of one; None is the one that the model's name suggests. A
-    driver that the model, its format or this vLLM cannot have is replaced by `reprompt`.
+    driver that cannot run the format is replaced by `reprompt`.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class VllmEngine(ChainEngine):
         strings = named_format(chosen) if isinstance(chosen, str) else chosen
         setup = Setup(replace(options, model=locate(options.model)))
         tokens = bind(strings, setup.tokenizer, setup.end_of_turn)
-        if (reason := why_not(driver, tokens) or _unfit(driver, setup, tokens)) is not None:
+        if (reason := why_not(driver, tokens)) is not None:
             log.warning("driver %r is replaced by 'reprompt': %s", driver, reason)
             driver = "reprompt"
         core = VllmCore(setup, stat_loggers=stat_loggers)
@@ -48,14 +48,3 @@ class VllmEngine(ChainEngine):
                 replica=replica,
             ),
         )
-
-
-def _unfit(driver: str, setup: Setup, tokens: TokenFormat) -> str | None:
-    """Why the processor cannot run in this engine; if it can, have it loaded."""
-    if driver != "processor":
-        return None
-    from workers.vllm import processor as vllm_processor
-
-    if (reason := vllm_processor.why_not(setup.config, tokens)) is None:
-        setup.load_processor(vllm_processor.QUALIFIED_NAME)
-    return reason

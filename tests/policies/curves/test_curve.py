@@ -12,7 +12,7 @@ from policies.curves.curve import ClassStatistics, fit
 from policies.curves.exit_statistics import POSITIONS, ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Vote
 
 BUDGET = Budget(400)
@@ -44,7 +44,7 @@ untried = st.builds(
 
 def tried(answers: str, concluded: bool, labelled: bool) -> Observation:
     """A greedy chain that gave these answers, the last one in the end."""
-    probes = [ProbeResult(0, POSITIONS[n], a, 0.5) for n, a in enumerate(answers[:-1])]
+    probes = [Probe(0, POSITIONS[n], a, 0.5) for n, a in enumerate(answers[:-1])]
     trajectory = ProbeTrajectory(probes, 2000, answers[-1], concluded, not concluded, 20.0, {})
     plan = Plan("exit", BUDGET, 0.0, is_exploration=not concluded)
     right = {"a": True, "b": False, "c": False} if labelled else {}

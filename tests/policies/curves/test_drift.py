@@ -11,7 +11,7 @@ from policies.curves.drift import KEPT, Adwin, DriftDetector, fade, inherited
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Vote
 
 BUDGET = Budget(1000)
@@ -88,9 +88,7 @@ def test_a_cut_chain_tells_of_no_change() -> None:
 
 def test_of_a_chain_that_may_be_concluded_only_its_first_trial_tells_of_a_change() -> None:
     def tried(sure: float, length: int) -> Observation:
-        trajectory = ProbeTrajectory(
-            [ProbeResult(0, 64, "7", sure)], length, "7", True, False, 20.0, {}
-        )
+        trajectory = ProbeTrajectory([Probe(0, 64, "7", sure)], length, "7", True, False, 20.0, {})
         plan, vote = Plan("exit", BUDGET, 0.0), Vote(0, "7", length, length)
         return Observation("c", (vote,), BUDGET, 0.0, plan, {"7": True}, trajectory)
 

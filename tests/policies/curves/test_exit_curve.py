@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from tests.policies.exit_population import TRIAL_TOKENS, trajectory
 
 
@@ -40,7 +40,7 @@ def played(rule: ExitRule, *, spoiled: float = 0.0, chains: int = 1500) -> tuple
     for _ in range(chains):
         whole = trajectory(rng, spoiled=spoiled)
         answer, spent = whole.answer, float(whole.thinking_tokens)
-        tried: list[ProbeResult] = []
+        tried: list[Probe] = []
         for probe in whole.probes:
             tried.append(probe)
             if rule.concludes(tried):

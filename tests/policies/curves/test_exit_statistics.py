@@ -16,12 +16,12 @@ from policies.curves.exit_statistics import (
     ProbeTrajectory,
     trials,
 )
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from tests.policies.exit_population import trajectory
 
 
-def probe(tokens: int, answer: str | None, probability: float = 0.5) -> ProbeResult:
-    return ProbeResult(0, tokens, answer, probability)
+def probe(tokens: int, answer: str | None, probability: float = 0.5) -> Probe:
+    return Probe(0, tokens, answer, probability)
 
 
 def seen(seed: int, chains: int = 5) -> ExitStatistics:
@@ -113,9 +113,7 @@ def test_every_trial_leads_on_to_another_or_to_an_end() -> None:
         ([], 10**12, "thinking_tokens"),
     ],
 )
-def test_a_course_that_cannot_be_is_refused(
-    probes: list[ProbeResult], tokens: int, name: str
-) -> None:
+def test_a_course_that_cannot_be_is_refused(probes: list[Probe], tokens: int, name: str) -> None:
     statistics = ExitStatistics()
     with pytest.raises(ValueError, match=name):
         statistics.add(ProbeTrajectory(probes, tokens, "a", False, True, 20.0, {}))

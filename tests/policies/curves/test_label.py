@@ -11,7 +11,7 @@ from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.label import learn
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.signals import ProbeResult
+from policies.signals import Probe
 from policies.tally import Vote
 
 
@@ -51,7 +51,7 @@ def test_a_reward_that_is_none_is_refused(reward: float) -> None:
 
 
 def test_a_label_of_a_chain_that_was_tried_on_its_way_reaches_its_exits() -> None:
-    probes = (ProbeResult(0, 64, "a", 0.5), ProbeResult(0, 91, "b", 0.9))
+    probes = (Probe(0, 64, "a", 0.5), Probe(0, 91, "b", 0.9))
     trajectory = ProbeTrajectory(probes, 120, "b", False, True, 10.0, {})
     plan = Plan("exit", Budget(400), 0.0, is_exploration=True)
     history = (Vote(0, "b", 130, 120),)

@@ -410,9 +410,9 @@ def test_load_shrinks_what_is_spent_before_anybody_is_refused() -> None:
 
 async def test_the_keys_name_is_the_tenant_and_its_salt_goes_to_the_engine() -> None:
     controller = await make_controller()
-    CALLER.set(Caller("alice", salt="its own"))
-    outcome = await controller.answer(make_query(salt="from a body"), tenant="mallory")
-    assert outcome.query.salt == "its own"
+    CALLER.set(Caller("alice", cache_salt="its own"))
+    outcome = await controller.answer(make_query(cache_salt="from a body"), tenant="mallory")
+    assert outcome.query.sampling.cache_salt == "its own"
     assert set(controller.pricing.shares._recent) == {"alice"}
 
 

@@ -57,7 +57,7 @@ def test_n_choices_are_as_many_chains_whatever_the_policy_draws(
     reply = replied(chat("medium question", n=4, thinkbudget=policy))
     assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2, 3]
     decision, spent = reply["thinkbudget"]["decision"], reply["thinkbudget"]["spent"]
-    assert (decision["samples"], decision["more"]) == (drawn, more)
+    assert (decision["samples"], decision["extra_choices"]) == (drawn, more)
     assert spent["chains"] == spent["samples_finished"] == drawn + more
     alone = replied(chat("medium question", thinkbudget=policy))
     if more:
@@ -99,7 +99,7 @@ def test_what_the_engine_is_to_do_is_passed_down() -> None:
         service_tier="flex", temperature=0.3,
     )  # fmt: skip
     reply = replied(body, engine=engine)
-    (asked,) = engine.asked
+    asked = engine.asked[0].sampling
     assert (asked.seed, asked.top_p, asked.logprobs, asked.temperature) == (-5, 0.5, 2, 0.3)
     assert json.loads(asked.tools or "") == [TOOL]
     assert asked.tool_choice == '"required"'
@@ -107,14 +107,14 @@ def test_what_the_engine_is_to_do_is_passed_down() -> None:
     assert reply["service_tier"] == "flex"
     format_ = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     replied(chat(response_format=format_), engine=engine)
-    assert json.loads(engine.asked[-1].response_format or "") == format_
+    assert json.loads(engine.asked[-1].sampling.response_format or "") == format_
 
 
 @pytest.mark.parametrize("fields", [{"response_format": {"type": "text"}}, {"tools": []}, {}])
 def test_what_says_nothing_is_not_passed_down(fields: dict[str, Any]) -> None:
     engine = telling()
     reply = replied(chat(**fields, service_tier="auto"), engine=engine)
-    (asked,) = engine.asked
+    asked = engine.asked[0].sampling
     assert (asked.tools, asked.tool_choice, asked.response_format) == (None, None, None)
     assert (asked.seed, asked.logprobs, asked.priority) == (None, None, 0)
     assert reply["service_tier"] == "default"
@@ -215,5 +215,5 @@ def test_chains_that_had_to_move_are_told() -> None:
 def test_waits_are_told_as_such() -> None:
     options = {"policy": "priced", "exploration": 0.0}
     told = replied(chat("medium question", thinkbudget=options))["thinkbudget"]
-    assert told["decision"]["kind"] == "wait"
-    assert replied(chat())["thinkbudget"]["decision"]["kind"] == "one pass"
+    assert told["decision"]["kind"] == "extend"
+    assert replied(chat())["thinkbudget"]["decision"]["kind"] == "single"

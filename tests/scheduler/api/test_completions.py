@@ -89,10 +89,10 @@ def test_what_is_asked_for_reaches_the_engine() -> None:
     engine = Scripted(*[[Accepted(3), Completed("stop", 0)]] * 2)
     post(engine, n=2, seed=7, top_p=0.5, temperature=0.3, stop="END", ignore_eos=True)
     first, second = engine.asked
-    assert (first.top_p, first.temperature, first.stop, first.ignore_eos) == (
+    assert (first.sampling.top_p, first.sampling.temperature, first.stop, first.ignore_eos) == (
         0.5, 0.3, ("END",), True,
     )  # fmt: skip
-    assert {first.seed, second.seed} == {7, 8}
+    assert {first.sampling.seed, second.sampling.seed} == {7, 8}
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def test_salts_are_of_the_name_and_no_two_names_share_one(path: Path) -> None:
     again = create(path, "bob")
     salts = []
     for ring in (Keyring(path), Keyring(path)):
-        salts.append([(caller := ring.find(s)) and caller.salt for s in (first, second, again)])
+        salts.append(
+            [(caller := ring.find(s)) and caller.cache_salt for s in (first, second, again)]
+        )
         assert ring.find(other) is None
     assert salts[0] == salts[1]
     assert salts[0][0] == salts[0][1] != salts[0][2]

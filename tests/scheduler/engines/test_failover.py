@@ -7,26 +7,30 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from scheduler.engines.failover import AVOID_SECONDS, FailoverEngine
 from scheduler.engines.in_flight import CANCEL_SECONDS
 from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.engines.quarantine import Quarantine, fingerprint
 from scheduler.errors import Overloaded, PoisonRequest
+from tests.builders import changed
 from tests.scheduler.simulation import chat, post
 from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, Refused, SampleRequest
-from workers.forcing import Forcing
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.engine import SimulatedEngine
 
-LONG = Forcing(600, 600)
+LONG = Budget(600, 600)
 TOKENS_PER_SECOND = 100.0
 NAMES = ["a", "b", "c"]
 
 
 def request(chains: int = 1, **fields: Any) -> SampleRequest:
     asked = ("user", fields.pop("question", "hard question"))
-    return replace(SampleRequest("q", (asked,), tuple(range(chains)), LONG, 1.0), **fields)
+    return changed(
+        SampleRequest("q", (asked,), tuple(range(chains)), LONG, SamplingParams(1.0)), **fields
+    )
 
 
 def simulated(replica: str) -> SimulatedEngine:
@@ -177,7 +181,7 @@ async def test_an_engine_that_is_slow_but_alive_is_not_left() -> None:
 async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
     """E3, row 4."""
 
-    asked = request(8, forcing=Forcing(600))
+    asked = request(8, budget=Budget(600))
     whole = await undisturbed(asked)
     house = FaultHarness.of()
     asking = house.ask(asked)
@@ -390,7 +394,7 @@ async def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float)
         for n in range(3)
     ]
     with pytest.raises(PoisonRequest):
-        await house.ask(request(question="poison question", forcing=Forcing(3000, 3000)))
+        await house.ask(request(question="poison question", budget=Budget(3000, 3000)))
     for asking in innocent:
         found = samples(await asking)
         assert {sample.stop_cause for sample in found.values()} == {"natural"}

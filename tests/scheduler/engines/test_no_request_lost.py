@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.errors import Overloaded, PoisonRequest
 from scheduler.solving.ledger import Account, Ledger
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.sample import Accepted, Delta, Sample
@@ -27,7 +28,7 @@ from workers.simulated.toy_core import ToyCore
 
 NAMES = ["a", "b", "c"]
 SECONDS_PER_TOKEN = 0.01
-FORCING = Forcing(120, extensions=2, answer_tokens=20)
+FORCING = Budget(120, extensions=2, answer_tokens=20)
 WORST = 120 + 30 + 20 + 40
 SETTLE_SECONDS = 300.0
 
@@ -86,7 +87,7 @@ class Asked:
 def undisturbed(messages: tuple[tuple[str, str], ...]) -> Asked:
     """What comes of a question when nothing happens; greedy chains are all alike."""
     asked = Asked(
-        SampleRequest("calm", messages, (0, 1, 2), FORCING, temperature=0.0, stream=0),
+        SampleRequest("calm", messages, (0, 1, 2), FORCING, SamplingParams(0.0), stream=0),
         Ledger().open(),
     )
 
@@ -124,8 +125,8 @@ class Storm(RuleBasedStateMachine):
             query=f"q{len(self.asked)}",
             messages=(("user", f"what is {question}?"),),
             chains=tuple(range(chains)),
-            forcing=FORCING,
-            temperature=0.0,
+            budget=FORCING,
+            sampling=SamplingParams(0.0),
             stream=0 if live else None,
         )
         asked = Asked(request, self.ledger.open())

@@ -6,16 +6,16 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.plan import Budget
 from scheduler.engines.quarantine import TURNS, Probation, Quarantine, fingerprint
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 from workers.simulated.clock import run_virtual
 
-ASKED = SampleRequest("q", (("user", "what?"),), (0,), Forcing(10))
+ASKED = SampleRequest("q", (("user", "what?"),), (0,), Budget(10))
 
 
 def test_a_question_is_known_again_whoever_asks_it_and_however_often() -> None:
-    again = replace(ASKED, query="other", chains=(3, 4), forcing=Forcing(99), stream=3)
+    again = replace(ASKED, query="other", chains=(3, 4), budget=Budget(99), stream=3)
     assert fingerprint(again) == fingerprint(ASKED)
     for other in (replace(ASKED, messages=(("user", "who?"),)), replace(ASKED, suffix="!")):
         assert fingerprint(other) != fingerprint(ASKED)

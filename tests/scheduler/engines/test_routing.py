@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from policies.plan import Budget
 from scheduler.engines.routing import (
     Backlog,
     PendingWork,
@@ -15,7 +16,6 @@ from scheduler.engines.routing import (
 )
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
-from workers.forcing import Forcing
 
 NAMES = ("a", "b", "c")
 
@@ -26,9 +26,9 @@ def routes(slots: int = 8, now: list[float] | None = None) -> RoutingTable:
 
 
 def request(chains: int, tokens: int | None = None) -> SampleRequest:
-    forcing = Forcing(100, answer_tokens=20)
+    budget = Budget(100, answer_tokens=20)
     return SampleRequest(
-        "q", (("user", "?"),), tuple(range(chains)), forcing, expected_tokens=tokens
+        "q", (("user", "?"),), tuple(range(chains)), budget, expected_tokens=tokens
     )
 
 

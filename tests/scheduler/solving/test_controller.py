@@ -98,7 +98,7 @@ class Refusing(SimulatedEngine):
     """Its tokenizer knows no word of the extension text; its chains break their budgets."""
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
-        if (text := request.forcing.extension_text) is not None:
+        if (text := request.budget.extension_text) is not None:
             raise Refused("extension_text", f"extension_text {text!r} has no tokens")
         async with aclosing(super().sample(request)) as events:
             async for event in events:
@@ -211,8 +211,8 @@ def test_the_log_tells_what_was_considered_and_decided() -> None:
     assert worths == sorted(worths, reverse=True)
     assert considered["queries"] > 20
     steps = considered["steps"]
-    assert steps[0]["says"] == "draw" and steps[0]["votes"] == steps[0]["tokens"] == 0
-    drawn = [chain for step in steps if step["says"] == "draw" for chain in step["chains"]]
+    assert steps[0]["kind"] == "draw" and steps[0]["votes"] == steps[0]["tokens"] == 0
+    drawn = [chain for step in steps if step["kind"] == "draw" for chain in step["chains"]]
     assert sorted(set(drawn)) == sorted({sample["chain"] for sample in last["samples"]})
     assert 0 <= last["chance"] <= 1
 

@@ -11,9 +11,9 @@ from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Budget, Forecast, Plan
 from scheduler.solving.ledger import Ledger
-from scheduler.solving.outcome import conclude, observation, read_outcomes
+from scheduler.solving.outcome import build_outcome, observation, read_outcomes
 from scheduler.solving.run import QueryRun
-from scheduler.solving.solve import Means, solve
+from scheduler.solving.solve import solve
 from tests.scheduler.simulation import make_query, make_run
 from workers.forcing import UNANSWERED
 from workers.sample import Sample, lost
@@ -42,7 +42,7 @@ def run_with(*samples: Sample, query: Query | None = None) -> QueryRun:
 
 def test_the_leaders_cheapest_chain_is_chosen() -> None:
     run = run_with(chain(0, "1", 5), chain(1, "7", 90), chain(2, "7", 40), chain(3, "7", 60))
-    outcome = conclude(run, Stop("plan done"), model="m", policy="p")
+    outcome = build_outcome(run, Stop("plan done"), model="m", policy="p")
     assert outcome.answer == "7"
     assert outcome.chosen == run.samples[2]
     assert outcome.agreement == 0.75
@@ -50,17 +50,17 @@ def test_the_leaders_cheapest_chain_is_chosen() -> None:
 
 
 def test_without_an_answer_there_is_none_but_the_chain_is_shown() -> None:
-    outcome = conclude(run_with(chain(0, None, 50)), Stop("no answer"), model="m", policy="p")
+    outcome = build_outcome(run_with(chain(0, None, 50)), Stop("no answer"), model="m", policy="p")
     assert outcome.answer is None
     assert outcome.chosen is not None
-    nothing = conclude(run_with(lost(0)), Stop("deadline"), model="m", policy="p")
+    nothing = build_outcome(run_with(lost(0)), Stop("deadline"), model="m", policy="p")
     assert (nothing.answer, nothing.chosen, nothing.agreement) == (None, None, 0.0)
 
 
 @pytest.mark.parametrize(("reference", "correct"), [("7", True), (" 7.0 ", True), ("8", False)])
 def test_with_a_reference_it_is_right_or_wrong(reference: str, correct: bool) -> None:
     run = run_with(chain(0, "7", 50), query=make_query(reference=reference))
-    assert conclude(run, Stop("plan done"), model="m", policy="p").correct is correct
+    assert build_outcome(run, Stop("plan done"), model="m", policy="p").correct is correct
 
 
 def test_the_kinds_of_tokens_add_up_to_all_that_were_generated_and_forced() -> None:
@@ -73,7 +73,7 @@ def test_the_kinds_of_tokens_add_up_to_all_that_were_generated_and_forced() -> N
         chain(1, "7", 40, probe_tokens=36),
         *gone,
     )
-    tokens = conclude(run, Stop("plan done"), model="m", policy="p").tokens
+    tokens = build_outcome(run, Stop("plan done"), model="m", policy="p").tokens
     assert tokens._asdict() == {
         "reasoning": 90, "answer": 12, "forced": 4, "probe": 36, "discarded": 2 + 33 * 5,
     }  # fmt: skip
@@ -82,7 +82,7 @@ def test_the_kinds_of_tokens_add_up_to_all_that_were_generated_and_forced() -> N
 
 def test_its_line_survives_json() -> None:
     run = run_with(chain(0, "7", 50), lost(1), query=make_query("wörter?", reference="7"))
-    line = conclude(run, Stop("plan done"), model="m", policy="p").as_dict()
+    line = build_outcome(run, Stop("plan done"), model="m", policy="p").as_dict()
     assert json.loads(json.dumps(line)) == line
     assert line["plan"]["forecast"] == {"accuracy": 0.5, "tokens": 120.0}
     assert line["tokens"]["total"] == 56
@@ -91,7 +91,7 @@ def test_its_line_survives_json() -> None:
 
 def test_broken_budgets_are_told() -> None:
     sample = Sample(0, "", "7", "7", "natural", 500, violations=("max_thinking_tokens",))
-    outcome = conclude(run_with(sample), Stop("plan done"), model="m", policy="p")
+    outcome = build_outcome(run_with(sample), Stop("plan done"), model="m", policy="p")
     assert outcome.violations == ("max_thinking_tokens",)
     assert outcome.as_dict()["violations"] == ["max_thinking_tokens"]
 
@@ -119,7 +119,7 @@ def test_a_run_without_a_finished_chain_teaches_nothing() -> None:
 def test_an_observation_knows_a_chain_that_its_account_has_cut() -> None:
     async def main() -> QueryRun:
         run = make_run("hopeless question", limits=Limits(max_total_tokens=120))
-        await solve(run, Means(SimulatedEngine(), Fixed(), Random(0)))
+        await solve(run, engine=SimulatedEngine(), policy=Fixed(), rng=Random(0))
         return run
 
     run = run_virtual(main())
@@ -133,10 +133,10 @@ def test_an_observation_knows_a_chain_that_its_account_has_cut() -> None:
 def test_a_torn_last_line_is_skipped(tmp_path: Path) -> None:
     async def main() -> QueryRun:
         run = make_run(reference="7")
-        await solve(run, Means(SimulatedEngine(), Majority(samples=2), Random(0)))
+        await solve(run, engine=SimulatedEngine(), policy=Majority(samples=2), rng=Random(0))
         return run
 
-    line = conclude(run_virtual(main()), Stop("plan done"), model="m", policy="p").as_dict()
+    line = build_outcome(run_virtual(main()), Stop("plan done"), model="m", policy="p").as_dict()
     log = tmp_path / "outcomes.jsonl"
     text = json.dumps(line)
     log.write_text(f"{text}\n{text}\n{text[:70]}", encoding="utf-8")

@@ -1,7 +1,6 @@
 """What a wave may cost, what is shown of it, and at which temperature it is sampled."""
 
 from contextlib import aclosing
-from dataclasses import asdict
 from random import Random
 from typing import Any
 
@@ -12,15 +11,12 @@ from hypothesis import strategies as st
 from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Policy, Query, Stop
 from policies.plan import Budget, Forecast, Plan
-from policies.signals import Confidence as PolicyConfidence
-from policies.signals import Probing, Signals
+from policies.signals import Confidence, Probe, Probing, Signals
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.run import QueryRun
 from scheduler.solving.token_limits import DELIMITER_TOKENS
 from tests.scheduler.simulation import make_query, make_run
-from workers import engine
-from workers.forcing import Forcing
-from workers.sample import Accepted, Confidence, Delta, Probe, Sample, lost
+from workers.sample import Accepted, Delta, Sample, lost
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import LAWS
@@ -67,7 +63,7 @@ def test_what_does_not_fit_loses_chains_first() -> None:
     run = run_of(limit=3 * WORST + 50)
     assert run.dispatch(Draw(8, BUDGET), stream=False)
     assert run.request.chains == (0, 1, 2)
-    assert run.request.forcing.max_thinking_tokens == 100
+    assert run.request.budget.max_thinking_tokens == 100
     assert run.account.reserved == 3 * WORST
 
 
@@ -93,10 +89,10 @@ def test_a_wave_tells_what_it_will_likely_take() -> None:
 def test_then_it_loses_thinking() -> None:
     run = run_of(limit=WORST - 40)
     assert run.dispatch(Draw(8, Budget(100, 80, answer_tokens=60)), stream=False)
-    forcing = run.request.forcing
+    budget = run.request.budget
     assert run.request.chains == (0,)
-    assert forcing.min_thinking_tokens <= forcing.max_thinking_tokens < 100
-    assert forcing.answer_tokens >= 16
+    assert budget.min_thinking_tokens <= budget.max_thinking_tokens < 100
+    assert budget.answer_tokens >= 16
     assert run.account.reserved == WORST - 40
 
 
@@ -116,12 +112,12 @@ def test_no_part_of_a_budget_is_made_larger(
         assert run.account.reserved == 0
         assert limit < DELIMITER_TOKENS + 2 * extensions + 16
         return
-    forcing = run.request.forcing
+    budget = run.request.budget
     assert len(run.request.chains) <= samples
-    assert forcing.max_thinking_tokens <= asked.max_thinking_tokens
-    assert forcing.min_thinking_tokens <= asked.min_thinking_tokens
-    assert forcing.answer_tokens <= asked.answer_tokens
-    assert forcing.extensions == (asked.extensions if forcing.max_thinking_tokens else 0)
+    assert budget.max_thinking_tokens <= asked.max_thinking_tokens
+    assert budget.min_thinking_tokens <= asked.min_thinking_tokens
+    assert budget.answer_tokens <= asked.answer_tokens
+    assert budget.extensions == (asked.extensions if budget.max_thinking_tokens else 0)
     assert run.account.reserved <= limit
 
 
@@ -153,7 +149,7 @@ def test_an_extension_reserves_only_what_the_chain_may_add() -> None:
     run.settle()
     assert run.dispatch(Extend(0, 1, BUDGET, 0.0), stream=False)
     assert run.request.resume == run.samples[0]
-    assert run.request.forcing.extensions == 1
+    assert run.request.budget.extensions == 1
     assert run.account.reserved == 30 + 60 + DELIMITER_TOKENS + 2
 
 
@@ -228,7 +224,7 @@ def test_the_caller_sets_the_temperature_unless_all_votes_would_be_the_same(
 ) -> None:
     run = run_of(make_query(temperature=wish))
     run.dispatch(Draw(2, BUDGET, planned), stream=False)
-    assert run.request.temperature == sampled
+    assert run.request.sampling.temperature == sampled
 
 
 @pytest.mark.parametrize("final", [True, False])
@@ -264,18 +260,7 @@ PROBING = Probing(every=10, answer_tokens=4)
 
 
 def trial(chain: int, at: int, answer: str | None = "7") -> Probe:
-    return Probe(chain, at, answer, f"Final Answer: {answer}", 0.9, 5)
-
-
-def test_what_policies_ask_for_is_what_engines_know() -> None:
-    pairs: list[tuple[Any, Any]] = [
-        (Budget(7), Forcing(7)),
-        (Probing(every=3), engine.Probing(every=3)),
-        (Signals(), engine.Signals()),
-    ]
-    for ours, theirs in pairs:
-        assert list(asdict(ours).items()) == list(asdict(theirs).items())
-    assert PolicyConfidence._fields == Confidence._fields
+    return Probe(chain, at, answer, 0.9, f"Final Answer: {answer}", 5)
 
 
 def test_a_draw_reaches_the_engine_whole() -> None:
@@ -287,9 +272,9 @@ def test_a_draw_reaches_the_engine_whole() -> None:
     )
     asked = run.request
     assert asked.suffix == " Hurry."
-    assert asked.probing == engine.Probing(every=10, answer_tokens=4)
-    assert asked.signals == engine.Signals(5, 9, 1.5)
-    assert not asked.forcing.answer_when_cut
+    assert asked.probing == Probing(every=10, answer_tokens=4)
+    assert asked.signals == Signals(5, 9, 1.5)
+    assert not asked.budget.answer_when_cut
 
 
 def test_trial_answers_of_chains_that_think_are_seen_in_order() -> None:
@@ -319,7 +304,7 @@ def test_a_try_without_an_answer_is_on_record_and_does_not_vote(cause: Any) -> N
     run.take(Sample(0, "", "7", "7", cause, 30, generated_tokens=30, confidence=sure))
     (vote,) = run.tally.history
     assert (vote.answer, vote.stop_cause, vote.tokens) == (None, cause, 30)
-    assert vote.confidence == PolicyConfidence(3.0, 1.0, 2.0, None)
+    assert vote.confidence == Confidence(3.0, 1.0, 2.0, None)
     assert run.samples == {}
 
 

@@ -13,9 +13,9 @@ from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Budget
 from policies.priced import Priced
-from scheduler.solving.outcome import conclude
+from scheduler.solving.outcome import build_outcome
 from scheduler.solving.run import QueryRun
-from scheduler.solving.solve import CANCEL_SECONDS, Means, solve
+from scheduler.solving.solve import CANCEL_REPORT_SECONDS, solve
 from tests.scheduler.simulation import make_run
 from workers.engine import Engine, EngineEvent, EngineInfo, Load, SampleRequest
 from workers.sample import Accepted, Delta, Sample
@@ -98,8 +98,8 @@ class Deaf:
 
 
 def solved(run: QueryRun, policy: Policy, engine: Engine | None = None) -> "asyncio.Task[Stop]":
-    means = Means(engine or SimulatedEngine(), policy, Random(0))
-    return asyncio.create_task(solve(run, means))
+    engine = engine or SimulatedEngine()
+    return asyncio.create_task(solve(run, engine=engine, policy=policy, rng=Random(0)))
 
 
 async def others() -> set["asyncio.Task[object]"]:
@@ -179,7 +179,7 @@ async def test_a_deadline_ends_with_the_best_answer_so_far() -> None:
     assert stop == Stop("deadline")
     assert run.seconds == pytest.approx(0.1)
     assert 1 <= len(run.tally.votes) < 16
-    outcome = conclude(run, stop, model="simulated", policy="majority")
+    outcome = build_outcome(run, stop, model="simulated", policy="majority")
     assert outcome.stop_reason == "deadline"
     assert outcome.answer == run.tally.leader is not None
     assert run.account.spent == run.tokens
@@ -189,7 +189,7 @@ async def test_a_deadline_ends_with_the_best_answer_so_far() -> None:
 async def test_an_engine_that_does_not_cancel_is_left_soon_after_the_deadline() -> None:
     engine, run = Deaf(), make_run(limits=Limits(deadline_seconds=1.0))
     assert await solved(run, Majority(samples=4), engine) == Stop("deadline")
-    assert run.seconds == pytest.approx(1.0 + CANCEL_SECONDS)
+    assert run.seconds == pytest.approx(1.0 + CANCEL_REPORT_SECONDS)
     assert run.tally.leader == "7"
     assert (run.account.spent, run.account.reserved) == (16, 0)
     assert engine.closed == ["q"]
@@ -206,8 +206,9 @@ async def test_a_query_that_ends_in_time_leaves_no_timer() -> None:
 async def test_a_chain_that_has_filled_the_context_is_not_extended_for_ever(seed: int) -> None:
     limits = Limits(deadline_seconds=3.0)  # so that a failure ends, too
     run = make_run("hopeless question", limits=limits)
-    means = Means(SimulatedEngine(), Priced(answer_tokens=4000), Random(seed))
-    assert (await solve(run, means)).reason != "deadline"
+    policy = Priced(answer_tokens=4000)
+    stop = await solve(run, engine=SimulatedEngine(), policy=policy, rng=Random(seed))
+    assert stop.reason != "deadline"
 
 
 async def test_a_limit_that_no_chain_fits_into_stops_before_anything_is_drawn() -> None:
@@ -231,8 +232,13 @@ async def test_the_first_chain_is_shown_live_and_its_answer_only_if_it_is_the_la
     policy: Policy, phases: set[str]
 ) -> None:
     shown: list[Accepted | Delta] = []
-    means = Means(SimulatedEngine(), policy, Random(0), shown.append)
-    await solve(make_run(), means)
+    await solve(
+        make_run(),
+        engine=SimulatedEngine(),
+        policy=policy,
+        rng=Random(0),
+        on_event=shown.append,
+    )
     assert isinstance(shown[0], Accepted)
     deltas = [event for event in shown[1:] if isinstance(event, Delta)]
     assert len(deltas) == len(shown) - 1

@@ -13,9 +13,9 @@ from policies import build
 from policies.base import Conclude, Decision, Draw, Limits, Situation, Stop
 from policies.plan import Budget
 from policies.signals import Probing
-from scheduler.solving.outcome import Outcome, conclude, observation
+from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.run import QueryRun
-from scheduler.solving.solve import Means, solve
+from scheduler.solving.solve import solve
 from tests.scheduler.simulation import make_run
 from workers.engine import EngineEvent, SampleRequest
 from workers.replayed import ReplayedEngine
@@ -32,9 +32,9 @@ async def answered(
     limits = options.pop("limits", None)
     run = make_run(question, limits=limits, reference=reference(question))
     built = build(policy, **options)
-    stop = await solve(run, Means(engine or SimulatedEngine(), built, Random(0)))
+    stop = await solve(run, engine=engine or SimulatedEngine(), policy=built, rng=Random(0))
     assert run.account.reserved == 0
-    outcome = conclude(run, stop, model="simulated", policy=policy)
+    outcome = build_outcome(run, stop, model="simulated", policy=policy)
     assert outcome.tokens.total == run.tokens == run.account.spent
     return run, outcome
 
@@ -85,7 +85,7 @@ class Listener:
 
 async def test_every_chain_is_concluded_once_and_alone() -> None:
     run, policy = make_run("hopeless question"), Listener()
-    stop = await solve(run, Means(SimulatedEngine(), policy, Random(0)))
+    stop = await solve(run, engine=SimulatedEngine(), policy=policy, rng=Random(0))
     assert stop == Stop("plan done")
     assert [r.sample.stop_cause for r in run.records] == ["early_exit"] * 3
     assert {r.sample.thinking_tokens for r in run.records} == {10}
@@ -101,7 +101,7 @@ async def test_a_conclude_for_a_chain_that_does_not_run_means_go_on() -> None:
             return Conclude(99) if isinstance(decision, Conclude) else decision
 
     run = make_run("hopeless question")
-    await solve(run, Means(SimulatedEngine(), Confused(), Random(0)))
+    await solve(run, engine=SimulatedEngine(), policy=Confused(), rng=Random(0))
     assert [r.sample.stop_cause for r in run.records] == ["natural"] * 3
 
 

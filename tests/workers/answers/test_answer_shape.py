@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
 from workers.answers.answer_shape import MOST_SCHEMA_BYTES, shape_of
 from workers.engine import Refused, SampleRequest
-from workers.forcing import Forcing
 from workers.sample import ToolCall
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -16,7 +17,7 @@ NAMED = {"type": "function", "function": {"name": "add"}}
 
 def asking(**wishes: Any) -> SampleRequest:
     told = {name: json.dumps(wish) for name, wish in wishes.items()}
-    return SampleRequest("q", (("user", "1+1?"),), (0,), Forcing(10), **told)
+    return SampleRequest("q", (("user", "1+1?"),), (0,), Budget(10), SamplingParams(**told))
 
 
 def schema(value: Any) -> dict[str, Any]:
@@ -103,6 +104,8 @@ def test_a_schema_of_the_greatest_depth_is_taken() -> None:
 
 
 def test_what_is_no_json_is_refused() -> None:
-    request = SampleRequest("q", (("user", "?"),), (0,), Forcing(10), response_format="{")
+    request = SampleRequest(
+        "q", (("user", "?"),), (0,), Budget(10), SamplingParams(response_format="{")
+    )
     with pytest.raises(Refused, match="not JSON"):
         shape_of(request)

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.engine import EngineEvent, Load, Probing, Refused, SampleRequest, Signals
-from workers.forcing import Forcing
-from workers.sample import Accepted, Delta, Probe, Sample
+from policies.plan import Budget
+from policies.signals import Probe, Probing, Signals
+from tests.builders import changed
+from workers.engine import EngineEvent, Load, Refused, SampleRequest
+from workers.sample import Accepted, Delta, Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import ANSWER_TOKENS, LAWS, law_of, questions, reference
@@ -20,8 +22,8 @@ from workers.simulated.law import ANSWER_TOKENS, LAWS, law_of, questions, refere
 def request(
     question: str = "medium question", *, most: int = 2000, extensions: int = 0, **changes: Any
 ) -> SampleRequest:
-    plain = SampleRequest("query", (("user", question),), (0,), Forcing(most, 0, extensions))
-    return replace(plain, **changes)
+    plain = SampleRequest("query", (("user", question),), (0,), Budget(most, 0, extensions))
+    return changed(plain, **changes)
 
 
 async def samples(engine: SimulatedEngine, asked: SampleRequest) -> list[Sample]:
@@ -177,15 +179,13 @@ def test_a_cut_chain_answers_as_its_law_says(most: int) -> None:
 
 @pytest.mark.parametrize("reserve", [1, ANSWER_TOKENS - 1, ANSWER_TOKENS, 99])
 def test_an_answer_keeps_to_its_reserve(reserve: int) -> None:
-    told = run_virtual(
-        sample(SimulatedEngine(), request(forcing=Forcing(500, 0, 0, None, reserve)))
-    )
+    told = run_virtual(sample(SimulatedEngine(), request(budget=Budget(500, 0, 0, None, reserve))))
     assert told.answer_tokens == min(reserve, ANSWER_TOKENS)
     assert told.complete is (reserve >= ANSWER_TOKENS)
 
 
 def test_a_minimum_makes_short_chains_longer() -> None:
-    asked = request("easy question", forcing=Forcing(500, 300))
+    asked = request("easy question", budget=Budget(500, 300))
     assert run_virtual(sample(SimulatedEngine(), asked)).thinking_tokens == 300
 
 
@@ -517,8 +517,8 @@ def test_one_chain_is_cancelled_alone() -> None:
 
 def test_a_try_that_its_cap_cuts_is_rejected() -> None:
     async def main() -> list[Sample]:
-        forcing = Forcing(60, answer_when_cut=False)
-        return await samples(SimulatedEngine(), request(forcing=forcing, chains=tuple(range(40))))
+        budget = Budget(60, answer_when_cut=False)
+        return await samples(SimulatedEngine(), request(budget=budget, chains=tuple(range(40))))
 
     found = run_virtual(main())
     whole = run_virtual(samples(SimulatedEngine(), request(chains=tuple(range(40)))))

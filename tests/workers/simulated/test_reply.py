@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from policies.plan import Budget
+from policies.sampling import SamplingParams
+from tests.builders import changed
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import Refused, SampleRequest
-from workers.forcing import Forcing
 from workers.sample import Accepted, Sample
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -19,7 +21,9 @@ NAMED = json.dumps({"type": "function", "function": {"name": "tell"}})
 
 
 def asking(**fields: Any) -> SampleRequest:
-    return SampleRequest("q", (("user", "easy question"),), (0,), Forcing(2000), **fields)
+    return SampleRequest(
+        "q", (("user", "easy question"),), (0,), Budget(2000), SamplingParams(**fields)
+    )
 
 
 def test_an_answer_is_prose_unless_something_is_asked() -> None:
@@ -52,7 +56,9 @@ def test_tokens_are_as_probable_as_the_answer() -> None:
 
 def sampled(query: str, seed: int | None) -> Sample:
     async def main() -> Sample:
-        request = SampleRequest(query, (("user", "hard"),), (0,), Forcing(2000), seed=seed)
+        request = SampleRequest(
+            query, (("user", "hard"),), (0,), Budget(2000), SamplingParams(seed=seed)
+        )
         *_, last = [event async for event in SimulatedEngine().sample(request)]
         assert isinstance(last, Sample)
         return last
@@ -67,7 +73,7 @@ def test_one_seed_gives_one_chain_whatever_the_query_is_called() -> None:
 
 def complete(**fields: Any) -> list[CompletionEvent]:
     async def main() -> list[CompletionEvent]:
-        request = CompletionRequest("q", fields.pop("prompt", "one two"), **fields)
+        request = changed(CompletionRequest("q", "one two"), **fields)
         return [event async for event in SimulatedEngine().complete(request)]
 
     return run_virtual(main())

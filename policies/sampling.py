@@ -1,0 +1,27 @@
+"""How a caller wants chains to be sampled. Policies pass it on; they only set the temperature."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """One value for all that is handed on unchanged from the request to the engine.
+
+    `tools`, `tool_choice` and `response_format` are OpenAI's, as JSON texts.
+    """
+
+    #: None: the policy's temperature, or else the model's recommended one. 0 is greedy.
+    temperature: float | None = None
+    #: Nucleus sampling, in (0, 1]. None: the model's recommended value.
+    top_p: float | None = None
+    #: Every chain derives its own seed from it. None: unseeded.
+    seed: int | None = None
+    #: Log-probabilities of the answer's tokens and of so many likeliest ones. None: none.
+    logprobs: int | None = None
+    tools: str | None = None
+    tool_choice: str | None = None
+    response_format: str | None = None
+    #: Of waiting requests the one with the lowest value runs first.
+    priority: int = 0
+    #: Only requests with the same salt share cached prefixes (vLLM's `cache_salt`).
+    cache_salt: str = ""

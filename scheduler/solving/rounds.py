@@ -1,0 +1,64 @@
+"""What is kept of a query's rounds: the chains of one decision, and the records of the past."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from policies.plan import Budget
+from policies.signals import Probe
+from workers.engine import SampleRequest
+from workers.sample import Sample
+
+StepKind = Literal["draw", "extend", "conclude", "choices"]
+
+
+class SampleRecord(NamedTuple):
+    """A sample, what it was asked for, and the whole cost of its chain so far.
+
+    `probes` are its trial answers in the order of their tokens; None where none were asked for.
+    """
+
+    sample: Sample
+    temperature: float | None
+    chain_tokens: int
+    probes: tuple[Probe, ...] | None = None
+
+
+class DecisionStep(NamedTuple):
+    """One decision, and how far the query was: votes so far, tokens of finished chains.
+
+    The kind "choices" is not the policy's: these chains are only drawn to be returned (`n`).
+    """
+
+    kind: StepKind
+    chains: tuple[int, ...]
+    budget: Budget | None
+    votes: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class Round:
+    """The chains of one decision, from dispatch to settlement."""
+
+    request: SampleRequest
+    #: Tokens reserved in the account: the worst case of all its chains.
+    reserved: int
+    #: Whether the answer of its one chain is the reply, so that it may be streamed.
+    final: bool
+    #: Whether its chains vote and teach.
+    votes: bool
+    #: Chains that have not come back.
+    pending: set[int]
+    probes: list[Probe] = field(default_factory=list)
+    #: Chains that were told to end their thinking.
+    concluded: set[int] = field(default_factory=set)
+    #: Tokens of the chains that came back.
+    spent: int = 0
+    #: Whether a chain was lost with its engine.
+    lost: bool = False
+
+
+def in_order(probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    """By chain, and then by where they branched off."""
+    return tuple(sorted(probes, key=lambda probe: (probe.chain, probe.thinking_tokens)))

@@ -1,0 +1,20 @@
+"""Values that many tests need, made in one place."""
+
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from policies.base import Query
+from policies.sampling import SamplingParams
+from workers.completion import CompletionRequest
+from workers.engine import SampleRequest
+
+Asked = TypeVar("Asked", SampleRequest, CompletionRequest, Query)
+
+_SAMPLING = {field.name for field in fields(SamplingParams)}
+
+
+def changed(asked: Asked, **changes: Any) -> Asked:
+    """The same with other fields; those of its sampling parameters by their own names."""
+    sampling = {name: value for name, value in changes.items() if name in _SAMPLING}
+    others = {name: value for name, value in changes.items() if name not in _SAMPLING}
+    return replace(asked, sampling=replace(asked.sampling, **sampling), **others)
