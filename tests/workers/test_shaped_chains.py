@@ -148,10 +148,11 @@ def test_a_schema_that_the_core_cannot_hold_to_is_refused_before_anything(tokeni
 def test_turn_and_tenant_reach_every_call_those_of_trials_too(tokenizer: Any) -> None:
     core = Recording(tokenizer)
     budget, probing = Budget(40, min_thinking_tokens=40), Probing(every=10, answer_tokens=4)
-    turn: dict[str, Any] = {"priority": -3, "salt": "ours", "top_p": 0.7}
+    turn: dict[str, Any] = {"priority": -3, "cache_salt": "ours", "top_p": 0.7}
     one(core, asking(budget=budget, probing=probing, **turn), "reprompt")
     assert len(core.calls) > 2
-    assert {(each.params.priority, each.params.cache_salt) for _, each in core.calls} == {(-3, "ours")}
+    asked = {(each.params.priority, each.params.cache_salt) for _, each in core.calls}
+    assert asked == {(-3, "ours")}
     assert {each.params.top_p for _, each in core.calls if each.params.logprobs is None} == {0.7}
 
 
