@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from benchmarks.goals import at_least, at_most
 from policies import build
-from policies.price import Price
+from policies.price import DEFAULT_PRICE, Price
 from scheduler.api.app import make_app
 from scheduler.curves.store import CurveStore
 from scheduler.progress import Progress, progress
@@ -99,7 +99,7 @@ async def made() -> FastAPI:
         info=await engine.info(),
         policy=build("fixed"),
         book=CurveStore(),
-        pricing=Pricing(Price(3e-4)),
+        pricing=Pricing(Price(DEFAULT_PRICE)),
     )
     return make_app(controller)
 

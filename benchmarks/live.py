@@ -39,7 +39,7 @@ from benchmarks.frontier import (
 from benchmarks.harness import open_house
 from benchmarks.oracle import Path, Step, best_rule
 from policies.curves.extension_counts import states
-from policies.price import USUAL
+from policies.price import DEFAULT_PRICE
 from scheduler.client.http_client import Client
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.experiments.question_sets import Question, load_questions, spread
@@ -59,8 +59,8 @@ VOTES: dict[str, dict[str, Any]] = {
     f"majority of {n}": {"policy": "majority", "samples": n} for n in (2, 4, 8, 16)
 }
 FIXED = EXTENSIONS | VOTES
-PRICES = (USUAL / 3, USUAL, 3 * USUAL)
-KNOWN_PRICES = tuple(USUAL * 2 ** (half / 2) for half in range(-6, 9))
+PRICES = (DEFAULT_PRICE / 3, DEFAULT_PRICE, 3 * DEFAULT_PRICE)
+KNOWN_PRICES = tuple(DEFAULT_PRICE * 2 ** (half / 2) for half in range(-6, 9))
 """Of the rules that are known beforehand, which cost nothing to try."""
 
 
@@ -77,7 +77,7 @@ async def ask_all(
     """In the order of the questions."""
     told: dict[int, Told] = {}
     waiting = iter(enumerate(questions))
-    client = Client(url, concurrency=CONCURRENCY)
+    client = Client(url)
 
     async def worker() -> None:
         for place, question in waiting:
@@ -122,7 +122,7 @@ def compared(table: Floats, fixed: int, sample: Sample) -> dict[float, Estimate]
 def run(questions: list[Question], replicas: int) -> list[list[Told]]:
     """All settings in turn: the fixed ones on one server, every price on a server of its own."""
     told = []
-    servers: list[tuple[float, list[dict[str, Any]]]] = [(USUAL, list(FIXED.values()))]
+    servers: list[tuple[float, list[dict[str, Any]]]] = [(DEFAULT_PRICE, list(FIXED.values()))]
     servers += [(price, [{"policy": "priced"}]) for price in PRICES]
     with progress("live", len(questions) * (len(FIXED) + len(PRICES))) as bar:
         for price, settings in servers:

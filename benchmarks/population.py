@@ -20,7 +20,8 @@ from policies.curves.observation import Observation
 from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Plan
-from policies.priced import DEFAULT_PRICE, Priced
+from policies.price import DEFAULT_PRICE
+from policies.priced import Priced
 from policies.tally import Tally, Vote
 
 ANSWERS = 10

@@ -1,6 +1,6 @@
 """How many tokens a query gets: policies by name, and the curves that `priced` learns from."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from policies.priced import Priced
 from policies.priced_exit import PricedExit
 from policies.rejection import RejectionSampling
 
-POLICIES: dict[str, type[Any]] = {
+POLICIES: dict[str, type[Policy]] = {
     "fixed": Fixed,
     "majority": Majority,
     "adaptive_consistency": AdaptiveConsistency,
@@ -47,17 +47,23 @@ POLICIES: dict[str, type[Any]] = {
 
 
 def build(name: str, **options: object) -> Policy:
-    """A policy by name; whatever is wrong is a ValueError that says what was meant."""
+    """A policy by name. Raises ValueError that names what is wrong and the nearest right name."""
     if name not in POLICIES:
         raise ValueError(f"unknown policy {name!r}{_nearest(name, list(POLICIES))}")
     policy = POLICIES[name]
-    kinds = {field.name: field.type for field in fields(policy)}
+    kinds = {field.name: field.type for field in fields(policy)}  # type: ignore[arg-type]
     for option, value in options.items():
         if option not in kinds:
             raise ValueError(f"{name} has no option {option!r}{_nearest(option, list(kinds))}")
         _check_kind(option, value, kinds[option])
-    built: Policy = policy(**options)
-    return built
+    return policy(**options)
+
+
+def options_of(policy: Policy) -> dict[str, Any]:
+    """The options of a policy by name; a policy that is no dataclass has none."""
+    if not is_dataclass(policy):
+        return {}
+    return {field.name: getattr(policy, field.name) for field in fields(policy)}
 
 
 def _check_kind(option: str, value: object, kind: object) -> None:

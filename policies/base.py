@@ -7,17 +7,20 @@ ledger).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from policies.plan import Budget, Plan, whole
+from policies.options import PolicyOptions
+from policies.plan import Budget, Plan, check_int
 from policies.sampling import SamplingParams
 from policies.signals import Probe, Probing, Signals
 from policies.tally import Tally
 
 if TYPE_CHECKING:
     from policies.curves.curve import ClassCurve
+
+DEFAULT_MAX_CHAINS = 16
 
 StopReason = Literal[
     "settled",
@@ -46,15 +49,26 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Hard limits of one query; None means unlimited. `value` scales accuracy against the price."""
+    """Hard limits of one query; they hold whatever its policy decides."""
 
+    #: Tokens of all chains together. None: unlimited.
     max_total_tokens: int | None = None
+    #: Seconds from admission. None: unlimited.
     deadline_seconds: float | None = None
+    #: The cheapest plan that reaches this accuracy is taken. None: the price decides.
     target_accuracy: float | None = None
+    #: Multiplies accuracy when it is traded against tokens.
     value: float = 1.0
+    #: Thinking tokens of one chain. None: the room of the context.
+    max_thinking_tokens: int | None = None
+    #: All tokens that one chain may generate, thinking and answer (OpenAI's `max_tokens`). None:
+    #: the budget of the chain.
+    max_chain_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        whole("max_total_tokens", self.max_total_tokens, at_least=1, optional=True)
+        check_int("max_total_tokens", self.max_total_tokens, at_least=1, optional=True)
+        check_int("max_thinking_tokens", self.max_thinking_tokens, optional=True)
+        check_int("max_chain_tokens", self.max_chain_tokens, at_least=1, optional=True)
         if self.deadline_seconds is not None and not 0 < self.deadline_seconds < math.inf:
             raise ValueError(f"deadline_seconds must be positive, got {self.deadline_seconds!r}")
         if self.target_accuracy is not None and not 0 < self.target_accuracy <= 1:
@@ -97,7 +111,7 @@ class Draw:
     signals: Signals | None = None
 
     def __post_init__(self) -> None:
-        whole("samples", self.samples, at_least=1, at_most=1024)
+        check_int("samples", self.samples, at_least=1, at_most=1024)
         if self.final and self.samples != 1:
             raise ValueError(f"final needs samples to be 1, got {self.samples!r}")
 
@@ -141,7 +155,8 @@ class Situation:
     `price` is the accuracy that one token must buy; `plan` is what this policy decided earlier for
     the same query (None at the first decision); `pending` chains are still being sampled: until
     they are in, only a Conclude or a Stop is obeyed, and a Stop cancels them; anything else means
-    "go on". `probes` are the trial answers of the chains that are still thinking, chain by chain in
+    "go on". `max_thinking_tokens` is the cap of a chain by the context and the request's limits.
+    `probes` are the trial answers of the chains that are still thinking, chain by chain in
     the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
     exploration runs of
     the class that are under way, by the name of their plan; where nothing may be learned of this
@@ -167,12 +182,58 @@ class Situation:
         return Budget.within(max_thinking_tokens, **fields).capped(self.max_thinking_tokens)
 
 
-class Policy(Protocol):
-    """`decide` is asked at the start, after every finished chain and after every trial answer of a
-    running one; it must not keep state.
+class Policy:
+    """Base class of all policies: subclass it, set `name`, and write `decide`.
+
+    `decide(situation, rng)` is a pure function: it must not keep state, read a clock or do I/O; all
+    randomness comes from `rng`. It is called at the start of a query, after every finished chain,
+    and after every trial answer of a running chain. It returns one of these:
+
+    Draw(samples, budget)
+        Starts so many new chains. Obeyed only while no chain runs. The scheduler may draw fewer
+        chains, allow fewer trial answers or less thinking, to stay within the query's limits and
+        within `max_chains`.
+    Extend(chain, extensions, budget)
+        Continues a finished chain with further extensions. Obeyed only while no chain runs. The
+        scheduler may allow less thinking. A chain that has used up `budget` ends the query.
+    Conclude(chain)
+        Ends the thinking of a running chain, which then answers. Obeyed while that chain thinks.
+        `decide` is called again at once.
+    Stop(reason)
+        Ends the query. Chains that still run are cancelled. The answer with the most votes is the
+        reply; `weights` may change what each chain's vote counts.
+
+    While chains run, a Draw or an Extend means "go on". The query ends without asking again when
+    nothing more is affordable ("budget"), at its deadline ("deadline"), and after three rounds in
+    which engines died ("failed").
+
+    `options` and `max_chains` are what the scheduler reserves tokens by. The limits of a request
+    hold for every policy, whatever it declares: `situation.max_thinking_tokens` is the cap in
+    force.
     """
 
-    @property
-    def name(self) -> str: ...
+    __slots__ = ()
 
-    def decide(self, situation: Situation, rng: Random) -> Decision: ...
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def options(self) -> PolicyOptions:
+        """What bounds its chains; the scheduler reserves tokens by it."""
+        return PolicyOptions()
+
+    @property
+    def max_chains(self) -> int:
+        """The most chains it may draw for one query; the scheduler draws no more."""
+        return DEFAULT_MAX_CHAINS
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        raise NotImplementedError
+
+    def with_options(self, **changes: Any) -> "Policy":
+        """The same with other options. Raises ValueError if it has none of that name."""
+        known = {each.name for each in fields(self)} if is_dataclass(self) else set[str]()
+        if unknown := [name for name in changes if name not in known]:
+            raise ValueError(f"{self.name} has no option {unknown[0]!r}")
+        return replace(self, **changes) if is_dataclass(self) else self

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import MAX_TOKENS, Budget, number, whole
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import MAX_TOKENS, Budget, check_int, check_number
 
 TOKENS_PER_STEP = 100
 SHORT = (
@@ -20,7 +21,7 @@ LONG = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditional:
+class Conditional(Policy):
     """One chain, greedy as in the paper, whose question ends with a wish for its length."""
 
     max_thinking_tokens: int | None = None
@@ -29,11 +30,19 @@ class Conditional:
 
     def __post_init__(self) -> None:
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:
         raise NotImplementedError
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+
+    @property
+    def max_chains(self) -> int:
+        return 1
 
     @property
     def wish(self) -> str:
@@ -61,7 +70,7 @@ class TokenConditional(Conditional):
 
     def __post_init__(self) -> None:
         Conditional.__post_init__(self)
-        whole("tokens", self.tokens, at_least=1)
+        check_int("tokens", self.tokens, at_least=1)
 
     @property
     def name(self) -> str:
@@ -90,7 +99,7 @@ class StepConditional(Conditional):
 
     def __post_init__(self) -> None:
         Conditional.__post_init__(self)
-        whole("steps", self.steps, at_least=1, at_most=MAX_TOKENS // TOKENS_PER_STEP)
+        check_int("steps", self.steps, at_least=1, at_most=MAX_TOKENS // TOKENS_PER_STEP)
 
     @property
     def name(self) -> str:

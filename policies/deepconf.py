@@ -6,14 +6,15 @@ from random import Random
 
 import numpy as np
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, number, whole
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
 from policies.signals import Measure, Signals
 from policies.tally import Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeepConf:
+class DeepConf(Policy):
     """The surest share `keep` of `samples` chains votes, each as heavily as it is sure.
 
     Fu et al., arXiv 2508.15260, section 3 (offline): `keep` is 0.9 or 0.1 there, with windows of
@@ -32,16 +33,26 @@ class DeepConf:
 
     def __post_init__(self) -> None:
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        whole("samples", self.samples, at_least=1, at_most=1024)
-        number("keep", self.keep, above=0, at_most=1)
-        whole("window", self.window, at_least=1)
+        check_int("samples", self.samples, at_least=1, at_most=1024)
+        check_number("keep", self.keep, above=0, at_most=1)
+        check_int("window", self.window, at_least=1)
         # The likeliest token alone would be least "confident" where it is most certain.
-        whole("top", self.top, at_least=2)
-        number("temperature", self.temperature, above=0, at_most=2, optional=True)
+        check_int("top", self.top, at_least=2)
+        check_number("temperature", self.temperature, above=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:
         return "deepconf"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return self.samples
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         votes = situation.tally.votes
@@ -73,9 +84,9 @@ class DeepConfOnline(DeepConf):
 
     def __post_init__(self) -> None:
         DeepConf.__post_init__(self)
-        whole("warmup", self.warmup, at_least=1, at_most=1024)
-        whole("wave", self.wave, at_least=1, at_most=1024)
-        number("consensus", self.consensus, above=0, at_most=1)
+        check_int("warmup", self.warmup, at_least=1, at_most=1024)
+        check_int("wave", self.wave, at_least=1, at_most=1024)
+        check_number("consensus", self.consensus, above=0, at_most=1)
         if self.warmup > self.samples:
             raise ValueError(f"warmup ({self.warmup}) is above samples ({self.samples})")
         if self.measure != "lowest":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from policies.plan import Budget, number, whole
+from policies.plan import Budget, check_int, check_number
 from policies.probed import Probed
 from policies.signals import Probe, Probing
 
@@ -23,8 +23,8 @@ class Deer(Probed):
 
     def __post_init__(self) -> None:
         Probed.__post_init__(self)
-        number("threshold", self.threshold, above=0, below=1)
-        whole("max_probes", self.max_probes, at_least=1)
+        check_number("threshold", self.threshold, above=0, below=1)
+        check_int("max_probes", self.max_probes, at_least=1)
 
     @property
     def name(self) -> str:

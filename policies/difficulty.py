@@ -6,10 +6,12 @@ from random import Random
 
 import numpy as np
 
-from policies.base import Decision, Draw, Situation, Stop
+from policies.base import Decision, Draw, Policy, Situation, Stop
 from policies.curves.vote_curve import VoteCurve
 from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
-from policies.plan import Budget, number, whole
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
+from policies.price import DEFAULT_PRICE
 from policies.tally import VoteStanding
 from policies.voting import share
 
@@ -17,7 +19,7 @@ PILOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class DifficultyKnapsack:
+class DifficultyKnapsack(Policy):
     """In the manner of Damani et al. (arXiv 2410.04707): predict, then allocate, then do not look.
 
     The paper predicts from hidden states what each further sample of a question will add, and gives
@@ -26,7 +28,7 @@ class DifficultyKnapsack:
     known of the class; the number of votes is then fixed, whatever they say.
     """
 
-    price: float = 3e-4
+    price: float = DEFAULT_PRICE
     max_samples: int = 40
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
@@ -34,13 +36,23 @@ class DifficultyKnapsack:
 
     def __post_init__(self) -> None:
         share("price", self.price)
-        whole("max_samples", self.max_samples, at_least=PILOTS, at_most=1024)
-        number("temperature", self.temperature, above=0, at_most=2, optional=True)
+        check_int("max_samples", self.max_samples, at_least=PILOTS, at_most=1024)
+        check_number("temperature", self.temperature, above=0, at_most=2, optional=True)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property
     def name(self) -> str:
         return "difficulty_knapsack"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return self.max_samples
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         drawn = len(situation.tally.votes)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.plan import Budget, whole
+from policies.plan import Budget, check_int
 from policies.probed import Probed
 from policies.signals import Probe, Probing
 
@@ -25,8 +25,8 @@ class Dynasor(Probed):
 
     def __post_init__(self) -> None:
         Probed.__post_init__(self)
-        whole("probe_every", self.probe_every, at_least=1)
-        whole("agree", self.agree, at_least=1)
+        check_int("probe_every", self.probe_every, at_least=1)
+        check_int("agree", self.agree, at_least=1)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from policies.base import Situation
-from policies.plan import whole
+from policies.plan import check_int
 from policies.voting import Voting
 
 
@@ -19,7 +19,7 @@ class EarlyStopping(Voting):
 
     def __post_init__(self) -> None:
         Voting.__post_init__(self)
-        whole("window", self.window, at_least=1, at_most=1024)
+        check_int("window", self.window, at_least=1, at_most=1024)
 
     @property
     def name(self) -> str:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, number
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_number
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Policy):
     """Budget forcing with a fixed cap and a fixed number of extensions (s1, section 3.1).
 
     Greedy unless a temperature is given, as in the paper. `max_thinking_tokens=None` is all that
@@ -25,12 +26,25 @@ class Fixed:
     readme_compat: bool = False
 
     def __post_init__(self) -> None:
-        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
         self._budget()
 
     @property
     def name(self) -> str:
         return "fixed"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens,
+            self.min_thinking_tokens,
+            self.extensions,
+            self.answer_tokens,
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return 1
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if situation.tally.history:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, number, whole
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
 
 
 @dataclass(frozen=True, slots=True)
-class Majority:
+class Majority(Policy):
     """`samples` chains in parallel, majority vote (Wang et al., arXiv 2203.11171; s1, figure 4b).
 
     Sampled at the model's recommended temperature unless one is given: votes of one greedy chain
@@ -22,15 +23,28 @@ class Majority:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        whole("samples", self.samples, at_least=1, at_most=1024)
+        check_int("samples", self.samples, at_least=1, at_most=1024)
         Budget.within(
             self.max_thinking_tokens, extensions=self.extensions, answer_tokens=self.answer_tokens
         )
-        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:
         return "majority"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens,
+            extensions=self.extensions,
+            answer_tokens=self.answer_tokens,
+            votes_only=True,
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return self.samples
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         missing = self.samples - len(situation.tally.votes)

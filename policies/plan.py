@@ -15,6 +15,8 @@ class Budget:
     `max_thinking_tokens` bounds all thinking of the chain, forced extension text included;
     `extensions` is how many natural ends are replaced by `extension_text` (None: the format's own,
     "Wait" for s1); `answer_tokens` is reserved on top, so that an answer always exists.
+    `max_tokens` bounds all tokens of the chain, delimiters and answer included (None: no bound but
+    the others). Within it the answer may also use what the thinking has left.
     `answer_when_cut=False` rejects a chain that its cap has cut: it gives no answer (s1, section
     5.1: rejection sampling). `harness_compat` and `readme_compat` follow the paper's evaluation
     code and its README's loop.
@@ -25,15 +27,17 @@ class Budget:
     extensions: int = 0
     extension_text: str | None = None
     answer_tokens: int = 128
+    max_tokens: int | None = None
     answer_when_cut: bool = True
     harness_compat: bool = False
     readme_compat: bool = False
 
     def __post_init__(self) -> None:
-        whole("max_thinking_tokens", self.max_thinking_tokens)
-        whole("min_thinking_tokens", self.min_thinking_tokens)
-        whole("extensions", self.extensions, at_most=1000)
-        whole("answer_tokens", self.answer_tokens, at_least=1)
+        check_int("max_thinking_tokens", self.max_thinking_tokens)
+        check_int("min_thinking_tokens", self.min_thinking_tokens)
+        check_int("extensions", self.extensions, at_most=1000)
+        check_int("answer_tokens", self.answer_tokens, at_least=1)
+        check_int("max_tokens", self.max_tokens, at_least=1, optional=True)
         if self.min_thinking_tokens > self.max_thinking_tokens:
             raise ValueError(
                 f"min_thinking_tokens ({self.min_thinking_tokens}) is above "
@@ -65,8 +69,16 @@ class Budget:
 
         The paper's evaluation code grants the cap to every round and cuts the sum afterwards.
         """
+        if self.max_tokens is not None and not self.compat:
+            return max(self.max_tokens, self.answer_tokens)
         rounds = self.extensions + 1 if self.harness_compat else 1
         return rounds * self.max_thinking_tokens + self.answer_tokens
+
+    def limited(self, max_tokens: int) -> "Budget":
+        """The same with at most so many tokens of the chain, a quarter of them for the answer."""
+        answer = min(self.answer_tokens, max(1, max_tokens // 4))
+        thinking = self.capped(max(0, max_tokens - answer))
+        return replace(thinking, answer_tokens=answer, max_tokens=max_tokens)
 
     def capped(self, most: int) -> "Budget":
         """The same with at most so much thinking; `most` must not be negative.
@@ -110,7 +122,7 @@ class Plan:
     price: float | None = None
 
 
-def whole(
+def check_int(
     name: str,
     value: object,
     *,
@@ -127,7 +139,7 @@ def whole(
         raise ValueError(f"{name} must be between {at_least} and {at_most}, got {value!r}")
 
 
-def number(
+def check_number(
     name: str,
     value: float | None,
     *,

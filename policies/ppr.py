@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from policies.base import Situation
-from policies.plan import whole
+from policies.plan import check_int
 from policies.voting import Voting, share
 
 
@@ -24,7 +24,7 @@ class PriorPosteriorRatio(Voting):
     def __post_init__(self) -> None:
         Voting.__post_init__(self)
         share("delta", self.delta)
-        whole("answers", self.answers, at_least=2)
+        check_int("answers", self.answers, at_least=2)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 LOWEST, HIGHEST = 1e-9, 1e-2
-USUAL = 3e-4
+# 3 points of accuracy for 100 tokens: right for the embedded model. Models that think for thousands
+# of tokens need a tenth of it or less.
+DEFAULT_PRICE = 3e-4
 DEPTH = 200.0
 """How many queries' allowances the bucket of a server holds; a job remembers all."""
 _RATE = 0.1
@@ -36,7 +38,7 @@ class Price:
     `surplus` is what was spent above the goal so far, in queries' allowances (below it: negative).
     """
 
-    per_token: float = USUAL
+    per_token: float = DEFAULT_PRICE
     tokens_per_query: float | None = None
     accuracy: float | None = None
     depth: float = DEPTH
@@ -69,7 +71,7 @@ class Price:
 
     @classmethod
     def for_accuracy(cls, accuracy: float, start: float | None = None) -> Self:
-        return cls(start or USUAL, accuracy=accuracy)
+        return cls(start or DEFAULT_PRICE, accuracy=accuracy)
 
     def after(
         self, tokens: float, accuracy: float | None = None, right: float | None = None

@@ -6,10 +6,12 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from policies.base import Decision, Draw, Extend, Situation, Stop
+from policies.base import Decision, Draw, Extend, Policy, Situation, Stop
 from policies.curves.extension_counts import MAX_EXTENSIONS, AnswerState, states
 from policies.exploration import choices
-from policies.plan import Budget, Plan, number, whole
+from policies.options import PolicyOptions
+from policies.plan import Budget, Plan, check_int, check_number
+from policies.price import DEFAULT_PRICE
 from policies.tally import Vote
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from policies.curves.vote_rule import VoteRule
 
 GREEDY = 0.0
-DEFAULT_PRICE = 3e-4
 COLD_RUNS = 3
 """Exploration runs of each kind that a class needs before its curve is trusted."""
 EXPLORATION_VOTES = 6
@@ -31,7 +32,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(Policy):
     """One plan per query: the one with the highest value * accuracy - price * tokens.
 
     Plans are a greedy chain that is extended as long as its state says that a "Wait" pays, votes
@@ -54,15 +55,28 @@ class Priced:
     votes_only: bool = False
 
     def __post_init__(self) -> None:
-        number("price", self.price, above=0, below=1, optional=True)
-        whole("max_samples", self.max_samples, at_least=1, at_most=1024)
-        whole("max_extensions", self.max_extensions, at_most=MAX_EXTENSIONS)
+        check_number("price", self.price, above=0, below=1, optional=True)
+        check_int("max_samples", self.max_samples, at_least=1, at_most=1024)
+        check_int("max_extensions", self.max_extensions, at_most=MAX_EXTENSIONS)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        number("exploration", self.exploration, at_least=0, at_most=1)
+        check_number("exploration", self.exploration, at_least=0, at_most=1)
 
     @property
     def name(self) -> str:
         return "priced"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens,
+            answer_tokens=self.answer_tokens,
+            price=self.price,
+            votes_only=self.votes_only,
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return max(self.max_samples, ATTEMPTS)
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         plan = situation.plan or self._choose(situation, rng)

@@ -4,23 +4,24 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from policies.base import Conclude, Decision, Draw, Situation, Stop
+from policies.base import Conclude, Decision, Draw, Policy, Situation, Stop
 from policies.curves.counts import upwards
 from policies.curves.exit_statistics import POSITIONS
 from policies.exploration import checked_first, curiosity
-from policies.plan import Budget, Plan, number, whole
+from policies.options import PolicyOptions
+from policies.plan import Budget, Plan, check_int, check_number
 from policies.signals import Probing
 
 if TYPE_CHECKING:
     from policies.curves.exit_curve import ExitCurve, ExitRule
 
-DEFAULT_PRICE = 1e-5
+DEFAULT_EXIT_PRICE = 1e-5
 COLD_RUNS = 30
 """Exploration runs that a class needs before its curve is trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PricedExit:
+class PricedExit(Policy):
     """Ask for trial answers on the way; conclude where the tokens ahead are not worth it.
 
     Stopping at the best expected value is Wald's; that a price per token should decide it is from
@@ -40,15 +41,25 @@ class PricedExit:
     temperature: float | None = 0.0
 
     def __post_init__(self) -> None:
-        number("price", self.price, above=0, below=1, optional=True)
-        whole("probe_tokens", self.probe_tokens, at_least=1)
-        number("exploration", self.exploration, at_least=0, at_most=1)
-        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        check_number("price", self.price, above=0, below=1, optional=True)
+        check_int("probe_tokens", self.probe_tokens, at_least=1)
+        check_number("exploration", self.exploration, at_least=0, at_most=1)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
         self._budget()
 
     @property
     def name(self) -> str:
         return "priced_exit"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, price=self.price
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return 1
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if situation.tally.history:
@@ -91,7 +102,7 @@ class PricedExit:
         if curve is None or situation.curve is None:
             return None
         if target is None:
-            price = situation.price or self.price or DEFAULT_PRICE
+            price = situation.price or self.price or DEFAULT_EXIT_PRICE
             return curve.rule(price / situation.query.limits.value)
         labels = situation.curve.labelled
         reaching = [

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Conclude, Decision, Draw, Situation, Stop
-from policies.plan import Budget, number, whole
+from policies.base import Conclude, Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
 from policies.signals import Probe, Probing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
+class Probed(Policy):
     """A rule says where to probe, and which trial answers will do; greedy unless told otherwise.
 
     Every trial costs tokens, at most `probe_tokens` and the delimiters: on short chains the trials
@@ -23,13 +24,21 @@ class Probed:
     temperature: float | None = 0.0
 
     def __post_init__(self) -> None:
-        whole("probe_tokens", self.probe_tokens, at_least=1)
-        number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
+        check_int("probe_tokens", self.probe_tokens, at_least=1)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
         self.budget()
 
     @property
     def name(self) -> str:
         raise NotImplementedError
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+
+    @property
+    def max_chains(self) -> int:
+        return 1
 
     def probing(self, budget: Budget) -> Probing:
         raise NotImplementedError

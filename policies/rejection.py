@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, number, whole
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
 
 ACCEPTED = ("natural", "extensions")
 
 
 @dataclass(frozen=True, slots=True)
-class RejectionSampling:
+class RejectionSampling(Policy):
     """Tries at temperature 1 until one ends its thinking within the cap (s1, section 5.1).
 
     The paper tries without limit; here after `max_tries` none is accepted, and there is no answer.
@@ -27,13 +28,23 @@ class RejectionSampling:
 
     def __post_init__(self) -> None:
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        whole("max_tries", self.max_tries, at_least=1, at_most=1024)
-        whole("wave", self.wave, at_least=1, at_most=1024)
-        number("temperature", self.temperature, above=0, at_most=2, optional=True)
+        check_int("max_tries", self.max_tries, at_least=1, at_most=1024)
+        check_int("wave", self.wave, at_least=1, at_most=1024)
+        check_number("temperature", self.temperature, above=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:
         return "rejection_sampling"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return self.max_tries
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
         tries = situation.tally.votes

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from policies.plan import whole
+from policies.plan import check_int
 
 Measure = Literal["lowest", "tail", "mean"]
 
@@ -29,10 +29,10 @@ class Probing:
 
     def __post_init__(self) -> None:
         for position in self.at:
-            whole("at", position, at_least=1)
-        whole("every", self.every, at_least=1, optional=True)
-        whole("answer_tokens", self.answer_tokens, at_least=1)
-        whole("most", self.most, at_least=1)
+            check_int("at", position, at_least=1)
+        check_int("every", self.every, at_least=1, optional=True)
+        check_int("answer_tokens", self.answer_tokens, at_least=1)
+        check_int("most", self.most, at_least=1)
         if not (self.at or self.every or self.paragraphs or self.extensions):
             raise ValueError("at, every, paragraphs and extensions are all unset: nothing to probe")
 
@@ -57,8 +57,8 @@ class Signals:
     end_below: float | None = None
 
     def __post_init__(self) -> None:
-        whole("top", self.top, at_least=1)
-        whole("window", self.window, at_least=1)
+        check_int("top", self.top, at_least=1)
+        check_int("window", self.window, at_least=1)
         if self.end_below is not None and not math.isfinite(self.end_below):
             raise ValueError(f"end_below must be finite, got {self.end_below!r}")
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from random import Random
 
-from policies.base import Decision, Draw, Situation, Stop
-from policies.plan import Budget, number, whole
+from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int, check_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Voting:
+class Voting(Policy):
     """A rule says when the vote is settled; samples come in waves of `wave` until it does.
 
     A wave is cut short as soon as the vote is settled, so its size trades tokens for time.
@@ -21,14 +22,24 @@ class Voting:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        whole("max_samples", self.max_samples, at_least=1, at_most=1024)
-        whole("wave", self.wave, at_least=1, at_most=1024)
+        check_int("max_samples", self.max_samples, at_least=1, at_most=1024)
+        check_int("wave", self.wave, at_least=1, at_most=1024)
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        number("temperature", self.temperature, above=0, at_most=2, optional=True)
+        check_number("temperature", self.temperature, above=0, at_most=2, optional=True)
 
     @property
     def name(self) -> str:
         raise NotImplementedError
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return self.max_samples
 
     def settled(self, situation: Situation) -> bool:
         """Whether the vote can stop; asked only after a first vote."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from policies.price import USUAL, Price
+from policies.price import DEFAULT_PRICE, Price
 from policies.shares import Shares
 from scheduler.admission.access import AccessConfig
 from scheduler.admission.limits import LimitsConfig
@@ -105,7 +105,7 @@ class PriceConfig:
             return Price.for_tokens(self.tokens_per_query, self.per_token)
         if self.accuracy is not None:
             return Price.for_accuracy(self.accuracy, self.per_token)
-        return Price(USUAL if self.per_token is None else self.per_token)
+        return Price(DEFAULT_PRICE if self.per_token is None else self.per_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class ServeConfig:
 
     engine: EngineConfig = field(default_factory=EngineConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    price: float | PriceConfig = USUAL
+    price: float | PriceConfig = DEFAULT_PRICE
     answer_tokens: int = 512
     host: str = "127.0.0.1"
     port: int = 8000
@@ -199,7 +199,7 @@ class ExperimentConfig:
     count: int | None = None
     seeds: int = 1
     concurrency: int = 16
-    price: float = 3e-4
+    price: float = DEFAULT_PRICE
     labelled: float = 1.0
     answer_tokens: int = 512
 

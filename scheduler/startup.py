@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from policies import build
+from policies.price import DEFAULT_PRICE
 from scheduler.admission.access import AccessConfig
 from scheduler.api.keys import read_keys
 from scheduler.config import EngineConfig, PolicyConfig, ScalingConfig, ServeConfig
@@ -20,7 +21,7 @@ def settings(
     format_: str | None,
     max_model_len: int | None,
     policy: str,
-    price: float,
+    price: float | None,
     answer_tokens: int,
     tensor_parallel_size: int = 1,
     max_replicas: int | None = None,
@@ -40,7 +41,7 @@ def settings(
         ServeConfig(
             engine=engine,
             policy=PolicyConfig(policy),
-            price=price,
+            price=DEFAULT_PRICE if price is None else price,
             answer_tokens=answer_tokens,
             access=AccessConfig(keys=keys, insecure_no_auth=insecure_no_auth),
             scaling=None if max_replicas is None else ScalingConfig(max_replicas),

@@ -59,7 +59,13 @@ MAY_IMPORT = {
         "scheduler.errors",
         "scheduler.solving",
     },
-    "scheduler.batch": {"policies", "scheduler.client", "scheduler.errors", "scheduler.progress"},
+    "scheduler.batch": {
+        "policies",
+        "scheduler.api.json_body",
+        "scheduler.client",
+        "scheduler.errors",
+        "scheduler.progress",
+    },
     "scheduler.experiments": {
         "policies",
         "workers",
@@ -106,7 +112,7 @@ IMPORTERS = {
         "scheduler/api/openapi.py",
         "scheduler/cluster/application.py",
     },
-    "httpx": {"scheduler/client/http_client.py"},
+    "openai": {"scheduler/client/http_client.py"},
     "sklearn": {"scheduler/curves/query_classes.py"},
     "click": {"thinkbudget.py", "scheduler/cli/", "training/train_command.py"},
 }

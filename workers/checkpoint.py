@@ -19,7 +19,7 @@ class Checkpoint:
     `answer` are the tokens since the last one, and all else is as it stands now.
 
     Counts are those of `Sample`, of this request. `stop_cause` is None while the chain thinks;
-    `waited_at` is where its last forced extension ends; `trials` is how many trial answers were
+    `extension_end` is where its last forced extension ends; `trials` is how many trial answers were
     begun. `conclude` says that the chain is to answer at once.
     """
 
@@ -30,7 +30,7 @@ class Checkpoint:
     forced_tokens: int = 0
     discarded_tokens: int = 0
     stop_cause: StopCause | None = None
-    waited_at: int = 0
+    extension_end: int = 0
     trials: int = 0
     probe_tokens: int = 0
     seconds: float = 0.0
@@ -62,7 +62,7 @@ def snapshot(chain: Chain) -> Checkpoint | None:
     """None for a chain that is done, or that has no point now from which it could go on."""
     thinking = chain.phase == "thinking"
     # A forced text that is not settled yet was counted already.
-    if chain.phase == "done" or (thinking and chain.shown < chain.waited_at):
+    if chain.phase == "done" or (thinking and chain.shown < chain.extension_end):
         return None
     return Checkpoint(
         thinking=tuple(chain.thinking[: chain.shown] if thinking else chain.thinking),
@@ -72,16 +72,14 @@ def snapshot(chain: Chain) -> Checkpoint | None:
         forced_tokens=chain.forced_tokens,
         discarded_tokens=chain.discarded_tokens,
         stop_cause=chain.stop_cause,
-        waited_at=chain.waited_at,
+        extension_end=chain.extension_end,
     )
 
 
 def restore(format_: TokenFormat, budget: Budget, room: int, at: Checkpoint) -> Chain:
     """The chain that goes on from a checkpoint; all of it counts as shown."""
     phase: Phase = "thinking" if at.stop_cause is None else "answer"
-    if len(at.answer) >= budget.answer_tokens:
-        phase = "done"
-    return chain_class(budget)(
+    chain = chain_class(budget)(
         format_,
         budget,
         room,
@@ -93,6 +91,9 @@ def restore(format_: TokenFormat, budget: Budget, room: int, at: Checkpoint) -> 
         discarded_tokens=at.discarded_tokens,
         stop_cause=at.stop_cause,
         phase=phase,
-        waited_at=at.waited_at,
+        extension_end=at.extension_end,
         shown=len(at.thinking),
     )
+    if len(chain.answer) >= chain.answer_limit and chain.phase == "answer":
+        chain.phase = "done"
+    return chain

@@ -61,7 +61,7 @@ class Segment(NamedTuple):
 @dataclass(slots=True)
 class Chain:
     """One chain being forced. `room` is what the context leaves for thinking; the last forced
-    extension ends at `waited_at`; so much of the thinking was `shown`.
+    extension ends at `extension_end`; so much of the thinking was `shown`.
     """
 
     format: TokenFormat
@@ -77,7 +77,7 @@ class Chain:
     stop_cause: StopCause | None = None
     phase: Phase = "thinking"
     reached_end_of_turn: bool = False
-    waited_at: int = field(default=0, compare=False)
+    extension_end: int = field(default=0, compare=False)
     shown: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Chain:
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
         chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
         if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
-            chain.waited_at = len(thinking)
+            chain.extension_end = len(thinking)
         if stop_cause in ("natural", "extensions"):
             chain._end_thinking()
         chain._close_if_full()
@@ -125,7 +125,25 @@ class Chain:
 
     @property
     def cap(self) -> int:
-        return min(self.budget.max_thinking_tokens, self.room)
+        """Thinking tokens that the budget and the context allow."""
+        return min(self._budget_cap, self.room)
+
+    @property
+    def _budget_cap(self) -> int:
+        budget = self.budget
+        if budget.max_tokens is None:
+            return budget.max_thinking_tokens
+        left = budget.max_tokens - self.format.most_closing - budget.answer_tokens
+        return min(budget.max_thinking_tokens, max(0, left))
+
+    @property
+    def answer_limit(self) -> int:
+        """Tokens that the answer may have: its reserve, or all that `max_tokens` leaves."""
+        budget, thought = self.budget, len(self.thinking)
+        if budget.max_tokens is None:
+            return budget.answer_tokens
+        left = budget.max_tokens - thought - len(self.closing)
+        return max(1, min(left, self.room - thought + budget.answer_tokens))
 
     @property
     def tokens(self) -> list[int]:
@@ -155,11 +173,11 @@ class Chain:
             left = self.cap - len(self.thinking)
             least = self.budget.min_thinking_tokens - len(self.thinking)
             # Right after a "Wait" the model must not end at once (as s1's README does it).
-            least = max(least, int(0 < self.waited_at == len(self.thinking)))
+            least = max(least, int(0 < self.extension_end == len(self.thinking)))
             stops = format_.stops | format_.end_of_turn
             return GenerateCall(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
-            left = self.budget.answer_tokens - len(self.answer)
+            left = self.answer_limit - len(self.answer)
             return GenerateCall(left, 0, format_.end_of_turn)
         return None
 
@@ -206,7 +224,7 @@ class Chain:
         ended = self.stop_cause in ("natural", "extensions")
         if self.extensions_used > self.budget.extensions or (short and ended):
             broken.append("extensions")
-        if len(self.answer) > self.budget.answer_tokens:
+        if len(self.answer) > self.answer_limit:
             broken.append("answer_tokens")
         if self.phase != "done" or self.stop_cause is None:
             broken.append("unfinished")
@@ -236,13 +254,13 @@ class Chain:
             self.forced_tokens += len(text)
             if text == self.extension:
                 self.extensions_used += not early
-                self.waited_at = len(self.thinking) if self.extensions_used else 0
+                self.extension_end = len(self.thinking) if self.extensions_used else 0
             return []
         return self._close("extensions" if self.extensions_used else "natural")
 
     def _close_if_full(self) -> list[Segment]:
         if self.phase == "thinking" and len(self.thinking) >= self.cap:
-            fits = self.budget.max_thinking_tokens <= self.room
+            fits = self._budget_cap <= self.room
             return self._close("max_thinking" if fits else "context")
         return []
 

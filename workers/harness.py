@@ -104,7 +104,7 @@ class HarnessChain(Chain):
         kept = min(len(self.thinking), self.budget.max_thinking_tokens) - before
         self.forced_tokens += max(0, kept)
         self.extensions_used += text == self.extension
-        self.waited_at = len(self.thinking)
+        self.extension_end = len(self.thinking)
         return []
 
     def _close(self, cause: StopCause) -> list[Segment]:
@@ -143,13 +143,13 @@ class ReadmeChain(Chain):
         # Of a restored chain: what it generated in its thinking, dropped stops included.
         generated = len(self.thinking) - self.forced_tokens + self.discarded_tokens
         self.remaining = self.budget.max_thinking_tokens - generated
-        self._text_before = self.format.decode(self.thinking[: self.waited_at])
+        self._text_before = self.format.decode(self.thinking[: self.extension_end])
         super().__post_init__()
 
     @property
     def text(self) -> str:
         """All the thinking, each call's tokens decoded by themselves."""
-        return self._text_before + self.format.decode(self.thinking[self.waited_at :])
+        return self._text_before + self.format.decode(self.thinking[self.extension_end :])
 
     @property
     def forced_answer(self) -> tuple[int, ...]:
@@ -202,7 +202,7 @@ class ReadmeChain(Chain):
             self.format.strings.extension_text if asked is None else asked
         )
         self.thinking += self.extension
-        self.waited_at = len(self.thinking)
+        self.extension_end = len(self.thinking)
         self.forced_tokens += len(self.extension)
         self.extensions_used += 1
         return []

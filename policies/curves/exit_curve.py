@@ -23,7 +23,7 @@ from policies.curves.exit_statistics import (
     ExitStatistics,
     trials,
 )
-from policies.plan import Forecast, number
+from policies.plan import Forecast, check_number
 from policies.signals import Probe
 
 _LEAN = 12.0
@@ -87,7 +87,7 @@ def fit_exits(
 ) -> ExitCurve | None:
     """None without a single chain; a rule for each price (accuracy that one token must buy)."""
     for price in prices:
-        number("price", price, above=0, below=1)
+        check_number("price", price, above=0, below=1)
     known = statistics
     if parent is not None and parent.queries:
         known = ExitStatistics()

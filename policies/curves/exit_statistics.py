@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
 from policies.curves.counts import Counts
-from policies.plan import number
+from policies.plan import check_number
 from policies.signals import Probe
 
 POSITIONS = tuple(round(2 ** (half / 2)) for half in range(12, 33))
@@ -86,12 +86,12 @@ class ProbeTrajectory(NamedTuple):
         return self.right.get(answer)
 
     def check(self) -> None:
-        number("thinking_tokens", self.thinking_tokens, at_least=0, at_most=_MOST_TOKENS)
-        number("trial_tokens", self.trial_tokens, at_least=0, at_most=_MOST_TOKENS)
+        check_number("thinking_tokens", self.thinking_tokens, at_least=0, at_most=_MOST_TOKENS)
+        check_number("trial_tokens", self.trial_tokens, at_least=0, at_most=_MOST_TOKENS)
         before = 0
         for probe in self.probes:
-            number("probability", probe.probability, at_least=0, at_most=1)
-            number("thinking_tokens", probe.thinking_tokens, at_least=before)
+            check_number("probability", probe.probability, at_least=0, at_most=1)
+            check_number("thinking_tokens", probe.thinking_tokens, at_least=before)
             before = probe.thinking_tokens
         if before > self.thinking_tokens:
             raise ValueError(f"thinking_tokens must be at least {before}, the last trial's")
@@ -172,7 +172,7 @@ class ExitStatistics:
 
     def scale(self, factor: float) -> None:
         """Forget: what was seen counts `factor` times as much."""
-        number("factor", factor, at_least=0, at_most=1)
+        check_number("factor", factor, at_least=0, at_most=1)
         self.counts.scale(factor)
         self.onward = {key: count * factor for key, count in self.onward.items()}
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.curves.counts import Interval
-from policies.plan import number
+from policies.plan import check_number
 
 STEEPNESS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 HALFWAY = tuple(2.0 ** (half / 2) for half in range(6, 35))
@@ -65,9 +65,9 @@ class Hill:
 def fit_hill(seen: Sequence[CapPoint]) -> Hill:
     """Bayes over the grid; points without weight tell nothing."""
     for one in seen:
-        number("tokens", one.tokens, above=0, below=math.inf)
-        number("accuracy", one.accuracy, at_least=0, at_most=1)
-        number("weight", one.weight, at_least=0, below=math.inf)
+        check_number("tokens", one.tokens, above=0, below=math.inf)
+        check_number("accuracy", one.accuracy, at_least=0, at_most=1)
+        check_number("weight", one.weight, at_least=0, below=math.inf)
     known = np.array([one for one in seen if one.weight > 0]).reshape(-1, 3)
     tokens, accuracy, weight = known.T
     share = _share(tokens)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from policies.plan import number, whole
+from policies.plan import check_int, check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class KeyLimits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            whole(name, getattr(self, name), at_least=1, at_most=2**53, optional=True)
+            check_int(name, getattr(self, name), at_least=1, at_most=2**53, optional=True)
 
     def part(self, of: int) -> Self:
         """What one of so many controllers grants, so that all together grant it all."""
@@ -63,13 +63,13 @@ class LimitsConfig:
     per_key: KeyLimits = field(default_factory=KeyLimits)
 
     def __post_init__(self) -> None:
-        whole("max_running", self.max_running, at_least=1, optional=True)
-        whole("max_queue", self.max_queue)
+        check_int("max_running", self.max_running, at_least=1, optional=True)
+        check_int("max_queue", self.max_queue)
         for name in ("body_bytes", "held_bytes", "header_bytes"):
-            whole(name, getattr(self, name), at_least=1024, at_most=2**40)
+            check_int(name, getattr(self, name), at_least=1024, at_most=2**40)
         for name in self.__slots__:
             if name.endswith("_seconds"):
-                number(name, getattr(self, name), above=0, at_most=86_400)
+                check_number(name, getattr(self, name), above=0, at_most=86_400)
         if self.held_bytes < self.body_bytes:
             raise ValueError(
                 f"held_bytes ({self.held_bytes}) is below body_bytes ({self.body_bytes})"

@@ -12,7 +12,7 @@ from scheduler.api import aliases, budget
 from scheduler.api import response as reply
 from scheduler.api.ignored_fields import unheeded
 from scheduler.api.messages import NamedTool, canonical
-from scheduler.api.policy_selection import choose
+from scheduler.api.policy_selection import select
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest, parse
 from scheduler.errors import InvalidRequest
@@ -32,13 +32,12 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
     info, options = controller.info, request.thinkbudget
     alias = aliases.resolve(request.model, info.model)
     query_class = _class_of(controller, request)
-    choice = choose(
+    selected = select(
         controller,
         options,
         budget.read(request),
         alias,
         controller.book.curve(info.model, query_class),
-        request.most_tokens,
     )
     query = Query(
         id=uuid.uuid4().hex,
@@ -48,7 +47,9 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             max_total_tokens=options.max_total_tokens,
             deadline_seconds=options.deadline_seconds,
             target_accuracy=options.target_accuracy,
-            value=options.value * (choice.effort.value if choice.effort else 1.0),
+            value=options.value * (selected.effort.value if selected.effort else 1.0),
+            max_thinking_tokens=selected.max_thinking_tokens,
+            max_chain_tokens=request.most_tokens,
         ),
         reference=options.reference_answer,
         sampling=SamplingParams(
@@ -66,7 +67,9 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
     if not any(turn.content.strip() for turn in query.messages):
         raise InvalidRequest("messages: all of them are empty", field="messages")
     ignored = unheeded(body, request, seeds=info.seeds)
-    return PreparedQuery(request, query, choice.policy, choice.effort, choice.clipped, ignored)
+    return PreparedQuery(
+        request, query, selected.policy, selected.effort, selected.clipped, ignored
+    )
 
 
 async def complete(controller: Controller, body: object) -> dict[str, Any]:
@@ -77,7 +80,7 @@ async def complete(controller: Controller, body: object) -> dict[str, Any]:
 async def solved(controller: Controller, job: PreparedQuery) -> Outcome:
     """What came of it, or would by the plan if it is a dry run."""
     if job.is_dry_run:
-        return controller.foresee(job.query, policy=job.policy, tenant=job.tenant)
+        return controller.preview(job.query, policy=job.policy, tenant=job.tenant)
     return await controller.answer(
         job.query, policy=job.policy, learn=job.learns, tenant=job.tenant
     )

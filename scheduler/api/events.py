@@ -47,7 +47,7 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
     Raises RequestError: before Started where the request was refused, later where it failed.
     """
     if job.is_dry_run:
-        outcome = controller.foresee(job.query, policy=job.policy, tenant=job.tenant)
+        outcome = controller.preview(job.query, policy=job.policy, tenant=job.tenant)
         yield Started()
         yield Done(outcome)
         return

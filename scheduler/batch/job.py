@@ -1,31 +1,34 @@
-"""Batch jobs: OpenAI batch lines in, answers out, and the same command again goes on from there.
+"""Batch jobs: OpenAI batch lines in, answers out. The same command again resumes the job.
 
-Answers go to OUT as they come, in no particular order; failed lines go to OUT's `.errors.jsonl`,
-and are tried again by the next run. A line that is not JSON is recorded as failed. The manifest
-beside OUT says what the job was; another job does not write into the same file.
+Answers are written to OUT as they come, in no particular order. Failed lines are written to OUT's
+`.errors.jsonl` and tried again by the next run. Whatever is wrong with a line is an error of that
+line alone. The manifest beside OUT describes the job; another job does not write into that file.
 """
 
 import asyncio
-import hashlib
 import json
-import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from policies.price import Price
+from scheduler.api.json_body import parse_json
+from scheduler.batch.files import Files
 from scheduler.errors import InvalidRequest, RequestError
 from scheduler.progress import Progress
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 FSYNC_SECONDS = 5.0
 URL = "/v1/chat/completions"
+# These statuses say that the endpoint will refuse every other line as well.
+REFUSED_FOR_ALL = (401, 403)
 
 
-class ResumeRefused(ValueError):
-    """OUT belongs to another job."""
+class JobRefused(Exception):
+    """The endpoint refuses this caller: the job ends, and no line is recorded as failed for it."""
 
 
 class Summary(NamedTuple):
@@ -38,167 +41,136 @@ class Summary(NamedTuple):
     errors: dict[str, int]
 
 
-class Files(NamedTuple):
-    """Where a job writes."""
+class BatchJob:
+    """Answers the lines of a file that are not done, at most `concurrency` at a time.
 
-    out: Path
-    errors: Path
-    manifest: Path
+    A `price` goes with every line that leaves its policy open; it follows what the lines cost.
+    """
 
-    @classmethod
-    def beside(cls, out: Path) -> "Files":
-        stem = out.name.removesuffix(".jsonl")
-        return cls(
-            out, out.with_name(f"{stem}.errors.jsonl"), out.with_name(f"{stem}.manifest.json")
+    def __init__(
+        self,
+        source: Path,
+        files: Files,
+        answer: Answer,
+        *,
+        done: set[str],
+        concurrency: int,
+        progress: Progress,
+        price: Price | None = None,
+    ) -> None:
+        self._source, self._files, self._answer = source, files, answer
+        self._done, self._progress, self._price = done, progress, price
+        self._gate = asyncio.Semaphore(concurrency)
+        self._seen: set[str] = set()
+        self._answered = self._failed = self._skipped = self._tokens = 0
+        self._errors: Counter[str] = Counter()
+        self._synced = time.monotonic()
+
+    async def run(self) -> Summary:
+        """Raises JobRefused when the endpoint refuses this caller."""
+        with (
+            self._files.out.open("a", encoding="utf-8") as out,
+            self._files.errors.open("a", encoding="utf-8") as errors,
+        ):
+            self._out, self._bad = out, errors
+            try:
+                async with asyncio.TaskGroup() as group:
+                    with self._source.open("rb") as lines:
+                        for number, raw in enumerate(lines, start=1):
+                            if raw.strip():
+                                await self._begin(group, number, raw)
+            except* JobRefused as refused:
+                raise refused.exceptions[0] from None
+            finally:
+                os.fsync(out.fileno())
+        return Summary(
+            self._answered, self._failed, self._skipped, self._tokens, dict(self._errors)
         )
 
+    async def _begin(self, group: asyncio.TaskGroup, number: int, raw: bytes) -> None:
+        custom_id = None
+        try:
+            line = _object(raw)
+            custom_id = line.get("custom_id") if isinstance(line.get("custom_id"), str) else None
+            custom_id, body = _request(line)
+            if custom_id in self._seen:
+                message = f"custom_id {custom_id!r} came up before"
+                raise InvalidRequest(message, field="custom_id")
+        except InvalidRequest as error:
+            self._fail(custom_id, number, error)
+            return
+        self._seen.add(custom_id)
+        if custom_id in self._done:
+            self._skipped += 1
+            return
+        await self._gate.acquire()
+        group.create_task(self._answer_line(custom_id, number, body))
 
-def prepare(source: Path, files: Files, settings: dict[str, Any], *, force: bool) -> set[str]:
-    """The ids that are answered already; refuses files that another job has begun."""
-    job = {"input_sha256": _sha256(source), **settings}
-    if files.out.exists() and files.out.samefile(source):
-        raise ValueError(f"{files.out} is the input; choose another output file")
-    if files.out.exists() and files.out.stat().st_size and not files.manifest.exists():
-        raise ValueError(f"{files.out} is there and was written by no batch job")
-    if files.out.exists() and files.manifest.exists() and not force:
-        begun = json.loads(files.manifest.read_text(encoding="utf-8"))
-        differing = [key for key in job if begun.get(key) != job[key]]
-        if differing:
-            raise ResumeRefused(
-                f"{files.out} was begun with another {', '.join(differing)}; "
-                "choose another output file, or go on in it all the same with --force"
-            )
-    files.out.parent.mkdir(parents=True, exist_ok=True)
-    files.manifest.write_text(json.dumps(job, indent=1), encoding="utf-8")
-    _cut_torn_line(files.out)
-    files.errors.write_text("", encoding="utf-8")
-    return {line["custom_id"] for line in _lines(files.out)}
+    async def _answer_line(self, custom_id: str, number: int, body: dict[str, Any]) -> None:
+        try:
+            reply = await self._answer(_priced(body, self._price) if self._price else body)
+            self._record_answer(custom_id, reply)
+        except RequestError as error:
+            if error.status in REFUSED_FOR_ALL:
+                raise JobRefused(error.message) from error
+            self._fail(custom_id, number, error)
+        except Exception as error:  # one bad line never ends a job
+            message = f"{type(error).__name__}: {error}"
+            self._fail(custom_id, number, RequestError(message[:1000], code="failed"))
+        finally:
+            self._gate.release()
 
+    def _record_answer(self, custom_id: str, reply: dict[str, Any]) -> None:
+        usage, name = reply.get("usage") or {}, reply.get("id") or custom_id
+        spent = int(usage.get("completion_tokens") or 0)
+        line = {
+            "id": f"batch_req_{name}",
+            "custom_id": custom_id,
+            "response": {"status_code": 200, "request_id": name, "body": reply},
+            "error": None,
+        }
+        self._write(self._out, line)
+        self._answered += 1
+        self._tokens += spent
+        self._price = self._price.after(spent) if self._price else None
+        self._progress.advance(f"{self._tokens} tokens, {self._failed} failed")
 
-async def run(
-    source: Path,
-    files: Files,
-    answer: Answer,
-    *,
-    done: set[str],
-    concurrency: int,
-    progress: Progress,
-    price: Price | None = None,
-) -> Summary:
-    """Answer every line that is not done, at most `concurrency` at a time.
+    def _fail(self, custom_id: str | None, number: int, error: RequestError) -> None:
+        self._failed += 1
+        self._errors[error.code] += 1
+        body = {"status_code": error.status, "request_id": None, "body": error.as_dict()}
+        line = {"custom_id": custom_id, "line": number, "response": body, "error": None}
+        self._write(self._bad, line)
+        self._progress.advance()
 
-    A `price` goes with every line that leaves its policy open, and follows what the lines took.
-    """
-    answered = failed = skipped = tokens = 0
-    errors: dict[str, int] = {}
-    gate = asyncio.Semaphore(concurrency)
-    synced = time.monotonic()
-    seen: set[str] = set()
-
-    with (
-        files.out.open("a", encoding="utf-8") as out,
-        files.errors.open("a", encoding="utf-8") as bad,
-    ):
-
-        def record(file: IO[str], line: dict[str, Any]) -> None:
-            nonlocal synced
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            if time.monotonic() - synced >= FSYNC_SECONDS:
-                os.fsync(file.fileno())
-                synced = time.monotonic()
-
-        def fail(custom_id: str | None, number: int, error: RequestError) -> None:
-            nonlocal failed
-            failed += 1
-            errors[error.code] = errors.get(error.code, 0) + 1
-            body = {"status_code": error.status, "request_id": None, "body": error.as_dict()}
-            line = {"custom_id": custom_id, "line": number, "response": body, "error": None}
-            record(bad, line)
-            progress.advance()
-
-        async def one(custom_id: str, number: int, body: dict[str, Any]) -> None:
-            nonlocal answered, tokens, price
-            try:
-                reply = await answer(_priced(body, price) if price else body)
-            except RequestError as error:
-                fail(custom_id, number, error)
-                return
-            finally:
-                gate.release()
-            answered += 1
-            spent = reply["usage"]["completion_tokens"]
-            tokens += spent
-            price = price.after(spent) if price else None
-            response = {"status_code": 200, "request_id": reply["id"], "body": reply}
-            line = {"id": f"batch_req_{reply['id']}", "custom_id": custom_id}
-            record(out, line | {"response": response, "error": None})
-            progress.advance(f"{tokens} tokens, {failed} failed")
-
-        async with asyncio.TaskGroup() as group:
-            with source.open("rb") as raw:
-                for number, text in enumerate(raw, start=1):
-                    if not text.strip():
-                        continue
-                    try:
-                        custom_id, body = _request(text)
-                        if custom_id in seen:
-                            raise InvalidRequest(
-                                f"custom_id {custom_id!r} came up before", field="custom_id"
-                            )
-                    except InvalidRequest as error:
-                        fail(None, number, error)
-                        continue
-                    seen.add(custom_id)
-                    if custom_id in done:
-                        skipped += 1
-                        continue
-                    await gate.acquire()
-                    group.create_task(one(custom_id, number, body))
-        os.fsync(out.fileno())
-    return Summary(answered, failed, skipped, tokens, errors)
-
-
-def price_for(budget: float, source: Path, files: Files, done: set[str]) -> Price:
-    """The price that spends a whole job's budget, less what an earlier run has spent of it.
-
-    It is held on average: the last few lines are not cut short for it.
-    """
-    lines = _lines(files.out)
-    spent = sum(line["response"]["body"]["usage"]["completion_tokens"] for line in lines)
-    left = count_lines(source) - len(done)
-    if not 0 < budget < math.inf:
-        raise ValueError(f"budget must be positive and finite, got {budget!r}")
-    if left and spent >= budget:
-        raise ValueError(f"budget is {budget:g} tokens, and {spent} are spent with {left} to go")
-    return Price.for_job(max(1.0, budget - spent), left)
+    def _write(self, file: IO[str], line: dict[str, Any]) -> None:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        if time.monotonic() - self._synced >= FSYNC_SECONDS:
+            os.fsync(file.fileno())
+            self._synced = time.monotonic()
 
 
 def _priced(body: dict[str, Any], price: Price) -> dict[str, Any]:
     """The body with the job's price, unless it says itself how it is to be answered."""
-    own = body.get("thinkbudget", {})
+    own = body.get("thinkbudget") or {}
     if not isinstance(own, dict) or "price" in own or own.get("policy", "priced") != "priced":
         return body
     return body | {"thinkbudget": own | {"policy": "priced", "price": price.per_token}}
 
 
-def count_lines(source: Path) -> int:
-    with source.open("rb") as lines:
-        return sum(bool(line.strip()) for line in lines)
-
-
-def _request(text: bytes) -> tuple[str, dict[str, Any]]:
-    try:
-        line = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"not JSON: {error}", field=None, code="invalid_json") from None
+def _object(raw: bytes) -> dict[str, Any]:
+    line = parse_json(raw.removeprefix(b"\xef\xbb\xbf"))
     if not isinstance(line, dict):
         raise InvalidRequest("the line must be a JSON object", field=None, code="invalid_json")
+    return line
+
+
+def _request(line: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     custom_id, body = line.get("custom_id"), line.get("body")
     if not isinstance(custom_id, str) or not custom_id:
-        raise InvalidRequest(
-            f"custom_id must be a text that is not empty, got {custom_id!r}", field="custom_id"
-        )
+        message = f"custom_id must be a text that is not empty, got {custom_id!r}"
+        raise InvalidRequest(message, field="custom_id")
     if line.get("url", URL) != URL:
         raise InvalidRequest(f"url must be {URL}, got {line['url']!r}", field="url")
     if line.get("method", "POST") != "POST":
@@ -206,26 +178,3 @@ def _request(text: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(body, dict):
         raise InvalidRequest("body must be a JSON object", field="body")
     return custom_id, body
-
-
-def _cut_torn_line(path: Path) -> None:
-    """A killed run may have left half a line at the end."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        whole = 0
-        for line in file:
-            if line.endswith(b"\n"):
-                whole += len(line)
-        file.truncate(whole)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

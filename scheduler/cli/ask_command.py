@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scheduler.cli.options import engine_options, one_line_errors
+from scheduler.cli.options import WrongInput, endpoint_options, engine_options, one_line_errors
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("question")
 @engine_options
-@click.option("--url", help="Ask a running endpoint, such as http://127.0.0.1:8000.")
+@endpoint_options
 @click.option("--query-class", default="default", show_default=True)
-def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
+def ask(
+    question: str, url: str | None, api_key: str | None, query_class: str, **flags: Any
+) -> None:
     """Ask one question, and see what thinking it was worth."""
     import asyncio
     import json
@@ -29,7 +31,7 @@ def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
     }
     with one_line_errors():
         where = url or settings(**flags)
-    reply = asyncio.run(_one(body, where))
+    reply = asyncio.run(_one(body, where, api_key))
     message = reply["choices"][0]["message"]
     if thinking := message.get("reasoning"):
         click.secho(thinking, dim=True)
@@ -37,12 +39,14 @@ def ask(question: str, url: str | None, query_class: str, **flags: Any) -> None:
     click.secho(json.dumps(reply["thinkbudget"]["spent"]), dim=True, err=True)
 
 
-async def _one(body: dict[str, Any], where: "ServeConfig | str") -> dict[str, Any]:
+async def _one(
+    body: dict[str, Any], where: "ServeConfig | str", api_key: str | None
+) -> dict[str, Any]:
     from scheduler.client.local import answering
     from scheduler.errors import RequestError
 
-    async with answering(where) as answer:
+    async with answering(where, api_key=api_key) as answer:
         try:
             return await answer(body)
         except RequestError as error:
-            raise click.UsageError(error.message) from error
+            raise WrongInput(error.message) from error

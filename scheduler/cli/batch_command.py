@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from scheduler.cli.options import engine_options, one_line_errors
+from scheduler.cli.options import endpoint_options, engine_options, one_line_errors
 
 
 @click.group()
@@ -17,44 +17,50 @@ def batch() -> None:
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
 @engine_options
-@click.option("--url", help="Use a running endpoint instead of an engine in this process.")
-@click.option("--concurrency", type=click.IntRange(1, 10_000), default=16, show_default=True)
+@endpoint_options
+@click.option("--concurrency", type=click.IntRange(1, 10_000), default=16, show_default=True,
+              help="Lines answered at the same time.")  # fmt: skip
 @click.option("--budget", type=float, metavar="TOKENS",
-              help="Let the whole job take so many tokens, by a price of its own.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Go on in OUT though it was begun by another job.")
+              help="Aim at about so many tokens for the job. A goal, not a limit.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Resume in OUT although another job began it.")
 def batch_run(
     source: Path,
     out: Path,
     url: str | None,
+    api_key: str | None,
     concurrency: int,
     budget: float | None,
     force: bool,
     **flags: Any,
 ) -> None:
-    """Answer every line of SOURCE into OUT; the same command again resumes."""
+    """Answer every line of SOURCE into OUT. The same command again resumes the job.
+
+    SOURCE has OpenAI batch lines. Exit code 3: some lines failed; 4: OUT belongs to another job.
+    """
     import asyncio
 
-    from scheduler.batch import job as job
+    from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
+    from scheduler.batch.job import BatchJob, JobRefused, Summary
     from scheduler.client.local import answering
     from scheduler.progress import progress
     from scheduler.startup import settings
 
-    files = job.Files.beside(out)
-    told = ({"url": url} if url else flags) | ({"budget": budget} if budget else {})
+    files = Files.beside(out)
+    manifest = ({"url": url} if url else flags) | ({"budget": budget} if budget else {})
     with one_line_errors():
         where = url or settings(**flags)
         try:
-            done = job.prepare(source, files, told, force=force)
-        except job.ResumeRefused as error:
+            done = prepare(source, files, manifest, force=force)
+        except ResumeRefused as error:
             click.echo(f"Error: {error}", err=True)
             raise SystemExit(4) from error
-        price = None if budget is None else job.price_for(budget, source, files, done)
+        price = None if budget is None else price_for(budget, source, files, done)
 
-    async def work() -> job.Summary:
-        total = job.count_lines(source)
-        async with answering(where) as answer:
+    async def work() -> Summary:
+        total = count_lines(source)
+        async with answering(where, api_key=api_key) as answer:
             with progress("batch", total, done=len(done)) as bar:
-                return await job.run(
+                job = BatchJob(
                     source,
                     files,
                     answer,
@@ -63,8 +69,15 @@ def batch_run(
                     progress=bar,
                     price=price,
                 )
+                return await job.run()
 
-    summary = asyncio.run(work())
+    try:
+        summary = asyncio.run(work())
+    except JobRefused as error:
+        raise click.ClickException(f"the endpoint refuses this job: {error}") from error
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; {out} is kept, the same command resumes the job", err=True)
+        raise SystemExit(130) from None
     click.echo(
         f"{summary.answered} answered, {summary.skipped} done before, {summary.failed} failed, "
         f"{summary.tokens} tokens -> {out}"

@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 async def show(url: str, model: str, questions: list[Question], progress: Progress) -> Shown:
-    client = Client(url, concurrency=CONCURRENCY)
+    client = Client(url)
     scored: list[Scored] = []
     walls = {}
     try:
@@ -43,7 +43,7 @@ async def show(url: str, model: str, questions: list[Question], progress: Progre
             began = time.monotonic()
             scored += await _ask_all(client, model, label, options, questions, progress)
             walls[label] = time.monotonic() - began
-        curves = await client.get("/v1/thinkbudget/curves")
+        curves = await client.get("/thinkbudget/curves")
     finally:
         await client.close()
     return Shown(scored, curves, walls)

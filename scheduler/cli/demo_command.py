@@ -12,7 +12,7 @@ from scheduler.cli.serve_command import serving
 @click.option("--port", type=int, default=8000, show_default=True)
 @click.option("--questions", "count", type=click.IntRange(5, 100_000), default=200,
               show_default=True, help="Questions for each policy.")  # fmt: skip
-@click.option("--price", type=float, default=3e-4, show_default=True)
+@click.option("--price", type=float, default=0.0003, show_default=True)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"),
               show_default=True)  # fmt: skip
 def demo(port: int, count: int, price: float, out: Path) -> None:

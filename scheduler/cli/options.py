@@ -9,13 +9,19 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class WrongInput(click.ClickException):
+    """A file, setting or address is wrong: one line says what, without the command's usage."""
+
+    exit_code = 2
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Wrong input ends a command with one line and exit code 2."""
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(" ".join(str(error).split())) from error
+        raise WrongInput(" ".join(str(error).split())) from error
 
 
 def engine_options(command: F) -> F:
@@ -29,10 +35,24 @@ def engine_options(command: F) -> F:
         click.option("--max-model-len", type=int, help="Context in tokens."),
         click.option("--policy", default="priced", show_default=True,
                      help="fixed, majority, adaptive_consistency or priced."),
-        click.option("--price", type=float, default=3e-4, show_default=True,
-                     help="Accuracy that one token must buy."),
+        click.option("--price", type=float, metavar="ACCURACY",
+                     help="How much the chance of a right answer must rise per extra token, or "
+                     "thinking stops. Lower thinks more; 0.0003 is 3 points per 100 tokens.  "
+                     "[default: 0.0003]"),
         click.option("--answer-tokens", type=int, default=512, show_default=True,
                      help="Tokens reserved for the answer of a chain."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def endpoint_options(command: F) -> F:
+    """The flags that name a running endpoint to use instead of an engine in this process."""
+    options = [
+        click.option("--url", help="A running endpoint, such as http://127.0.0.1:8000."),
+        click.option("--api-key", envvar="OPENAI_API_KEY", metavar="KEY",
+                     help="The endpoint's key.  [env: OPENAI_API_KEY]"),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -1,70 +1,91 @@
-"""Requests to a running endpoint, with its errors turned back into ours."""
+"""Requests to a running endpoint by OpenAI's own client; its errors become ours."""
 
+import os
 from typing import Any
 
-import httpx
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+import openai
 
 from scheduler.errors import RequestError
 
+TIMEOUT_SECONDS = 600.0
+NO_KEY = "none"
 
-class Busy(RequestError):
-    """The endpoint says to come back later."""
+
+class Unreachable(RequestError):
+    """Nothing answers at the endpoint's address."""
 
     status = 503
 
 
 class Client:
-    """`answer` posts one chat request body; busy and unreachable endpoints are tried again."""
+    """Posts request bodies to an OpenAI-compatible endpoint.
 
-    def __init__(self, url: str, *, concurrency: int = 16, attempts: int = 5) -> None:
-        limits = httpx.Limits(max_connections=concurrency)
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=600, limits=limits)
-        self._attempts = attempts
+    `url` is the server's address, with or without `/v1`. `api_key` of None is OPENAI_API_KEY from
+    the environment. A busy or unreachable endpoint is tried again `max_retries` times, after as
+    many seconds as its Retry-After says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        max_retries: int = 5,
+    ) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._client = openai.AsyncOpenAI(
+            base_url=f"{self.url}/v1",
+            api_key=api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY,
+            max_retries=max_retries,
+            timeout=TIMEOUT_SECONDS,
+        )
 
     async def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(self._attempts),
-            wait=wait_random_exponential(multiplier=0.5, max=20),
-            retry=retry_if_exception_type(Busy),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._post(body)
-        raise AssertionError("retrying ends by a reply or an error")
+        """Answer one chat request, never as a stream. Raises RequestError."""
+        whole = {name: value for name, value in body.items() if name not in _STREAMING}
+        return await self._call(self._client.post("/chat/completions", cast_to=object, body=whole))
 
     async def get(self, path: str) -> dict[str, Any]:
-        reply = await self._http.get(path)
-        reply.raise_for_status()
-        found: dict[str, Any] = reply.json()
-        return found
+        """The JSON at a path below `/v1`. Raises RequestError."""
+        return await self._call(self._client.get(path, cast_to=object))
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._client.close()
 
-    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def _call(self, call: Any) -> dict[str, Any]:
         try:
-            reply = await self._http.post("/v1/chat/completions", json=body)
-        except httpx.TransportError as error:
-            raise Busy(f"the endpoint cannot be reached: {error}", code="unreachable") from error
-        if reply.status_code == 200:
-            found: dict[str, Any] = reply.json()
-            return found
-        raise _refusal(reply)
+            found = await call
+        except openai.APIStatusError as error:
+            raise _refusal(error) from error
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            message = f"{self.url} cannot be reached: {cause or type(cause).__name__}{_proxies()}"
+            raise Unreachable(message, code="unreachable") from error
+        if not isinstance(found, dict):
+            message = f"{self.url} answered with something else than a JSON object"
+            raise RequestError(message, code="invalid_response")
+        return found
 
 
-def _refusal(reply: httpx.Response) -> RequestError:
-    try:
-        told = reply.json()["error"]
-        error = RequestError(told["message"], field=told["param"], code=told["code"])
-    except (ValueError, KeyError, TypeError):
-        error = RequestError(reply.text[:500], code=f"http_{reply.status_code}")
-    if reply.status_code in (429, 503):
-        return Busy(error.message, field=error.field, code=error.code)
-    error.status = reply.status_code
-    return error
+_STREAMING = ("stream", "stream_options")
+
+
+def _refusal(error: openai.APIStatusError) -> RequestError:
+    """The endpoint's error with its status, type, code and param."""
+    body = error.body if isinstance(error.body, dict) else {}
+    code = body.get("code")
+    refusal = RequestError(
+        str(body.get("message") or error.message)[:2000],
+        field=body.get("param"),
+        code=str(code) if code else f"http_{error.status_code}",
+    )
+    refusal.status = error.status_code
+    refusal.kind = str(body.get("type") or refusal.kind)
+    return refusal
+
+
+def _proxies() -> str:
+    """The proxies of the environment, which requests go through."""
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    found = [name for name in names if os.environ.get(name) or os.environ.get(name.lower())]
+    return f" (through the proxy of {', '.join(found)})" if found else ""

@@ -35,7 +35,7 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
 
 @asynccontextmanager
 async def answering(
-    where: ServeConfig | str,
+    where: ServeConfig | str, *, api_key: str | None = None
 ) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
     """What answers request bodies: a controller with these settings, or the endpoint at a URL."""
     if isinstance(where, ServeConfig):
@@ -46,7 +46,7 @@ async def answering(
         return
     from scheduler.client.http_client import Client
 
-    client = Client(where)
+    client = Client(where, api_key=api_key)
     try:
         yield client.answer
     finally:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from policies.plan import number, whole
+from policies.plan import check_int, check_number
 from scheduler.curves.records import ObservationRecord
 
 HOUR = 3600.0
@@ -28,9 +28,9 @@ class FeedbackConfig:
     labels_per_hour: int = 1000
 
     def __post_init__(self) -> None:
-        whole("kept", self.kept)
-        number("kept_seconds", self.kept_seconds, above=0, at_most=30 * 86_400)
-        whole("labels_per_hour", self.labels_per_hour)
+        check_int("kept", self.kept)
+        check_number("kept_seconds", self.kept_seconds, above=0, at_most=30 * 86_400)
+        check_int("labels_per_hour", self.labels_per_hour)
 
 
 class PendingFeedback(NamedTuple):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from policies.curves.observation import Observation
-from policies.price import USUAL
+from policies.price import DEFAULT_PRICE
 
 
 class ObservationRecord(NamedTuple):
@@ -14,6 +14,6 @@ class ObservationRecord(NamedTuple):
 
     model: str
     observation: Observation
-    price: float = USUAL
+    price: float = DEFAULT_PRICE
     answer: str = ""
     reward: float | None = None

@@ -27,7 +27,7 @@ from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
-from scheduler.solving.token_limits import most_tokens
+from scheduler.solving.token_limits import worst_query
 from scheduler.solving.trace import request_id, tracing
 from workers.engine import Engine, EngineInfo, Refused
 from workers.sample import OnEvent
@@ -77,7 +77,7 @@ class Controller:
         with tracing(query, policy=policy.name, tenant=tenant) as trace:
             async with self.admission.admitted(
                 caller,
-                worst=most_tokens(policy, self.info.max_model_len),
+                worst=worst_query(policy, query.limits, self.info.max_model_len),
                 stated=query.limits.max_total_tokens,
                 priority=urgency,
                 seconds=seconds,
@@ -130,7 +130,7 @@ class Controller:
         self._settle(run, outcome)
         return outcome
 
-    def foresee(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
+    def preview(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
         """What would be decided first, and is expected of it; nothing is spent, or learned."""
         run, rng = self._open(query, policy, CALLER.get().name or tenant)
         decision = policy.decide(run.situation(), rng)
@@ -148,9 +148,10 @@ class Controller:
         run = QueryRun(
             query=query,
             account=self.ledger.open(query.limits.max_total_tokens),
-            max_thinking_tokens=self.info.max_model_len,
+            room=self.info.max_model_len,
+            max_chains=policy.max_chains,
             curve=self.book.curve(self.info.model, query.query_class),
-            price=getattr(policy, "price", None) or self.pricing.now(load=load, tenant=tenant),
+            price=policy.options.price or self.pricing.now(load=load, tenant=tenant),
             load=load,
             exploration_runs=self._exploration_runs,
             learns=learn,

@@ -13,7 +13,7 @@ from policies.tally import Tally, Vote
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Account
 from scheduler.solving.rounds import DecisionStep, Round, SampleRecord, StepKind, in_order
-from scheduler.solving.token_limits import fit, worst_case
+from scheduler.solving.token_limits import fit, within_limits, worst_case
 from workers.engine import SampleRequest
 from workers.forcing import UNANSWERED
 from workers.sample import Accepted, Delta, Sample
@@ -29,7 +29,9 @@ class QueryRun:
     query: Query
     account: Account
     #: The context of the model in tokens.
-    max_thinking_tokens: int
+    room: int
+    #: The most chains that the policy may draw.
+    max_chains: int = MAX_CHAINS
     #: None until the class has a curve.
     curve: ClassCurve | None = None
     #: Accuracy that one token must buy.
@@ -77,6 +79,12 @@ class QueryRun:
         return {sample.chain: sample for sample in kept}
 
     @property
+    def max_thinking_tokens(self) -> int:
+        """The cap of a chain by the context and the query's limits."""
+        whole = Budget.within(None, answer_tokens=1)
+        return within_limits(whole, self.query.limits, self.room).max_thinking_tokens
+
+    @property
     def request(self) -> SampleRequest:
         assert self._round is not None, "nothing was dispatched"
         return self._round.request
@@ -114,14 +122,16 @@ class QueryRun:
         What the account cannot hold is made smaller: fewer chains first, then fewer trial answers
         and less thinking. `stream` wants the text of chain 0 live. `votes=False` draws chains that
         are only returned. False when nothing is affordable, or the query has had MAX_CHAINS
-        samples: a policy may not loop for ever. Raises ValueError for a Conclude, as no chain runs.
+        samples or as many as its policy declares: a policy may not loop for ever. Raises
+        ValueError for a Conclude, as no chain runs.
         """
         if isinstance(decision, Conclude):
             raise ValueError(f"chain {decision.chain} cannot be concluded: no chain is running")
         if len(self.records) >= MAX_CHAINS:
             return False
         resume = self.samples[decision.chain] if isinstance(decision, Extend) else None
-        budget, chains, probing = decision.budget, self._chains(decision), decision.probing
+        budget = within_limits(decision.budget, self.query.limits, self.room)
+        chains, probing = self._chains(decision, votes=votes), decision.probing
         done = resume.thinking_tokens if resume else 0
         if isinstance(decision, Extend) and resume:
             if budget.max_thinking_tokens <= done:
@@ -192,19 +202,21 @@ class QueryRun:
 
         Without a forecast it is all that the chains may take within the context.
         """
-        most = worst_case(budget.capped(self.max_thinking_tokens), done=done) * chains
+        most = worst_case(budget.capped(self.room), done=done) * chains
         if self.plan is None or self.plan.forecast is None:
             return most
         planned = math.ceil(self.plan.forecast.tokens) - self.tokens
         usual = chains * self.tokens // max(1, len(self.records))
         return max(1, min(most, planned if planned > 0 else usual))
 
-    def _chains(self, decision: Draw | Extend) -> list[int]:
-        """The numbers of the chains that a decision asks for."""
+    def _chains(self, decision: Draw | Extend, *, votes: bool) -> list[int]:
+        """The numbers of the chains that a decision asks for, as far as they are allowed."""
         if isinstance(decision, Extend):
             return [decision.chain]
         first = 1 + max((record.sample.chain for record in self.records), default=-1)
-        return list(range(first, first + min(decision.samples, MAX_CHAINS - first)))
+        lost = {r.sample.chain for r in self.records if r.sample.stop_cause == "lost"}
+        most = self.max_chains + len(lost) if votes else MAX_CHAINS
+        return list(range(first, min(first + decision.samples, most, MAX_CHAINS)))
 
     def _temperature(self, planned: float | None) -> float | None:
         """The caller's temperature, unless it would make all votes the same."""

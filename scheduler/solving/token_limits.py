@@ -1,10 +1,9 @@
 """What a chain may cost at worst, and how a budget is made smaller until an account can bear it."""
 
 from dataclasses import replace
-from typing import Any
 
-from policies.base import Policy
-from policies.plan import Budget
+from policies.base import Limits, Policy
+from policies.plan import MAX_TOKENS, Budget
 from policies.signals import Probing
 
 # Delimiters and dropped stops come on top of a chain's budget: this many tokens, and two a Wait.
@@ -12,9 +11,6 @@ DELIMITER_TOKENS = 32
 LEAST_ANSWER_TOKENS = 16
 # The paper's evaluation code cuts only after its last round, so that a Wait is paid for in full.
 HARNESS_WAIT_TOKENS = 8
-
-_CHAINS = ("max_samples", "samples")
-_BUDGET = ("max_thinking_tokens", "answer_tokens")
 
 
 def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0) -> int:
@@ -24,16 +20,20 @@ def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0)
     return rest + (_trials(budget, probing) * _trial(probing) if probing else 0)
 
 
-def most_tokens(policy: Policy, room: int) -> int:
-    """What a query comes to at worst by its policy's settings, trial answers aside."""
-    settings: dict[str, Any] = {n: getattr(policy, n, None) for n in (*_CHAINS, *_BUDGET)}
-    chains: int = next((settings[name] for name in _CHAINS if settings[name]), 1)
-    cap = settings["max_thinking_tokens"]
-    budget = Budget(
-        max_thinking_tokens=room if cap is None else min(cap, room),
-        answer_tokens=settings["answer_tokens"] or LEAST_ANSWER_TOKENS,
-    )
-    return chains * worst_case(budget)
+def worst_query(policy: Policy, limits: Limits, room: int) -> int:
+    """Tokens of a query at worst, by what its policy declares; trial answers aside."""
+    options = policy.options
+    budget = Budget.within(options.max_thinking_tokens, answer_tokens=options.answer_tokens)
+    return policy.max_chains * worst_case(within_limits(budget, limits, room))
+
+
+def within_limits(budget: Budget, limits: Limits, room: int) -> Budget:
+    """A chain's budget within the query's limits and a context of `room` tokens."""
+    cap = room if limits.max_thinking_tokens is None else min(room, limits.max_thinking_tokens)
+    budget = budget.capped(cap)
+    if limits.max_chain_tokens is None:
+        return budget
+    return budget.limited(min(limits.max_chain_tokens, MAX_TOKENS))
 
 
 def fit(
@@ -63,7 +63,8 @@ def _within(budget: Budget, left: int, done: int) -> Budget | None:
     cap = (done + left - answer - _overhead(budget)) // rounds
     if cap < done or 0 < cap == done:
         return None
-    return replace(budget.capped(cap), answer_tokens=answer)
+    most = budget.max_tokens and min(budget.max_tokens, cap + answer)
+    return replace(budget.capped(cap), answer_tokens=answer, max_tokens=most)
 
 
 def _overhead(budget: Budget) -> int:

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policies.base import Draw, Limits, Query, Situation
-from policies.plan import Budget, whole
+from policies.plan import Budget, check_int
 from policies.tally import Tally
 
 tokens = st.integers(-10, 4000)
@@ -32,7 +32,7 @@ def test_a_budget_is_accepted_exactly_when_its_numbers_make_sense(
 @pytest.mark.parametrize("value", [True, 1.5, "3", None])
 def test_only_a_whole_number_is_a_whole_number(value: object) -> None:
     with pytest.raises(ValueError, match="samples must be a whole number"):
-        whole("samples", value)
+        check_int("samples", value)
 
 
 @pytest.mark.parametrize(

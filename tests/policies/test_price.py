@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.price import HIGHEST, LOWEST, USUAL, Price, Rectifier, load_price
+from policies.price import DEFAULT_PRICE, HIGHEST, LOWEST, Price, Rectifier, load_price
 
 
 def test_a_fixed_price_ignores_what_is_spent() -> None:
@@ -89,7 +89,7 @@ def test_what_was_served_counts_where_it_is_checked() -> None:
     for _ in range(20):
         price = price.after(1.0, 0.8, 0.0)
     assert price.surplus == pytest.approx(-20 * 2 * 0.8)
-    assert 0.5 * USUAL < price.per_token < USUAL
+    assert 0.5 * DEFAULT_PRICE < price.per_token < DEFAULT_PRICE
     for _ in range(80):
         price = price.after(1.0, 0.8, 1.0)
     assert price.surplus == pytest.approx(0.0, abs=1e-9)

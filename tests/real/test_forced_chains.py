@@ -1,7 +1,6 @@
 """Forced chains on real vLLM go on, end early, are probed, and say how sure they are."""
 
 import asyncio
-import math
 from dataclasses import replace
 
 import pytest
@@ -144,7 +143,7 @@ def test_confidence_is_that_of_the_models_own_tokens(
 def test_a_chain_whose_confidence_falls_too_low_ends_at_once(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
-    signals = Signals(top=5, window=8, end_below=math.inf)
+    signals = Signals(top=5, window=8, end_below=1e9)
     wanted = request(questions(1)[0], LONG, name="unsure", signals=signals)
     sample = loop.run(one(engine, wanted))
     assert sample.stop_cause == "unsure"

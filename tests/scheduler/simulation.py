@@ -36,7 +36,7 @@ def make_run(
     return QueryRun(
         query=make_query(question, limits=limits, **fields),
         account=Ledger().open(limits.max_total_tokens),
-        max_thinking_tokens=4096,
+        room=4096,
         clock=asyncio.get_running_loop().time,
     )
 

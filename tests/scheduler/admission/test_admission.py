@@ -17,7 +17,7 @@ from scheduler.admission.queue import TIERS, WEIGHTS, FairQueue
 from scheduler.admission.rate_limit import MINUTE, Quota, RateWindow
 from scheduler.errors import DeadlineExceeded, Draining, RateLimited, RequestError
 from scheduler.solving.outcome import Outcome
-from scheduler.solving.token_limits import most_tokens
+from scheduler.solving.token_limits import worst_query
 from tests.scheduler.simulation import make_controller, make_query
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -419,7 +419,7 @@ async def test_the_keys_name_is_the_tenant_and_its_salt_goes_to_the_engine() -> 
 @pytest.mark.parametrize("policy", ["fixed", "majority", "adaptive_consistency", "priced"])
 async def test_no_query_takes_more_than_was_reserved_for_it(policy: str) -> None:
     controller = await make_controller(policy=policy)
-    worst = most_tokens(controller.policy, controller.info.max_model_len)
+    worst = worst_query(controller.policy, Limits(), controller.info.max_model_len)
     CALLER.set(Caller("alice", limits=KeyLimits(tokens_per_minute=4000)))
     controller.admission = limited()
     for n in range(6):

@@ -9,16 +9,9 @@ import pytest
 
 from policies.price import Price
 from scheduler.api.chat import complete
-from scheduler.batch.job import (
-    Files,
-    ResumeRefused,
-    Summary,
-    count_lines,
-    prepare,
-    price_for,
-    run,
-)
-from scheduler.errors import Overloaded
+from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
+from scheduler.batch.job import BatchJob, JobRefused, Summary
+from scheduler.errors import Overloaded, Unauthenticated
 from tests.scheduler.simulation import chat, make_controller
 from workers.simulated.clock import run_virtual
 from workers.simulated.law import LAWS, reference
@@ -55,7 +48,7 @@ def ran(source: Path, *, force: bool = False, steps: Steps | None = None) -> Sum
         done = prepare(source, files, SETTINGS, force=force)
         answer = partial(complete, await make_controller())
         bar = steps or Steps()
-        return await run(source, files, answer, done=done, concurrency=4, progress=bar)
+        return await BatchJob(source, files, answer, done=done, concurrency=4, progress=bar).run()
 
     return run_virtual(main())
 
@@ -154,7 +147,9 @@ def test_failed_rows_are_tried_again(tmp_path: Path) -> None:
             return await complete(controller, body)
 
         done = prepare(source, files, SETTINGS, force=False)
-        return await run(source, files, answer, done=done, concurrency=2, progress=Steps())
+        return await BatchJob(
+            source, files, answer, done=done, concurrency=2, progress=Steps()
+        ).run()
 
     assert run_virtual(main()).errors == {"engine_unavailable": 1}
     assert [one["custom_id"] for one in failed(tmp_path)] == ["b"]
@@ -237,9 +232,9 @@ def test_a_jobs_budget_is_spent_and_not_more(tmp_path: Path) -> None:
         done = prepare(source, files, SETTINGS, force=False)
         price = price_for(budget, source, files, done)
         answer = partial(complete, await make_controller(policy="priced"))
-        return await run(
+        return await BatchJob(
             source, files, answer, done=done, concurrency=8, progress=Steps(), price=price
-        )
+        ).run()
 
     summary = run_virtual(main())
     assert summary.failed == 0
@@ -263,7 +258,9 @@ def test_a_jobs_price_goes_with_lines_that_leave_their_policy_open(tmp_path: Pat
             return await complete(controller, body)
 
         price = Price.for_job(3000, 3, 1e-3)
-        await run(source, files, answer, done=done, concurrency=1, progress=Steps(), price=price)
+        await BatchJob(
+            source, files, answer, done=done, concurrency=1, progress=Steps(), price=price
+        ).run()
 
     run_virtual(main())
     assert asked["0"] == own[0] and asked["1"] == own[1]
@@ -290,3 +287,59 @@ def test_a_budget_must_be_positive(tmp_path: Path, budget: float) -> None:
     source = write(tmp_path, line("0"))
     with pytest.raises(ValueError, match=f"budget .*{budget}"):
         price_for(budget, source, Files.beside(tmp_path / "out.jsonl"), set())
+
+
+BAD_LINES = [
+    ('{"custom_id": "a", "body": {"x": 1, "x": 2}}', None, "invalid_json"),
+    ('{"custom_id": "b", "body": {"top_p": NaN}}', None, "invalid_json"),
+    ('{"custom_id": "c", "body": {"messages": "\\ud800"}}', "c", "invalid_value"),
+    ('{"custom_id": "d", "body": []}', "d", "invalid_value"),
+    ('{"custom_id": "e", "url": "/v1/other", "body": {}}', "e", "invalid_value"),
+    ("[" * 100 + "]" * 100, None, "invalid_json"),
+    ("\xff", None, "invalid_json"),
+]
+
+
+def test_one_bad_line_never_ends_a_job(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    texts = [line("first", stream=True), *(text for text, _, _ in BAD_LINES), line("last")]
+    source.write_bytes(b"\xef\xbb\xbf" + b"\n".join(text.encode("latin-1") for text in texts))
+    summary = ran(source)
+    assert sorted(one["custom_id"] for one in answered(tmp_path)) == ["first", "last"]
+    errors = sorted(failed(tmp_path), key=lambda one: int(one["line"]))
+    found = [(one["custom_id"], one["response"]["body"]["error"]["code"]) for one in errors]
+    assert found == [(custom_id, code) for _, custom_id, code in BAD_LINES]
+    assert (summary.answered, summary.failed) == (2, len(BAD_LINES))
+
+
+async def given(reply: Any, source: Path) -> Summary:
+    files = Files.beside(source.parent / "out.jsonl")
+    done = prepare(source, files, SETTINGS, force=False)
+
+    async def answer(body: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(reply, Exception):
+            raise reply
+        value: dict[str, Any] = reply
+        return value
+
+    bar = Steps()
+    return await BatchJob(source, files, answer, done=done, concurrency=2, progress=bar).run()
+
+
+@pytest.mark.parametrize("reply", [{"choices": []}, {"id": None, "usage": None}])
+async def test_a_foreign_reply_without_usage_counts_no_tokens(reply: Any, tmp_path: Path) -> None:
+    summary = await given(reply, write(tmp_path, line("one")))
+    assert (summary.answered, summary.tokens) == (1, 0)
+
+
+async def test_an_unforeseen_error_is_that_lines_error(tmp_path: Path) -> None:
+    summary = await given(KeyError("surprise"), write(tmp_path, line("one"), line("two")))
+    assert (summary.failed, summary.errors) == (2, {"failed": 2})
+    assert {one["custom_id"] for one in failed(tmp_path)} == {"one", "two"}
+
+
+async def test_a_key_that_is_refused_ends_the_job_at_once(tmp_path: Path) -> None:
+    refusal = Unauthenticated()
+    with pytest.raises(JobRefused, match="asks for a key"):
+        await given(refusal, write(tmp_path, *(line(str(n)) for n in range(5))))
+    assert failed(tmp_path) == []

@@ -50,7 +50,7 @@ async def test_what_is_only_foreseen_is_no_exploration_run_under_way() -> None:
     controller = await make_controller(policy="priced")
     for number in range(10):
         query = make_query("Why?", id=f"{number}")
-        outcome = controller.foresee(query, policy=controller.policy)
+        outcome = controller.preview(query, policy=controller.policy)
         assert outcome.plan is not None and outcome.plan.is_exploration
     assert not controller._exploration_runs
 

@@ -32,7 +32,7 @@ def chain(number: int, answer: str | None, thinking: int, **fields: int) -> Samp
 
 
 def run_with(*samples: Sample, query: Query | None = None) -> QueryRun:
-    run = QueryRun(query or make_query(), Ledger().open(), max_thinking_tokens=4096)
+    run = QueryRun(query or make_query(), Ledger().open(), room=4096)
     run.dispatch(Draw(len(samples), PLAN.budget, plan=PLAN), stream=False)
     for sample in samples:
         run.take(sample)

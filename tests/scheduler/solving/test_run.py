@@ -56,7 +56,7 @@ POLICIES = st.one_of(
 
 
 def run_of(query: Query | None = None, limit: int | None = None) -> QueryRun:
-    return QueryRun(query or make_query(), Ledger().open(limit), max_thinking_tokens=4096)
+    return QueryRun(query or make_query(), Ledger().open(limit), room=4096)
 
 
 def test_what_does_not_fit_loses_chains_first() -> None:

@@ -1,0 +1,23 @@
+"""What the scheduler must know of a policy beside its decisions."""
+
+from dataclasses import dataclass
+
+DEFAULT_ANSWER_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOptions:
+    """The settings of a policy that bound its chains, as it declares them itself."""
+
+    #: Cap on the thinking of a chain, in tokens. None: the room of the context.
+    max_thinking_tokens: int | None = None
+    #: Least thinking of a chain, in tokens.
+    min_thinking_tokens: int = 0
+    #: Extensions that are forced on every chain.
+    extensions: int = 0
+    #: Tokens reserved for the answer of a chain.
+    answer_tokens: int = DEFAULT_ANSWER_TOKENS
+    #: Accuracy that one token must buy. None: the server's price.
+    price: float | None = None
+    #: Whether it only draws sampled chains that vote, and extends none.
+    votes_only: bool = False
