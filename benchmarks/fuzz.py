@@ -28,7 +28,7 @@ from benchmarks.goals import at_least, at_most
 from policies import build
 from policies.price import DEFAULT_PRICE, Price
 from scheduler.api.app import make_app
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.progress import Progress, progress
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -98,7 +98,7 @@ async def made() -> FastAPI:
         engine=engine,
         info=await engine.info(),
         policy=build("fixed"),
-        book=CurveStore(),
+        curves=DurableCurveStore(),
         pricing=Pricing(Price(DEFAULT_PRICE)),
     )
     return make_app(controller)

@@ -10,7 +10,7 @@ import httpx
 from policies import build
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from workers.simulated.clock import run_virtual
@@ -56,7 +56,7 @@ def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
                 engine=engine,
                 info=await engine.info(),
                 policy=build("priced"),
-                book=CurveStore(),
+                curves=DurableCurveStore(),
                 pricing=Pricing(Price(PRICE)),
                 outcomes=outcomes,
             )

@@ -99,7 +99,7 @@ def make_app(
 
     @app.get("/v1/thinkbudget/curves")
     async def curves() -> Response:
-        return JSONResponse(await controller.book.export())
+        return JSONResponse(await controller.curves.export())
 
     @app.get("/health")
     async def health() -> Response:

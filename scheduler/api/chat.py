@@ -37,7 +37,7 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
         options,
         budget.read(request),
         alias,
-        controller.book.curve(info.model, query_class),
+        controller.curves.curve(info.model, query_class),
     )
     query = Query(
         id=uuid.uuid4().hex,

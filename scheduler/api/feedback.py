@@ -37,25 +37,25 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
     caller = CALLER.get()
     label = Label(request.outcome_id, caller.name, reward, is_bounded=caller.role != "admin")
     try:
-        verdict = await controller.book.label(label)
+        result = await controller.curves.label(label)
     except ConnectionError:
         raise Overloaded("the curve store is away; try again") from None
-    controller.metrics.feedback.labels(verdict.status).inc()
-    if verdict.status == "unknown":
+    controller.metrics.feedback.labels(result.status).inc()
+    if result.status == "unknown":
         raise UnknownOutcome(request.outcome_id)
-    if verdict.status == "conflict":
+    if result.status == "conflict":
         raise Labelled(request.outcome_id)
-    if verdict.status == "limited":
+    if result.status == "limited":
         raise RateLimited(
             "this key has given its labels of the hour",
             code="rate_limit_exceeded",
-            retry_after=max(1, round(verdict.retry_after)),
+            retry_after=max(1, round(result.retry_after)),
         )
-    if verdict.seen is not None and (predicted := verdict.seen.observation.chance) is not None:
+    if result.record and (predicted := result.record.observation.chance) is not None:
         controller.pricing.check(predicted, reward)
     return {
         "object": "thinkbudget.feedback",
         "outcome_id": request.outcome_id,
         "reward": reward,
-        "status": verdict.status,
+        "status": result.status,
     }

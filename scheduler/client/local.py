@@ -9,7 +9,7 @@ from typing import Any
 from policies import build
 from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.factory import make_engine
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -25,7 +25,7 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
             engine=engine,
             info=await engine.info(),
             policy=policy,
-            book=CurveStore(round_tokens=config.pricing.round_tokens),
+            curves=DurableCurveStore(round_tokens=config.pricing.round_tokens),
             pricing=Pricing.of(config.pricing),
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
         )

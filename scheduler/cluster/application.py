@@ -24,13 +24,12 @@ from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
     RemoteClaims,
     RemoteCurveStore,
-    keep_exchanging,
 )
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.token_router import TokenRouter
 from scheduler.config import ServeConfig, from_table
-from scheduler.curves.cache import CurveCache
+from scheduler.curves.cache import CurveCache, keep_exchanging
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
 from scheduler.engines.failover import FailoverEngine
@@ -77,7 +76,7 @@ class Gateway:
             info=info,
             admission=admission,
             policy=policies.build(config.policy.name, **config.policy_options),
-            book=copy,
+            curves=copy,
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,

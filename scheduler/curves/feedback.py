@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from policies.plan import check_int, check_number
-from scheduler.curves.records import ObservationRecord
+from scheduler.curves.records import LabelRecord, ObservationRecord
 
 HOUR = 3600.0
 
@@ -21,10 +21,13 @@ FeedbackStatus = Literal["learned", "noted", "repeated", "unknown", "conflict", 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackConfig:
-    """So many answers wait for their labels, for so long; `labels_per_hour` is each key's most."""
+    """Answers kept for labels that come later."""
 
+    #: How many answers are kept.
     kept: int = 10_000
+    #: Seconds for which they are kept.
     kept_seconds: float = 86_400.0
+    #: The most labels that one key may give in an hour.
     labels_per_hour: int = 1000
 
     def __post_init__(self) -> None:
@@ -34,12 +37,12 @@ class FeedbackConfig:
 
 
 class PendingFeedback(NamedTuple):
-    """An answer that a label may come for; without `seen` nothing is learned from it."""
+    """An answer that a label may come for; without a `record` nothing is learned from it."""
 
     outcome: str
     key: str
     answer: str | None
-    seen: ObservationRecord | None
+    record: ObservationRecord | None
 
 
 class Label(NamedTuple):
@@ -52,10 +55,12 @@ class Label(NamedTuple):
 
 
 class FeedbackResult(NamedTuple):
-    """`seen` is what is to be learned; `retry_after` is in seconds, where the bound is reached."""
+    """`record` is what is to be learned; `retry_after` is in seconds, where the bound is
+    reached.
+    """
 
     status: FeedbackStatus
-    seen: ObservationRecord | None = None
+    record: LabelRecord | None = None
     retry_after: float = 0.0
 
 
@@ -67,6 +72,8 @@ class _Kept:
 
 
 class Feedback:
+    """The answers that labels may come for, and how many labels each key has given."""
+
     def __init__(
         self, config: FeedbackConfig | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -85,7 +92,7 @@ class Feedback:
             self._kept.popitem(last=False)
 
     def judge(self, label: Label) -> FeedbackResult:
-        """What to make of a label; it is taken down unless it is refused."""
+        """What to make of a label; it is kept unless it is refused."""
         now = self._clock()
         kept = self._kept.get(label.outcome)
         if kept is None or kept.until <= now or kept.answered.key != label.key:
@@ -95,13 +102,14 @@ class Feedback:
         if label.is_bounded and (seconds := self._wait(label.key, now)) > 0:
             return FeedbackResult("limited", retry_after=seconds)
         kept.reward = label.reward
-        seen, answer = kept.answered.seen, kept.answered.answer
-        if seen is None or answer is None or seen.observation.right:
+        record, answer = kept.answered.record, kept.answered.answer
+        if record is None or answer is None or record.observation.right:
             return FeedbackResult("noted")
-        return FeedbackResult("learned", seen._replace(answer=answer, reward=label.reward))
+        learned = LabelRecord(record.model, record.observation, answer, label.reward)
+        return FeedbackResult("learned", learned)
 
     def _wait(self, key: str, now: float) -> float:
-        """Seconds until the key may give another label; with 0 it is counted."""
+        """Seconds until the key may give another label; if 0, this label is counted."""
         given = self._labels.setdefault(key, deque())
         while given and given[0] <= now - HOUR:
             given.popleft()

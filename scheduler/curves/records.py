@@ -1,4 +1,4 @@
-"""What controllers tell the curve store of."""
+"""What the curves learn from: observations of queries, and labels that came later."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,20 @@ from policies.price import DEFAULT_PRICE
 
 
 class ObservationRecord(NamedTuple):
-    """One observation of one model's class; `price` is what a token had to buy.
-
-    With a `reward` it is only the label, come later, of what was seen before: of this `answer`.
-    """
+    """What one query shows of its model's class; `price` is what a token had to buy."""
 
     model: str
     observation: Observation
     price: float = DEFAULT_PRICE
-    answer: str = ""
-    reward: float | None = None
+
+
+class LabelRecord(NamedTuple):
+    """A label that came after its query was observed: how right `answer` is, from 0 to 1."""
+
+    model: str
+    observation: Observation
+    answer: str
+    reward: float
+
+
+Record = ObservationRecord | LabelRecord

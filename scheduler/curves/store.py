@@ -12,17 +12,16 @@ import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from policies.curves.curve import ClassCurve, ClassStatistics, fit
 from policies.curves.drift import KEPT, DriftDetector, fade, inherited
 from policies.curves.label import learn
-from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
-from scheduler.curves.records import ObservationRecord
+from scheduler.curves.exchange import ClassKey, CurveUpdate, Report
+from scheduler.curves.records import LabelRecord, ObservationRecord
 
 log = logging.getLogger("thinkbudget")
 
-ClassKey = tuple[str, str]
 VERSION = 5
 MAX_CLASSES = 1000
 MAX_WRITERS = 1000
@@ -34,44 +33,6 @@ _PRICE_MEMORY = 50.0
 _PRICE_STEP = math.log(1.5)
 _IDLE = 100_000.0
 """Observations of other classes that make one half as used as it was."""
-
-
-class Report(NamedTuple):
-    """What one controller has seen since its last report; its reports are numbered from 1.
-
-    `answered` are the answers since then that labels may come for.
-    """
-
-    writer: str
-    number: int
-    seen: list[ObservationRecord]
-    answered: tuple[PendingFeedback, ...] = ()
-
-
-class CurveUpdate(NamedTuple):
-    """The curves that changed since the version that the reader had.
-
-    Versions are those of one life of the book: a reader with curves of another gets all.
-    """
-
-    life: str
-    version: int
-    curves: dict[ClassKey, ClassCurve]
-
-
-class CurveSource(Protocol):
-    """What a controller needs of a curve store, near or far."""
-
-    def curve(self, model: str, query_class: str) -> ClassCurve | None: ...
-
-    def observe(self, seen: ObservationRecord) -> None: ...
-
-    def remember(self, answered: PendingFeedback) -> None:
-        """Keep an answer for its label."""
-
-    async def label(self, label: Label) -> FeedbackResult: ...
-
-    async def export(self) -> dict[str, Any]: ...
 
 
 @dataclass(slots=True)
@@ -97,134 +58,123 @@ class ClassEntry:
 class CurveStore:
     """`round_tokens` is what one more round of sampling is worth not waiting for."""
 
-    def __init__(self, feedback: Feedback | None = None, *, round_tokens: float = 0.0) -> None:
+    def __init__(self, *, round_tokens: float = 0.0) -> None:
         self.round_tokens = round_tokens
-        self.feedback = feedback or Feedback()
-        self._leaves: dict[ClassKey, ClassEntry] = {}
+        self.entries: dict[ClassKey, ClassEntry] = {}
         self._writers: dict[str, int] = {}
         self._models: list[str] = []
-        self._life = uuid.uuid4().hex
+        self._epoch = uuid.uuid4().hex
         self._version = 0
         self._observed = 0
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
         for key in ((model, query_class), (model, OTHER)):
-            if key in self._leaves:
-                if self._leaves[key].curve is None:
+            if key in self.entries:
+                if self.entries[key].curve is None:
                     self._fit(key)
-                return self._leaves[key].curve
+                return self.entries[key].curve
         return None
 
-    def observe(self, seen: ObservationRecord) -> None:
-        """Count an observation, and refit its class when enough have come in."""
-        if not 0 < seen.price < 1:
-            raise ValueError(f"price must be in (0, 1), got {seen.price!r}")
-        if seen.reward is not None:
-            self._learn(seen, seen.reward)
-            return
-        key = (seen.model, seen.observation.query_class)
-        leaf = self._leaves.get(key) or self._create_class(key, seen.price)
-        has_changed = leaf.drift.observe(seen.observation)
+    def observe(self, record: ObservationRecord) -> None:
+        """Count an observation, and refit its class when enough have come in.
+
+        Raises ValueError for a price outside (0, 1).
+        """
+        if not 0 < record.price < 1:
+            raise ValueError(f"price must be in (0, 1), got {record.price!r}")
+        key = (record.model, record.observation.query_class)
+        entry = self.entries.get(key) or self._create_class(key, record.price)
+        has_changed = entry.drift.observe(record.observation)
         if has_changed:
             log.warning("class %r of %s has changed: old statistics count little now", *key[::-1])
-            fade(leaf.statistics, KEPT)
-        leaf.statistics.observe(seen.observation)
-        leaf.log_price += (math.log(seen.price) - leaf.log_price) / _PRICE_MEMORY
+            fade(entry.statistics, KEPT)
+        entry.statistics.observe(record.observation)
+        entry.log_price += (math.log(record.price) - entry.log_price) / _PRICE_MEMORY
         self._observed += 1
-        leaf.used = self._observed
-        leaf.unfitted += 1
-        if has_changed or leaf.is_due:
-            fade(leaf.statistics)
+        entry.used = self._observed
+        entry.unfitted += 1
+        if has_changed or entry.is_due:
+            fade(entry.statistics)
             self._fit(key)
 
-    def _learn(self, seen: ObservationRecord, reward: float) -> None:
-        """Count a label. It is no sign of a change: a caller could make a class forget by it."""
-        keys = [(seen.model, name) for name in (seen.observation.query_class, OTHER)]
-        key = next((key for key in keys if key in self._leaves), None)
+    def learn(self, record: LabelRecord) -> None:
+        """Count a label. It is no sign of drift: a caller could make a class forget by it."""
+        keys = [(record.model, name) for name in (record.observation.query_class, OTHER)]
+        key = next((key for key in keys if key in self.entries), None)
         if key is None:
             return
-        leaf = self._leaves[key]
-        learn(leaf.statistics, seen.observation, answer=seen.answer, reward=reward)
-        leaf.unfitted += 1
-        if leaf.is_due:
+        entry = self.entries[key]
+        learn(entry.statistics, record.observation, answer=record.answer, reward=record.reward)
+        entry.unfitted += 1
+        if entry.is_due:
             self._fit(key)
-
-    def remember(self, answered: PendingFeedback) -> None:
-        self.feedback.remember(answered)
-
-    async def label(self, label: Label) -> FeedbackResult:
-        verdict = self.feedback.judge(label)
-        if verdict.seen is not None:
-            self.observe(verdict.seen)
-        return verdict
 
     def lacks(self, report: Report) -> bool:
         """Whether a report has not been counted yet; a writer's reports come in their order."""
         return report.number > self._writers.get(report.writer, 0)
 
     def take(self, report: Report) -> None:
-        """Count a report, unless it has been.
+        """Count the records of a report, unless the report has been counted.
 
-        What cannot be learned from is left out and logged: it would not get better by coming again.
+        A record that cannot be learned from is logged and left out: sending it again would not
+        help.
         """
         if not self.lacks(report):
             return
-        for seen in report.seen:
+        for record in report.records:
             try:
-                self.observe(seen)
+                if isinstance(record, LabelRecord):
+                    self.learn(record)
+                else:
+                    self.observe(record)
             except ValueError as error:
-                log.error("an observation of %r was refused: %s", seen.model, error)
-        for answered in report.answered:
-            self.remember(answered)
+                log.error("an observation of %r was refused: %s", record.model, error)
         self._writers.pop(report.writer, None)
         self._writers[report.writer] = report.number
         if len(self._writers) > MAX_WRITERS:
             del self._writers[next(iter(self._writers))]
 
-    def edition(self, life: str = "", version: int = 0) -> CurveUpdate:
+    def update(self, epoch: str = "", version: int = 0) -> CurveUpdate:
         """The curves that are newer than a version; after a start they come a few at a time."""
-        late = [key for key, leaf in self._leaves.items() if leaf.curve is None]
+        late = [key for key, entry in self.entries.items() if entry.curve is None]
         for key in heapq.nlargest(_LATE_FITS, late, key=self._queries):
             self._fit(key)
-        since = version if life == self._life else 0
+        since = version if epoch == self._epoch else 0
         newer = {
-            key: leaf.curve
-            for key, leaf in self._leaves.items()
-            if leaf.curve is not None and leaf.changed_at > since
+            key: entry.curve
+            for key, entry in self.entries.items()
+            if entry.curve is not None and entry.changed_at > since
         }
-        return CurveUpdate(self._life, self._version, newer)
+        return CurveUpdate(self._epoch, self._version, newer)
 
     def merge(self, other: "CurveStore") -> None:
         """Take in what another book has seen, as if it had been seen here; no report in both."""
-        for key, theirs in other._leaves.items():
-            leaf = self._leaves.get(key)
-            if leaf is None:
-                leaf = self._leaves[key] = ClassEntry(ClassStatistics(), theirs.log_price)
-            leaf.statistics.merge(theirs.statistics)
-            leaf.curve = None
+        for key, theirs in other.entries.items():
+            entry = self.entries.get(key)
+            if entry is None:
+                entry = self.entries[key] = ClassEntry(ClassStatistics(), theirs.log_price)
+            entry.statistics.merge(theirs.statistics)
+            entry.curve = None
         self._models += [model for model in other._models if model not in self._models]
         self._observed += other._observed
-        while len(self._leaves) > MAX_CLASSES:
+        while len(self.entries) > MAX_CLASSES:
             self._fold_least_used()
         for writer, number in other._writers.items():
             self._writers[writer] = max(number, self._writers.get(writer, 0))
 
-    async def export(self) -> dict[str, Any]:
-        return self.as_dict()
-
     def as_dict(self) -> dict[str, Any]:
         """The statistics (enough to go on from) and the curves (to read and draw)."""
         classes = []
-        for (model, query_class), leaf in self._leaves.items():
+        for (model, query_class), entry in self.entries.items():
             curve = self.curve(model, query_class)
             classes.append(
                 {
                     "model": model,
                     "class": query_class,
-                    "statistics": leaf.statistics.as_dict(),
-                    "drift": leaf.drift.as_dict(),
-                    "log_price": leaf.log_price,
-                    "used": leaf.used,
+                    "statistics": entry.statistics.as_dict(),
+                    "drift": entry.drift.as_dict(),
+                    "log_price": entry.log_price,
+                    "used": entry.used,
                     "curve": curve.as_dict() if curve else None,
                 }
             )
@@ -241,64 +191,64 @@ class CurveStore:
         """Curves are fitted when they are asked for."""
         if stored.get("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
-        book = cls()
-        book._observed = stored["observed"]
-        book._writers.update(stored["writers"])
-        book._models += stored["models"]
+        store = cls()
+        store._observed = stored["observed"]
+        store._writers.update(stored["writers"])
+        store._models += stored["models"]
         for line in stored["classes"]:
             statistics = ClassStatistics.from_dict(line["statistics"])
             drift = DriftDetector.from_dict(line["drift"])
-            leaf = ClassEntry(statistics, line["log_price"], drift, line["used"])
-            book._leaves[line["model"], line["class"]] = leaf
-        return book
+            entry = ClassEntry(statistics, line["log_price"], drift, line["used"])
+            store.entries[line["model"], line["class"]] = entry
+        return store
 
     def _create_class(self, key: ClassKey, price: float) -> ClassEntry:
         """A class that was not there: it begins with little of what the model before knew."""
         model, query_class = key
         if model not in self._models:
             self._models.append(model)
-        if len(self._leaves) >= MAX_CLASSES:
+        if len(self.entries) >= MAX_CLASSES:
             self._fold_least_used()
         before = self._models.index(model) - 1
-        old = self._leaves.get((self._models[before], query_class)) if before >= 0 else None
-        leaf = ClassEntry(inherited(old.statistics) if old else ClassStatistics(), math.log(price))
-        self._leaves[key] = leaf
-        return leaf
+        old = self.entries.get((self._models[before], query_class)) if before >= 0 else None
+        entry = ClassEntry(inherited(old.statistics) if old else ClassStatistics(), math.log(price))
+        self.entries[key] = entry
+        return entry
 
     def _fold_least_used(self) -> None:
         """Callers name their classes: past a bound, what is used least shares one curve."""
-        leaves = [(key, leaf) for key, leaf in self._leaves.items() if key[1] != OTHER]
-        key, least = min(leaves, key=lambda item: self._use(item[1]))
-        del self._leaves[key]
-        rest = self._leaves.setdefault(
+        entries = [(key, entry) for key, entry in self.entries.items() if key[1] != OTHER]
+        key, least = min(entries, key=lambda item: self._use(item[1]))
+        del self.entries[key]
+        rest = self.entries.setdefault(
             (key[0], OTHER), ClassEntry(ClassStatistics(), least.log_price, used=least.used)
         )
         rest.statistics.merge(least.statistics)
         rest.unfitted += math.ceil(least.statistics.queries)
 
-    def _use(self, leaf: ClassEntry) -> float:
-        idle = (self._observed - leaf.used) / _IDLE
-        return leaf.statistics.queries * math.pow(0.5, idle)
+    def _use(self, entry: ClassEntry) -> float:
+        idle = (self._observed - entry.used) / _IDLE
+        return entry.statistics.queries * math.pow(0.5, idle)
 
     def _queries(self, key: ClassKey) -> float:
-        return self._leaves[key].statistics.queries
+        return self.entries[key].statistics.queries
 
     def _relatives(self, key: ClassKey) -> Iterable[ClassStatistics]:
-        others = [other for other in self._leaves if other[0] == key[0] and other != key]
+        others = [other for other in self.entries if other[0] == key[0] and other != key]
         for other in heapq.nlargest(_RELATIVES, others, key=self._queries):
-            yield self._leaves[other].statistics
+            yield self.entries[other].statistics
 
     def _fit(self, key: ClassKey) -> None:
         parent = ClassStatistics()
         for statistics in self._relatives(key):
             parent.merge(statistics)
-        leaf = self._leaves[key]
-        leaf.curve = fit(
-            leaf.statistics,
+        entry = self.entries[key]
+        entry.curve = fit(
+            entry.statistics,
             parent=parent,
-            price=math.exp(leaf.log_price),
+            price=math.exp(entry.log_price),
             round_tokens=self.round_tokens,
         )
         self._version += 1
-        leaf.changed_at = self._version
-        leaf.unfitted = 0
+        entry.changed_at = self._version
+        entry.unfitted = 0

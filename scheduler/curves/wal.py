@@ -1,11 +1,12 @@
-"""A curve store that survives: a snapshot, and beside it every report that came in since.
+"""The write-ahead log of the curve store.
 
-    PATH       the whole book, written anew from time to time; it is either whole or not there
+    PATH       a snapshot of the whole store, written anew from time to time
     PATH.log   one line a report, handed to the system before the report is confirmed, and to the
                disk at least once a second
+    PATH.log.pid   the process that holds the log
 
-Reports are numbered, so one that is both in the snapshot and in the log counts once. The log is
-locked: a second process that would keep the same book is refused.
+Reports are numbered: one that is in the snapshot and in the log counts once. The log is locked, so
+that only one process writes the files.
 """
 
 import fcntl
@@ -20,14 +21,16 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
+from policies.curves.curve import ClassCurve
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
-from policies.signals import Probe
+from policies.signals import Confidence, Probe
 from policies.tally import Vote
-from scheduler.curves.feedback import Feedback, FeedbackResult, Label
-from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import CurveStore, CurveUpdate, Report
+from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
+from scheduler.curves.records import LabelRecord, ObservationRecord, Record
+from scheduler.curves.store import CurveStore
 
 log = logging.getLogger("thinkbudget")
 
@@ -37,7 +40,10 @@ SNAPSHOT_REPORTS = 2000
 
 
 class DurableCurveStore:
-    """`exchange` is all that a controller needs; without a path nothing is kept."""
+    """The curve store with its labels and, given a path, its files.
+
+    A gateway reaches it by `exchange`. A controller in the same process uses it as a `CurveSource`.
+    """
 
     def __init__(
         self,
@@ -48,51 +54,73 @@ class DurableCurveStore:
         round_tokens: float = 0.0,
     ) -> None:
         self._path = path
-        self._writer, self._labels = uuid.uuid4().hex, 0
-        self.book = load(path) if path is not None and path.is_file() else CurveStore()
-        self.book.round_tokens = round_tokens
-        if feedback is not None:
-            self.book.feedback = feedback
+        self._writer, self._number = uuid.uuid4().hex, 0
+        self._feedback = feedback or Feedback()
+        self.store = load(path) if path is not None and path.is_file() else CurveStore()
+        self.store.round_tokens = round_tokens
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = _locked(_log_of(path), wait_seconds)
+        self._log = _locked(path, wait_seconds)
         for report in _reports(_log_of(path)):
-            self.book.take(report)
+            self.store.take(report)
         self._synced = time.monotonic()
         self.snapshot()
 
-    def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
-        """Take a report in; what is given back confirms it."""
-        if self._path is not None and self.book.lacks(report):
+    def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
+        """Take a report in and return newer curves; the reply confirms the report."""
+        if self._path is not None and self.store.lacks(report):
             self._write(report)
-        self.book.take(report)
+        if self.store.lacks(report):
+            for answered in report.answered:
+                self.remember(answered)
+        self.store.take(report)
         if self._path is not None:
             self._sync()
-        return self.book.edition(life, version)
+        return self.store.update(epoch, version)
 
-    def label(self, label: Label) -> FeedbackResult:
-        """Take a label in; what is learned of it goes through the log, as reports do."""
-        verdict = self.book.feedback.judge(label)
-        if verdict.seen is not None:
-            self._labels += 1
-            report = Report(self._writer, self._labels, [verdict.seen])
-            if self._path is not None:
-                self._write(report)
-            self.book.take(report)
-        return verdict
+    def curve(self, model: str, query_class: str) -> ClassCurve | None:
+        return self.store.curve(model, query_class)
+
+    def observe(self, record: ObservationRecord) -> None:
+        """Raises ValueError for a record that cannot be learned from."""
+        if self._path is None:
+            self.store.observe(record)
+        else:
+            self._take_own(record)
+
+    def remember(self, answered: PendingFeedback) -> None:
+        self._feedback.remember(answered)
+
+    async def label(self, label: Label) -> FeedbackResult:
+        """Take a label in; what is learned of it is written to the log as reports are."""
+        result = self._feedback.judge(label)
+        if result.record is not None:
+            self._take_own(result.record)
+        return result
+
+    async def export(self) -> dict[str, Any]:
+        return self.store.as_dict()
+
+    def _take_own(self, record: Record) -> None:
+        self._number += 1
+        report = Report(self._writer, self._number, [record])
+        if self._path is not None:
+            self._write(report)
+        self.store.take(report)
 
     def snapshot(self) -> None:
         """Everything into PATH; the log begins anew."""
         if self._path is None:
             return
-        save(self.book, self._path)
+        save(self.store, self._path)
         self._log.truncate(0)
         self._snapped, self._logged, self._unsynced = time.monotonic(), 0, False
 
     def close(self) -> None:
         if self._path is not None and not self._log.closed:
             self.snapshot()
+            _holder_of(self._path).unlink(missing_ok=True)
             self._log.close()
 
     def __enter__(self) -> Self:
@@ -102,7 +130,7 @@ class DurableCurveStore:
         self.close()
 
     def _write(self, report: Report) -> None:
-        if not report.seen:
+        if not report.records:
             return
         self._log.write(json.dumps(_line(report)).encode() + b"\n")
         self._logged += 1
@@ -118,12 +146,12 @@ class DurableCurveStore:
             self.snapshot()
 
 
-def save(book: CurveStore, path: Path) -> None:
+def save(store: CurveStore, path: Path) -> None:
     """A snapshot, with the one before it gone only when the new one is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
-        json.dump(book.as_dict(), file)
+        json.dump(store.as_dict(), file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -146,55 +174,75 @@ def _log_of(path: Path) -> Path:
     return path.with_name(path.name + ".log")
 
 
+def _holder_of(path: Path) -> Path:
+    return path.with_name(path.name + ".log.pid")
+
+
 def _locked(path: Path, wait_seconds: float) -> FileIO:
-    """Unbuffered: what is written is with the system at once, and outlives this process."""
-    file = FileIO(path, "a")
+    """The log, locked for this process. Raises ValueError that names the process holding it.
+
+    Unbuffered: what is written is with the system at once, and outlives this process.
+    """
+    file, holder = FileIO(_log_of(path), "a"), _holder_of(path)
     until = time.monotonic() + wait_seconds
+    is_told = False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holder.write_text(str(os.getpid()), encoding="utf-8")
             return file
         except BlockingIOError:
+            owner = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+            message = f"{_log_of(path)} is being written by another process (pid {owner})"
             if time.monotonic() >= until:
                 file.close()
-                raise ValueError(f"{path} is being written by another process") from None
+                raise ValueError(message) from None
+            if not is_told:
+                log.warning("%s: waiting %.0f s for it", message, wait_seconds)
+                is_told = True
         time.sleep(0.1)
 
 
 def _reports(path: Path) -> Iterator[Report]:
-    """What the log holds; a torn line, as a crash or a full disk leaves it, is skipped."""
+    """The reports in the log; a torn line, as a crash or a full disk leaves it, is skipped."""
     with path.open("rb") as lines:
         for line in lines:
             try:
                 stored = json.loads(line)
-                seen = [_seen(one) for one in stored["seen"]]
-                yield Report(stored["writer"], stored["number"], seen)
+                records = [_record(one) for one in stored["records"]]
+                yield Report(stored["writer"], stored["number"], records)
             except (ValueError, KeyError, TypeError) as error:
                 log.warning("%s: a torn line is skipped: %s", path, error)
 
 
 def _line(report: Report) -> dict[str, Any]:
-    seen = [
-        asdict(seen.observation)
-        | {"model": seen.model, "price": seen.price, "answer": seen.answer, "reward": seen.reward}
-        for seen in report.seen
+    records = [
+        record._asdict() | {"observation": asdict(record.observation)} for record in report.records
     ]
-    return {"writer": report.writer, "number": report.number, "seen": seen}
+    return {"writer": report.writer, "number": report.number, "records": records}
 
 
-def _seen(stored: Mapping[str, Any]) -> ObservationRecord:
-    observation = Observation(
+def _record(stored: Mapping[str, Any]) -> Record:
+    fields = dict(stored) | {"observation": _observation(stored["observation"])}
+    return LabelRecord(**fields) if "reward" in fields else ObservationRecord(**fields)
+
+
+def _observation(stored: Mapping[str, Any]) -> Observation:
+    return Observation(
         stored["query_class"],
-        tuple(Vote(**vote) for vote in stored["history"]),
+        tuple(_vote(vote) for vote in stored["history"]),
         Budget(**stored["budget"]),
         stored["temperature"],
         _plan(stored["plan"]),
         stored["right"],
         _trajectory(stored["trajectory"]),
-        stored.get("chance"),
+        stored["chance"],
     )
-    label = (stored.get("answer", ""), stored.get("reward"))
-    return ObservationRecord(stored["model"], observation, stored["price"], *label)
+
+
+def _vote(stored: Mapping[str, Any]) -> Vote:
+    confidence = stored["confidence"]
+    return Vote(**dict(stored) | {"confidence": Confidence(*confidence) if confidence else None})
 
 
 def _trajectory(stored: Sequence[Any] | None) -> ProbeTrajectory | None:

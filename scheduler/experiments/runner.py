@@ -15,8 +15,7 @@ from policies import build
 from policies.base import Message, Policy, Query
 from policies.price import Price
 from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
-from scheduler.curves.store import CurveStore
-from scheduler.curves.wal import save
+from scheduler.curves.wal import DurableCurveStore, save
 from scheduler.engines.factory import make_engine
 from scheduler.experiments.question_sets import Question, load_questions, spread
 from scheduler.progress import Progress
@@ -87,7 +86,7 @@ async def _run_pair(
     folder: Path,
     progress: Progress,
 ) -> None:
-    book = CurveStore()
+    curves = DurableCurveStore()
     path = pair.path(folder)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as log:
@@ -95,7 +94,7 @@ async def _run_pair(
             engine=engine,
             info=await engine.info(),
             policy=_policy(config, pair.policy),
-            book=book,
+            curves=curves,
             pricing=Pricing(Price(config.price)),
             seed=pair.seed,
         )
@@ -112,7 +111,7 @@ async def _run_pair(
         async with asyncio.TaskGroup() as group:
             for _ in range(config.concurrency):
                 group.create_task(worker())
-    save(book, path.with_suffix(".curves.json"))
+    save(curves.store, path.with_suffix(".curves.json"))
     partial.replace(path)
 
 

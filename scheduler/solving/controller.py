@@ -15,10 +15,10 @@ from policies.base import Policy, Query, Stop
 from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
 from scheduler.admission.admission import Admission, Ticket
+from scheduler.curves.exchange import CurveSource
 from scheduler.curves.feedback import PendingFeedback
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import CurveSource
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
@@ -45,7 +45,7 @@ class Controller:
     engine: Engine
     info: EngineInfo
     policy: Policy
-    book: CurveSource
+    curves: CurveSource
     pricing: Pricing
     ledger: Ledger = field(default_factory=Ledger)
     seed: int = 0
@@ -150,7 +150,7 @@ class Controller:
             account=self.ledger.open(query.limits.max_total_tokens),
             room=self.info.max_model_len,
             max_chains=policy.max_chains,
-            curve=self.book.curve(self.info.model, query.query_class),
+            curve=self.curves.curve(self.info.model, query.query_class),
             price=policy.options.price or self.pricing.now(load=load, tenant=tenant),
             load=load,
             exploration_runs=self._exploration_runs,
@@ -164,12 +164,13 @@ class Controller:
             log.error("query %s: a chain broke its budget: %s", outcome.query.id, violation)
             self.violations[violation] += 1
         self.metrics.settled(outcome)
-        seen = observation(run, chance=outcome.chance) if run.learns else None
-        told = None if seen is None else ObservationRecord(self.info.model, seen, run.price)
-        if told is not None:
-            self.book.observe(told)
+        learned = observation(run, chance=outcome.chance) if run.learns else None
+        record = None
+        if learned is not None:
+            record = ObservationRecord(self.info.model, learned, run.price)
+            self.curves.observe(record)
         query = outcome.query
-        self.book.remember(PendingFeedback(query.id, CALLER.get().name, outcome.answer, told))
+        self.curves.remember(PendingFeedback(query.id, CALLER.get().name, outcome.answer, record))
         if self.outcomes is not None:
             line = outcome.as_dict() | {"request_id": request_id()}
             self.outcomes.write(json.dumps(line) + "\n")

@@ -9,7 +9,7 @@ from policies import build
 from policies.base import Limits, Message, Query
 from policies.price import Price
 from scheduler.api.app import make_app
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.pricing import Pricing
@@ -49,7 +49,7 @@ async def make_controller(
         engine=engine,
         info=await engine.info(),
         policy=build(policy, **options),
-        book=CurveStore(),
+        curves=DurableCurveStore(),
         pricing=Pricing(Price(PRICE)),
     )
 

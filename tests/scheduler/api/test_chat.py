@@ -86,7 +86,7 @@ async def test_a_reference_answer_is_learned_from_and_not_told() -> None:
     reply = await subject.complete(
         controller, chat("easy question", thinkbudget={"reference_answer": right})
     )
-    curve = controller.book.curve("simulated", "default")
+    curve = controller.curves.curve("simulated", "default")
     assert curve is not None
     assert curve.labelled == 1
     assert "reference" not in json.dumps(reply)
@@ -95,7 +95,7 @@ async def test_a_reference_answer_is_learned_from_and_not_told() -> None:
 async def test_learn_false_leaves_no_trace() -> None:
     controller = await make_controller()
     await subject.complete(controller, chat(thinkbudget={"learn": False}))
-    assert controller.book.curve("simulated", "default") is None
+    assert controller.curves.curve("simulated", "default") is None
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ async def test_chains_drawn_to_be_shown_teach_nothing() -> None:
         controller = await make_controller(policy="priced")
         body = chat("easy question", n=n, thinkbudget={"reference_answer": "1"})
         await complete(controller, body)
-        curve = controller.book.curve("simulated", "default")
+        curve = controller.curves.curve("simulated", "default")
         assert curve is not None
         seen.append((curve.queries, curve.exploration_chains, curve.exploration_votes))
     assert seen[0][0] == seen[1][0] == 1

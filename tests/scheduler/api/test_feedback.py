@@ -9,7 +9,7 @@ from policies.price import Price
 from scheduler.admission.access import CALLER, Caller
 from scheduler.api import feedback as route
 from scheduler.curves.feedback import Feedback, FeedbackConfig
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
@@ -24,7 +24,7 @@ async def asked(client: httpx.AsyncClient, **fields: Any) -> str:
 
 
 def accuracy(controller: Controller) -> float:
-    curve = controller.book.curve("simulated", "default")
+    curve = controller.curves.curve("simulated", "default")
     assert curve is not None and curve.extension is not None
     return curve.extension.accuracy[0]
 
@@ -40,7 +40,7 @@ async def test_thumbs_move_the_accuracy_of_the_class(rating: str, better: bool) 
             assert (reply.status_code, reply.json()["status"]) == (200, "learned")
         assert (accuracy(controller) > before) is better
         assert abs(accuracy(controller) - before) > 0.1
-        curve = controller.book.curve("simulated", "default")
+        curve = controller.curves.curve("simulated", "default")
         assert curve is not None and (curve.queries, curve.labelled) == (20, 20)
 
 
@@ -88,7 +88,7 @@ async def test_what_was_not_to_be_learned_from_is_noted_only() -> None:
         outcome = await asked(client, thinkbudget={"learn": False})
         reply = await client.post(PATH, json={"outcome_id": outcome, "reward": 1})
         assert (reply.status_code, reply.json()["status"]) == (200, "noted")
-        assert controller.book.curve("simulated", "default") is None
+        assert controller.curves.curve("simulated", "default") is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_an_answer_that_nobody_gave_is_not_found() -> None:
 
 async def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
     controller = await make_controller()
-    controller.book = CurveStore(Feedback(FeedbackConfig(labels_per_hour=1)))
+    controller.curves = DurableCurveStore(feedback=Feedback(FeedbackConfig(labels_per_hour=1)))
 
     async def told(name: str, outcome: str) -> str:
         CALLER.set(Caller(name, "inference"))

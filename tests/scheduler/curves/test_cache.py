@@ -7,7 +7,9 @@ import pytest
 
 from scheduler.curves import cache as curve_cache
 from scheduler.curves.cache import CurveCache
-from scheduler.curves.store import CurveStore, CurveUpdate, Report
+from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.feedback import FeedbackResult, Label
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore
 from tests.scheduler.observations import chain
 
@@ -16,35 +18,38 @@ class Away(Exception):
     """The book cannot be reached."""
 
 
-class FlakyBook:
+class FlakyStore:
     """A book behind a network that loses requests, or the replies to them."""
 
     def __init__(self, *faults: str) -> None:
         self.kept = DurableCurveStore()
         self._faults = list(faults)
 
-    async def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
+    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
         fault = self._faults.pop(0) if self._faults else ""
         if fault == "request lost":
             raise Away
-        edition = self.kept.exchange(report, life, version)
+        update = self.kept.exchange(report, epoch, version)
         if fault == "reply lost":
             raise Away
-        return edition
+        return update
+
+    async def label(self, label: Label) -> FeedbackResult:
+        return await self.kept.label(label)
 
     async def export(self) -> dict[str, Any]:
-        return self.kept.book.as_dict()
+        return self.kept.store.as_dict()
 
 
-def counted(book: CurveStore) -> float:
-    return sum(leaf.statistics.queries for leaf in book._leaves.values())
+def counted(store: CurveStore) -> float:
+    return sum(entry.statistics.queries for entry in store.entries.values())
 
 
 @pytest.mark.parametrize("fault", ["request lost", "reply lost"])
 def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
     async def main() -> None:
-        far = FlakyBook("", fault, fault)
-        copy = CurveCache(far)
+        shared = FlakyStore("", fault, fault)
+        copy = CurveCache(shared)
         for _ in range(5):
             copy.observe(chain())
             try:
@@ -52,7 +57,7 @@ def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
             except Away:
                 assert not copy.is_confirmed
         await copy.exchange()
-        assert counted(far.kept.book) == 5
+        assert counted(shared.kept.store) == 5
         curve = copy.curve("m", "sums")
         assert curve is not None and curve.queries == 5
 
@@ -61,12 +66,12 @@ def test_what_gets_lost_is_told_again_and_counts_once(fault: str) -> None:
 
 def test_a_book_that_starts_again_gives_its_curves_again() -> None:
     async def main() -> None:
-        far = FlakyBook()
-        copy = CurveCache(far)
+        shared = FlakyStore()
+        copy = CurveCache(shared)
         for _ in range(30):
             copy.observe(chain())
         await copy.exchange()
-        far.kept = DurableCurveStore()
+        shared.kept = DurableCurveStore()
         copy.observe(chain(query_class="words"))
         await copy.exchange()
         assert copy.curve("m", "words") is not None
@@ -77,12 +82,12 @@ def test_a_book_that_starts_again_gives_its_curves_again() -> None:
 
 def test_two_controllers_add_up() -> None:
     async def main() -> None:
-        far = FlakyBook()
-        copies = [CurveCache(far), CurveCache(far)]
+        shared = FlakyStore()
+        copies = [CurveCache(shared), CurveCache(shared)]
         for copy in copies * 3:
             copy.observe(chain())
             await copy.exchange()
-        assert counted(far.kept.book) == 6
+        assert counted(shared.kept.store) == 6
 
     asyncio.run(main())
 
@@ -91,7 +96,7 @@ def test_what_a_book_that_is_away_for_long_cannot_be_told_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(curve_cache, "MAX_SPOOLED", 3)
-    copy = CurveCache(FlakyBook())
+    copy = CurveCache(FlakyStore())
     for _ in range(5):
         copy.observe(chain())
     assert copy.dropped == 2
@@ -101,7 +106,7 @@ def test_curves_of_folded_classes_are_not_kept_for_ever(monkeypatch: pytest.Monk
     async def main() -> None:
         monkeypatch.setattr(curve_cache, "MAX_CLASSES", 3)
         monkeypatch.setattr("scheduler.curves.store.MAX_CLASSES", 3)
-        copy = CurveCache(FlakyBook())
+        copy = CurveCache(FlakyStore())
         for number in range(40):
             copy.observe(chain(query_class=str(number)))
             await copy.exchange()

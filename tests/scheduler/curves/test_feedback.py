@@ -9,6 +9,7 @@ import pytest
 
 from policies.curves.curve import ClassStatistics
 from scheduler.curves.cache import CurveCache
+from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import (
     HOUR,
     Feedback,
@@ -17,8 +18,8 @@ from scheduler.curves.feedback import (
     Label,
     PendingFeedback,
 )
-from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import CurveStore, CurveUpdate, Report
+from scheduler.curves.records import LabelRecord, ObservationRecord
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore, load
 from tests.scheduler.observations import chain, votes
 
@@ -35,9 +36,9 @@ def unlabelled(seen: ObservationRecord) -> ObservationRecord:
 
 
 def answered(
-    outcome: str = "a", *, key: str = "alice", seen: ObservationRecord | None = None
+    outcome: str = "a", *, key: str = "alice", record: ObservationRecord | None = None
 ) -> PendingFeedback:
-    return PendingFeedback(outcome, key, "7", seen or unlabelled(chain()))
+    return PendingFeedback(outcome, key, "7", record or unlabelled(chain()))
 
 
 def make(clock: Clock | None = None, **config: Any) -> Feedback:
@@ -47,10 +48,10 @@ def make(clock: Clock | None = None, **config: Any) -> Feedback:
 def test_a_label_is_joined_with_what_was_seen() -> None:
     feedback = make()
     feedback.remember(answered())
-    verdict = feedback.judge(Label("a", "alice", 1.0))
-    assert verdict.status == "learned"
-    assert verdict.seen is not None
-    assert (verdict.seen.answer, verdict.seen.reward) == ("7", 1.0)
+    result = feedback.judge(Label("a", "alice", 1.0))
+    assert result.status == "learned"
+    assert result.record is not None
+    assert (result.record.answer, result.record.reward) == ("7", 1.0)
 
 
 def test_the_same_label_again_is_no_other_and_another_is_refused() -> None:
@@ -88,7 +89,7 @@ def test_e3_23_one_key_cannot_flood_a_class_with_labels() -> None:
         feedback.remember(answered(outcome))
     feedback.remember(answered("e", key="bob"))
     flood = [feedback.judge(Label(o, "alice", 0.0, is_bounded=True)) for o in "abc"]
-    assert [verdict.status for verdict in flood] == ["learned", "learned", "limited"]
+    assert [result.status for result in flood] == ["learned", "learned", "limited"]
     assert flood[-1].retry_after == HOUR
     assert feedback.judge(Label("e", "bob", 0.0, is_bounded=True)).status == "learned"
     clock.now = HOUR
@@ -115,40 +116,37 @@ def test_settings_that_cannot_be_are_refused_by_name(settings: dict[str, Any]) -
 
 @pytest.mark.parametrize("observe", [chain, votes])
 @pytest.mark.parametrize("reward", [0.0, 1.0])
-def test_a_label_that_comes_later_moves_the_curve_as_one_that_was_there(
+async def test_a_label_that_comes_later_moves_the_curve_as_one_that_was_there(
     observe: Any, reward: float
 ) -> None:
-    async def main() -> None:
-        then, later = CurveStore(), CurveStore()
-        for number in range(30):
-            seen = observe()
-            right = {"7": bool(reward)} | ({"8": False} if observe is votes and reward else {})
-            then.observe(seen._replace(observation=_labelled(seen, right)))
-            later.observe(unlabelled(seen))
-            later.remember(answered(str(number), seen=unlabelled(seen)))
-        before = _accuracy(later)
-        for number in range(30):
-            verdict = await later.label(Label(str(number), "alice", reward))
-            assert verdict.status == "learned"
-        was_there = _statistics(then).as_dict()
-        assert was_there["referenced"] == 30
-        assert _statistics(later).as_dict() == was_there | {"referenced": 0.0}
-        assert (_accuracy(later) - before) * (reward - 0.5) > 0
-        assert (_statistics(later).queries, _statistics(later).labelled) == (30, 30)
-
-    asyncio.run(main())
+    then, later = CurveStore(), DurableCurveStore()
+    for number in range(30):
+        seen = observe()
+        right = {"7": bool(reward)} | ({"8": False} if observe is votes and reward else {})
+        then.observe(seen._replace(observation=_labelled(seen, right)))
+        later.observe(unlabelled(seen))
+        later.remember(answered(str(number), record=unlabelled(seen)))
+    before = _accuracy(later.store)
+    for number in range(30):
+        result = await later.label(Label(str(number), "alice", reward))
+        assert result.status == "learned"
+    was_there = _statistics(then).as_dict()
+    assert was_there["referenced"] == 30
+    assert _statistics(later.store).as_dict() == was_there | {"referenced": 0.0}
+    assert (_accuracy(later.store) - before) * (reward - 0.5) > 0
+    assert (_statistics(later.store).queries, _statistics(later.store).labelled) == (30, 30)
 
 
 def _labelled(seen: ObservationRecord, right: dict[str, bool]) -> Any:
     return replace(seen.observation, right=right)
 
 
-def _statistics(book: CurveStore) -> ClassStatistics:
-    return book._leaves["m", "sums"].statistics
+def _statistics(store: CurveStore) -> ClassStatistics:
+    return store.entries["m", "sums"].statistics
 
 
-def _accuracy(book: CurveStore) -> float:
-    curve = book.curve("m", "sums")
+def _accuracy(store: CurveStore) -> float:
+    curve = store.curve("m", "sums")
     assert curve is not None
     shown = curve.extension or curve.votes
     assert shown is not None
@@ -156,49 +154,49 @@ def _accuracy(book: CurveStore) -> float:
 
 
 def test_a_label_of_a_class_that_was_folded_goes_where_its_queries_went() -> None:
-    book = CurveStore()
-    late = unlabelled(chain(query_class="rare"))._replace(answer="7", reward=1.0)
-    book.observe(late)
-    assert book._leaves == {}
-    book.observe(unlabelled(chain(query_class="other")))
-    book.observe(late)
-    assert book._leaves["m", "other"].statistics.labelled == 1
+    store = CurveStore()
+    late = LabelRecord("m", unlabelled(chain(query_class="rare")).observation, "7", 1.0)
+    store.learn(late)
+    assert store.entries == {}
+    store.observe(unlabelled(chain(query_class="other")))
+    store.learn(late)
+    assert store.entries["m", "other"].statistics.labelled == 1
 
 
-class Far:
+class SharedStore:
     """The one book behind a network that may be down."""
 
     def __init__(self, kept: DurableCurveStore) -> None:
         self.kept, self.is_down = kept, False
 
-    async def exchange(self, report: Report, life: str, version: int) -> CurveUpdate:
+    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
         await asyncio.sleep(0)
         if self.is_down:
             raise ConnectionError("down")
-        return self.kept.exchange(report, life, version)
+        return self.kept.exchange(report, epoch, version)
 
     async def label(self, label: Label) -> FeedbackResult:
         if self.is_down:
             raise ConnectionError("down")
-        return self.kept.label(label)
+        return await self.kept.label(label)
 
     async def export(self) -> dict[str, Any]:
-        return self.kept.book.as_dict()
+        return self.kept.store.as_dict()
 
 
 def test_a_label_may_come_before_its_answer_was_reported_and_to_another_controller() -> None:
     async def main() -> None:
-        far = Far(DurableCurveStore())
-        first, second = CurveCache(far), CurveCache(far)
+        shared = SharedStore(DurableCurveStore())
+        first, second = CurveCache(shared), CurveCache(shared)
         seen = unlabelled(chain())
         first.observe(seen)
-        first.remember(answered("a", seen=seen))
+        first.remember(answered("a", record=seen))
         assert (await first.label(Label("a", "alice", 1.0))).status == "learned"
         first.observe(seen)
-        first.remember(answered("b", seen=seen))
+        first.remember(answered("b", record=seen))
         await first.exchange()
         assert (await second.label(Label("b", "alice", 0.0))).status == "learned"
-        statistics = _statistics(far.kept.book)
+        statistics = _statistics(shared.kept.store)
         assert (statistics.queries, statistics.labelled) == (2, 2)
 
     asyncio.run(main())
@@ -206,24 +204,24 @@ def test_a_label_may_come_before_its_answer_was_reported_and_to_another_controll
 
 def test_a_label_while_the_book_is_away_is_refused_and_can_come_again() -> None:
     async def main() -> None:
-        far = Far(DurableCurveStore())
-        copy = CurveCache(far)
+        shared = SharedStore(DurableCurveStore())
+        copy = CurveCache(shared)
         copy.observe(unlabelled(chain()))
         copy.remember(answered())
-        far.is_down = True
+        shared.is_down = True
         with pytest.raises(ConnectionError):
             await copy.label(Label("a", "alice", 1.0))
-        far.is_down = False
+        shared.is_down = False
         assert (await copy.label(Label("a", "alice", 1.0))).status == "learned"
-        assert _statistics(far.kept.book).queries == 1
+        assert _statistics(shared.kept.store).queries == 1
 
     asyncio.run(main())
 
 
 def test_exchanges_at_one_time_lose_and_double_nothing() -> None:
     async def main() -> None:
-        far = Far(DurableCurveStore())
-        copy = CurveCache(far)
+        shared = SharedStore(DurableCurveStore())
+        copy = CurveCache(shared)
 
         async def label(number: int) -> None:
             copy.observe(unlabelled(chain()))
@@ -231,22 +229,22 @@ def test_exchanges_at_one_time_lose_and_double_nothing() -> None:
             await copy.label(Label(str(number), "alice", 1.0))
 
         await asyncio.gather(*(label(n) for n in range(20)), *(copy.exchange() for _ in range(20)))
-        statistics = _statistics(far.kept.book)
+        statistics = _statistics(shared.kept.store)
         assert (statistics.queries, statistics.labelled) == (20, 20)
 
     asyncio.run(main())
 
 
-def test_what_labels_taught_survives_a_kill_and_counts_once(tmp_path: Path) -> None:
+async def test_what_labels_taught_survives_a_kill_and_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
     kept = DurableCurveStore(path)
     seen = unlabelled(chain())
-    kept.exchange(Report("w", 1, [seen], (answered("a", seen=seen),)), "", 0)
-    assert kept.label(Label("a", "alice", 1.0)).status == "learned"
+    kept.exchange(Report("w", 1, [seen], (answered("a", record=seen),)), "", 0)
+    assert (await kept.label(Label("a", "alice", 1.0))).status == "learned"
     kept._log.close()  # as a kill leaves it: the snapshot knows nothing yet
     again = DurableCurveStore(path)
-    statistics = _statistics(again.book)
+    statistics = _statistics(again.store)
     assert (statistics.queries, statistics.labelled) == (1, 1)
-    assert again.label(Label("a", "alice", 1.0)).status == "unknown"
+    assert (await again.label(Label("a", "alice", 1.0))).status == "unknown"
     again.close()
     assert _statistics(load(path)).labelled == 1

@@ -22,23 +22,23 @@ def asked(shapes: dict[str, str], query_class: str, number: int, rng: Random) ->
     return replace(made, query=replace(made.query, query_class=query_class))
 
 
-def learn(book: CurveStore, shapes: dict[str, str], queries: int, model: str, seed: int) -> None:
+def learn(store: CurveStore, shapes: dict[str, str], queries: int, model: str, seed: int) -> None:
     rng = Random(seed)
     for number in range(queries):
         for query_class in shapes:
             one = asked(shapes, query_class, number, rng)
-            _, seen = solve(Priced(PRICE), one, rng, curve=book.curve(model, query_class))
+            _, seen = solve(Priced(PRICE), one, rng, curve=store.curve(model, query_class))
             right = {b.answer: one.right(b.answer) for b in seen.history if b.answer is not None}
-            book.observe(ObservationRecord(model, replace(seen, right=right), PRICE))
+            store.observe(ObservationRecord(model, replace(seen, right=right), PRICE))
 
 
-def worth(book: CurveStore, model: str) -> float:
+def worth(store: CurveStore, model: str) -> float:
     """Accuracy less the price of its tokens, on the new population, without trials."""
     rng, total, count = Random(99), 0.0, 200
     for number in range(count):
         for query_class in NEW:
             one = asked(NEW, query_class, number, rng)
-            curve = book.curve(model, query_class)
+            curve = store.curve(model, query_class)
             outcome, _ = solve(Priced(PRICE, exploration=0.0), one, Random(number), curve=curve)
             total += outcome.right - PRICE * outcome.tokens
     return total / count / len(NEW)
@@ -47,19 +47,19 @@ def worth(book: CurveStore, model: str) -> float:
 @pytest.fixture(scope="module")
 def reference() -> float:
     """What a book reaches that has known nothing but the new population."""
-    book = CurveStore()
-    learn(book, NEW, 500, "m", seed=5)
-    return worth(book, "m")
+    store = CurveStore()
+    learn(store, NEW, 500, "m", seed=5)
+    return worth(store, "m")
 
 
 @pytest.mark.parametrize("model", ["m", "m2"], ids=["in silence", "under a new name"])
 def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
     reference: float, model: str
 ) -> None:
-    book = CurveStore()
-    learn(book, OLD, 300, "m", seed=1)
-    learn(book, NEW, 500, model, seed=2)
-    assert worth(book, model) > reference - 0.01
+    store = CurveStore()
+    learn(store, OLD, 300, "m", seed=1)
+    learn(store, NEW, 500, model, seed=2)
+    assert worth(store, model) > reference - 0.01
 
 
 def test_a_watch_makes_the_curves_true_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,10 +67,10 @@ def test_a_watch_makes_the_curves_true_sooner(monkeypatch: pytest.MonkeyPatch) -
     believed = []
     for observe in (DriftDetector.observe, lambda *_: False):
         monkeypatch.setattr(DriftDetector, "observe", observe)
-        book = CurveStore()
-        learn(book, OLD, 150, "m", seed=1)
-        learn(book, NEW, 60, "m", seed=2)
-        curve = book.curve("m", "b")
+        store = CurveStore()
+        learn(store, OLD, 150, "m", seed=1)
+        learn(store, NEW, 60, "m", seed=2)
+        curve = store.curve("m", "b")
         assert curve is not None and curve.extension is not None
         believed.append(curve.extension.accuracy[0])
     assert believed[0] > believed[1] + 0.1

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scheduler.curves import wal as journal
+from scheduler.curves.exchange import Report
 from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import CurveStore, Report
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore, load, save
 from tests.scheduler.observations import chain, votes
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 WRITER = """
 import sys
 from pathlib import Path
-from scheduler.curves.store import Report
+from scheduler.curves.exchange import Report
 from scheduler.curves.wal import DurableCurveStore
 from tests.scheduler.observations import chain
 kept = DurableCurveStore(Path(sys.argv[1]))
@@ -34,8 +35,8 @@ def reported(kept: DurableCurveStore, *numbers: int, seen: ObservationRecord | N
         kept.exchange(Report("w", number, [seen or chain()]), "", 0)
 
 
-def counted(book: CurveStore) -> float:
-    return sum(leaf.statistics.queries for leaf in book._leaves.values())
+def counted(store: CurveStore) -> float:
+    return sum(entry.statistics.queries for entry in store.entries.values())
 
 
 def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
@@ -53,10 +54,10 @@ def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
     writer.stdout.close()
     kept = DurableCurveStore(path)
     # One more may have been taken when the process died before it could say so.
-    assert counted(kept.book) in (2 * confirmed, 2 * confirmed + 2)
-    before = counted(kept.book)
+    assert counted(kept.store) in (2 * confirmed, 2 * confirmed + 2)
+    before = counted(kept.store)
     reported(kept, confirmed)
-    assert counted(kept.book) == before
+    assert counted(kept.store) == before
     kept.close()
 
 
@@ -78,11 +79,11 @@ def test_what_is_in_the_snapshot_and_in_the_log_counts_once(tmp_path: Path) -> N
     path = tmp_path / "curves.json"
     kept = DurableCurveStore(path)
     reported(kept, 1, 2, seen=votes())
-    save(kept.book, path)  # as if the process had died before the log began anew
+    save(kept.store, path)  # as if the process had died before the log began anew
     assert (path.parent / "curves.json.log").read_bytes().count(b"\n") == 2
     kept._log.close()
     with DurableCurveStore(path) as again:
-        assert counted(again.book) == 2
+        assert counted(again.store) == 2
 
 
 def test_a_line_that_was_torn_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -92,7 +93,7 @@ def test_a_line_that_was_torn_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
     kept._log.write(b'{"writer": "w", "number": 3, "seen": [{"que')
     kept._log.close()
     with caplog.at_level("WARNING"), DurableCurveStore(path) as again:
-        assert counted(again.book) == 2
+        assert counted(again.store) == 2
     assert "torn" in caplog.text
 
 
@@ -130,7 +131,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     kept = DurableCurveStore()
     reported(kept, 1, 1, 2)
     kept.close()
-    assert counted(kept.book) == 2
+    assert counted(kept.store) == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,5 +139,13 @@ def test_a_log_line_is_json(tmp_path: Path) -> None:
     kept = DurableCurveStore(tmp_path / "curves.json")
     reported(kept, 1, seen=votes())
     (line,) = (tmp_path / "curves.json.log").read_text(encoding="utf-8").splitlines()
-    assert json.loads(line)["seen"][0]["right"] == {"7": True, "8": False}
+    assert json.loads(line)["records"][0]["observation"]["right"] == {"7": True, "8": False}
     kept.close()
+
+
+def test_a_second_process_is_told_who_writes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    with DurableCurveStore(path):
+        with pytest.raises(ValueError, match=rf"by another process \(pid {os.getpid()}\)"):
+            DurableCurveStore(path)
+    DurableCurveStore(path).close()

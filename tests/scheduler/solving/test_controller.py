@@ -36,7 +36,7 @@ async def answered(controller: Controller, *queries: Query, learn: bool = True) 
 async def test_learns_only_when_it_may(learn: bool) -> None:
     controller = await make_controller()
     await answered(controller, make_query(query_class="sums"), learn=learn)
-    assert (controller.book.curve("simulated", "sums") is not None) is learn
+    assert (controller.curves.curve("simulated", "sums") is not None) is learn
 
 
 async def test_what_teaches_nothing_is_no_exploration_run() -> None:
@@ -91,7 +91,7 @@ async def test_a_prompt_that_does_not_fit_is_refused_by_its_field() -> None:
     assert (refused.value.field, refused.value.code) == ("messages", "context_length_exceeded")
     assert refused.value.status == 400
     assert controller.ledger.reserved == 0
-    assert controller.book.curve("simulated", "default") is None
+    assert controller.curves.curve("simulated", "default") is None
 
 
 class Refusing(SimulatedEngine):

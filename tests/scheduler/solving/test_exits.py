@@ -9,8 +9,8 @@ import pytest
 from benchmarks.population import Mean, tokens_on_hull
 from policies.base import Query
 from policies.priced_exit import COLD_RUNS
+from scheduler.curves.exchange import Report
 from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import CurveStore, Report
 from scheduler.curves.wal import DurableCurveStore, load
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
@@ -87,14 +87,14 @@ def courses(queries: int) -> list[ObservationRecord]:
     """What a controller tells its book: of exploration runs first, then of concluded chains too."""
     seen: list[ObservationRecord] = []
 
-    class Listening(CurveStore):
+    class Listening(DurableCurveStore):
         def observe(self, one: ObservationRecord) -> None:
             seen.append(one)
             super().observe(one)
 
     async def main() -> None:
         controller = await controller_with("priced_exit", price=PRICE)
-        controller.book = Listening()
+        controller.curves = Listening()
         await answers(controller, 0, queries)
 
     run_virtual(main())
@@ -135,8 +135,8 @@ def test_exits_survive_a_restart_of_the_book(tmp_path: Path) -> None:
     assert line["number"] == 2
     kept._log.close()  # as a kill leaves it
     with DurableCurveStore(path) as again:
-        before, after = kept.book.curve("m", "winding"), again.book.curve("m", "winding")
+        before, after = kept.store.curve("m", "winding"), again.store.curve("m", "winding")
         key = (seen[0].model, "winding")
-        assert again.book._leaves[key].statistics == kept.book._leaves[key].statistics
+        assert again.store.entries[key].statistics == kept.store.entries[key].statistics
         assert before == after
-    assert load(path)._leaves[key].statistics == kept.book._leaves[key].statistics
+    assert load(path).entries[key].statistics == kept.store.entries[key].statistics

@@ -9,7 +9,7 @@ from policies import build
 from policies.price import HIGHEST, Price
 from policies.shares import Shares
 from scheduler.config import PriceConfig
-from scheduler.curves.store import CurveStore
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
@@ -28,7 +28,7 @@ def answered(price: Price, *, count: int, labelled: float = 1.0) -> tuple[float,
             engine=engine,
             info=await engine.info(),
             policy=build("priced"),
-            book=CurveStore(),
+            curves=DurableCurveStore(),
             pricing=Pricing(price),
         )
         waiting = iter(questions(count))
