@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -68,6 +68,9 @@ class ChainEngine:
         slots = self.options.slots
         waiting = max(0, self._count - slots)
         return Load(self._count - waiting, waiting, self._count / slots)
+
+    def stats(self) -> Mapping[str, int]:
+        return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         for number, running in list(self._running.get(query, {}).items()):

@@ -8,7 +8,7 @@ Where `ChainProgress` is asked for, another engine can go on with such a chain f
 told.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -108,6 +108,9 @@ class Engine(Protocol):
         """End the thinking of a running chain now: it answers, and comes back "early_exit"."""
 
     async def load(self) -> Load: ...
+
+    def stats(self) -> Mapping[str, int]:
+        """Counters of what happened to its engines; empty for a single engine."""
 
     async def check(self) -> None:
         """Raise if the engine cannot serve."""

@@ -7,7 +7,7 @@ its policy had cut short is not drawn: nobody knows what it would have become.
 """
 
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,9 @@ class ReplayedEngine:
 
     async def load(self) -> Load:
         return Load(0, 0, 0.0)
+
+    def stats(self) -> Mapping[str, int]:
+        return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         for number in self._waiting.get(query, set()):

@@ -65,8 +65,8 @@ class Sample:
     and only for this call: `generated_tokens` (sampled by the model, dropped stops included) and
     `forced_tokens` (extension texts and delimiters that we appended). `violations` names every
     part of the budget's contract that the chain broke; it should always be empty. `logprobs` are
-    those of the answer's own tokens, where they were asked for; `moves` is how often the chain had
-    to be taken on by another engine.
+    those of the answer's own tokens, where they were asked for; `migrations` is how often the
+    chain had to be taken on by another engine.
     """
 
     chain: int
@@ -89,7 +89,7 @@ class Sample:
     probe_tokens: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[ScoredToken, ...] = ()
-    moves: int = 0
+    migrations: int = 0
 
     @property
     def tokens(self) -> int:

@@ -22,7 +22,6 @@ from workers.engine import Engine, Refused
 from workers.sample import Accepted, ScoredToken
 
 # An engine that dies before anything was said of a text costs the caller nothing but time.
-ATTEMPTS = 3
 DEFAULT_TOKENS = 16
 _UNHEEDED = ("presence_penalty", "frequency_penalty", "logit_bias", "top_k", "min_p")
 
@@ -142,7 +141,7 @@ async def _events(
 
     async def run(at: int, request: CompletionRequest) -> None:
         try:
-            async for event in _steady(controller.engine, request):
+            async for event in _complete(controller.engine, request):
                 heard.put_nowait((at, event))
         except Exception as error:
             heard.put_nowait((at, error))
@@ -185,24 +184,16 @@ async def _events(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _steady(engine: Engine, request: CompletionRequest) -> AsyncIterator[CompletionEvent]:
-    """Begun anew, with another Accepted, if an engine is lost; not after something was shown."""
-    for _ in range(ATTEMPTS):
-        shown = False
-        try:
-            async with aclosing(engine.complete(request)) as events:
-                async for event in events:
-                    if isinstance(event, Completed) and event.finish == "lost":
-                        break
-                    shown |= request.live and isinstance(event, CompletionText)
-                    yield event
-                    if isinstance(event, Completed):
-                        return
-        except Refused as refused:
-            raise InvalidRequest(refused.why, field=refused.field, code=refused.code) from None
-        if shown:
-            break
-    raise Overloaded("no engine could finish a text of this request; try again")
+async def _complete(engine: Engine, request: CompletionRequest) -> AsyncIterator[CompletionEvent]:
+    """The engine's events, its refusals and losses as errors of the request."""
+    try:
+        async with aclosing(engine.complete(request)) as events:
+            async for event in events:
+                if isinstance(event, Completed) and event.finish == "lost":
+                    raise Overloaded("no engine could finish a text of this request; try again")
+                yield event
+    except Refused as refused:
+        raise InvalidRequest(refused.why, field=refused.field, code=refused.code) from None
 
 
 def _take(text: _Text, event: CompletionEvent) -> None:

@@ -40,8 +40,7 @@ async def exposition(controller: Controller) -> bytes:
         await check(controller)
     controller.metrics.queue_depth.set(controller.admission.waiting)
     controller.metrics.tasks.set(len(asyncio.all_tasks()))
-    # Only an engine made of many has something to tell.
-    return controller.metrics.text(getattr(controller.engine, "counts", None))
+    return controller.metrics.text(controller.engine.stats())
 
 
 def versions(controller: Controller) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class CurveStoreActor:
         self, report: Report, epoch: str, version: int, blocked: Mapping[str, float]
     ) -> tuple[CurveUpdate, dict[str, float]]:
         """Exchange curves, and the requests that each gateway has in quarantine."""
-        self._quarantine.hold(blocked)
-        return self._curves.exchange(report, epoch, version), self._quarantine.held()
+        self._quarantine.block(blocked)
+        return self._curves.exchange(report, epoch, version), self._quarantine.blocked()
 
     async def call(self, part: Part, method: str, *args: Any) -> Any:
         """Call a method of one part."""
@@ -72,9 +72,9 @@ class RemoteCurveStore:
     async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
         update: CurveUpdate
         update, blocked = await _reached(
-            self._handle.exchange.remote(report, epoch, version, self._quarantine.held())
+            self._handle.exchange.remote(report, epoch, version, self._quarantine.blocked())
         )
-        self._quarantine.hold(blocked)
+        self._quarantine.block(blocked)
         return update
 
     async def label(self, label: Label) -> FeedbackResult:

@@ -1,37 +1,45 @@
-"""The engine replicas seen from a gateway: a `EnginePool`. Imports ray."""
+"""The engine replicas as a gateway sees them: an `EnginePool`. Imports ray."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.engines.multiplex_client import Inboxes, MultiplexedStream
 from scheduler.engines.pool import EngineDied, EventBatch
+from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.routing import TargetReplica
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineInfo, Load, Refused, SampleRequest
 
 log = logging.getLogger("thinkbudget")
 
-# A replica that hangs is not waited for longer.
-TELL_SECONDS = 1.0
+# A broadcast waits so many seconds for replicas that hang.
+BROADCAST_SECONDS = 1.0
 
 
 class RemoteEnginePool:
+    """Every call is one streaming call of Serve, held open for its accounting and cancellation.
+
+    It carries one message: which replica has taken the call, or why it was refused. All events come
+    by the one stream that each replica has for this gateway.
+    """
+
     def __init__(self, handle: "DeploymentHandle[EngineReplica]") -> None:
         self._handle = handle
-        self._stream = handle.options(stream=True)
-        self._name, self._numbers = uuid4().hex, itertools.count()
-        self._inboxes: Inboxes = {}
-        self._lines: dict[str, MultiplexedStream] = {}
+        self._streaming = handle.options(stream=True)
+        self._calls = PoolCalls(
+            lambda replica: (
+                lambda: _messages(
+                    self._streaming.stream.remote(TargetReplica(replica), self._calls.gateway)
+                )
+            )
+        )
 
     async def info(self) -> EngineInfo:
         info: EngineInfo = await self._handle.info.remote()
@@ -42,10 +50,10 @@ class RemoteEnginePool:
         return load
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        await self._tell("cancel", query, chain)
+        await self._broadcast("cancel", query, chain)
 
     async def conclude(self, query: str, chain: int) -> None:
-        await self._tell("conclude", query, chain)
+        await self._broadcast("conclude", query, chain)
 
     async def check(self) -> None:
         await self._handle.check.remote()
@@ -53,56 +61,42 @@ class RemoteEnginePool:
     async def close(self) -> None:
         """Replicas end with the application."""
 
-    async def call(
-        self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
+    def call(
+        self, request: SampleRequest, affinity: str | None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[EventBatch]:
-        number = next(self._numbers)
-        inbox = self._inboxes[number] = asyncio.Queue[EventBatch | Exception | None]()
-        asked = self._stream.sample.remote(request, home, avoid, self._name, number)
-        try:
-            async with _answers(asked) as said:
-                async for first in said:
-                    if isinstance(first, Refused):
-                        raise first
-                    with self._line(first.replica).carrying(number):
-                        yield first
-                        while (told := await inbox.get()) is not None:
-                            if isinstance(told, Exception):
-                                raise told
-                            yield told
-        finally:
-            del self._inboxes[number]
+        @asynccontextmanager
+        async def send(number: int) -> AsyncIterator[str]:
+            gateway = self._calls.gateway
+            response = self._streaming.sample.remote(request, affinity, avoid, gateway, number)
+            async with _messages(response) as messages:
+                taken = await anext(messages, None)
+                if isinstance(taken, Refused):
+                    raise taken
+                if taken is None:
+                    raise EngineDied("it has ended a call that it had not taken")
+                yield taken.replica
+
+        return self._calls.run(send)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        async with _answers(self._stream.complete.remote(request)) as events:
+        async with _messages(self._streaming.complete.remote(request)) as events:
             async for event in events:
                 if isinstance(event, Refused):
                     raise event
                 yield event
 
-    def _line(self, replica: str) -> MultiplexedStream:
-        line = self._lines.get(replica)
-        if line is None or line.is_over:
-            line = MultiplexedStream(lambda: self._listen(replica), self._inboxes)
-            self._lines[replica] = line
-            self._lines = {name: one for name, one in self._lines.items() if not one.is_over}
-        return line
-
-    def _listen(self, replica: str) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
-        return _answers(self._stream.line.remote(TargetReplica(replica), self._name))
-
-    async def _tell(self, method: str, *order: Any) -> None:
-        """Tell every replica; whether one of them hears it shows in what it sends."""
+    async def _broadcast(self, method: str, *args: Any) -> None:
+        """Call every replica; which of them acts on it shows in what it sends."""
         try:
-            async with asyncio.timeout(TELL_SECONDS):
-                await self._handle.broadcast(method, *order).results_async()
+            async with asyncio.timeout(BROADCAST_SECONDS):
+                await self._handle.broadcast(method, *args).results_async()
         except (*UNREACHABLE, TimeoutError) as error:
-            log.info("%s was not heard by all engines: %s", method, type(error).__name__)
+            log.info("%s did not reach all engines: %s", method, type(error).__name__)
 
 
 @asynccontextmanager
-async def _answers(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
-    """What comes of a call, which ends with the block. Its ways of dying become EngineDied."""
+async def _messages(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
+    """The messages of a call, which is cancelled with the block. Raises EngineDied."""
     try:
         yield response
     except RayTaskError:  # the replica lives, and has a bug

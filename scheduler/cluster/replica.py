@@ -1,5 +1,6 @@
 """One engine behind Ray Serve. Imports ray."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -10,13 +11,12 @@ from ray import serve
 
 from scheduler.config import EngineConfig
 from scheduler.engines.autoscaling import TOKENS
-from scheduler.engines.event_batcher import EventBatcher
 from scheduler.engines.factory import make_engine
-from scheduler.engines.multiplex_server import Frame, MultiplexServer
-from scheduler.engines.pool import EventBatch
+from scheduler.engines.multiplex_server import Frame
+from scheduler.engines.replica_calls import ReplicaCalls, Taken
 from scheduler.engines.routing import Backlog, TargetReplica
 from workers.completion import Completed, CompletionEvent, CompletionRequest
-from workers.engine import EngineInfo, Load, Refused, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.sample import Sample
 
 log = logging.getLogger("thinkbudget")
@@ -32,9 +32,9 @@ class EngineReplica:
     def __init__(self, config: EngineConfig) -> None:
         name = serve.get_replica_context().replica_id.unique_id
         self._engine = make_engine(config, replica=name)
-        self._pump = EventBatcher(self._engine, name)
+        self._calls = ReplicaCalls(self._engine, name)
         self._backlog = Backlog()
-        self._outboxes: dict[str, MultiplexServer] = {}
+        self._checks: set[asyncio.Task[None]] = set()
 
     async def info(self) -> EngineInfo:
         return await self._engine.info()
@@ -50,7 +50,7 @@ class EngineReplica:
 
     async def drain(self) -> None:
         """Hand over what is running to other replicas, now."""
-        self._pump.drain()
+        self._calls.drain()
 
     async def check(self) -> None:
         try:
@@ -64,7 +64,7 @@ class EngineReplica:
 
     async def record_routing_stats(self) -> dict[str, int]:
         """What TokenRouter hears of, in every gateway."""
-        return self._backlog.owed._asdict() | {"beat": self._backlog.beat}
+        return self._backlog.owed._asdict() | {"version": self._backlog.version}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         return {TOKENS: self._backlog.owed.tokens}
@@ -72,44 +72,42 @@ class EngineReplica:
     async def sample(
         self,
         request: SampleRequest,
-        home: str | None,
+        affinity: str | None,
         avoid: tuple[str, ...],
         gateway: str,
         call: int,
-    ) -> AsyncGenerator[EventBatch | Refused]:
-        """The first batch; all others go by the gateway's line, under the number of the call.
+    ) -> AsyncGenerator[Taken | Refused]:
+        """Takes the call or refuses it, in one message. Its events are sent by `stream`.
 
-        `home` and `avoid` are for TokenRouter, which has read them when this is called.
+        `affinity` and `avoid` are for TokenRouter, which has read them when this is called. The
+        call stays open while the chains run: Serve counts it, and cancels it with its gateway.
         """
-        outbox, taken = self._outbox(gateway), False
-        try:
-            async with contextlib.aclosing(self._pump.sample(request)) as batches:
-                with self._backlog.owing(request) as ended, outbox.calling(call):
-                    async for batch in batches:
-                        if taken:
-                            outbox.post(call, batch)
-                        else:
-                            yield batch
-                            taken = True
-                        for sample in batch.events:
-                            if isinstance(sample, Sample):
-                                ended()
-                                if sample.stop_cause == "lost":
-                                    await self.check()
-        except Refused as refused:
-            yield refused
+        with self._backlog.owing(request) as ended:
 
-    async def line(self, only: TargetReplica, gateway: str) -> AsyncGenerator[tuple[Frame, ...]]:
-        """What all the calls of a gateway tell; `only` this replica is meant."""
-        async with contextlib.aclosing(self._outbox(gateway).line()) as line:
-            async for letters in line:
-                yield letters
+            def on_event(event: EngineEvent) -> None:
+                if isinstance(event, Sample):
+                    ended()
+                    if event.stop_cause == "lost":
+                        self._check_soon()
 
-    def _outbox(self, gateway: str) -> MultiplexServer:
-        if gateway not in self._outboxes:
-            used = {name: box for name, box in self._outboxes.items() if not box.is_unused}
-            self._outboxes = used | {gateway: MultiplexServer()}
-        return self._outboxes[gateway]
+            run = self._calls.run(request, gateway, call, on_event)
+            try:
+                async with contextlib.aclosing(run) as taken:
+                    async for message in taken:
+                        yield message
+            except Refused as refused:
+                yield refused
+
+    async def stream(self, only: TargetReplica, gateway: str) -> AsyncGenerator[tuple[Frame, ...]]:
+        """The events of all the calls of a gateway; `only` this replica is meant."""
+        async with contextlib.aclosing(self._calls.server(gateway).stream()) as messages:
+            async for frames in messages:
+                yield frames
+
+    def _check_soon(self) -> None:
+        task = asyncio.create_task(self.check())
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
 
     async def complete(
         self, request: CompletionRequest

@@ -35,11 +35,11 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         named = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        wish = _wish(pending_request)
-        ranked = self._routes.rank(list(named), wish)
+        constraints = _constraints(pending_request)
+        ranked = self._routes.rank(list(named), constraints)
         if pending_request is not None and ranked:
             # Counted before it is sent: what comes in the same moment must see it.
-            self._routes.send(_call(pending_request), ranked[0], wish.owed)
+            self._routes.send(_call(pending_request), ranked[0], constraints.owed)
             pending_request.future.add_done_callback(lambda _: self._chosen(pending_request))
         return [[named[name]] for name in ranked]
 
@@ -58,7 +58,7 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
             self._routes.end(_call(pending))
         else:
             name = pending.future.result().replica_id.unique_id
-            self._routes.send(_call(pending), name, _wish(pending).owed)
+            self._routes.send(_call(pending), name, _constraints(pending).owed)
 
     def on_request_routed(
         self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any
@@ -74,7 +74,7 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
         for replica in replicas:
             if told := replica.routing_stats:
                 owed = PendingWork(told["tokens"], told["chains"])
-                self._routes.report(replica.replica_id.unique_id, owed, told["beat"])
+                self._routes.report(replica.replica_id.unique_id, owed, told["version"])
 
 
 def _call(pending: PendingRequest) -> str:
@@ -82,14 +82,16 @@ def _call(pending: PendingRequest) -> str:
     return name
 
 
-def _wish(pending: PendingRequest | None) -> RoutingConstraints:
+def _constraints(pending: PendingRequest | None) -> RoutingConstraints:
     """From the arguments of `EngineReplica.sample`, or of `line`."""
-    args = dict(zip(("request", "home", "avoid"), pending.args if pending else (), strict=False))
-    request, home = args.get("request"), args.get("home")
+    args = dict(
+        zip(("request", "affinity", "avoid"), pending.args if pending else (), strict=False)
+    )
+    request, affinity = args.get("request"), args.get("affinity")
     if isinstance(request, TargetReplica):
         return RoutingConstraints(only=request.replica)
     if not isinstance(request, SampleRequest | CompletionRequest):
         return RoutingConstraints()
-    if home is None and isinstance(request, SampleRequest) and request.resume is not None:
-        home = request.resume.replica
-    return RoutingConstraints(expected(request), home, args.get("avoid") or ())
+    if affinity is None and isinstance(request, SampleRequest) and request.resume is not None:
+        affinity = request.resume.replica
+    return RoutingConstraints(expected(request), affinity, args.get("avoid") or ())

@@ -1,21 +1,27 @@
-"""No request is lost with an engine: its chains go on elsewhere, from what they had already said.
+"""No request is lost with an engine: its chains go on elsewhere, from their last checkpoints.
 
 An engine that dies, falls silent or leaves takes nothing with it but the tokens since the last
-`ChainProgress`. Whoever asked sees one unbroken stream, nothing twice, nothing missing, at the
-cost of
-one reservation. A question under which engines die is put away (scheduler/engines/quarantine.py).
+`ChainProgress`. The caller sees one unbroken stream, nothing twice, nothing missing, at the cost of
+one reservation. Requests under which engines die are refused (scheduler/engines/quarantine.py).
 """
 
 import asyncio
 import logging
-import math
-from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
-from scheduler.engines.in_flight import InFlightRequest
+from scheduler.engines.in_flight import (
+    AttemptResult,
+    Finished,
+    InFlightRequest,
+    Lost,
+    Moved,
+    NoAnswer,
+)
 from scheduler.engines.pool import EngineDied, EnginePool, EventBatch
 from scheduler.engines.quarantine import Probation, Quarantine, fingerprint
+from scheduler.engines.replica_health import ReplicaHealth
 from scheduler.errors import Overloaded, PoisonRequest
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
@@ -23,262 +29,275 @@ from workers.sample import Accepted, ChainProgress, Sample
 
 log = logging.getLogger("thinkbudget")
 
-# A suspect is cleared once it has gone on for so long, past where the engine had died; for twice as
-# long if it had been cleared before.
+# A suspect is cleared once it has gone on for so long, past where the engine had died; for longer
+# if it had been cleared before.
 PROBATION_SECONDS = 0.5
-# Who had been on an engine for longer than this, in company, is not yet counted as its death.
+# An engine's death is put down to requests that had come within so many seconds, or were alone.
 FRESH_SECONDS = 1.0
-AVOID_SECONDS = 60.0
 RETRY_SECONDS = 0.2
-MOST_HOMES = 4096
+COMPLETION_ATTEMPTS = 3
 
 
 class FailoverEngine:
-    """An engine out of many that may die. `counts`: deaths, moves (of chains), replayed_tokens
-    (that were read again), and poison (requests refused).
+    """An `Engine` made of a pool of engines that may die.
 
-    A replica that says nothing for `watchdog_seconds` counts as dead; a request that no replica
-    takes for `queue_seconds` is Overloaded; one that has `quarantine` against it, a PoisonRequest.
+    A replica that sends nothing for `watchdog_seconds` counts as dead. A request that no replica
+    takes for `queue_seconds` is Overloaded; one that the quarantine blocks, a PoisonRequest.
     """
 
     def __init__(
         self,
-        fleet: EnginePool,
+        pool: EnginePool,
         *,
         watchdog_seconds: float = 30.0,
         queue_seconds: float = 60.0,
         quarantine: Quarantine | None = None,
     ) -> None:
-        self._fleet, self._quarantine = fleet, quarantine or Quarantine()
-        self._quarantine.when_told = self._put_away
+        self._pool, self._quarantine = pool, quarantine or Quarantine()
+        self._quarantine.subscribe(self._interrupt)
         self._watchdog_seconds, self._queue_seconds = watchdog_seconds, queue_seconds
         self._probation = Probation()
-        self._flights: set[InFlightRequest] = set()
-        self._homes: OrderedDict[str, str] = OrderedDict()
-        self._gone: dict[str, float] = {}
+        self._health = ReplicaHealth()
+        self._in_flight: set[InFlightRequest] = set()
+        #: deaths, migrations (of chains), replayed_tokens (read again), poison (requests refused).
         self.counts: Counter[str] = Counter()
 
+    def stats(self) -> Mapping[str, int]:
+        return self.counts
+
     async def info(self) -> EngineInfo:
-        return await self._fleet.info()
+        return await self._pool.info()
 
     async def load(self) -> Load:
-        return await self._fleet.load()
+        return await self._pool.load()
 
     async def check(self) -> None:
-        await self._fleet.check()
+        await self._pool.check()
 
     async def close(self) -> None:
-        await self._fleet.close()
+        await self._pool.close()
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         for flight in self._of(query):
             flight.cancel(chain)
-        await self._fleet.cancel(query, chain)
+        await self._pool.cancel(query, chain)
 
     async def conclude(self, query: str, chain: int) -> None:
         for flight in self._of(query):
             flight.concluded.add(chain)
-        await self._fleet.conclude(query, chain)
+        await self._pool.conclude(query, chain)
 
     def _of(self, query: str) -> list[InFlightRequest]:
-        return [flight for flight in self._flights if flight.request.query == query]
+        return [flight for flight in self._in_flight if flight.request.query == query]
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         """Raises Refused, Overloaded, PoisonRequest."""
         flight = InFlightRequest(request, fingerprint(request))
-        flight.heard = asyncio.get_running_loop().time()
+        flight.last_heard = _now()
         flight.suspect = self._quarantine.deaths(flight.question) > 0
-        self._flights.add(flight)
+        self._in_flight.add(flight)
         accepted = False
         try:
             while flight.waiting:
                 async with aclosing(self._attempt(flight)) as events:
                     async for event in events:
-                        if not (accepted and isinstance(event, Accepted)):
+                        if isinstance(event, Moved | Lost):
+                            await self._migrate(flight, event)
+                        elif not isinstance(event, Finished | Accepted):
                             yield event
-                        accepted |= isinstance(event, Accepted)
+                        elif isinstance(event, Accepted) and not accepted:
+                            accepted = True
+                            yield event
         finally:
-            self._flights.discard(flight)
+            self._in_flight.discard(flight)
+
+    async def _attempt(
+        self, flight: InFlightRequest
+    ) -> AsyncGenerator[EngineEvent | AttemptResult]:
+        """Have one replica run the chains that are out. The last event is the result."""
+        self._refuse_poison(flight.question)
+        result: AttemptResult = Finished()
+        flight.progressed = False
+        if await self._enter(flight):
+            try:
+                self._refuse_poison(flight.question)
+                async with aclosing(self._batches(flight)) as batches:
+                    async for batch in batches:
+                        if isinstance(batch, Lost):
+                            result = batch
+                            break
+                        for event in batch.events:
+                            if _is_lost(event):
+                                result = Lost("has lost a chain")
+                                continue
+                            await self._note(flight, event, batch.replica)
+                            for shown in flight.take(event):
+                                yield shown
+                        if isinstance(result, Lost) or batch.leaving:
+                            result = result if isinstance(result, Lost) else Moved("is leaving")
+                            break
+                if isinstance(result, Lost):
+                    self._record_death(flight, result.reason)
+                elif flight.on_probation and not flight.waiting:
+                    self._clear(flight)
+            finally:
+                self._end_probation(flight)
+        if flight.interrupted and not flight.is_cancelled:
+            self._refuse_poison(flight.question)
+            flight.interrupted = False
+        for sample in flight.cancelled_samples():
+            yield sample
+        yield result
+
+    async def _batches(self, flight: InFlightRequest) -> AsyncGenerator[EventBatch | Lost]:
+        """What one replica sends, and Lost if it dies. Ends early when the request is interrupted.
+
+        Raises Overloaded when no replica takes the request.
+        """
+        request = flight.remaining()
+        resumed = request.resume.replica if request.resume else None
+        affinity = resumed or self._health.affinity(request.query)
+        patience = flight.last_heard + self._queue_seconds - _now()
+        avoid = self._health.avoid(_now())
+        async with aclosing(self._pool.call(request, affinity, avoid)) as batches:
+            while True:
+                try:
+                    batch = await flight.wait(anext(batches, None), patience)
+                except EngineDied as error:
+                    yield Lost(str(error))
+                    return
+                if batch is NoAnswer.INTERRUPTED:
+                    return
+                if batch is NoAnswer.SILENT:
+                    if flight.replica is None:
+                        why = f"no engine has taken this request in {self._queue_seconds:g} s"
+                        raise Overloaded(why)
+                    yield Lost(f"is silent for {patience:g} s")
+                    return
+                if batch is None:
+                    if flight.waiting:
+                        yield Lost("has ended a call without its samples")
+                    return
+                assert isinstance(batch, EventBatch)
+                patience = self._watchdog_seconds
+                if self._health.is_available(batch.replica):
+                    flight.last_heard = _now()
+                if flight.replica is None:
+                    flight.replica, flight.since = batch.replica, _now()
+                    self._health.taken(request.query, batch.replica)
+                yield batch
+
+    async def _note(self, flight: InFlightRequest, event: EngineEvent, replica: str) -> None:
+        if isinstance(event, Accepted):
+            # Chains may have been cancelled while no replica had them.
+            for chain in flight.cancelled.intersection(flight.waiting):
+                await self._pool.cancel(flight.request.query, chain)
+        elif _is_progress(event):
+            flight.progressed = True
+            self._health.progressed(replica, flight.since)
+            if flight.on_probation and flight.clearing is None:
+                seconds = PROBATION_SECONDS * self._quarantine.backoff_factor(flight.question)
+                loop = asyncio.get_running_loop()
+                flight.clearing = loop.call_later(seconds, self._clear, flight)
+
+    async def _migrate(self, flight: InFlightRequest, result: Moved | Lost) -> None:
+        """Take the chains that are out away from their replica."""
+        if isinstance(result, Lost):
+            query, replica = flight.request.query, flight.replica or "of the pool"
+            log.warning("query %s: engine %s %s", query, replica, result.reason)
+        if flight.replica is not None:
+            self._health.unavailable(flight.replica, _now())
+            self.counts["migrations"] += len(flight.waiting)
+            self.counts["replayed_tokens"] += flight.tokens
+            flight.migrate()
+        if isinstance(result, Lost) and not flight.progressed:
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _record_death(self, flight: InFlightRequest, reason: str) -> None:
+        """Put a replica's death down to requests, once: to those on probation there, else to all.
+
+        It counts against those that had just come, as most that kill an engine do so at once, and
+        against one that was alone. An engine that fails by itself so convicts hardly anybody.
+        """
+        replica, now = flight.replica, _now()
+        if replica is None or not self._health.unavailable(replica, now):
+            return
+        self.counts["deaths"] += 1
+        there = [other for other in self._in_flight if other.replica == replica]
+        suspects = [other for other in there if other.on_probation] or there
+        for suspect in suspects:
+            suspect.suspect = True
+        questions = {suspect.question for suspect in suspects}
+        fresh = {s.question for s in suspects if now - s.since < FRESH_SECONDS}
+        alone = len(questions) == 1
+        self._quarantine.record_failure(questions if alone else fresh, alone=alone)
+
+    async def _enter(self, flight: InFlightRequest) -> bool:
+        """Wait for a suspect's turn on probation; False if it was interrupted meanwhile."""
+        if not flight.suspect:
+            return True
+        if await flight.wait(self._probation.enter(), None) is NoAnswer.INTERRUPTED:
+            return False
+        flight.on_probation = True
+        return True
+
+    def _clear(self, flight: InFlightRequest) -> None:
+        """It has gone on where an engine had died, and nothing happened."""
+        flight.suspect = False
+        self._quarantine.record_success(flight.question)
+        self._end_probation(flight)
+
+    def _end_probation(self, flight: InFlightRequest) -> None:
+        if flight.clearing:
+            flight.clearing.cancel()
+            flight.clearing = None
+        if flight.on_probation:
+            flight.on_probation = False
+            self._probation.leave()
+
+    def _interrupt(self, question: str) -> None:
+        """Another gateway has blocked a question: what waits or runs here is given up."""
+        for flight in self._in_flight:
+            if flight.question == question:
+                flight.interrupt()
+
+    def _refuse_poison(self, question: str) -> None:
+        if self._quarantine.blocks(question):
+            self.counts["poison"] += 1
+            raise PoisonRequest(self._quarantine.max_deaths)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        """Begun anew on another engine where none of it was told yet, "lost" otherwise."""
-        accepted, told = False, 0
-        for _ in range(self._quarantine.max_deaths):
+        """Begins anew on another engine where no text was passed on; else it ends as "lost".
+
+        Raises Refused, PoisonRequest.
+        """
+        question, accepted, texts = fingerprint(request), False, 0
+        for _ in range(COMPLETION_ATTEMPTS):
+            self._refuse_poison(question)
             try:
-                async with aclosing(self._fleet.complete(request)) as events:
+                async with aclosing(self._pool.complete(request)) as events:
                     async for event in events:
                         if isinstance(event, Completed) and event.finish == "lost":
                             raise EngineDied("its engine core has died")
-                        told += isinstance(event, CompletionText)
+                        texts += isinstance(event, CompletionText)
                         if not (accepted and isinstance(event, Accepted)):
                             yield event
                         accepted |= isinstance(event, Accepted)
                 return
             except EngineDied as error:
-                log.warning("text %s: %s", request.query, error)
-                if told:
+                log.warning("completion %s: %s", request.query, error)
+                self._quarantine.record_failure({question}, alone=not self._in_flight)
+                if texts:
                     break
-        yield Completed("lost", told)
-
-    async def _attempt(self, flight: InFlightRequest) -> AsyncGenerator[EngineEvent]:
-        """Have one replica run what is still out. What it does not finish is left waiting."""
-        alive = False
-        try:
-            async with self._turn(flight) as went_on, aclosing(self._call(flight)) as batches:
-                async for batch in batches:
-                    told = [event for event in batch.events if not _is_lost(event)]
-                    for event in told:
-                        if isinstance(event, Accepted):
-                            await self._repeat_orders(flight)
-                        elif _is_news(event):
-                            alive = True
-                            went_on()
-                            # What was on its way when the replica died does not bring it back.
-                            if flight.since > self._gone.get(batch.replica, math.inf):
-                                del self._gone[batch.replica]
-                        for heard in flight.take(event):
-                            yield heard
-                    if len(told) < len(batch.events):
-                        raise self._death(flight, "has lost a chain")
-                    if batch.leaving:
-                        self._leave(flight)
-                        break
-                else:
-                    if flight.waiting:
-                        raise self._death(flight, "has ended a call without its samples")
-        except EngineDied as error:
-            log.warning("query %s: %s", flight.request.query, error)
-            self._leave(flight)
-            if not alive:
-                await asyncio.sleep(RETRY_SECONDS)
-        except TimeoutError:
-            if not flight.is_cancelled:
-                self._refuse_poison(flight)
-                raise
-        for sample in flight.ended():
-            yield sample
-
-    async def _call(self, flight: InFlightRequest) -> AsyncGenerator[EventBatch]:
-        """What one replica says. TimeoutError is of a flight that was cancelled or put away."""
-        loop, request = asyncio.get_running_loop(), flight.again()
-        home = request.resume.replica if request.resume else self._homes.get(request.query)
-        patience = flight.heard + self._queue_seconds - loop.time()
-        async with aclosing(self._fleet.call(request, home, self._avoid())) as batches:
-            try:
-                while (batch := await flight.wait(anext(batches, None), patience)) is not None:
-                    patience = self._watchdog_seconds
-                    if batch.replica not in self._gone:
-                        flight.heard = loop.time()
-                    if flight.replica is None:
-                        self._taken(flight, batch.replica)
-                    yield batch
-            except EngineDied as error:
-                raise self._death(flight, str(error)) from error
-            except TimeoutError:
-                if flight.is_cancelled or self._quarantine.holds(flight.question):
-                    raise
-                if flight.replica is None:
-                    why = f"no engine has taken this request in {self._queue_seconds:g} s"
-                    raise Overloaded(why) from None
-                raise self._death(flight, f"is silent for {patience:g} s") from None
-
-    def _taken(self, flight: InFlightRequest, replica: str) -> None:
-        flight.replica, flight.since = replica, asyncio.get_running_loop().time()
-        self._homes[flight.request.query] = replica
-        self._homes.move_to_end(flight.request.query)
-        if len(self._homes) > MOST_HOMES:
-            self._homes.popitem(last=False)
-
-    def _avoid(self) -> tuple[str, ...]:
-        """The replicas that have died, fallen silent or left lately."""
-        since = asyncio.get_running_loop().time() - AVOID_SECONDS
-        self._gone = {replica: when for replica, when in self._gone.items() if when > since}
-        return tuple(self._gone)
-
-    async def _repeat_orders(self, flight: InFlightRequest) -> None:
-        """They may have been given while no replica had the chains."""
-        for chain in flight.waiting:
-            if chain in flight.cancelled:
-                await self._fleet.cancel(flight.request.query, chain)
-
-    def _death(self, flight: InFlightRequest, why: str) -> EngineDied:
-        """Judge a replica's death, once: whoever was there on probation is a suspect, else all.
-
-        It counts against those who had just come, as most that kill an engine do so at once, and
-        against one who was alone. An engine that fails by itself so convicts hardly anybody.
-        """
-        replica, now = flight.replica, asyncio.get_running_loop().time()
-        if replica is not None and replica not in self._gone:
-            self._gone[replica] = now
-            self.counts["deaths"] += 1
-            there = [other for other in self._flights if other.replica == replica]
-            suspects = [other for other in there if other.on_probation] or there
-            for suspect in suspects:
-                suspect.suspect = True
-            questions = {suspect.question for suspect in suspects}
-            fresh = {s.question for s in suspects if now - s.since < FRESH_SECONDS}
-            alone = len(questions) == 1
-            self._quarantine.blame(questions if alone else fresh, alone=alone)
-        return EngineDied(f"engine {replica} {why}" if replica else why)
-
-    def _leave(self, flight: InFlightRequest) -> None:
-        """Take what is still out away from its replica."""
-        if flight.replica is not None:
-            self._gone.setdefault(flight.replica, asyncio.get_running_loop().time())
-            self.counts["moves"] += len(flight.waiting)
-            self.counts["replayed_tokens"] += flight.tokens
-            flight.move()
-
-    @asynccontextmanager
-    async def _turn(self, flight: InFlightRequest) -> AsyncIterator[Callable[[], None]]:
-        """A suspect's turn on probation, until it went on for a while; others need not wait."""
-        loop = asyncio.get_running_loop()
-        clearing: asyncio.TimerHandle | None = None
-
-        def went_on() -> None:
-            nonlocal clearing
-            if flight.on_probation and clearing is None:
-                seconds = PROBATION_SECONDS * self._quarantine.doubt(flight.question)
-                clearing = loop.call_later(seconds, self._clear, flight)
-
-        self._refuse_poison(flight)
-        if flight.suspect:
-            await flight.wait(self._probation.enter(), None)
-            flight.on_probation = True
-        try:
-            self._refuse_poison(flight)
-            yield went_on
-            if flight.on_probation and not flight.waiting:
-                self._clear(flight)
-        finally:
-            if clearing:
-                clearing.cancel()
-            self._end_probation(flight)
-
-    def _put_away(self, question: str) -> None:
-        """Another gateway has found out what it does: it waits, or is about to kill, in vain."""
-        for flight in self._flights:
-            if flight.question == question:
-                flight.interrupt()
-
-    def _refuse_poison(self, flight: InFlightRequest) -> None:
-        if self._quarantine.holds(flight.question):
-            self.counts["poison"] += 1
-            raise PoisonRequest(self._quarantine.max_deaths)
-
-    def _clear(self, flight: InFlightRequest) -> None:
-        flight.suspect = False
-        self._quarantine.acquit(flight.question)
-        self._end_probation(flight)
-
-    def _end_probation(self, flight: InFlightRequest) -> None:
-        if flight.on_probation:
-            flight.on_probation = False
-            self._probation.leave()
+        yield Completed("lost", texts)
 
 
-def _is_news(event: EngineEvent) -> bool:
-    """Whether it takes a living engine to say so."""
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _is_progress(event: EngineEvent) -> bool:
+    """Whether it takes a living engine to send it."""
     if isinstance(event, ChainProgress):
         return bool(event.news.thinking or event.news.answer)
     return not isinstance(event, Accepted)

@@ -1,9 +1,10 @@
-"""One request under way: what has come of its chains, and what is still to be asked for."""
+"""One request under way on the engine pool: what has come of its chains, what is still out."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from enum import Enum
+from typing import NamedTuple, TypeVar
 
 from policies.signals import Probe
 from workers.checkpoint import Checkpoint
@@ -12,28 +13,69 @@ from workers.sample import ChainProgress, Delta, Sample, lost
 
 T = TypeVar("T")
 
-# Chains that were told to end get this long to say what they had cost.
+# Chains that were cancelled have so many seconds to report what they cost.
 CANCEL_SECONDS = 1.0
+
+
+class Finished(NamedTuple):
+    """The replica has nothing more to do for the request."""
+
+
+class Moved(NamedTuple):
+    """The replica leaves in good order; the chains that are out go on elsewhere."""
+
+    reason: str
+
+
+class Lost(NamedTuple):
+    """The replica died, hangs, or lost a chain; the chains that are out go on elsewhere."""
+
+    reason: str
+
+
+# How one replica's attempt at a request ended.
+AttemptResult = Finished | Moved | Lost
+
+
+class NoAnswer(Enum):
+    """Why `InFlightRequest.wait` has no result."""
+
+    SILENT = "nothing came in time"
+    INTERRUPTED = "the request was cancelled or put into quarantine"
 
 
 @dataclass(slots=True, eq=False)
 class InFlightRequest:
-    """`waiting` are the chains that have not come back, in order; `replica` is where they are,
-    `since` then; a living one was last `heard` of at that time, both by the loop's clock.
-    """
+    """All times are in seconds of the event loop's clock."""
 
     request: SampleRequest
+    #: Fingerprint of the question, by which the quarantine knows it.
     question: str
+    #: Chains that have not come back, in order.
     waiting: list[int] = field(init=False)
+    #: The replica that has taken the request. None: no replica has it now.
     replica: str | None = None
+    #: When that replica took it.
     since: float = 0.0
-    heard: float = 0.0
+    #: When an available replica last sent something.
+    last_heard: float = 0.0
+    #: Whether an engine has died under it: it then waits for its turn on probation.
     suspect: bool = False
+    #: Whether it runs as one of the few suspects, so that a death is put down to it.
     on_probation: bool = False
+    #: Clears it of suspicion when it has gone on for long enough.
+    clearing: asyncio.TimerHandle | None = None
+    #: Chains that were told to end, which a new replica must be told again.
     cancelled: set[int] = field(default_factory=set)
     concluded: set[int] = field(default_factory=set)
-    moves: int = 0
-    _told: dict[int, Checkpoint] = field(default_factory=dict)
+    #: Whether the present attempt has brought anything.
+    progressed: bool = False
+    #: How often its chains have changed the replica.
+    migrations: int = 0
+    #: Whether it is to be given up because of the quarantine.
+    interrupted: bool = False
+    _checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    #: Text that no checkpoint covers yet: it may come again, and is not shown.
     _held: list[Delta] = field(default_factory=list)
     _probed: set[tuple[int, int]] = field(default_factory=set)
     _timer: asyncio.Timeout | None = None
@@ -45,35 +87,35 @@ class InFlightRequest:
     def is_cancelled(self) -> bool:
         return self.cancelled >= {*self.waiting}
 
-    def again(self) -> SampleRequest:
-        """The request for the chains that are still out, from where they stand."""
+    def remaining(self) -> SampleRequest:
+        """The request for the chains that are out, from where they stand."""
         request, waiting = self.request, tuple(self.waiting)
-        places = tuple(self._place(chain) for chain in waiting)
+        checkpoints = tuple(self._checkpoint(chain) for chain in waiting)
         return replace(
             request,
             chains=waiting,
             stream=request.stream if request.stream in waiting else None,
             progress=True,
-            checkpoints=places if any(places) else (),
+            checkpoints=checkpoints if any(checkpoints) else (),
         )
 
-    def _place(self, chain: int) -> Checkpoint | None:
-        place = self._told.get(chain)
-        return replace(place or Checkpoint(), conclude=True) if chain in self.concluded else place
+    def _checkpoint(self, chain: int) -> Checkpoint | None:
+        at = self._checkpoints.get(chain)
+        return replace(at or Checkpoint(), conclude=True) if chain in self.concluded else at
 
     @property
     def tokens(self) -> int:
         """What an engine has to read again, beside the prompt, to go on."""
-        places = [self._told.get(chain, Checkpoint()) for chain in self.waiting]
-        return sum(len(place.thinking) + len(place.answer) for place in places)
+        at = [self._checkpoints.get(chain, Checkpoint()) for chain in self.waiting]
+        return sum(len(one.thinking) + len(one.answer) for one in at)
 
     def take(self, event: EngineEvent) -> Iterator[EngineEvent]:
-        """What the caller is to hear of it: nothing twice, and no text that might come again."""
+        """What to pass on of an event: nothing twice, and no text that might come again."""
         if isinstance(event, Delta):
             self._held.append(event)
         elif isinstance(event, ChainProgress):
-            before = self._told.get(event.chain, Checkpoint())
-            self._told[event.chain] = before.then(event.news)
+            before = self._checkpoints.get(event.chain, Checkpoint())
+            self._checkpoints[event.chain] = before.then(event.news)
             yield from self._release(event.chain)
         elif isinstance(event, Probe):
             place = event.chain, event.thinking_tokens
@@ -83,7 +125,7 @@ class InFlightRequest:
         elif isinstance(event, Sample):
             yield from self._release(event.chain)
             self.waiting.remove(event.chain)
-            yield replace(event, moves=self.moves)
+            yield replace(event, migrations=self.migrations)
         else:
             yield event
 
@@ -91,18 +133,18 @@ class InFlightRequest:
         yield from [delta for delta in self._held if delta.chain == chain]
         self._held = [delta for delta in self._held if delta.chain != chain]
 
-    def move(self) -> None:
-        """Leave the replica; text that is not covered by a checkpoint will come again."""
+    def migrate(self) -> None:
+        """Leave the replica; text that no checkpoint covers will come again."""
         self.replica = None
         self._held.clear()
-        self.moves += 1
+        self.migrations += 1
 
-    def ended(self) -> Iterator[Sample]:
-        """The cancelled chains, with what they are known to have cost."""
+    def cancelled_samples(self) -> Iterator[Sample]:
+        """The cancelled chains that are out, with what they are known to have cost."""
         resume = self.request.resume
         for chain in [chain for chain in self.waiting if chain in self.cancelled]:
             self.waiting.remove(chain)
-            at = self._told.get(chain, Checkpoint())
+            at = self._checkpoints.get(chain, Checkpoint())
             begun = resume.thinking_tokens if resume and at.begun else 0
             yield replace(
                 lost(chain, "cancelled"),
@@ -111,24 +153,35 @@ class InFlightRequest:
                 discarded_tokens=at.discarded_tokens,
                 probe_tokens=at.probe_tokens,
                 seconds=at.seconds,
-                moves=self.moves,
+                migrations=self.migrations,
             )
 
-    async def wait(self, awaited: Awaitable[T], seconds: float | None) -> T:
-        """Raises TimeoutError; soon, once all chains are cancelled or it is interrupted."""
+    async def wait(self, awaited: Awaitable[T], seconds: float | None) -> T | NoAnswer:
+        """The result, if it comes within so many seconds (None: whenever it comes).
+
+        It is given up at once when the request is interrupted, and soon after all its chains were
+        cancelled.
+        """
+        limit = CANCEL_SECONDS if self.is_cancelled else seconds
         try:
-            async with asyncio.timeout(CANCEL_SECONDS if self.is_cancelled else seconds) as timer:
-                self._timer = timer
+            async with asyncio.timeout(0.0 if self.interrupted else limit) as self._timer:
                 return await awaited
+        except TimeoutError:
+            ended = self.is_cancelled or self.interrupted
+            return NoAnswer.INTERRUPTED if ended else NoAnswer.SILENT
         finally:
             self._timer = None
 
     def cancel(self, chain: int | None) -> None:
         self.cancelled |= {*self.waiting} if chain is None else {chain}
         if self.is_cancelled:
-            self.interrupt(CANCEL_SECONDS)
+            self._end_wait(CANCEL_SECONDS)
 
-    def interrupt(self, seconds: float = 0.0) -> None:
-        """Let what is waited for come within so many seconds, or not at all."""
+    def interrupt(self) -> None:
+        """Give up what is waited for, now."""
+        self.interrupted = True
+        self._end_wait(0.0)
+
+    def _end_wait(self, seconds: float) -> None:
         if self._timer and not self._timer.expired():
             self._timer.reschedule(asyncio.get_running_loop().time() + seconds)

@@ -4,27 +4,35 @@ For tests, demonstrations and drills of what happens when engines fail: all but 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from scheduler.engines.event_batcher import EventBatcher
+from scheduler.engines.multiplex_server import Frame
 from scheduler.engines.pool import EngineDied, EventBatch
+from scheduler.engines.pool_calls import PoolCalls
+from scheduler.engines.replica_calls import ReplicaCalls
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import Engine, EngineInfo, Load, SampleRequest
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Replica:
     name: str
     engine: Engine
-    pump: EventBatcher = field(init=False)
-    dead: bool = False
+    running: ReplicaCalls = field(init=False)
+    #: Set when it is killed.
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Not set while it hangs.
     awake: asyncio.Event = field(default_factory=asyncio.Event)
-    calls: set["asyncio.Task[None]"] = field(default_factory=set)
+    #: The numbers of the calls that it has taken.
+    calls: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pump = EventBatcher(self.engine, self.name)
+        self.running = ReplicaCalls(self.engine, self.name)
         self.awake.set()
 
 
@@ -34,76 +42,80 @@ class LocalEnginePool:
     def __init__(self, make: Callable[[str], Engine], names: Iterable[str]) -> None:
         self._make = make
         self._there = asyncio.Event()
+        self._calls = PoolCalls(lambda name: lambda: self._open_stream(name))
         self.replicas: dict[str, _Replica] = {}
+        self._all: dict[str, _Replica] = {}
         for name in names:
             self.start(name)
 
     def start(self, name: str) -> None:
         """A fresh replica of this name, in the place of any there is."""
-        self.replicas[name] = _Replica(name, self._make(name))
+        if name in self._all:
+            self._all[name].dead.set()
+        self.replicas[name] = self._all[name] = _Replica(name, self._make(name))
         self._there.set()
 
     def kill(self, name: str) -> None:
-        """Nothing more comes of it; who waits for it learns at once."""
-        replica = self.replicas.pop(name)
-        replica.dead = True
-        for call in replica.calls:
-            call.cancel()
+        """Nothing more comes of it; its callers notice at once."""
+        self.replicas.pop(name).dead.set()
 
     def hang(self, name: str) -> None:
-        """Nothing more comes of it, and nobody learns."""
+        """Nothing more comes of it, and its callers notice nothing."""
         self.replicas[name].awake.clear()
 
     def wake(self, name: str) -> None:
         self.replicas[name].awake.set()
 
     def drain(self, name: str) -> None:
-        """Its chains are handed over, and it takes no more."""
-        self.replicas.pop(name).pump.drain()
+        """Its chains go on elsewhere, and it takes no more."""
+        self.replicas.pop(name).running.drain()
 
-    async def call(
-        self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
+    def call(
+        self, request: SampleRequest, affinity: str | None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[EventBatch]:
-        replica = await self._choose(home, avoid)
-        out: asyncio.Queue[EventBatch | None] = asyncio.Queue()
-
-        async def follow() -> None:
+        @asynccontextmanager
+        async def send(number: int) -> AsyncIterator[str]:
+            replica = await self._choose(affinity, avoid)
+            run = replica.running.run(request, self._calls.gateway, number)
+            replica.calls.add(number)
             try:
-                async with aclosing(replica.pump.sample(request)) as batches:
-                    async for batch in batches:
-                        await replica.awake.wait()
-                        out.put_nowait(batch)
+                async with aclosing(run) as taken:
+                    message = await _until_dead(replica, anext(taken))
+                    await replica.awake.wait()
+                    yield message.replica
             finally:
-                out.put_nowait(None)
+                replica.calls.discard(number)
 
-        following = asyncio.create_task(follow())
-        replica.calls.add(following)
-        try:
-            while (batch := await out.get()) is not None:
-                yield batch
-            if replica.dead:
-                raise EngineDied(f"{replica.name} was killed")
-            following.result()
-        finally:
-            replica.calls.discard(following)
-            following.cancel()
-            await asyncio.wait([following])
+        return self._calls.run(send)
 
-    async def _choose(self, home: str | None, avoid: tuple[str, ...]) -> _Replica:
+    @asynccontextmanager
+    async def _open_stream(self, name: str) -> AsyncIterator[AsyncGenerator[tuple[Frame, ...]]]:
+        replica = self._all[name]
+
+        async def messages() -> AsyncGenerator[tuple[Frame, ...]]:
+            async with aclosing(replica.running.server(self._calls.gateway).stream()) as stream:
+                while (frames := await _until_dead(replica, anext(stream, None))) is not None:
+                    await _until_dead(replica, replica.awake.wait())
+                    yield frames
+
+        async with aclosing(messages()) as opened:
+            yield opened
+
+    async def _choose(self, affinity: str | None, avoid: tuple[str, ...]) -> _Replica:
         while not self.replicas:
             self._there.clear()
             await self._there.wait()
         fit = {name: one for name, one in self.replicas.items() if name not in avoid}
         fit = fit or self.replicas
-        if home in fit:
-            return fit[home]
+        if affinity in fit:
+            return fit[affinity]
         return min(fit.values(), key=lambda replica: len(replica.calls))
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
         replica = await self._choose(None, ())
         async with aclosing(replica.engine.complete(request)) as events:
             async for event in events:
-                if replica.dead:
+                if replica.dead.is_set():
                     raise EngineDied(f"{replica.name} was killed")
                 yield event
 
@@ -129,10 +141,25 @@ class LocalEnginePool:
         await self._any().engine.check()
 
     async def close(self) -> None:
-        for replica in self.replicas.values():
+        for replica in self._all.values():
+            replica.dead.set()
             await replica.engine.close()
 
     def _any(self) -> _Replica:
         if not self.replicas:
             raise EngineDied("there is no replica")
         return next(iter(self.replicas.values()))
+
+
+async def _until_dead(replica: _Replica, awaited: Awaitable[T]) -> T:
+    """The result. Raises EngineDied as soon as the replica is killed."""
+    waiting, dying = asyncio.ensure_future(awaited), asyncio.ensure_future(replica.dead.wait())
+    try:
+        await asyncio.wait([waiting, dying], return_when=asyncio.FIRST_COMPLETED)
+        if replica.dead.is_set():
+            raise EngineDied(f"{replica.name} was killed")
+        return waiting.result()
+    finally:
+        waiting.cancel()
+        dying.cancel()
+        await asyncio.gather(waiting, dying, return_exceptions=True)

@@ -1,72 +1,102 @@
-"""The replica's end of a line: what many calls of one gateway have ready travels together.
+"""The replica's end of the stream to one gateway: the events of all its calls travel together.
 
-On the way a message costs more than what is in it.
+A message costs more than what is in it.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from scheduler.engines.pool import EventBatch
+from workers.engine import EngineEvent
 
-# What comes within so long of the last message waits for the next.
+# Events that come within so many seconds of the last message wait for the next one.
 PACE_SECONDS = 0.02
-# A line that has no call is hung up: a replica that is to go waits for what it has open.
+# A call without events is reported alive after so many seconds.
+HEARTBEAT_SECONDS = 2.0
+# A stream without calls is closed: a replica that is to stop waits for what it has open.
 IDLE_SECONDS = 10.0
 
-# The number of a call, and what it tells; None ends it.
+# The number of a call, and its events; None ends the call.
 Frame = tuple[int, EventBatch | None]
 
 
 class MultiplexServer:
-    """What one replica has to tell one gateway. Kept until somebody listens."""
+    """What one replica has to send to one gateway. It is kept until the gateway reads it."""
 
-    def __init__(self) -> None:
-        self._letters: list[Frame] = []
+    def __init__(self, replica: str) -> None:
+        self._replica = replica
+        self._events: dict[int, list[EngineEvent]] = {}
+        self._leaving: set[int] = set()
+        self._ended: list[int] = []
+        self._calls: set[int] = set()
         self._news = asyncio.Event()
-        self._calls = 0
-        self._line: object = None
+        self._reader: object = None
 
     @property
     def is_idle(self) -> bool:
-        return not (self._calls or self._letters)
+        return not (self._calls or self._events or self._leaving or self._ended)
 
     @property
     def is_unused(self) -> bool:
-        """Idle, and nobody listens to what may come."""
-        return self._line is None and self.is_idle
+        """Idle, and nobody reads what may come."""
+        return self._reader is None and self.is_idle
 
     @contextmanager
-    def calling(self, call: int) -> Iterator[None]:
-        """While the call runs; its end is told."""
-        self._calls += 1
+    def open(self, call: int) -> Iterator[None]:
+        """While the call runs; its end is sent."""
+        self._calls.add(call)
         try:
             yield
         finally:
-            self._calls -= 1
-            self.post(call, None)
+            self._calls.discard(call)
+            self._ended.append(call)
+            self._news.set()
 
-    def post(self, call: int, batch: EventBatch | None) -> None:
-        self._letters.append((call, batch))
+    def post(self, call: int, event: EngineEvent) -> None:
+        self._events.setdefault(call, []).append(event)
         self._news.set()
 
-    async def line(self) -> AsyncGenerator[tuple[Frame, ...]]:
+    def leave(self, call: int) -> None:
+        """Tell the call that the replica is about to stop."""
+        self._leaving.add(call)
+        self._news.set()
+
+    async def stream(self) -> AsyncGenerator[tuple[Frame, ...]]:
         """An empty message at once, then all that is posted, in order. Ends once it is idle, or
-        another line is taken in its place.
+        another reader takes its place.
         """
-        self._line = mine = object()
+        self._reader = mine = object()
+        clock, idle_since = asyncio.get_running_loop().time, None
         try:
             yield ()
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
-                if self._line is not mine or self.is_idle:
+                silent = False
+                try:
+                    await asyncio.wait_for(self._news.wait(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    silent = True
+                if self._reader is not mine:
                     return
                 self._news.clear()
-                if self._letters:
-                    letters, self._letters = tuple(self._letters), []
-                    yield letters
+                if frames := self._frames(heartbeat=silent):
+                    idle_since = None
+                    yield frames
                     await asyncio.sleep(PACE_SECONDS)
+                elif self.is_idle:
+                    idle_since = clock() if idle_since is None else idle_since
+                    if clock() - idle_since >= IDLE_SECONDS:
+                        return
         finally:
-            if self._line is mine:
-                self._line = None
+            if self._reader is mine:
+                self._reader = None
+
+    def _frames(self, *, heartbeat: bool) -> tuple[Frame, ...]:
+        calls = dict.fromkeys([*self._events, *self._leaving, *(self._calls if heartbeat else ())])
+        frames: list[Frame] = []
+        for call in calls:
+            events, leaving = tuple(self._events.get(call, ())), call in self._leaving
+            frames.append((call, EventBatch(self._replica, events, leaving)))
+        frames += [(call, None) for call in self._ended]
+        self._events, self._leaving, self._ended = {}, set(), []
+        return tuple(frames)

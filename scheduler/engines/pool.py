@@ -8,7 +8,7 @@ from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 
 
 class EventBatch(NamedTuple):
-    """What a replica had ready together; an empty one says that it is alive.
+    """Events of one call that a replica sends together; an empty one says that it is alive.
 
     After one that is `leaving` nothing more comes: the replica was told to go.
     """
@@ -26,10 +26,10 @@ class EnginePool(Protocol):
     """Replicas of one engine. `cancel` and `conclude` reach whichever has the query."""
 
     def call(
-        self, request: SampleRequest, home: str | None, avoid: tuple[str, ...]
+        self, request: SampleRequest, affinity: str | None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[EventBatch]:
-        """Sample on one replica: at `home` while it has room, on one to `avoid` only if there is no
-        other; waits while there is none at all. Raises Refused, and EngineDied at any moment.
+        """Sample on one replica: at `affinity` while it has room, on one to `avoid` only if there
+        is no other; waits while there is none at all. Raises Refused, and EngineDied at any moment.
         """
 
     def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:

@@ -1,7 +1,7 @@
 """Requests under which engines die, and how to find the one among many that were there.
 
-Who was on an engine when it died is a suspect. Suspects go on, but few at a time (`Probation`), so
-that the next death names one of them, and innocents are not blamed for their neighbour.
+When an engine dies, the requests on it become suspects and are retried a few at a time
+(`Probation`). If a second engine dies, the request that runs there alone is the cause.
 """
 
 import asyncio
@@ -11,32 +11,37 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
+from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 
 # However many suspects there are, they are through in about this many turns.
-TURNS = 8
+PROBATION_TURNS = 8
 # Longer than half a second times this, suspects would hold each other up too long.
-MOST_DOUBT = 16.0
+MAX_BACKOFF = 16.0
 
 
-def fingerprint(request: SampleRequest) -> str:
-    """Of the question: what is asked of an engine in any wave of it."""
-    return hashlib.blake2b(repr((request.messages, request.suffix)).encode()).hexdigest()
+def fingerprint(request: SampleRequest | CompletionRequest) -> str:
+    """Of the question: the same in every round of a query."""
+    if isinstance(request, CompletionRequest):
+        text = repr(request.prompt)
+    else:
+        text = repr((request.messages, request.suffix))
+    return hashlib.blake2b(text.encode()).hexdigest()
 
 
 class FailureRecord(NamedTuple):
     """Of one question; forgotten at `ends`."""
 
     deaths: int = 0
-    acquittals: int = 0
+    successes: int = 0
     ends: float = 0.0
 
 
 class Quarantine:
     """Counts the engine deaths that are put down to a question.
 
-    Keeps the latest `most` questions; those that are put away go last, as a herd that is cleared
-    must not set them free. `when_told` is called with every question that was convicted elsewhere.
+    A question with `max_deaths` is blocked for so many `seconds`. The latest `most` questions are
+    kept; blocked ones are dropped last, so that many cleared ones do not free them.
     """
 
     def __init__(
@@ -49,33 +54,39 @@ class Quarantine:
     ) -> None:
         self.max_deaths, self._seconds, self._most, self._clock = max_deaths, seconds, most, clock
         self._records: OrderedDict[str, FailureRecord] = OrderedDict()
-        self.when_told: Callable[[str], None] = lambda question: None
+        self._subscribers: list[Callable[[str], None]] = []
+
+    def subscribe(self, on_blocked: Callable[[str], None]) -> None:
+        """Call this with every question that another gateway has blocked."""
+        self._subscribers.append(on_blocked)
 
     def deaths(self, question: str) -> int:
         return self._record(question).deaths
 
-    def blame(self, questions: set[str], *, alone: bool) -> None:
-        """An engine has died of one of these. Nobody is convicted who was not alone."""
+    def record_failure(self, questions: set[str], *, alone: bool) -> None:
+        """An engine has died of one of these. A question is only blocked for deaths it was alone
+        at.
+        """
         for question in questions:
             old = self._record(question)
             deaths = old.deaths + 1 if alone else min(old.deaths + 1, self.max_deaths - 1)
             self._keep(question, old._replace(deaths=deaths))
 
-    def acquit(self, question: str) -> None:
+    def record_success(self, question: str) -> None:
         """It went on where an engine had died, and nothing happened."""
         old = self._record(question)
         if old.deaths < self.max_deaths:
-            self._keep(question, FailureRecord(acquittals=old.acquittals + 1))
+            self._keep(question, FailureRecord(successes=old.successes + 1))
 
-    def doubt(self, question: str) -> float:
-        """How many times as long it has to go on this time: so what kills slowly is found."""
-        return min(MOST_DOUBT, 2.0 ** self._record(question).acquittals)
+    def backoff_factor(self, question: str) -> float:
+        """How many times as long it has to go on to be cleared: what kills slowly is found so."""
+        return min(MAX_BACKOFF, 2.0 ** self._record(question).successes)
 
-    def holds(self, question: str) -> bool:
+    def blocks(self, question: str) -> bool:
         return self.deaths(question) >= self.max_deaths
 
-    def held(self) -> dict[str, float]:
-        """What is put away, and for how many seconds more."""
+    def blocked(self) -> dict[str, float]:
+        """The blocked questions, and for how many seconds more."""
         now = self._clock()
         return {
             question: record.ends - now
@@ -83,12 +94,13 @@ class Quarantine:
             if record.deaths >= self.max_deaths and record.ends > now
         }
 
-    def hold(self, held: Mapping[str, float]) -> None:
-        """Put away what was convicted elsewhere."""
-        for question, seconds in held.items():
-            if not self.holds(question):
+    def block(self, blocked: Mapping[str, float]) -> None:
+        """Block what another gateway has blocked."""
+        for question, seconds in blocked.items():
+            if not self.blocks(question):
                 self._keep(question, FailureRecord(self.max_deaths), seconds)
-                self.when_told(question)
+                for on_blocked in self._subscribers:
+                    on_blocked(question)
 
     def _record(self, question: str) -> FailureRecord:
         record = self._records.get(question, FailureRecord())
@@ -99,7 +111,7 @@ class Quarantine:
         self._records[question] = record._replace(ends=self._clock() + seconds)
         self._records.move_to_end(question)
         if len(self._records) > self._most:
-            others = (each for each in self._records if not self.holds(each))
+            others = (each for each in self._records if not self.blocks(each))
             del self._records[next(others, next(iter(self._records)))]
 
 
@@ -128,7 +140,7 @@ class Probation:
     def _admit(self) -> None:
         there = len(self._waiting) + self.inside
         self._crowd = max(self._crowd, there) if there else 0
-        width = max(1, self._crowd // TURNS)
+        width = max(1, self._crowd // PROBATION_TURNS)
         while self._waiting and self.inside < width:
             turn = self._waiting.popleft()
             if not turn.cancelled():

@@ -36,12 +36,12 @@ class TargetReplica(NamedTuple):
 class RoutingConstraints(NamedTuple):
     """What a call asks of its replica.
 
-    `home` is where this query's earlier chains ran, and their prefix is cached; `avoid` are
+    `affinity` is where this query's earlier chains ran, and their prefix is cached; `avoid` are
     replicas to be left out while there are others.
     """
 
     owed: PendingWork = PendingWork()
-    home: str | None = None
+    affinity: str | None = None
     avoid: Collection[str] = ()
     only: str | None = None
 
@@ -69,20 +69,22 @@ class RoutingTable:
     _calls: dict[str, _Call] = field(default_factory=dict)
     _own: dict[str, PendingWork] = field(default_factory=dict)
     _others: dict[str, PendingWork] = field(default_factory=dict)
-    _beats: dict[str, int] = field(default_factory=dict)
+    _versions: dict[str, int] = field(default_factory=dict)
 
-    def rank(self, replicas: Sequence[str], wish: RoutingConstraints) -> list[str]:
+    def rank(self, replicas: Sequence[str], constraints: RoutingConstraints) -> list[str]:
         """All that may be tried, best first; ties are broken by chance."""
-        if wish.only is not None:
-            return [name for name in replicas if name == wish.only]
-        left = [name for name in replicas if name not in wish.avoid] or list(replicas)
+        if constraints.only is not None:
+            return [name for name in replicas if name == constraints.only]
+        left = [name for name in replicas if name not in constraints.avoid] or list(replicas)
         self.rng.shuffle(left)
         suspects = self.suspects()
 
         def cost(name: str) -> tuple[bool, bool, int]:
             owed = self.owed(name)
-            at_home = name == wish.home and owed.chains + wish.owed.chains <= self.slots
-            return name in suspects, not at_home, owed.tokens
+            has_affinity = (
+                name == constraints.affinity and owed.chains + constraints.owed.chains <= self.slots
+            )
+            return name in suspects, not has_affinity, owed.tokens
 
         return sorted(left, key=cost)
 
@@ -110,10 +112,10 @@ class RoutingTable:
         if ended := self._calls.pop(call, None):
             self._own[ended.replica] = self._own.get(ended.replica, PendingWork()).minus(ended.owed)
 
-    def report(self, replica: str, owed: PendingWork, beat: int) -> None:
-        """All that a replica says it owes, to whomever; `beat` tells news from repetitions."""
-        if self._beats.get(replica) != beat:
-            self._beats[replica] = beat
+    def report(self, replica: str, owed: PendingWork, version: int) -> None:
+        """All that a replica says it owes, to whomever; `version` tells news from repetitions."""
+        if self._versions.get(replica) != version:
+            self._versions[replica] = version
             self._others[replica] = owed.minus(self._own.get(replica, PendingWork()))
 
     def keep(self, replicas: Collection[str]) -> None:
@@ -122,15 +124,17 @@ class RoutingTable:
             name: owed for name, owed in self._own.items() if name in replicas or any(owed)
         }
         self._others = {name: owed for name, owed in self._others.items() if name in replicas}
-        self._beats = {name: beat for name, beat in self._beats.items() if name in replicas}
+        self._versions = {
+            name: version for name, version in self._versions.items() if name in replicas
+        }
 
 
 @dataclass(slots=True)
 class Backlog:
-    """What one replica owes; `beat` counts the changes."""
+    """What one replica owes; `version` counts the changes."""
 
     owed: PendingWork = PendingWork()
-    beat: int = 0
+    version: int = 0
 
     @contextmanager
     def owing(self, request: SampleRequest | CompletionRequest) -> Iterator[Callable[[], None]]:
@@ -151,7 +155,7 @@ class Backlog:
             self._set(self.owed.minus(left))
 
     def _set(self, owed: PendingWork) -> None:
-        self.owed, self.beat = owed, self.beat + 1
+        self.owed, self.version = owed, self.version + 1
 
 
 def expected(request: SampleRequest | CompletionRequest) -> PendingWork:

@@ -86,8 +86,8 @@ class Metrics:
                 self.early_stops.labels(cause).inc(count)
             if cause == "lost":
                 self.replays.labels("lost").inc(count)
-        if moves := sum(sample.moves for sample in samples):
-            self.replays.labels("moved").inc(moves)
+        if migrations := sum(sample.migrations for sample in samples):
+            self.replays.labels("moved").inc(migrations)
         for kind in outcome.violations:
             self.violations.labels(kind).inc()
         self.extensions.inc(sum(extensions.values()))

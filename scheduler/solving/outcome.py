@@ -128,7 +128,7 @@ class Outcome:
     @property
     def retries(self) -> int:
         """How often a chain had to be taken on by another engine."""
-        return sum(record.sample.moves for record in self.records)
+        return sum(record.sample.migrations for record in self.records)
 
     @property
     def violations(self) -> tuple[str, ...]:

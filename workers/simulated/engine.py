@@ -7,7 +7,7 @@ Tokens have no names: in a checkpoint they are all zero, and an answer begins an
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -81,6 +81,9 @@ class SimulatedEngine:
     async def check(self) -> None:
         if self._died.is_set():
             raise RuntimeError("the simulated engine was killed")
+
+    def stats(self) -> Mapping[str, int]:
+        return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         for (of, number), orders in self._orders.items():

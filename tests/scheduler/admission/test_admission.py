@@ -263,7 +263,7 @@ def test_a_quota_forgets_nothing_and_keeps_nothing(jobs: list[tuple[int, float, 
     assert quota.day.total == quota.minute.total == quota.requests.total == 0
 
 
-moves = st.lists(
+migrations = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sampled_from("abc"), st.sampled_from(TIERS)),
         st.tuples(st.just("pop"), st.just(""), st.just("")),
@@ -273,10 +273,10 @@ moves = st.lists(
 )
 
 
-@given(moves)
-def test_a_line_loses_nobody_and_doubles_nobody(moves: list[tuple[str, str, str]]) -> None:
+@given(migrations)
+def test_a_line_loses_nobody_and_doubles_nobody(migrations: list[tuple[str, str, str]]) -> None:
     line, inside, count = FairQueue[int](), dict[int, tuple[str, str]](), 0
-    for move, caller, tier in moves:
+    for move, caller, tier in migrations:
         if move == "add":
             line.add(count, caller=caller, tier=tier)
             inside[count] = (caller, tier)

@@ -207,7 +207,7 @@ def test_the_account_tells_finished_and_cancelled_samples() -> None:
 
 
 def test_chains_that_had_to_move_are_told() -> None:
-    reply = replied(chat("easy question"), engine=telling(moves=2))
+    reply = replied(chat("easy question"), engine=telling(migrations=2))
     assert reply["thinkbudget"]["spent"]["retries"] == 2
     assert replied(chat("easy question"))["thinkbudget"]["spent"]["retries"] == 0
 

@@ -175,18 +175,9 @@ def test_a_stream_of_which_one_prompt_is_refused_is_refused_as_a_whole() -> None
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "prompt")
 
 
-def test_a_text_whose_engine_was_lost_is_made_anew() -> None:
-    lost: list[CompletionEvent] = [Accepted(3), CompletionText("half"), Completed("lost", 1)]
-    good: list[CompletionEvent] = [Accepted(3), CompletionText("whole"), Completed("stop", 2)]
-    engine = Scripted(lost, good)
-    reply = post(engine).json()
-    assert reply["choices"][0]["text"] == "whole"
-    assert reply["usage"]["completion_tokens"] == 2
-
-
-def test_a_text_is_not_made_anew_for_ever() -> None:
+def test_a_text_whose_engine_was_lost_is_an_error_that_may_be_tried_again() -> None:
     lost: list[CompletionEvent] = [Accepted(3), Completed("lost", 0)]
-    reply = post(Scripted(lost, lost, lost))
+    reply = post(Scripted(lost))
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "engine_unavailable")
 
 

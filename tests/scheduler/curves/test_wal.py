@@ -145,7 +145,7 @@ def test_a_log_line_is_json(tmp_path: Path) -> None:
 
 def test_a_second_process_is_told_who_writes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
-    with DurableCurveStore(path):
-        with pytest.raises(ValueError, match=rf"by another process \(pid {os.getpid()}\)"):
-            DurableCurveStore(path)
+    holder = rf"by another process \(pid {os.getpid()}\)"
+    with DurableCurveStore(path), pytest.raises(ValueError, match=holder):
+        DurableCurveStore(path)
     DurableCurveStore(path).close()

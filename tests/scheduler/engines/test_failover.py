@@ -9,14 +9,16 @@ import pytest
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
-from scheduler.engines.failover import AVOID_SECONDS, FailoverEngine
+from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.in_flight import CANCEL_SECONDS
 from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.engines.quarantine import Quarantine, fingerprint
+from scheduler.engines.replica_health import AVOID_SECONDS
 from scheduler.errors import Overloaded, PoisonRequest
 from tests.builders import changed
 from tests.scheduler.simulation import chat, post
 from workers.checkpoint import Checkpoint
+from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import EngineEvent, Refused, SampleRequest
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.engine import SimulatedEngine
@@ -39,25 +41,32 @@ def simulated(replica: str) -> SimulatedEngine:
 
 @dataclass
 class FaultHarness:
-    """A fleet, what stands on it, and the calls that run."""
+    """A pool, what stands on it, and the calls that run."""
 
-    fleet: LocalEnginePool
+    pool: LocalEnginePool
     engine: FailoverEngine
 
     @classmethod
     def of(cls, names: list[str] = NAMES, make: Any = simulated, **limits: Any) -> "FaultHarness":
-        fleet = LocalEnginePool(make, names)
-        return cls(fleet, FailoverEngine(fleet, **limits))
+        pool = LocalEnginePool(make, names)
+        return cls(pool, FailoverEngine(pool, **limits))
 
     def ask(self, asked: SampleRequest) -> "asyncio.Task[list[EngineEvent]]":
         return asyncio.create_task(gather(self.engine.sample(asked)))
 
     def busy(self) -> list[str]:
-        return [name for name, one in self.fleet.replicas.items() if one.calls]
+        return [name for name, one in self.pool.replicas.items() if one.calls]
 
     def home(self) -> str:
         [name] = self.busy()
         return name
+
+
+async def left_over(harness: FaultHarness) -> set["asyncio.Task[Any]"]:
+    """Tasks that still run once the pool is closed."""
+    await harness.engine.close()
+    await asyncio.sleep(1)
+    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
 
 
 async def gather(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:
@@ -71,7 +80,7 @@ def samples(events: list[EngineEvent]) -> dict[int, Sample]:
 
 
 def unmoved(found: dict[int, Sample]) -> dict[int, Sample]:
-    return {chain: replace(sample, moves=0, replica="") for chain, sample in found.items()}
+    return {chain: replace(sample, migrations=0, replica="") for chain, sample in found.items()}
 
 
 def text(events: list[EngineEvent]) -> str:
@@ -79,15 +88,18 @@ def text(events: list[EngineEvent]) -> str:
 
 
 async def undisturbed(asked: SampleRequest) -> list[EngineEvent]:
-    return await FaultHarness.of(["a"]).ask(asked)
+    harness = FaultHarness.of(["a"])
+    events = await harness.ask(asked)
+    await harness.engine.close()
+    return events
 
 
-Blow = Callable[[LocalEnginePool, str], None]
-BLOWS: dict[str, Blow] = {
+Fault = Callable[[LocalEnginePool, str], None]
+FAULTS: dict[str, Fault] = {
     "killed": LocalEnginePool.kill,
     "hung": LocalEnginePool.hang,
     "drained": LocalEnginePool.drain,
-    "core killed": lambda fleet, name: fleet.replicas[name].engine.kill(),  # type: ignore[attr-defined]
+    "core killed": lambda pool, name: pool.replicas[name].engine.kill(),  # type: ignore[attr-defined]
 }
 
 
@@ -108,63 +120,63 @@ async def test_an_engine_that_ends_a_call_without_its_samples_counts_as_dead() -
 
     asked = request(2, stream=0)
     whole = await undisturbed(asked)
-    house = FaultHarness.of(["a", "b"], make)
-    events = await house.ask(asked)
+    harness = FaultHarness.of(["a", "b"], make)
+    events = await harness.ask(asked)
     assert text(events) == text(whole)
     assert unmoved(samples(events)) == unmoved(samples(whole))
     assert {sample.replica for sample in samples(events).values()} == {"b"}
-    assert house.engine.counts["deaths"] == 1
+    assert harness.engine.counts["deaths"] == 1
 
 
-@pytest.mark.parametrize("blow", BLOWS)
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("after", [0.0, 0.05, 1.0, 3.01, 6.01, 6.05])
-async def test_a_stream_goes_on_unbroken_on_another_engine(blow: str, after: float) -> None:
+async def test_a_stream_goes_on_unbroken_on_another_engine(fault: str, after: float) -> None:
     """E3, rows 1 to 3."""
 
     asked = request(stream=0)
     whole = await undisturbed(asked)
-    house = FaultHarness.of(watchdog_seconds=5.0)
-    asking = house.ask(asked)
+    harness = FaultHarness.of(watchdog_seconds=5.0)
+    asking = harness.ask(asked)
     await asyncio.sleep(after + 1e-3)
-    first = house.home()
-    BLOWS[blow](house.fleet, first)
+    first = harness.home()
+    FAULTS[fault](harness.pool, first)
     events = await asking
     assert text(events) == text(whole)
     assert unmoved(samples(events)) == unmoved(samples(whole))
     [sample] = samples(events).values()
-    assert (sample.moves, sample.replica != first) == (1, True)
+    assert (sample.migrations, sample.replica != first) == (1, True)
     assert [type(event) for event in events].count(Accepted) == 1
-    assert house.engine.counts["deaths"] == (blow != "drained")
-    assert house.engine.counts["moves"] == 1
-    assert not asyncio.all_tasks() - {asyncio.current_task()}
+    assert harness.engine.counts["deaths"] == (fault != "drained")
+    assert harness.engine.counts["migrations"] == 1
+    assert not await left_over(harness)
 
 
 async def test_little_is_generated_twice_and_little_time_lost() -> None:
     asked = request(stream=0)
-    house = FaultHarness.of()
+    harness = FaultHarness.of()
     clock = asyncio.get_running_loop().time
-    asking = house.ask(asked)
+    asking = harness.ask(asked)
     await asyncio.sleep(3.04)
-    house.fleet.kill(house.home())
+    harness.pool.kill(harness.home())
     await asking
     assert clock() < 606 / TOKENS_PER_SECOND + 0.1 + 0.001
-    assert 290 < house.engine.counts["replayed_tokens"] <= 304
+    assert 290 < harness.engine.counts["replayed_tokens"] <= 304
 
 
 async def test_a_hung_engine_is_left_after_the_watchdogs_time_and_avoided_by_others() -> None:
-    house = FaultHarness.of(["a", "b"], watchdog_seconds=5.0)
+    harness = FaultHarness.of(["a", "b"], watchdog_seconds=5.0)
     clock = asyncio.get_running_loop().time
-    asking = house.ask(request())
+    asking = harness.ask(request())
     await asyncio.sleep(1.0)
-    hung = house.home()
-    house.fleet.hang(hung)
+    hung = harness.home()
+    harness.pool.hang(hung)
     await asking
     assert clock() < 1.0 + 2.0 + 5.0 + 6.1
-    [sample] = samples(await house.ask(request(query="other"))).values()
+    [sample] = samples(await harness.ask(request(query="other"))).values()
     assert sample.replica != hung
-    house.fleet.wake(hung)
+    harness.pool.wake(hung)
     await asyncio.sleep(AVOID_SECONDS)
-    both = [house.ask(request(query=f"later {number}")) for number in range(2)]
+    both = [harness.ask(request(query=f"later {number}")) for number in range(2)]
     replicas = {sample.replica for one in both for sample in samples(await one).values()}
     assert replicas == {"a", "b"}
 
@@ -173,9 +185,9 @@ async def test_an_engine_that_is_slow_but_alive_is_not_left() -> None:
     def slow(replica: str) -> SimulatedEngine:
         return SimulatedEngine(tokens_per_second=1.0, replica=replica)
 
-    house = FaultHarness.of(make=slow, watchdog_seconds=5.0)
-    [sample] = samples(await house.ask(request())).values()
-    assert sample.moves == 0
+    harness = FaultHarness.of(make=slow, watchdog_seconds=5.0)
+    [sample] = samples(await harness.ask(request())).values()
+    assert sample.migrations == 0
 
 
 async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
@@ -183,44 +195,44 @@ async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
 
     asked = request(8, budget=Budget(600))
     whole = await undisturbed(asked)
-    house = FaultHarness.of()
-    asking = house.ask(asked)
+    harness = FaultHarness.of()
+    asking = harness.ask(asked)
     await asyncio.sleep(0.8)
-    house.fleet.kill(house.home())
+    harness.pool.kill(harness.home())
     assert unmoved(samples(await asking)) == unmoved(samples(whole))
-    done = [sample.moves for sample in samples(await asking).values()]
+    done = [sample.migrations for sample in samples(await asking).values()]
     assert {*done} == {0, 1}, "some had come back before"
 
 
 async def test_without_any_engine_a_request_waits_and_is_then_refused() -> None:
     """E3, row 5."""
 
-    house = FaultHarness.of(["a"], queue_seconds=20.0)
+    harness = FaultHarness.of(["a"], queue_seconds=20.0)
     clock = asyncio.get_running_loop().time
-    asking = house.ask(request())
+    asking = harness.ask(request())
     await asyncio.sleep(1.0)
-    house.fleet.kill("a")
+    harness.pool.kill("a")
     with pytest.raises(Overloaded) as refused:
         await asking
     assert 20.0 < clock() < 22.0
     assert refused.value.headers["Retry-After"]
     assert (refused.value.status, refused.value.code) == (503, "engine_unavailable")
-    waiting = house.ask(request())
+    waiting = harness.ask(request())
     await asyncio.sleep(15.0)
-    house.fleet.start("a")
+    harness.pool.start("a")
     [sample] = samples(await waiting).values()
     assert (sample.stop_cause, sample.thinking_tokens) == ("natural", 600)
 
 
 async def test_every_request_of_a_herd_is_answered_however_often_engines_die() -> None:
-    house = FaultHarness.of()
+    harness = FaultHarness.of()
     asked = [request(2, query=f"q{n}", question=f"hard question {n}", stream=0) for n in range(30)]
     whole = [await undisturbed(one) for one in asked]
-    asking = [house.ask(one) for one in asked]
+    asking = [harness.ask(one) for one in asked]
     for name in ["a", "b", "c", "a"]:
         await asyncio.sleep(3.37)
-        house.fleet.kill(name)
-        house.fleet.start(name)
+        harness.pool.kill(name)
+        harness.pool.start(name)
     for one, before in zip(asking, whole, strict=True):
         events = await one
         assert text(events) == text(before)
@@ -231,18 +243,18 @@ async def test_every_request_of_a_herd_is_answered_however_often_engines_die() -
 async def test_a_cancelled_request_ends_at_once_and_says_what_it_had_cost(when: str) -> None:
     """E3, row 10."""
 
-    house = FaultHarness.of(["a"])
+    harness = FaultHarness.of(["a"])
     clock = asyncio.get_running_loop().time
-    asking = house.ask(request(3))
+    asking = harness.ask(request(3))
     await asyncio.sleep(2.0)
     if when == "without an engine":
-        house.fleet.kill("a")
+        harness.pool.kill("a")
         await asyncio.sleep(1.0)
     elif when == "on a hung engine":
-        house.fleet.hang("a")
+        harness.pool.hang("a")
         await asyncio.sleep(1.0)
     told = clock()
-    await house.engine.cancel("q")
+    await harness.engine.cancel("q")
     found = samples(await asking)
     assert clock() - told <= CANCEL_SECONDS + 0.3
     assert {sample.stop_cause for sample in found.values()} == {"cancelled"}
@@ -252,42 +264,42 @@ async def test_a_cancelled_request_ends_at_once_and_says_what_it_had_cost(when: 
 async def test_a_chain_cancelled_while_it_had_no_engine_stays_cancelled_and_the_others_go_on() -> (
     None
 ):
-    house = FaultHarness.of(["a"])
-    asking = house.ask(request(2))
+    harness = FaultHarness.of(["a"])
+    asking = harness.ask(request(2))
     await asyncio.sleep(2.0)
-    house.fleet.kill("a")
+    harness.pool.kill("a")
     await asyncio.sleep(1.0)
-    await house.engine.cancel("q", 1)
-    house.fleet.start("a")
+    await harness.engine.cancel("q", 1)
+    harness.pool.start("a")
     found = samples(await asking)
     assert [found[chain].stop_cause for chain in (0, 1)] == ["natural", "cancelled"]
     assert found[1].generated_tokens <= 200
 
 
 async def test_a_chain_told_to_answer_while_it_had_no_engine_answers_on_the_next() -> None:
-    house = FaultHarness.of(["a"])
-    asking = house.ask(request())
+    harness = FaultHarness.of(["a"])
+    asking = harness.ask(request())
     await asyncio.sleep(2.0)
-    house.fleet.kill("a")
-    await house.engine.conclude("q", 0)
+    harness.pool.kill("a")
+    await harness.engine.conclude("q", 0)
     await asyncio.sleep(1.0)
-    house.fleet.start("a")
+    harness.pool.start("a")
     [sample] = samples(await asking).values()
     assert sample.stop_cause == "early_exit"
     assert 190 <= sample.thinking_tokens <= 200
 
 
 async def test_who_goes_away_leaves_nothing_behind() -> None:
-    house = FaultHarness.of()
+    harness = FaultHarness.of()
     for seconds in (0.0, 1.0, 5.0):
-        asking = house.ask(request(4))
+        asking = harness.ask(request(4))
         await asyncio.sleep(seconds)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
     await asyncio.sleep(0.0)
-    assert house.busy() == []
-    assert not asyncio.all_tasks() - {asyncio.current_task()}
+    assert harness.busy() == []
+    assert not await left_over(harness)
 
 
 async def test_what_an_engine_refuses_is_refused() -> None:
@@ -296,9 +308,9 @@ async def test_what_an_engine_refuses_is_refused() -> None:
 
 
 async def test_a_querys_later_waves_go_where_its_prefix_is_cached() -> None:
-    house = FaultHarness.of()
+    harness = FaultHarness.of()
     for query in ("one", "two", "three", "four"):
-        waves = [samples(await house.ask(request(query=query, chains=1))) for _ in range(3)]
+        waves = [samples(await harness.ask(request(query=query, chains=1))) for _ in range(3)]
         assert len({wave[0].replica for wave in waves}) == 1
 
 
@@ -325,14 +337,14 @@ def poisoned(replica: str) -> Poisoned:
 
 @dataclass
 class Ward:
-    """A house whose engines die of poison, and are replaced after a while."""
+    """A harness whose engines die of poison, and are replaced after a while."""
 
     tokens: int = 0
     size: int = 3
     losses: int = 0
     seconds: float = 0.0
 
-    def house(self) -> FaultHarness:
+    def harness(self) -> FaultHarness:
         self.built = FaultHarness.of([f"{n}" for n in range(self.size)], self.make)
         return self.built
 
@@ -346,9 +358,9 @@ class Ward:
         await engine._died.wait()
         self.losses += 1
         await asyncio.sleep(0.01)
-        self.built.fleet.kill(engine.replica)
+        self.built.pool.kill(engine.replica)
         await asyncio.sleep(2.0)
-        self.built.fleet.start(f"new {self.losses}")
+        self.built.pool.start(f"new {self.losses}")
 
 
 @pytest.mark.parametrize("tokens", [0, 30, 200])
@@ -360,13 +372,13 @@ async def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
     """E3, row 19."""
 
     ward = Ward(tokens, size)
-    house = ward.house()
+    harness = ward.harness()
     innocent = [
-        house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
+        harness.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
         for n in range(neighbours)
     ]
     await asyncio.sleep(0.1)
-    poison = house.ask(request(query="p", question="poison question"))
+    poison = harness.ask(request(query="p", question="poison question"))
     with pytest.raises(PoisonRequest) as refused:
         await poison
     assert (refused.value.status, refused.value.code) == (500, "poison_request")
@@ -378,9 +390,9 @@ async def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
     assert ward.losses == 2 + late
     for _ in range(3):
         with pytest.raises(PoisonRequest):
-            await house.ask(request(query="again", question="poison question"))
+            await harness.ask(request(query="again", question="poison question"))
     assert ward.losses == 2 + late
-    assert house.engine.counts["poison"] == 4
+    assert harness.engine.counts["poison"] == 4
 
 
 @pytest.mark.parametrize("seconds", [0.8, 1.5, 3.0])
@@ -388,13 +400,13 @@ async def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float)
     """It goes on in peace wherever it comes to, for longer than suspects are watched at first."""
 
     ward = Ward(seconds=seconds)
-    house = ward.house()
+    harness = ward.harness()
     innocent = [
-        house.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
+        harness.ask(request(2, query=f"q{n}", question=f"hard question {n}", stream=0))
         for n in range(3)
     ]
     with pytest.raises(PoisonRequest):
-        await house.ask(request(question="poison question", budget=Budget(3000, 3000)))
+        await harness.ask(request(question="poison question", budget=Budget(3000, 3000)))
     for asking in innocent:
         found = samples(await asking)
         assert {sample.stop_cause for sample in found.values()} == {"natural"}
@@ -408,19 +420,19 @@ async def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(
     """E3, row 19: the same question again, before this gateway could have heard of it."""
 
     quarantine = Quarantine()
-    house = FaultHarness.of(engines, quarantine=quarantine)
+    harness = FaultHarness.of(engines, quarantine=quarantine)
     asked = request(question="poison question")
-    poison, neighbour = house.ask(asked), house.ask(request())
+    poison, neighbour = harness.ask(asked), harness.ask(request())
     await asyncio.sleep(1.0)
-    assert house.busy() == engines
-    quarantine.hold({fingerprint(asked): 600.0})
+    assert harness.busy() == engines
+    quarantine.block({fingerprint(asked): 600.0})
     with pytest.raises(PoisonRequest):
         await asyncio.wait_for(poison, 0.1)
-    assert house.engine.counts == {"poison": 1}
+    assert harness.engine.counts == {"poison": 1}
     if not engines:
-        house.fleet.start("a")
+        harness.pool.start("a")
     assert len(samples(await neighbour)) == 1
-    assert not house.busy()
+    assert not harness.busy()
 
 
 class Absent(LocalEnginePool):
@@ -435,9 +447,52 @@ def test_over_http_poison_is_an_openai_error_and_its_neighbour_is_answered() -> 
     reply = post(chat("poison question"), engine=engine)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "poison_request")
     assert reply.headers["x-should-retry"] == "false"
-    house = FaultHarness.of(["a"], poisoned)
-    assert post(chat("easy question"), engine=house.engine).status_code == 200
+    harness = FaultHarness.of(["a"], poisoned)
+    assert post(chat("easy question"), engine=harness.engine).status_code == 200
     away = post(
         chat("easy question"), engine=FailoverEngine(Absent(poisoned, ["a"]), queue_seconds=3)
     )
     assert (away.status_code, away.json()["error"]["code"]) == (503, "engine_unavailable")
+
+
+class Dying(SimulatedEngine):
+    """Dies of a completion of "poison", and answers every other."""
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        if request.prompt == "poison":
+            yield Completed("lost", 0)
+            return
+        async for event in super().complete(request):
+            yield event
+
+
+async def test_a_completion_under_which_engines_die_is_refused_and_others_are_answered() -> None:
+    harness = FaultHarness.of(["a", "b"], lambda name: Dying(replica=name))
+    poison = CompletionRequest("q", "poison")
+    with pytest.raises(PoisonRequest):
+        _ = [event async for event in harness.engine.complete(poison)]
+    *_, last = [event async for event in harness.engine.complete(CompletionRequest("q", "fine"))]
+    assert isinstance(last, Completed) and last.finish != "lost"
+
+
+class OnceLost(SimulatedEngine):
+    """Loses its first completion."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.asked = 0
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        self.asked += 1
+        yield Accepted(3)
+        if self.asked == 1:
+            yield Completed("lost", 0)
+            return
+        yield CompletionText("whole")
+        yield Completed("stop", 2)
+
+
+async def test_a_completion_whose_engine_was_lost_begins_anew_with_one_accepted() -> None:
+    harness = FaultHarness.of(["a"], lambda name: OnceLost(replica=name))
+    events = [event async for event in harness.engine.complete(CompletionRequest("q", "text"))]
+    assert events == [Accepted(3), CompletionText("whole"), Completed("stop", 2)]

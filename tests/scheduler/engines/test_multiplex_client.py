@@ -1,4 +1,4 @@
-"""One line for all calls at a replica: who gets what, and who hears of its death."""
+"""One stream for all calls at a replica: who gets what, and who hears of its death."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,27 +7,29 @@ from typing import Any
 
 import pytest
 
-from scheduler.engines.multiplex_client import CONNECT_SECONDS, Inboxes, MultiplexedStream
+from scheduler.engines.multiplex_client import CONNECT_SECONDS, CallQueues, MultiplexedStream
 from scheduler.engines.multiplex_server import MultiplexServer
 from scheduler.engines.pool import EngineDied, EventBatch
+from workers.engine import EngineEvent
+from workers.sample import Accepted
 
-FIRST, SECOND = EventBatch("replica"), EventBatch("replica", leaving=True)
+FIRST, SECOND = Accepted(1), Accepted(2)
 
 
 class FaultHarness:
-    """An outbox, and a line to it that two calls use; `streams` counts how often it was begun."""
+    """A server, and a stream of it that two calls use; `streams` counts how often it was opened."""
 
     def __init__(self) -> None:
-        self.outbox = MultiplexServer()
+        self.server = MultiplexServer("replica")
         self.streams = 0
         self.is_broken = asyncio.Event()
-        self.inboxes: Inboxes = {1: asyncio.Queue(), 2: asyncio.Queue()}
-        self.line = MultiplexedStream(self.listen, self.inboxes)
+        self.queues: CallQueues = {1: asyncio.Queue(), 2: asyncio.Queue()}
+        self.stream = MultiplexedStream(self.listen, self.queues)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncGenerator[Any]]:
         self.streams += 1
-        line = self.outbox.line()
+        line = self.server.stream()
 
         async def until_broken() -> AsyncGenerator[Any]:
             broken = asyncio.ensure_future(self.is_broken.wait())
@@ -45,36 +47,40 @@ class FaultHarness:
         yield until_broken()
 
 
+def batch(*events: EngineEvent) -> EventBatch:
+    return EventBatch("replica", events)
+
+
 async def _next(line: AsyncGenerator[Any]) -> Any:
     return await anext(line, None)
 
 
 async def test_every_call_gets_its_own_in_order() -> None:
-    house = FaultHarness()
-    with house.line.carrying(1), house.line.carrying(2):
-        with house.outbox.calling(2):
-            house.outbox.post(2, FIRST)
-            house.outbox.post(1, FIRST)
-            house.outbox.post(2, SECOND)
-            house.outbox.post(99, FIRST)  # of a call that was given up
-        one, two = house.inboxes[1], house.inboxes[2]
-        assert [await two.get() for _ in range(3)] == [FIRST, SECOND, None]
-        assert await one.get() == FIRST
-        assert house.streams == 1
+    harness = FaultHarness()
+    with harness.stream.register(1), harness.stream.register(2):
+        with harness.server.open(2):
+            harness.server.post(2, FIRST)
+            harness.server.post(1, FIRST)
+            harness.server.post(2, SECOND)
+            harness.server.post(99, FIRST)  # of a call that was given up
+        one, two = harness.queues[1], harness.queues[2]
+        assert [await two.get() for _ in range(2)] == [batch(FIRST, SECOND), None]
+        assert await one.get() == batch(FIRST)
+        assert harness.streams == 1
 
 
-async def test_all_calls_hear_of_the_death_and_the_line_is_over() -> None:
-    house = FaultHarness()
-    with house.line.carrying(1), house.line.carrying(2):
+async def test_all_calls_hear_of_a_death_and_the_stream_is_over() -> None:
+    harness = FaultHarness()
+    with harness.stream.register(1), harness.stream.register(2):
         await asyncio.sleep(1)
-        house.is_broken.set()
-        for inbox in house.inboxes.values():
-            assert isinstance(await inbox.get(), EngineDied)
+        harness.is_broken.set()
+        for queue in harness.queues.values():
+            assert isinstance(await queue.get(), EngineDied)
     await asyncio.sleep(0)
-    assert house.line.is_over
+    assert harness.stream.is_over
 
 
-async def test_a_replica_that_cannot_be_listened_to_is_gone() -> None:
+async def test_a_replica_that_opens_no_stream_is_gone() -> None:
     @asynccontextmanager
     async def silent() -> AsyncIterator[AsyncGenerator[Any]]:
         async def never() -> AsyncGenerator[Any]:
@@ -83,27 +89,27 @@ async def test_a_replica_that_cannot_be_listened_to_is_gone() -> None:
 
         yield never()
 
-    house = FaultHarness()
-    house.line = MultiplexedStream(silent, house.inboxes)
+    harness = FaultHarness()
+    harness.stream = MultiplexedStream(silent, harness.queues)
     began = asyncio.get_running_loop().time()
-    with house.line.carrying(1):
-        assert isinstance(await house.inboxes[1].get(), EngineDied)
+    with harness.stream.register(1):
+        assert isinstance(await harness.queues[1].get(), EngineDied)
     assert asyncio.get_running_loop().time() - began == pytest.approx(CONNECT_SECONDS)
 
 
-async def test_a_line_that_was_hung_up_as_a_call_came_is_taken_up_again() -> None:
-    house = FaultHarness()
-    with house.line.carrying(1):  # the replica does not know of it yet, and hangs up
+async def test_a_stream_that_was_closed_as_a_call_came_is_opened_again() -> None:
+    harness = FaultHarness()
+    with harness.stream.register(1):  # the replica does not know of it yet, and hangs up
         await asyncio.sleep(60)
-        assert house.streams > 1
-        house.outbox.post(1, FIRST)
-        assert await house.inboxes[1].get() == FIRST
+        assert harness.streams > 1
+        harness.server.post(1, FIRST)
+        assert await harness.queues[1].get() == batch(FIRST)
 
 
-async def test_nobody_is_listened_to_without_a_call() -> None:
-    house = FaultHarness()
-    with house.line.carrying(1):
+async def test_no_stream_is_open_without_a_call() -> None:
+    harness = FaultHarness()
+    with harness.stream.register(1):
         await asyncio.sleep(1)
     await asyncio.sleep(60)
-    assert house.line.is_over
-    assert house.streams == 1
+    assert harness.stream.is_over
+    assert harness.streams == 1

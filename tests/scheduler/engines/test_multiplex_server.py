@@ -1,21 +1,30 @@
-"""What travels together, what ends a line, and that no letter is lost between two lines."""
+"""What travels together, what ends a stream, and that nothing is lost between two streams."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
-from scheduler.engines.multiplex_server import IDLE_SECONDS, PACE_SECONDS, Frame, MultiplexServer
+import pytest
+
+from scheduler.engines.multiplex_server import (
+    HEARTBEAT_SECONDS,
+    IDLE_SECONDS,
+    PACE_SECONDS,
+    Frame,
+    MultiplexServer,
+)
 from scheduler.engines.pool import EventBatch
 from workers.sample import Accepted
 
-BATCHES = [EventBatch("replica", (Accepted(number),)) for number in range(6)]
+EVENTS = [Accepted(number) for number in range(6)]
+BATCHES = [EventBatch("replica", (event,)) for event in EVENTS]
 MultiplexedStream = AsyncGenerator[tuple[Frame, ...]]
 
 
-async def opened(outbox: MultiplexServer) -> MultiplexedStream:
-    line = outbox.line()
-    assert await anext(line) == ()
-    return line
+async def opened(server: MultiplexServer) -> MultiplexedStream:
+    stream = server.stream()
+    assert await anext(stream) == ()
+    return stream
 
 
 def later(seconds: float, do: Any, *args: Any) -> None:
@@ -23,64 +32,78 @@ def later(seconds: float, do: Any, *args: Any) -> None:
 
 
 async def test_what_comes_soon_after_a_message_waits_for_the_next() -> None:
-    outbox = MultiplexServer()
-    line = await opened(outbox)
-    outbox.post(1, BATCHES[0])
-    assert await anext(line) == ((1, BATCHES[0]),)
+    server = MultiplexServer("replica")
+    stream = await opened(server)
+    server.post(1, EVENTS[0])
+    assert await anext(stream) == ((1, BATCHES[0]),)
     for number in (1, 2, 3):
-        later(number * PACE_SECONDS / 4, outbox.post, number, BATCHES[number])
+        later(number * PACE_SECONDS / 4, server.post, number, EVENTS[number])
     told = [(number, BATCHES[number]) for number in (1, 2, 3)]
-    assert await anext(line) == tuple(told)
+    assert await anext(stream) == tuple(told)
 
 
-async def test_what_was_posted_before_anybody_listened_is_kept_and_the_end_comes_last() -> None:
-    outbox = MultiplexServer()
-    with outbox.calling(7):
-        outbox.post(7, BATCHES[0])
-    assert not outbox.is_idle
-    line = await opened(outbox)
-    assert await anext(line) == ((7, BATCHES[0]), (7, None))
-    assert outbox.is_idle
+async def test_what_was_posted_before_anybody_read_is_kept_and_the_end_comes_last() -> None:
+    server = MultiplexServer("replica")
+    with server.open(7):
+        server.post(7, EVENTS[0])
+    assert not server.is_idle
+    stream = await opened(server)
+    assert await anext(stream) == ((7, BATCHES[0]), (7, None))
+    assert server.is_idle
 
 
-async def test_a_line_stands_while_a_call_runs_and_is_hung_up_after() -> None:
-    outbox, clock = MultiplexServer(), asyncio.get_running_loop().time
-    line = await opened(outbox)
-    with outbox.calling(1):
-        later(5 * IDLE_SECONDS, outbox.post, 1, BATCHES[0])
-        assert await anext(line) == ((1, BATCHES[0]),)
-    assert await anext(line) == ((1, None),)
+async def test_a_stream_stays_open_with_heartbeats_while_a_call_runs_and_is_closed_after() -> None:
+    server, clock = MultiplexServer("replica"), asyncio.get_running_loop().time
+    stream = await opened(server)
+    with server.open(1):
+        later(5 * IDLE_SECONDS, server.post, 1, EVENTS[0])
+        heartbeats = 0
+        while (frames := await anext(stream)) == ((1, EventBatch("replica")),):
+            heartbeats += 1
+        assert frames == ((1, BATCHES[0]),)
+        assert heartbeats == pytest.approx(5 * IDLE_SECONDS / HEARTBEAT_SECONDS, abs=2)
+    assert await anext(stream) == ((1, None),)
     began = clock()
-    assert await anext(line, "over") == "over"
-    assert IDLE_SECONDS <= clock() - began < IDLE_SECONDS + 1
+    assert await anext(stream, "over") == "over"
+    assert IDLE_SECONDS <= clock() - began < IDLE_SECONDS + 2 * HEARTBEAT_SECONDS
 
 
-async def test_an_idle_outbox_is_in_use_while_somebody_listens() -> None:
+async def test_an_idle_server_is_in_use_while_somebody_reads() -> None:
     """Put away then, it would not be the one that the next call posts to."""
 
-    outbox = MultiplexServer()
-    assert outbox.is_unused
-    line = await opened(outbox)
-    assert outbox.is_idle
-    assert not outbox.is_unused
-    assert await anext(line, "over") == "over"
-    assert outbox.is_unused
+    server = MultiplexServer("replica")
+    assert server.is_unused
+    stream = await opened(server)
+    assert server.is_idle
+    assert not server.is_unused
+    assert await anext(stream, "over") == "over"
+    assert server.is_unused
 
 
-async def test_another_line_in_its_place_gets_all_that_was_not_sent() -> None:
-    outbox = MultiplexServer()
-    with outbox.calling(1):
-        old = await opened(outbox)
+async def test_another_reader_in_its_place_gets_all_that_was_not_sent() -> None:
+    server = MultiplexServer("replica")
+    with server.open(1):
+        old = await opened(server)
         waiting = asyncio.ensure_future(_next(old))
         await asyncio.sleep(0)
-        new = await opened(outbox)
-        outbox.post(1, BATCHES[0])
+        new = await opened(server)
+        server.post(1, EVENTS[0])
         assert await waiting is None
         assert await anext(new) == ((1, BATCHES[0]),)
 
 
-def _next(line: MultiplexedStream) -> Coroutine[Any, Any, Any]:
+def _next(stream: MultiplexedStream) -> Coroutine[Any, Any, Any]:
     async def once() -> Any:
-        return await anext(line, None)
+        return await anext(stream, None)
 
     return once()
+
+
+async def test_a_call_is_told_that_its_replica_leaves_before_it_ends() -> None:
+    server = MultiplexServer("replica")
+    stream = await opened(server)
+    with server.open(1):
+        server.post(1, EVENTS[0])
+        server.leave(1)
+    frames = await anext(stream)
+    assert frames == ((1, EventBatch("replica", (EVENTS[0],), leaving=True)), (1, None))

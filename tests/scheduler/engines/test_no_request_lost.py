@@ -223,8 +223,8 @@ class Storm(RuleBasedStateMachine):
                     self.fleet.start(name)
                 self.fleet.wake(name)
             await asyncio.sleep(SETTLE_SECONDS)
-            for _ in range(5):
-                await asyncio.sleep(0)
+            await self.steady.close()
+            await asyncio.sleep(1)
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
         try:
@@ -237,7 +237,7 @@ class Storm(RuleBasedStateMachine):
                     assert all(sample.stop_cause != "cancelled" for sample in asked.samples)
                     if asked.request.stream is not None:
                         assert asked.text == undisturbed(asked.request.messages).text
-            assert (self.ledger.reserved, self.steady._flights) == (0, set())
+            assert (self.ledger.reserved, self.steady._in_flight) == (0, set())
             assert self.steady._probation.inside == 0
             assert all(not one.calls for one in self.fleet.replicas.values())
             assert all(not one.engine._running for one in self.fleet.replicas.values())  # type: ignore[attr-defined]
@@ -246,7 +246,7 @@ class Storm(RuleBasedStateMachine):
 
 
 def same(sample: Sample) -> Sample:
-    return replace(sample, chain=0, moves=0, replica="", seconds=0.0)
+    return replace(sample, chain=0, migrations=0, replica="", seconds=0.0)
 
 
 TestStorm = Storm.TestCase

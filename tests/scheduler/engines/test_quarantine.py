@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.plan import Budget
-from scheduler.engines.quarantine import TURNS, Probation, Quarantine, fingerprint
+from scheduler.engines.quarantine import PROBATION_TURNS, Probation, Quarantine, fingerprint
 from workers.engine import SampleRequest
 from workers.simulated.clock import run_virtual
 
@@ -23,76 +23,76 @@ def test_a_question_is_known_again_whoever_asks_it_and_however_often() -> None:
 
 def test_two_deaths_alone_put_a_question_away() -> None:
     quarantine = Quarantine()
-    quarantine.blame({"poison"}, alone=True)
-    assert not quarantine.holds("poison")
-    quarantine.blame({"poison"}, alone=True)
-    assert quarantine.holds("poison")
-    quarantine.acquit("poison")
-    assert quarantine.holds("poison"), "what is put away stays there"
+    quarantine.record_failure({"poison"}, alone=True)
+    assert not quarantine.blocks("poison")
+    quarantine.record_failure({"poison"}, alone=True)
+    assert quarantine.blocks("poison")
+    quarantine.record_success("poison")
+    assert quarantine.blocks("poison"), "what is put away stays there"
 
 
 def test_no_number_of_deaths_in_company_puts_a_question_away() -> None:
     quarantine = Quarantine()
     for _ in range(9):
-        quarantine.blame({"one", "other"}, alone=False)
-    assert not quarantine.holds("one")
-    quarantine.blame({"one"}, alone=True)
-    assert quarantine.holds("one")
-    assert not quarantine.holds("other")
+        quarantine.record_failure({"one", "other"}, alone=False)
+    assert not quarantine.blocks("one")
+    quarantine.record_failure({"one"}, alone=True)
+    assert quarantine.blocks("one")
+    assert not quarantine.blocks("other")
 
 
 def test_what_went_on_in_peace_starts_afresh() -> None:
     quarantine = Quarantine()
-    quarantine.blame({"q"}, alone=True)
-    quarantine.acquit("q")
-    quarantine.blame({"q"}, alone=True)
-    assert not quarantine.holds("q")
+    quarantine.record_failure({"q"}, alone=True)
+    quarantine.record_success("q")
+    quarantine.record_failure({"q"}, alone=True)
+    assert not quarantine.blocks("q")
 
 
 def test_who_was_cleared_before_has_to_go_on_for_longer() -> None:
     quarantine = Quarantine()
-    assert quarantine.doubt("q") == 1
-    quarantine.blame({"q"}, alone=True)
+    assert quarantine.backoff_factor("q") == 1
+    quarantine.record_failure({"q"}, alone=True)
     doubts = []
     for _ in range(6):
-        quarantine.acquit("q")
-        doubts.append(quarantine.doubt("q"))
+        quarantine.record_success("q")
+        doubts.append(quarantine.backoff_factor("q"))
     assert doubts == [2, 4, 8, 16, 16, 16]
-    assert (quarantine.deaths("q"), quarantine.doubt("other")) == (0, 1)
+    assert (quarantine.deaths("q"), quarantine.backoff_factor("other")) == (0, 1)
 
 
 def test_what_one_has_put_away_others_put_away_and_not_for_longer() -> None:
     now = 0.0
     here, there = (Quarantine(seconds=600.0, clock=lambda: now) for _ in range(2))
     for _ in range(2):
-        here.blame({"poison"}, alone=True)
-    here.blame({"suspect"}, alone=True)
-    assert here.held() == {"poison": 600.0}
+        here.record_failure({"poison"}, alone=True)
+    here.record_failure({"suspect"}, alone=True)
+    assert here.blocked() == {"poison": 600.0}
     now = 500.0
-    there.hold(here.held())
-    assert there.holds("poison") and not there.deaths("suspect")
+    there.block(here.blocked())
+    assert there.blocks("poison") and not there.deaths("suspect")
     now = 600.0
     for _ in range(3):
-        here.hold(there.held())
-        there.hold(here.held())
-    assert not here.holds("poison") and not there.holds("poison")
+        here.block(there.blocked())
+        there.block(here.blocked())
+    assert not here.blocks("poison") and not there.blocks("poison")
 
 
 def test_a_question_comes_free_after_a_while() -> None:
     now = 0.0
     quarantine = Quarantine(seconds=600.0, clock=lambda: now)
     for _ in range(2):
-        quarantine.blame({"q"}, alone=True)
+        quarantine.record_failure({"q"}, alone=True)
     now = 599.0
-    assert quarantine.holds("q")
+    assert quarantine.blocks("q")
     now = 600.0
-    assert not quarantine.holds("q")
+    assert not quarantine.blocks("q")
 
 
 def test_only_the_latest_questions_are_kept() -> None:
     quarantine = Quarantine(most=3)
     for number in range(5):
-        quarantine.blame({str(number)}, alone=True)
+        quarantine.record_failure({str(number)}, alone=True)
     assert [quarantine.deaths(str(number)) for number in range(5)] == [0, 0, 1, 1, 1]
 
 
@@ -100,15 +100,15 @@ def test_a_herd_that_is_cleared_sets_nobody_free() -> None:
     now = 0.0
     quarantine = Quarantine(most=3, seconds=600.0, clock=lambda: now)
     for _ in range(2):
-        quarantine.blame({"poison"}, alone=True)
+        quarantine.record_failure({"poison"}, alone=True)
     for number in range(9):
-        quarantine.acquit(f"innocent {number}")
-    assert quarantine.holds("poison")
+        quarantine.record_success(f"innocent {number}")
+    assert quarantine.blocks("poison")
     for number in range(3):
-        quarantine.hold({f"worse {number}": 600.0})
-    assert not quarantine.holds("poison") and quarantine.holds("worse 2")
+        quarantine.block({f"worse {number}": 600.0})
+    assert not quarantine.blocks("poison") and quarantine.blocks("worse 2")
     now = 600.0
-    quarantine.blame({"suspect"}, alone=True)
+    quarantine.record_failure({"suspect"}, alone=True)
     assert quarantine.deaths("suspect") == 1, "who has come free makes room"
 
 
@@ -139,7 +139,7 @@ def test_suspects_go_in_few_at_a_time_and_all_get_through(
             turns[number].cancel()
         await asyncio.gather(*turns, return_exceptions=True)
         assert probation.inside == 0
-        assert most <= max(1, crowd // TURNS)
-        assert clock() <= seconds * 2 * TURNS
+        assert most <= max(1, crowd // PROBATION_TURNS)
+        assert clock() <= seconds * 2 * PROBATION_TURNS
 
     run_virtual(story())

@@ -43,20 +43,20 @@ def test_a_call_goes_where_the_fewest_tokens_are_owed_not_the_fewest_calls() -> 
 def test_a_wave_goes_home_while_it_fits_and_then_spills() -> None:
     known = routes(slots=8)
     known.send("earlier", "a", PendingWork(9000, 5))
-    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 3), home="a"))[0] == "a"
-    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 4), home="a"))[0] != "a"
+    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 3), affinity="a"))[0] == "a"
+    assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 4), affinity="a"))[0] != "a"
 
 
 def test_what_other_gateways_sent_counts_by_the_replicas_own_report() -> None:
     known = routes()
     known.send("mine", "a", PendingWork(300, 1))
-    known.report("a", PendingWork(1000, 4), beat=7)
+    known.report("a", PendingWork(1000, 4), version=7)
     assert known.owed("a") == PendingWork(1000, 4)
     known.end("mine")
     assert known.owed("a") == PendingWork(700, 3)
-    known.report("a", PendingWork(1000, 4), beat=7)  # the same report once more is no news
+    known.report("a", PendingWork(1000, 4), version=7)  # the same report once more is no news
     assert known.owed("a") == PendingWork(700, 3)
-    known.report("a", PendingWork(0, 0), beat=9)
+    known.report("a", PendingWork(0, 0), version=9)
     assert known.owed("a") == PendingWork()
 
 
@@ -67,20 +67,20 @@ def test_who_does_not_take_a_call_is_the_last_choice_until_it_does() -> None:
     known.send("other", "b", PendingWork(9999, 1))
     known.take("other")
     now[0] = 1.9
-    assert known.rank(("a", "b"), RoutingConstraints(home="a"))[0] == "a"
+    assert known.rank(("a", "b"), RoutingConstraints(affinity="a"))[0] == "a"
     now[0] = 2.1
-    assert known.rank(("a", "b"), RoutingConstraints(home="a")) == ["b", "a"]
+    assert known.rank(("a", "b"), RoutingConstraints(affinity="a")) == ["b", "a"]
     known.take("call")
-    assert known.rank(("a", "b"), RoutingConstraints(home="a"))[0] == "a"
+    assert known.rank(("a", "b"), RoutingConstraints(affinity="a"))[0] == "a"
 
 
 def test_replicas_that_are_gone_are_forgotten() -> None:
     known = routes()
-    known.report("a", PendingWork(10, 1), beat=1)
+    known.report("a", PendingWork(10, 1), version=1)
     known.send("call", "a", PendingWork(10, 1))
     known.end("call")
     known.keep({"b"})
-    assert (known._own, known._others, known._beats) == ({}, {}, {})
+    assert (known._own, known._others, known._versions) == ({}, {}, {})
 
 
 def test_calls_of_all_sizes_are_spread_evenly() -> None:
@@ -99,12 +99,12 @@ def test_calls_of_all_sizes_are_spread_evenly() -> None:
     st.dictionaries(st.sampled_from(NAMES), st.integers(0, 10**6)),
 )
 def test_avoided_replicas_are_chosen_only_when_there_is_no_other(
-    there: list[str], avoid: set[str], home: str | None, tokens: dict[str, int]
+    there: list[str], avoid: set[str], affinity: str | None, tokens: dict[str, int]
 ) -> None:
     known = routes()
     for name, count in tokens.items():
         known.send(name, name, PendingWork(count, 1))
-    ranked = known.rank(there, RoutingConstraints(PendingWork(1, 1), home, avoid))
+    ranked = known.rank(there, RoutingConstraints(PendingWork(1, 1), affinity, avoid))
     assert set(ranked) == (set(there) - avoid or set(there))
     assert len(ranked) == len(set(ranked))
 

@@ -20,15 +20,15 @@ MOVES = st.lists(
 )
 
 
-@given(limit=LIMIT, moves=MOVES, picks=st.randoms(use_true_random=False))
+@given(limit=LIMIT, migrations=MOVES, picks=st.randoms(use_true_random=False))
 def test_any_sequence_keeps_the_books_straight(
-    limit: int | None, moves: list[tuple[str, Any]], picks: Random
+    limit: int | None, migrations: list[tuple[str, Any]], picks: Random
 ) -> None:
     ledger = Ledger(limit)
     accounts: list[Account] = [ledger.open()]
     waves: list[tuple[Account, int]] = []
     ever_reserved = 0
-    for move, amount in moves:
+    for move, amount in migrations:
         account = picks.choice(accounts)
         if move == "open":
             accounts.append(ledger.open(amount))

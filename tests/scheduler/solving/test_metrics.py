@@ -53,7 +53,7 @@ def test_chains_that_were_ended_early_say_why() -> None:
 def test_chains_that_moved_or_were_lost_are_counted() -> None:
     metrics, outcome = answered("fixed")
     record = outcome.records[0]
-    moved = record._replace(sample=replace(record.sample, moves=2))
+    moved = record._replace(sample=replace(record.sample, migrations=2))
     gone = record._replace(sample=lost(1))
     metrics.settled(replace(outcome, records=(moved, gone)))
     seen = values(metrics)
