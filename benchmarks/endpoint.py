@@ -36,7 +36,7 @@ TOKENS = 64
 QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
 GOALS = {"unary": 0.85, "streaming": 0.70}
 RAY_GOAL = 1.0
-CONTROLLER = "ServeReplica:thinkbudget:Controller"
+CONTROLLER = "ServeReplica:thinkbudget:Gateway"
 GOAL_REQUESTS = 64
 Ask = Callable[[httpx.AsyncClient, bool], Awaitable[int]]
 
@@ -153,7 +153,7 @@ async def measure(ask: Ask, streamed: bool, concurrency: int, requests: int) -> 
 
 
 class Side(NamedTuple):
-    """A server. `process` is there when its controllers' CPU time is to be told."""
+    """A server. `process` is there when its gateways' CPU time is to be told."""
 
     ask: Ask
     process: psutil.Process | None = None
@@ -211,7 +211,7 @@ def _compared(
         values.append(statistics.median(ratios))
         spread = f"{min(ratios):.2f}..{max(ratios):.2f}"
         told += f" (ours {values[-1]:.2f} of it, {spread}, {added:+.0f} ms);"
-    click.echo(f"{told}; our controllers: {controller:.1f} ms CPU a request of {TOKENS} tokens")
+    click.echo(f"{told}; our gateways: {controller:.1f} ms CPU a request of {TOKENS} tokens")
     return values[0], values[1]
 
 

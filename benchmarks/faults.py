@@ -131,10 +131,10 @@ async def row_6_controller(at: FaultHarness, truth: dict[int, Told]) -> FaultRes
     return await streams_through(at, truth, hurt, "6a", "Serve's controller is killed")
 
 
-async def row_6_ingress(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
+async def row_6_gateway(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     asked = [asyncio.create_task(at.ask(body(n, TOKENS))) for n in range(STREAMS)]
     await asyncio.sleep(1.0)
-    kill(at.processes(house.INGRESS)[0])
+    kill(at.processes(house.GATEWAY)[0])
     began = time.monotonic()
     new = await at.ask(body(0, 8))
     first = time.monotonic() - began
@@ -150,7 +150,7 @@ async def row_6_ingress(at: FaultHarness, truth: dict[int, Told]) -> FaultResult
     held = new.whole and not false_ends and not doubled
     lost = int(not new.whole) + false_ends
     return FaultResult(
-        "6b", "one of two ingresses is killed", 9, lost, doubled, seconds, figures, held
+        "6b", "one of two gateways is killed", 9, lost, doubled, seconds, figures, held
     )
 
 
@@ -189,7 +189,7 @@ async def row_11(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
     seconds = await at.whole_again()
-    figures = f"memory of the ingresses and the proxy grew by {grown:.0f} MB"
+    figures = f"memory of the gateways and the proxy grew by {grown:.0f} MB"
     held = usual.whole and usual.says_as(truth[1]) and grown < 50
     return FaultResult(
         "11", "100 slow readers", 101, int(not usual.whole), 0, seconds, figures, held
@@ -199,7 +199,7 @@ async def row_11(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 def _memory() -> int:
     processes = [
         process
-        for name in (house.INGRESS, house.PROXY)
+        for name in (house.GATEWAY, house.PROXY)
         for process in psutil.Process().children(recursive=True)
         if name in house.title(process)
     ]
@@ -294,6 +294,6 @@ ROWS: dict[str, Row] = {
     "4": row_4,
     "5": row_5,
     "6a": row_6_controller,
-    "6b": row_6_ingress,
+    "6b": row_6_gateway,
     "19": row_19,
 }

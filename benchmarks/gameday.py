@@ -25,7 +25,7 @@ WATCHDOG_SECONDS = 8.0
 
 HEAD = """# Game day
 
-Two engines of the embedded model on real vLLM (CPU), two ingresses; processes are killed by their
+Two engines of the embedded model on real vLLM (CPU), two gateways; processes are killed by their
 own id. `make gameday` plays it again and writes this page. "Lost" is a request that did not get an
 end of its own; "other text" one whose text is not, letter for letter, the undisturbed one.
 
@@ -75,7 +75,7 @@ def main(rows: str, port: int, report: Path | None, quick: bool) -> None:
         raise click.UsageError(f"rows must be of {', '.join(ROWS)}, got {unknown[0]!r}")
     engine = EngineConfig(kv_cache_gib=0.3, watchdog_seconds=WATCHDOG_SECONDS)
     limits = LimitsConfig(max_running=64, max_queue=200)
-    config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2, limits=limits)
+    config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2, limits=limits)
     with house.open_house(config):
         found = asyncio.run(play(config, names))
     told = table(found)

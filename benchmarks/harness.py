@@ -20,8 +20,8 @@ import psutil
 from scheduler.config import ServeConfig
 
 CHAT = "/v1/chat/completions"
-ENGINE, CORE = "ServeReplica:thinkbudget:Engine", "VLLM::EngineCore"
-INGRESS, PROXY = "ServeReplica:thinkbudget:Controller", "ProxyActor"
+ENGINE, CORE = "ServeReplica:thinkbudget:EngineReplica", "VLLM::EngineCore"
+GATEWAY, PROXY = "ServeReplica:thinkbudget:Gateway", "ProxyActor"
 SERVE_CONTROLLER = "ServeController"
 LETTERS = "abcdefgh"
 
@@ -137,7 +137,7 @@ class FaultHarness:
         """What every engine replica says of itself."""
         from ray import serve
 
-        handle = serve.get_deployment_handle("Engine", "thinkbudget")
+        handle = serve.get_deployment_handle("EngineReplica", "thinkbudget")
         loads: list[Any] = await handle.broadcast("load").results_async()
         return loads
 
@@ -168,7 +168,7 @@ class FaultHarness:
         return False
 
     async def gauge(self, name: str) -> float:
-        """A metric of whichever controller answers; not a number where none does."""
+        """A metric of whichever gateway answers; not a number where none does."""
         with contextlib.suppress(httpx.HTTPError):
             text = (await self.client.get("/metrics", timeout=30)).text
             lines = (line.split() for line in text.splitlines())
@@ -237,7 +237,7 @@ def open_house(config: ServeConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        served.stop()
+        served.stop(config.application)
 
 
 async def until(what: Callable[[], Awaitable[bool]], *, at_most: float) -> bool:

@@ -22,13 +22,13 @@ from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
 
 CLIENTS = 6
-WATCHED = (house.INGRESS, house.PROXY, house.SERVE_CONTROLLER)
+WATCHED = (house.GATEWAY, house.PROXY, house.SERVE_CONTROLLER)
 
 
 class Tally:
     """What became of the requests, and how the long-lived processes grew.
 
-    One row a look: seconds, MB, file descriptors, threads; and the tasks of one controller's loop.
+    One row a look: seconds, MB, file descriptors, threads; and the tasks of one gateway's loop.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ async def run(config: ServeConfig, minutes: float, kill_every: float, tally: Tal
 def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     minutes, kill_every = (2, 45) if quick else (minutes, kill_every)
     engine = EngineConfig(kv_cache_gib=0.3)
-    config = ServeConfig(engine=engine, port=port, replicas=2, controllers=2)
+    config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2)
     tally = Tally()
     # What was seen until an interrupt is a result too.
     with house.open_house(config), contextlib.suppress(KeyboardInterrupt):

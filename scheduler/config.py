@@ -138,7 +138,7 @@ class ServeConfig:
     """`price`, if it is a number, is a fixed one; `curves` is where they are kept.
 
     `classes` is a file of fitted query classes, for queries that declare none. Engines and
-    controllers that leave get `drain_seconds` to finish what runs.
+    gateways that leave get `drain_seconds` to finish what runs.
     """
 
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -149,7 +149,8 @@ class ServeConfig:
     port: int = 8000
     replicas: int = 1
     scaling: ScalingConfig | None = None
-    controllers: int = 1
+    gateways: int = 1
+    application: str = "thinkbudget"
     drain_seconds: float = 30.0
     outcomes: str | None = None
     curves: str | None = None
@@ -163,7 +164,7 @@ class ServeConfig:
             raise ValueError(f"price must be in (0, 1), got {self.price!r}")
         if not 0 < self.port < 65536:
             raise ValueError(f"port must be between 1 and 65535, got {self.port!r}")
-        for name in ("answer_tokens", "replicas", "controllers"):
+        for name in ("answer_tokens", "replicas", "gateways"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.scaling is not None and self.scaling.max_replicas < self.replicas:
@@ -217,12 +218,17 @@ class ExperimentConfig:
             raise ValueError(f"price must be in (0, 1), got {self.price!r}")
 
 
-def read_toml(path: Path, kind: type[T]) -> T:
-    """Settings of the given kind from a TOML file; ValueErrors name the key and the value."""
+def read_table(path: Path) -> dict[str, Any]:
+    """The table of a TOML file. Raises ValueError that names the file."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Settings of the given kind from a TOML file; ValueErrors name the key and the value."""
+    table = read_table(path)
     try:
         return from_table(kind, table)
     except ValueError as error:

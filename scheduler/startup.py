@@ -1,53 +1,47 @@
 """Settings from command-line flags, and the checks made before anything is started."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from policies import build
-from policies.price import DEFAULT_PRICE
-from scheduler.admission.access import AccessConfig
 from scheduler.api.keys import read_keys
-from scheduler.config import EngineConfig, PolicyConfig, ScalingConfig, ServeConfig
+from scheduler.config import ServeConfig, from_table
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import load
 from scheduler.engines.factory import check
 
+# Where each command-line flag stands in the settings.
+FLAGS = {
+    "model": "engine.model",
+    "kind": "engine.kind",
+    "format_": "engine.format",
+    "max_model_len": "engine.max_model_len",
+    "tensor_parallel_size": "engine.tensor_parallel_size",
+    "policy": "policy.name",
+    "max_replicas": "scaling.max_replicas",
+    "keys": "access.keys",
+    "insecure_no_auth": "access.insecure_no_auth",
+}
 
-def settings(
-    *,
-    model: str,
-    kind: str,
-    format_: str | None,
-    max_model_len: int | None,
-    policy: str,
-    price: float | None,
-    answer_tokens: int,
-    tensor_parallel_size: int = 1,
-    max_replicas: int | None = None,
-    keys: str | None = None,
-    insecure_no_auth: bool = False,
-    **serving: Any,
-) -> ServeConfig:
-    """Turn flags into validated settings. Raises ValueError."""
-    engine = EngineConfig(
-        kind=kind,
-        model=model,
-        format=format_,
-        max_model_len=max_model_len,
-        tensor_parallel_size=tensor_parallel_size,
-    )
-    return validate(
-        ServeConfig(
-            engine=engine,
-            policy=PolicyConfig(policy),
-            price=DEFAULT_PRICE if price is None else price,
-            answer_tokens=answer_tokens,
-            access=AccessConfig(keys=keys, insecure_no_auth=insecure_no_auth),
-            scaling=None if max_replicas is None else ScalingConfig(max_replicas),
-            **serving,
-        )
-    )
+
+def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
+    """Settings from a TOML table and command-line flags; flags win. None is a flag not given.
+
+    Raises ValueError that names the setting and the value.
+    """
+    merged = deepcopy(table or {})
+    for flag, value in flags.items():
+        if value is not None:
+            *folders, name = FLAGS.get(flag, flag).split(".")
+            place = merged
+            for folder in folders:
+                place = place.setdefault(folder, {})
+            if flag == "policy" and place.get(name) not in (None, value):
+                place.pop("options", None)
+            place[name] = value
+    return validate(from_table(ServeConfig, merged))
 
 
 def validate(config: ServeConfig) -> ServeConfig:

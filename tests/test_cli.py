@@ -115,7 +115,7 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["serve", "--port", "0"], ["port", "0"]),
     (["serve", "--replicas", "0"], ["replicas", "0"]),
     (["serve", "--replicas", "3", "--max-replicas", "2"], ["scaling.max_replicas", "2", "3"]),
-    (["serve", "--controllers", "0"], ["controllers", "0"]),
+    (["serve", "--gateways", "0"], ["gateways", "0"]),
     (["serve", "--tensor-parallel-size", "0"], ["tensor_parallel_size", "0"]),
     (["serve", "--drain-timeout", "nan"], ["drain_seconds", "nan"]),
     (["report", "nowhere"], ["nowhere"]),
@@ -244,3 +244,22 @@ def test_the_doctor_lists_what_it_found_with_its_mends() -> None:
     assert all(line[:2] in ("ok", "--", "!!") for line in lines)
     assert all("->" in line for line in lines if line.startswith("!!"))
     assert any(line.startswith("!!  port") for line in lines)
+
+
+def test_policies_and_engines_are_listed_in_the_help() -> None:
+    from policies import POLICIES
+    from scheduler.cli.options import POLICY_NAMES
+    from scheduler.config import ENGINE_KINDS
+
+    assert set(POLICY_NAMES) == set(POLICIES)
+    text = CliRunner().invoke(main, ["serve", "--help"]).output
+    assert all(name in text for name in (*POLICIES, *ENGINE_KINDS))
+
+
+def test_flags_beside_a_file_win(tmp_path: Path) -> None:
+    from scheduler.startup import settings
+
+    table = {"port": 1234, "engine": {"kind": "simulated", "seed": 3}, "policy": {"name": "fixed"}}
+    config = settings(table, port=4321, policy="majority", max_replicas=None)
+    assert (config.port, config.engine.seed, config.policy.name) == (4321, 3, "majority")
+    assert settings(table).port == 1234

@@ -1,7 +1,7 @@
 """Who may run now, who waits, and who is told to come back later.
 
 Plain and in one event loop: batch jobs and single questions go without, a server has one for each
-of its controllers.
+of its gateways.
 """
 
 import asyncio
@@ -58,12 +58,12 @@ class _Waiter:
 class Admission:
     """`slots` is how many chains the engines run at once; without limits everybody runs at once.
 
-    Of so many `controllers` each has its part of a key's quotas.
+    Of so many `gateways` each has its part of a key's quotas.
     """
 
     limits: LimitsConfig | None = None
     slots: int | None = None
-    controllers: int = 1
+    gateways: int = 1
     rng: Random = field(default_factory=Random)
     running: int = 0
     draining: bool = False
@@ -145,7 +145,7 @@ class Admission:
 
     def _quota(self, caller: Caller) -> Quota:
         quota = self._quotas.setdefault(caller.name, Quota())
-        quota.limits = caller.limits.part(self.controllers)
+        quota.limits = caller.limits.part(self.gateways)
         return quota
 
     async def _turn(self, caller: str, tier: str, seconds: float | None) -> None:

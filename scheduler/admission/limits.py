@@ -25,7 +25,7 @@ class KeyLimits:
             check_int(name, getattr(self, name), at_least=1, at_most=2**53, optional=True)
 
     def part(self, of: int) -> Self:
-        """What one of so many controllers grants, so that all together grant it all."""
+        """What one of so many gateways grants, so that all together grant it all."""
         if of == 1:
             return self
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -40,7 +40,7 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """Of one controller each; keys' quotas are of all controllers together.
+    """Of one gateway each; keys' quotas are of all gateways together.
 
     `max_running` queries run (None: twice the engine's chain slots), `max_queue` wait, each for
     `queue_seconds` at most (of tier flex: `flex_queue_seconds`). One that no engine takes, as all

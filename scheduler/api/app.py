@@ -43,7 +43,7 @@ def make_app(
     claims: SharedClaims | None = None,
 ) -> FastAPI:
     """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
-    puts the id on replies itself. `claims` are shared with other controllers.
+    puts the id on replies itself. `claims` are shared with other gateways.
     """
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 

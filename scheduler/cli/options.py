@@ -2,9 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+# Of policies/__init__.py, which is heavy to import; a test holds them together.
+POLICY_NAMES = (
+    "adaptive_consistency", "bayesian_stopping", "blend", "certified", "class_conditional",
+    "deepconf", "deepconf_online", "deer", "difficulty_knapsack", "dynasor", "early_stopping",
+    "fixed", "majority", "ppr", "priced", "priced_exit", "rejection_sampling",
+    "step_conditional", "token_conditional",
+)  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,17 +33,28 @@ def one_line_errors() -> Iterator[None]:
         raise WrongInput(" ".join(str(error).split())) from error
 
 
+@contextmanager
+def named(file: Path | None) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}" if file else str(error)) from error
+
+
 def engine_options(command: F) -> F:
     """The flags that say which model thinks, and by which policy."""
     options = [
-        click.option("--model", default="s1-pocket", show_default=True, help="Name or folder."),
-        click.option("--engine", "kind", default="vllm", show_default=True, metavar="KIND",
-                     help="vllm, or simulated."),
+        click.option("--model", default="s1-pocket", show_default=True,
+                     help="Name on the hub, or folder."),
+        click.option("--engine", "kind", default="vllm", show_default=True,
+                     type=click.Choice(["vllm", "simulated", "replayed"])),
         click.option("--format", "format_", metavar="NAME",
-                     help="s1 or think-tags.  [default: by the model's name]"),
+                     help="Thinking format: s1, s1-steps or think-tags.  [default: by the model's "
+                     "name]"),
         click.option("--max-model-len", type=int, help="Context in tokens."),
-        click.option("--policy", default="priced", show_default=True,
-                     help="fixed, majority, adaptive_consistency or priced."),
+        click.option("--policy", default="priced", show_default=True, metavar="NAME",
+                     help=f"One of {', '.join(POLICY_NAMES)}."),
         click.option("--price", type=float, metavar="ACCURACY",
                      help="How much the chance of a right answer must rise per extra token, or "
                      "thinking stops. Lower thinks more; 0.0003 is 3 points per 100 tokens.  "

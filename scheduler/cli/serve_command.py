@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from scheduler.cli.options import engine_options, one_line_errors
+from scheduler.cli.options import engine_options, named, one_line_errors
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
@@ -16,57 +17,85 @@ if TYPE_CHECKING:
 
 @click.command()
 @engine_options
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8000, show_default=True, help="Port to listen on.")
 @click.option("--replicas", type=int, default=1, show_default=True, help="Engines.")
-@click.option("--max-replicas", type=int, help="More engines while many tokens are owed.")
-@click.option("--tensor-parallel-size", type=int, default=1, show_default=True, help="GPUs each.")
-@click.option("--controllers", type=int, default=1, show_default=True, help="HTTP processes.")
+@click.option("--max-replicas", type=int,
+              help="Add engines up to this number while requests wait.")  # fmt: skip
+@click.option("--tensor-parallel-size", type=int, default=1, show_default=True,
+              help="GPUs of one engine.")  # fmt: skip
+@click.option("--gateways", type=int, default=1, show_default=True, help="HTTP processes.")
 @click.option("--drain-timeout", "drain_seconds", type=float, default=30.0, show_default=True,
-              help="Seconds that running requests get when it is ended.")  # fmt: skip
-@click.option("--keys", type=click.Path(dir_okay=False), help="Ask for the keys in this file.")
-@click.option("--insecure-no-auth", is_flag=True, help="Serve a network without any keys.")
-@click.option("--outcomes", type=click.Path(dir_okay=False), help="Log outcomes to this file.")
-@click.option("--curves", type=click.Path(dir_okay=False), help="Keep the curves in this file.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML, not flags.")
+              help="Seconds that running requests get when the server stops.")  # fmt: skip
+@click.option("--keys", type=click.Path(dir_okay=False),
+              help="File of API keys; requests without one of them are refused.")  # fmt: skip
+@click.option("--insecure-no-auth", is_flag=True, default=None,
+              help="Serve a network without any keys.")  # fmt: skip
+@click.option("--outcomes", type=click.Path(dir_okay=False),
+              help="Log every answered query, texts included, to this file.")  # fmt: skip
+@click.option("--curves", type=click.Path(dir_okay=False),
+              help="Keep the learned curves in this file.")  # fmt: skip
+@click.option("--application", default="thinkbudget", show_default=True,
+              help="Name of the Ray Serve application.")  # fmt: skip
+@click.option("--replace", is_flag=True,
+              help="Replace an application of this name on a running cluster.")  # fmt: skip
+@click.option("--config", "config_file", type=click.Path(path_type=Path),
+              help="Read settings from this TOML file; flags given beside it win.")  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
-def serve(config_file: Path | None, verbose: bool, **flags: Any) -> None:
+def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) -> None:
     """Serve an OpenAI-compatible endpoint until interrupted."""
     import signal
     import threading
 
-    from scheduler.config import ServeConfig, read_toml
-    from scheduler.startup import settings, validate
+    from scheduler.config import read_table
+    from scheduler.startup import settings
 
     with one_line_errors():
-        config = validate(read_toml(config_file, ServeConfig)) if config_file else settings(**flags)
+        table = read_table(config_file) if config_file else {}
+        if config_file:
+            context = click.get_current_context()
+            flags = {name: value for name, value in flags.items() if _is_given(context, name)}
+        with named(config_file):
+            config = settings(table, **flags)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
-    with one_line_errors(), serving(config, verbose=verbose):
+    with one_line_errors(), serving(config, replace=replace, verbose=verbose) as address:
         # Ray has a handler of its own, which would not wait for anything, and a shell that starts
         # this in the background has SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
-            click.echo(f"serving {config.engine.model} at http://{config.host}:{config.port}/v1")
+            click.echo(f"serving {config.engine.model} at {address}/v1")
             threading.Event().wait()
-        click.echo("finishing what runs; once more to stop at once", err=True)
+        click.echo("finishing running requests; interrupt again to stop at once", err=True)
+
+
+def _is_given(context: click.Context, flag: str) -> bool:
+    source = context.get_parameter_source(flag)
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 @contextmanager
-def serving(config: "ServeConfig", *, verbose: bool = False) -> Iterator[None]:
-    """A running endpoint; leaves no process behind, however the block ends."""
+def serving(
+    config: "ServeConfig", *, replace: bool = False, verbose: bool = False
+) -> Iterator[str]:
+    """A running endpoint, by its address; leaves no process behind, however the block ends."""
     from scheduler.cluster import launch
 
     click.echo("starting Ray, Serve and the engine (half a minute without a GPU) ...", err=True)
+    started = None
     try:
         try:
-            launch.start(config, verbose=verbose, warn=partial(click.echo, err=True))
+            address = launch.start(
+                config, replace=replace, verbose=verbose, warn=partial(click.echo, err=True)
+            )
+            started = config.application
         except launch.CannotStart as error:
+            started = config.application
             more = "" if verbose else " (--verbose shows the logs)"
             raise click.ClickException(f"the endpoint cannot start: {error}{more}") from error
-        yield
-        if running := launch.drain(config.drain_seconds):
+        yield address
+        if running := launch.drain(config.application, config.drain_seconds):
             click.echo(f"{running} requests were cut off", err=True)
     finally:
-        launch.stop()
+        launch.stop(started)

@@ -38,51 +38,50 @@ from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
 
-APPLICATION = "thinkbudget"
 # Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
 UNLIMITED = 1_000_000
 
 
 class Gateway:
-    """The ingress: HTTP in front, a controller behind."""
+    """The HTTP process: the API in front of a controller."""
 
     # Serve awaits a deployment's constructor.
     async def __init__(  # type: ignore[misc]
         self,
         config: ServeConfig,
         engine: "DeploymentHandle[EngineReplica]",
-        book: "DeploymentHandle[CurveStoreActor]",
+        curves: "DeploymentHandle[CurveStoreActor]",
     ) -> None:
         self._config = config
         quarantine = Quarantine()
-        steady = FailoverEngine(
+        pool = FailoverEngine(
             RemoteEnginePool(engine),
             quarantine=quarantine,
             watchdog_seconds=config.engine.watchdog_seconds,
             queue_seconds=config.limits.engine_seconds,
         )
-        copy = CurveCache(RemoteCurveStore(book, quarantine))
-        self._claims = RemoteClaims(book)
+        cache = CurveCache(RemoteCurveStore(curves, quarantine))
+        self._claims = RemoteClaims(curves)
         outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
-        info = await steady.info()
+        info = await pool.info()
         engines = config.scaling.max_replicas if config.scaling else config.replicas
         admission = Admission(
             config.limits,
-            slots=max(1, info.slots * engines // config.controllers),
-            controllers=config.controllers,
+            slots=max(1, info.slots * engines // config.gateways),
+            gateways=config.gateways,
         )
         self._controller = Controller(
-            engine=steady,
+            engine=pool,
             info=info,
             admission=admission,
             policy=policies.build(config.policy.name, **config.policy_options),
-            curves=copy,
+            curves=cache,
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
-        self._exchanging = asyncio.create_task(keep_exchanging(copy))
+        self._exchanging = asyncio.create_task(keep_exchanging(cache))
 
     async def drain(self) -> int:
         """Take no new requests; how many still run or wait."""
@@ -108,7 +107,7 @@ def application(config: ServeConfig) -> serve.Application:
     leave = max(1.0, config.drain_seconds)
     engine = serve.deployment(
         EngineReplica,
-        name="Engine",
+        name="EngineReplica",
         **_number(config),
         max_ongoing_requests=UNLIMITED,
         request_router_config=RequestRouterConfig(
@@ -123,18 +122,18 @@ def application(config: ServeConfig) -> serve.Application:
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine)
-    book = serve.deployment(
+    curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback)
     return serve.deployment(
         serve.ingress()(Gateway),
-        name="Controller",
-        num_replicas=config.controllers,
+        name="Gateway",
+        num_replicas=config.gateways,
         max_ongoing_requests=UNLIMITED,
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
-    ).bind(config, engine, book)
+    ).bind(config, engine, curves)
 
 
 def build(args: dict[str, Any]) -> serve.Application:

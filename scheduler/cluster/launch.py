@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import takewhile
 
 import psutil
 import ray
@@ -15,7 +16,7 @@ from ray import serve
 from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
 
-from scheduler.cluster.application import APPLICATION, application, gpus_of_one
+from scheduler.cluster.application import application, gpus_of_one
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
 from scheduler.engines.placement import engines_that_fit, shortage
@@ -37,15 +38,30 @@ class CannotStart(Exception):
 
 
 def start(
-    config: ServeConfig, *, verbose: bool = False, warn: Callable[[str], None] = print
-) -> None:
+    config: ServeConfig,
+    *,
+    replace: bool = False,
+    verbose: bool = False,
+    warn: Callable[[str], None] = print,
+) -> str:
     """Start Ray (or join the cluster that RAY_ADDRESS names) and serve; returns once ready.
 
-    Where some engines fit and others do not, it serves with those, and warns. Raises ValueError
-    when the port is taken, or when not one engine fits, and CannotStart when an engine fails.
+    Returns the endpoint's address. Where some engines fit and others do not, it serves with those,
+    and warns. Raises ValueError when the port is taken, when the cluster runs an application of
+    this name already (unless `replace`), when its proxy can be reached from a network and no keys
+    are asked for, or when not one engine fits; CannotStart when an engine fails.
     """
-    require_port(config.host, config.port)
+    joins = "RAY_ADDRESS" in os.environ
+    if not joins:
+        require_port(config.host, config.port)
     _join(verbose)
+    host, port = _bound_address(config)
+    config.access.require(host)
+    if joins and config.application in serve.status().applications and not replace:
+        raise ValueError(
+            f"application {config.application!r} runs on this cluster already: "
+            "replace it with --replace, or name another one with --application"
+        )
     fit = _fitting(config, warn)
     try:
         serve.start(
@@ -57,38 +73,51 @@ def start(
             },
             controller_options={"runtime_env": {"env_vars": CONTROLLER}},
         )
-        target = serve.RunTarget(application(config), name=APPLICATION, route_prefix="/")
+        target = serve.RunTarget(application(config), name=config.application, route_prefix="/")
         serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
-        while not _ready(fit):
+        while not _ready(config.application, fit):
             time.sleep(POLL_SECONDS)
     except (*UNREACHABLE, RuntimeError) as error:
-        raise CannotStart(_reason(_told(str(error)))) from error
+        raise CannotStart(_reason(_messages(config.application, str(error)))) from error
+    return f"http://{host}:{port}"
 
 
-def drain(seconds: float) -> int:
+def _bound_address(config: ServeConfig) -> tuple[str, int]:
+    """Where Serve's proxy listens, or will: one that runs already keeps its own address."""
+    client = serve.context._get_global_client(raise_if_no_controller_running=False)
+    if client is None:
+        return config.host, config.port
+    return client.http_config.host or config.host, client.http_config.port
+
+
+def drain(application: str, seconds: float) -> int:
     """Refuse what is new and let finish what runs, for so long; how many requests still run."""
-    controllers = serve.get_deployment_handle("Controller", APPLICATION)
+    gateways = serve.get_deployment_handle("Gateway", application)
     ends = time.monotonic() + seconds
     while True:
         try:
-            running: int = sum(controllers.broadcast("drain").results(timeout_s=LEAVE_SECONDS))
+            running: int = sum(gateways.broadcast("drain").results(timeout_s=LEAVE_SECONDS))
         except (*UNREACHABLE, TimeoutError):
-            running = 1  # a controller is being replaced, and nobody can say
+            running = 1  # a gateway is being replaced, and nobody can say
         if not running or time.monotonic() >= ends:
             return running
         time.sleep(POLL_SECONDS)
 
 
-def stop() -> None:
-    """End the application; a Ray that `start` started ends with it, and leaves no process."""
+def stop(application: str | None) -> None:
+    """End the application (None: none was started), and a Ray that `start` started.
+
+    No process is left behind.
+    """
     if not ray.is_initialized():
         return
     ours = psutil.Process().children(recursive=True)
-    with contextlib.suppress(RayServeException):
-        serve.delete(APPLICATION, _blocking=False)
-        ends = time.monotonic() + LEAVE_SECONDS
-        while APPLICATION in serve.status().applications and time.monotonic() < ends:
-            time.sleep(POLL_SECONDS)
+    if application is not None:
+        with contextlib.suppress(RayServeException):
+            serve.delete(application, _blocking=False)
+            ends = time.monotonic() + LEAVE_SECONDS
+            while application in serve.status().applications and time.monotonic() < ends:
+                time.sleep(POLL_SECONDS)
     ray.shutdown()
     _, left = psutil.wait_procs(ours, timeout=1)
     for process in left:
@@ -144,28 +173,38 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
     return config.replicas
 
 
-def _reason(told: str) -> str:
-    """The error itself, out of the traces that it has come with from another process."""
-    told = re.sub(r"\x1b\[[0-9;]*m", "", told)  # Ray writes in colours
-    named = re.findall(r"^\W*((?:\w+\.)*\w*(?:Error|Exception|Died|Exit)\b.*)", told, re.MULTILINE)
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return " ".join((named or lines or ["no reason is told"])[-1].split())
+def _reason(text: str) -> str:
+    """The error itself, out of the traces that it has come with from another process.
+
+    Indented lines below the error's own belong to it, as those of a validation error do.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Ray writes in colours
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    errors = [at for at, line in enumerate(lines) if _ERROR.match(line)]
+    if not errors:
+        return " ".join((lines or ["no reason is told"])[-1].split())
+    first, *rest = lines[errors[-1] :]
+    more = list(takewhile(lambda line: line.startswith("  "), rest))[:3]
+    return " ".join(" ".join([first, *more]).split())
 
 
-def _told(message: str) -> str:
+_ERROR = re.compile(r"\W*((?:\w+\.)*\w*(?:Error|Exception|Died|Exit)\b.*)")
+
+
+def _messages(application: str, message: str) -> str:
     """A message, and what the deployments say of themselves: Serve names them, but not why."""
     with contextlib.suppress(*UNREACHABLE, RuntimeError, KeyError):
-        parts = serve.status().applications[APPLICATION].deployments.values()
+        parts = serve.status().applications[application].deployments.values()
         return "\n".join([message, *(part.message for part in parts)])
     return message
 
 
-def _ready(engines: int) -> bool:
-    """Whether so many engines and a controller run. Raises CannotStart if they never will."""
-    told = serve.status().applications[APPLICATION]
-    if told.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise CannotStart(_reason(_told(told.message)))
+def _ready(application: str, engines: int) -> bool:
+    """Whether so many engines and a gateway run. Raises CannotStart if they never will."""
+    status = serve.status().applications[application]
+    if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        raise CannotStart(_reason(_messages(application, status.message)))
     running: Counter[str] = Counter()
-    for name, deployment in told.deployments.items():
+    for name, deployment in status.deployments.items():
         running[name] = deployment.replica_states.get("RUNNING", 0)
-    return running["Engine"] >= engines and running["Controller"] >= 1
+    return running["EngineReplica"] >= engines and running["Gateway"] >= 1

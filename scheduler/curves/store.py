@@ -2,7 +2,7 @@
 
 A class that has been seen little leans on its model's other classes, and a new model on the one
 before it. Curves are refitted as observations come in, first after every few, then after every
-tenth part of what was there. The book has one writer; what controllers report is numbered, so that
+tenth part of what was there. The store has one writer; what gateways report is numbered, so that
 a report which is sent twice counts once.
 """
 

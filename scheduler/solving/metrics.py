@@ -65,7 +65,7 @@ class Metrics:
         self.feedback = self._counter("feedback", "Labels that came later.", "verdict")
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
         self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
-        self.tasks = self._gauge("tasks", "Tasks of this controller's event loop.")
+        self.tasks = self._gauge("tasks", "Tasks of this gateway's event loop.")
         self.curve_age = self._gauge("curve_age_seconds", "Since the curve last moved.", "class")
         self.curve_queries = self._gauge("curve_queries", "Queries a curve stands on.", "class")
 

@@ -47,14 +47,16 @@ def engines(application: str) -> dict[str, int]:
     """Replicas of the engine by state."""
     from ray import serve
 
-    states = serve.status().applications[application].deployments["Engine"].replica_states
+    states = serve.status().applications[application].deployments["EngineReplica"].replica_states
     return {state: count for state, count in states.items() if count}
 
 
 def replicas(application: str) -> list[int]:
     """Process ids of the engine's replicas."""
     everything = psutil.process_iter(["cmdline"])
-    mine = [p for p in everything if f":{application}:Engine" in "".join(p.info["cmdline"] or ())]
+    mine = [
+        p for p in everything if f":{application}:EngineReplica" in "".join(p.info["cmdline"] or ())
+    ]
     return [process.pid for process in mine]
 
 
@@ -65,7 +67,7 @@ async def sampled(
 
     from scheduler.cluster.remote import RemoteEnginePool
 
-    fleet = RemoteEnginePool(serve.get_deployment_handle("Engine", application))
+    fleet = RemoteEnginePool(serve.get_deployment_handle("EngineReplica", application))
     async with contextlib.aclosing(fleet.call(asked, home, avoid)) as batches:
         events = [event async for batch in batches for event in batch.events]
     return [event for event in events if isinstance(event, Sample)]
@@ -266,7 +268,7 @@ def served() -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
     command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
     command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
-    command += ["--controllers", "2", "--drain-timeout", "20"]
+    command += ["--gateways", "2", "--drain-timeout", "20"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

@@ -51,7 +51,7 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
 
     async def story() -> list[tuple[str, str]]:
         engine = FailoverEngine(
-            RemoteEnginePool(serve.get_deployment_handle("Engine", application))
+            RemoteEnginePool(serve.get_deployment_handle("EngineReplica", application))
         )
         homes = []
         for number in range(24):

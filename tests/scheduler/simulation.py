@@ -1,4 +1,4 @@
-"""What the tests of the scheduler share: queries, controllers and HTTP on the simulated engine."""
+"""What the tests of the scheduler share: queries, gateways and HTTP on the simulated engine."""
 
 import asyncio
 from typing import Any

@@ -1,10 +1,10 @@
 """`Idempotency-Key`: a request that is sent again gets the reply of the first one, run once.
 
 A layer of ASGI: what the app sends is recorded once and sent to all who ask with the same key and
-body, from the beginning and then as it comes. Where controllers share their claims, one that runs
+body, from the beginning and then as it comes. Where gateways share their claims, one that runs
 at another is waited for, and its reply comes when it is whole. An execution that nobody waits for
 any more is given some time for its caller to come again. Only replies without an error are kept:
-what failed may be tried anew. While the claims cannot be reached, each controller has its own.
+what failed may be tried anew. While the claims cannot be reached, each gateway has its own.
 """
 
 import asyncio
@@ -140,7 +140,7 @@ class Execution:
 
 
 class IdempotencyMiddleware:
-    """`claims` are those that controllers share; without them it is the only one."""
+    """`claims` are those that gateways share; without them it is the only one."""
 
     def __init__(self, app: ASGIApp, claims: SharedClaims | None = None) -> None:
         self._app, self._claims = app, claims
@@ -184,7 +184,7 @@ class IdempotencyMiddleware:
     async def _execute(
         self, name: IdempotencyName, execution: Execution, scope: Scope, body: bytes
     ) -> None:
-        """Run it, unless another controller does or did."""
+        """Run it, unless another gateway does or did."""
         try:
             reply = await self._from_elsewhere(name, execution.fingerprint)
             if reply is not None:
@@ -211,7 +211,7 @@ class IdempotencyMiddleware:
     async def _from_elsewhere(
         self, name: IdempotencyName, fingerprint: bytes
     ) -> StoredResponse | None:
-        """The reply of another controller; None if it is to be run here. Raises KeyReused."""
+        """The reply of another gateway; None if it is to be run here. Raises KeyReused."""
         if self._claims is None:
             return None
         now = asyncio.get_running_loop().time

@@ -52,7 +52,7 @@ def test_serve_accepts_the_file_and_all_of_it_is_meant(told: dict[str, Any]) -> 
 
 
 def test_its_arguments_are_settings(config: ServeConfig) -> None:
-    assert config.controllers >= 2
+    assert config.gateways >= 2
     assert config.scaling is not None
     assert config.scaling.max_replicas > config.replicas
     assert config.engine.gpus == config.engine.tensor_parallel_size
@@ -64,7 +64,7 @@ def test_its_import_path_and_names_are_there(told: dict[str, Any]) -> None:
 
     (application,) = told["applications"]
     assert application["import_path"] == f"{serve.__name__}:{serve.build.__name__}"
-    assert application["name"] == serve.APPLICATION
+    assert application["name"] == ServeConfig().application
 
 
 def test_kubernetes_gets_the_same_text_and_more_time_than_a_drain(config: ServeConfig) -> None:
@@ -75,8 +75,8 @@ def test_kubernetes_gets_the_same_text_and_more_time_than_a_drain(config: ServeC
     for group in cluster["workerGroupSpecs"]:
         pod = group["template"]["spec"]
         assert pod["terminationGracePeriodSeconds"] > config.drain_seconds
-    controllers, engines = cluster["workerGroupSpecs"]
-    assert controllers["minReplicas"] >= config.controllers
+    gateways, engines = cluster["workerGroupSpecs"]
+    assert gateways["minReplicas"] >= config.gateways
     gpus = engines["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
     assert gpus == config.engine.gpus
     assert config.scaling is not None

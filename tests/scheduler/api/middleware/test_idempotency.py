@@ -307,7 +307,7 @@ SLOW: Fields = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
 
 
 def play_shared(scene: SharedScene) -> None:
-    """Three controllers, one engine."""
+    """Three gateways, one engine."""
 
     async def main() -> None:
         engine, shared = Counting(), Shared()
