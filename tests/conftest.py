@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,11 @@ settings.load_profile("unhurried")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
+    for item in items:
+        is_real = item.get_closest_marker("real") is not None
+        if is_real != (group_of(item.nodeid) is not None):
+            folders = ", ".join(SHARED)
+            raise pytest.UsageError(f"{item.nodeid}: tests marked real belong into {folders}")
     items.sort(key=lambda item: item.get_closest_marker("real") is not None)
 
 
@@ -37,22 +43,44 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-class Kinds(LoadScopeScheduling):
-    """What shares an engine shares a process, and so does what shares a cluster.
+HEAVY = ("ray", "vllm")
 
-    All other tests stay together too, away from what vLLM and Ray leave behind. By file: marks of
-    groups would be easier to read, but xdist 3.8 does not see them under pytest 9.2.
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a unit test that imports Ray or vLLM: it would make the quick tests slow."""
+    before = {name for name in HEAVY if name in sys.modules}
+    yield
+    imported = {name for name in HEAVY if name in sys.modules} - before
+    if imported and not item.get_closest_marker("real"):
+        pytest.fail(f"{item.nodeid} imports {imported} and is not marked real", pytrace=False)
+
+
+# Tests of one folder run in one process: they share an engine, or a cluster and its endpoint.
+SHARED = {
+    "tests/real/engine/": "engine",
+    "tests/real/cluster/": "cluster",
+    "tests/clients/": "cluster",
+}
+
+
+def group_of(nodeid: str) -> str | None:
+    return next((group for folder, group in SHARED.items() if nodeid.startswith(folder)), None)
+
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
+    """Distribute unit tests by file, real tests by what they share.
+
+    Unit tests go first (`--no-loadscope-reorder`), so none runs in a process where Ray or vLLM
+    were started. By folder: xdist 3.8 does not see marks of groups under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        if any(name in file for name in ("cluster", "routing", "endpoint", "clients")):
-            return "cluster"
-        return "engine" if "/real/" in file or "vllm" in file else "neither"
+        return group_of(nodeid) or nodeid.split("::")[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Kinds:
-    return Kinds(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

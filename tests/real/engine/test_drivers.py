@@ -16,7 +16,7 @@ import pytest
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
-from tests.real.wandering import build
+from tests.real.engine.wandering import build
 from tests.workers.reference_loops import Config, ReferenceReply, clean, harness, readme
 from workers.chain_engine import ChainEngine
 from workers.core import GenerateOptions
@@ -85,7 +85,7 @@ def pocket(engine: ChainEngine) -> Setting:
 
 @pytest.fixture(scope="module")
 def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    from tests.real.core_statistics import Statistics
+    from tests.real.engine.core_statistics import Statistics
     from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
 

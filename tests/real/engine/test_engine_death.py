@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from policies.plan import Budget
-from tests.real.test_vllm_engine import all_events, questions, request
+from tests.real.engine.test_vllm_engine import all_events, questions, request
 from workers.chain_engine import ChainEngine
 from workers.core import CoreDied
 from workers.models import POCKET_FOLDER

@@ -2,8 +2,9 @@
 
 import pytest
 
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
 
-@pytest.mark.filterwarnings("ignore")
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [

@@ -8,7 +8,7 @@ import pytest
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from policies.signals import Probe, Probing, Signals
-from tests.real.test_vllm_engine import all_events, many, one, questions, request
+from tests.real.engine.test_vllm_engine import all_events, many, one, questions, request
 from workers.chain_engine import ChainEngine
 from workers.core import GenerateOptions
 from workers.engine import EngineEvent, Refused

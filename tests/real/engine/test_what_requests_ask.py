@@ -10,7 +10,7 @@ import pytest
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
-from tests.real.test_vllm_engine import all_events, one, questions, request
+from tests.real.engine.test_vllm_engine import all_events, one, questions, request
 from workers.chain_engine import ChainEngine
 from workers.completion import Completed, CompletionRequest, CompletionText
 from workers.core import GenerateOptions
