@@ -2,8 +2,8 @@
 
 from random import Random
 
-from benchmarks.decisions import by_classes, by_queries, decisions, fits, learn, observation
-from policies.curves.curve import ClassStatistics, fit
+from benchmarks.decisions import by_classes, by_queries, learn, observation
+from policies.curves.curve import ClassStatistics
 
 
 def test_a_class_is_timed_at_every_number_of_queries() -> None:
@@ -21,9 +21,3 @@ def test_all_that_comes_is_learned() -> None:
     rng, statistics = Random(0), ClassStatistics()
     learn(statistics, [observation(rng) for _ in range(30)], 500)
     assert statistics.queries == 500
-
-
-def test_decisions_are_made_while_another_process_fits() -> None:
-    curve = fit(ClassStatistics(), price=1e-4)
-    with fits():
-        assert len(decisions([curve], 5, Random(0))) >= 10

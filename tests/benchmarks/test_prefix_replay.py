@@ -160,6 +160,7 @@ def test_ratios_compare_tokens_at_equal_accuracy() -> None:
     assert math.isinf(missed[FIXED][-1].value)
 
 
+@pytest.mark.slow
 def test_the_benchmark_ends_with_its_goals_in_json(tmp_path: Path) -> None:
     rows = ["qid,category,seed,decile,prefix_tokens,trace_tokens,pred,pred_prob,correct"]
     for number, chain in enumerate(trace(40).chains):

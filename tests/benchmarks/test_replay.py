@@ -134,6 +134,7 @@ def test_an_estimate_is_the_first_value_with_quantiles_of_the_rest() -> None:
     assert (middle, low, high) == (5.0, 3.0, 98.0)
 
 
+@pytest.mark.slow
 def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_path: Path) -> None:
     for name in ("alpha", "beta"):
         rows = [

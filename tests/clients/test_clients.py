@@ -36,7 +36,7 @@ def python_of(client: str) -> Path:
     wanted = "\n".join(ALL[client])
     if not made.is_file() or made.read_text(encoding="utf-8") != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*install, "--no-compile", *ALL[client]], check=True)
         made.write_text(wanted, encoding="utf-8")
     return python

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from typing import Any, cast
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_no_number_of_a_policy_may_be_nan_infinite_negative_or_a_bool(
     name: str, value: float
 ) -> None:
     policy = POLICIES[name]
-    options = [field.name for field in fields(policy) if "float" in str(field.type)]
+    options = [field.name for field in fields(cast(Any, policy)) if "float" in str(field.type)]
     assert options
     for option in options:
         with pytest.raises(ValueError, match=option):

@@ -1,6 +1,7 @@
 """A certificate is wrong more rarely than it says, whatever the answers and whenever one looks."""
 
 import math
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from policies.tally import Tally, Vote
 QUERY = Query("q", (Message("user", "?"),))
 
 
-def situation(answers: list[str | None], *, pending: int = 0) -> Situation:
+def situation(answers: Sequence[str | None], *, pending: int = 0) -> Situation:
     votes = tuple(Vote(chain, answer, 50, 44) for chain, answer in enumerate(answers))
     return Situation(QUERY, Tally(votes), 1000, pending=pending)
 

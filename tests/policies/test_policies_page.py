@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from policies import POLICIES
 
@@ -15,7 +16,8 @@ def test_the_table_of_policies_is_whole_and_right() -> None:
     assert set(told) == set(POLICIES)
     for name, options in told.items():
         kin = next(re.findall(r"`(\w+)`", row[1]) for row in rows if f"`{name}`" in row[1])
-        known = {field.name: field.default for each in kin for field in fields(POLICIES[each])}
+        policies: list[Any] = [POLICIES[each] for each in kin]
+        known = {field.name: field.default for each in policies for field in fields(each)}
         for option, default in re.findall(r"`(\w+)`(?: \(([^)]*)\))?", options):
             assert option in known, (name, option)
             assert default in ("", str(known[option])), (name, option, default)

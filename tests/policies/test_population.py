@@ -11,6 +11,7 @@ from policies.priced import Priced
 PRICE = 3e-4
 
 
+@pytest.mark.slow
 def test_a_learned_policy_ends_with_a_better_value_than_every_fixed_setting() -> None:
     streams = [stream(seed, 200) for seed in range(2)]
     runs = [

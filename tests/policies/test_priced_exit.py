@@ -68,9 +68,8 @@ def test_exploration_runs_become_fewer_and_say_how_likely_they_were() -> None:
     assert exploration_runs
     assert len(exploration_runs) / 2000 == pytest.approx(exploration_runs[0].propensity, abs=0.015)
     assert exploration_runs[0].propensity < 0.08
-    assert not any(
-        begun(PricedExit(exploration=0.0), situation(None)).plan.is_exploration for _ in "ab"
-    )  # type: ignore[union-attr]
+    plan = begun(PricedExit(exploration=0.0), situation(None)).plan
+    assert plan is not None and not plan.is_exploration
 
 
 def test_exploration_runs_are_of_queries_that_bring_their_answer_where_some_do() -> None:

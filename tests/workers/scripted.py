@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain as concat
 from itertools import repeat
-from typing import Any
+from typing import Any, TypedDict
 
 from policies.plan import Budget
 from tests.workers.letters import Letters
@@ -19,6 +19,20 @@ from workers.harness import chain_for
 LETTERS = Letters("<|im_end|>", "<|im_start|>", ".\n", "Wait", "think", "answer", "Final Answer:")
 NAMES = {"E": 1, "S": 2, ".": 3}
 FORMAT = bind(S1, LETTERS)
+
+
+class Compat(TypedDict, total=False):
+    """The options of a budget that choose the paper's semantics."""
+
+    harness_compat: bool
+    readme_compat: bool
+
+
+def compat_of(semantics: str) -> Compat:
+    """For `clean`, `harness_compat` or `readme_compat`."""
+    if semantics == "harness_compat":
+        return {"harness_compat": True}
+    return {"readme_compat": True} if semantics == "readme_compat" else {}
 
 
 def ids(script: str) -> list[int]:

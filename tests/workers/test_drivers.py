@@ -106,7 +106,7 @@ def test_a_chain_can_be_ended_at_any_moment(
     drive("reprompt", whole, core())
 
     async def story() -> None:
-        task = asyncio.create_task(DRIVERS[name](on, run))  # type: ignore[arg-type]
+        task: asyncio.Task[None] = asyncio.create_task(DRIVERS[name](on, run))  # type: ignore[arg-type]
         for _ in range(moment):
             await asyncio.sleep(0)
         await run.end(on, wish)

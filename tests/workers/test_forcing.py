@@ -12,7 +12,7 @@ import pytest
 
 from policies.plan import Budget
 from tests.workers.letters import Letters
-from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
+from tests.workers.scripted import FORMAT, LETTERS, Compat, Model, ids, run, spoken
 from workers.forcing import UNANSWERED, Chain, Finish, GenerateCall, Segment, StopCause
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import chain_for
@@ -20,11 +20,19 @@ from workers.harness import chain_for
 END = "<|im_start|>answer"
 CUT = "\n<|im_start|>answer\nFinal Answer:"
 STOPS = frozenset({1, 2})
-COMPAT = ({}, {"harness_compat": True}, {"readme_compat": True})
+COMPAT: tuple[Compat, ...] = ({}, {"harness_compat": True}, {"readme_compat": True})
 
 
-def chain(*tokens: int, room: int = 99, **fields: Any) -> Chain:
-    return Chain(FORMAT, Budget(*tokens, **fields), room)
+def chain(
+    max_thinking_tokens: int,
+    min_thinking_tokens: int = 0,
+    extensions: int = 0,
+    *,
+    room: int = 99,
+    **fields: Any,
+) -> Chain:
+    budget = Budget(max_thinking_tokens, min_thinking_tokens, extensions, **fields)
+    return Chain(FORMAT, budget, room)
 
 
 def shown(segments: Sequence[Segment]) -> list[tuple[str, str]]:
@@ -33,7 +41,7 @@ def shown(segments: Sequence[Segment]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("field", ["max_thinking_tokens", "min_thinking_tokens", "extensions"])
 @pytest.mark.parametrize("value", [-1, nan, inf, -inf, 1.5, "3"])
-def test_a_count_that_is_none_is_refused(field: str, value: object) -> None:
+def test_a_count_that_is_none_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError) as caught:
         Budget(**{"max_thinking_tokens": 9, field: value})
     assert str(caught.value).startswith(f"{field} must be ")
@@ -41,7 +49,7 @@ def test_a_count_that_is_none_is_refused(field: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, nan, inf])
-def test_an_answer_without_a_token_is_refused(value: object) -> None:
+def test_an_answer_without_a_token_is_refused(value: Any) -> None:
     with pytest.raises(ValueError) as caught:
         Budget(9, answer_tokens=value)
     assert str(caught.value).startswith("answer_tokens must be ")
@@ -129,7 +137,7 @@ def test_an_answer_that_is_forced_at_once_is_shown_in_the_opening() -> None:
 
 
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
-def test_only_the_end_of_turn_ends_an_answer(compat: dict[str, bool]) -> None:
+def test_only_the_end_of_turn_ends_an_answer(compat: Compat) -> None:
     done, model = run("aS", max_thinking_tokens=5, **compat)
     assert model.calls[-1] == GenerateCall(128, 0, frozenset({1}))
     assert done.reached_end_of_turn
@@ -164,7 +172,7 @@ def test_a_try_that_the_context_cuts_still_answers() -> None:
 
 @pytest.mark.parametrize("cause", sorted(UNANSWERED))
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
-def test_an_abandoned_chain_is_done_and_excused(cause: StopCause, compat: dict[str, bool]) -> None:
+def test_an_abandoned_chain_is_done_and_excused(cause: StopCause, compat: Compat) -> None:
     begun = chain_for(FORMAT, Budget(9, 0 if compat else 5, 2, **compat), 99)
     begun.feed(ids("a"), "abort")
     begun.abandon(cause)
@@ -174,7 +182,7 @@ def test_an_abandoned_chain_is_done_and_excused(cause: StopCause, compat: dict[s
 
 
 @pytest.mark.parametrize("compat", COMPAT, ids=str)
-def test_a_chain_that_is_concluded_answers_with_what_it_has(compat: dict[str, bool]) -> None:
+def test_a_chain_that_is_concluded_answers_with_what_it_has(compat: Compat) -> None:
     begun = chain_for(FORMAT, Budget(9, 0 if compat else 5, **compat), 99)
     begun.feed(ids("ab"), None)
     begun.conclude()

@@ -3,6 +3,7 @@
 And what else the compat chains promise. Their tricky cases are in test_s1_cases.py.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from random import Random
@@ -157,7 +158,11 @@ def test_what_the_harness_cuts_away_counts_as_discarded() -> None:
 
 
 def test_a_harness_chain_that_is_ended_early_keeps_no_more_than_its_cap() -> None:
-    for end in (lambda chain: chain.conclude(), lambda chain: chain.abandon("deadline")):
+    ends: list[Callable[[Chain], object]] = [
+        Chain.conclude,
+        lambda chain: chain.abandon("deadline"),
+    ]
+    for end in ends:
         chain = chain_for(FORMAT, Budget(3, extensions=2, harness_compat=True), 99)
         chain.feed(ids("abS"), "stop")
         chain.feed(ids("cd"), None)

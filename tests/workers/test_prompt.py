@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.base import Message
 from workers.engine import Refused
 from workers.format import S1, THINK_TAGS
 from workers.models import POCKET_FOLDER
@@ -205,7 +206,7 @@ def test_arguments_that_are_no_json_stay_a_text() -> None:
     tokenizer = load()
     tokenizer.chat_template = RICH
     call = {"function": {"name": "f", "arguments": "{broken"}}
-    turns = [("assistant", "", json.dumps({"tool_calls": [call]})), ("user", "?")]
+    turns = [Message("assistant", "", json.dumps({"tool_calls": [call]})), Message("user", "?")]
     assert '"arguments": "{broken"' in tokenizer.decode(Prompter(tokenizer, S1).tokens(turns))
 
 

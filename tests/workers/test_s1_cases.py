@@ -4,12 +4,13 @@ Scripts are those of scripted.py: S is <|im_start|>, E <|im_end|>, and "." a tok
 """
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from policies.plan import Budget
 from tests.workers.letters import Letters
-from tests.workers.scripted import FORMAT, LETTERS, Model, ids, run, spoken
+from tests.workers.scripted import FORMAT, LETTERS, Compat, Model, compat_of, ids, run, spoken
 from workers.forcing import Chain, GenerateCall
 from workers.format import S1, S1_STEPS, bind
 from workers.harness import auto_cap, chain_for
@@ -107,7 +108,7 @@ SEMANTICS = ("harness_compat", "clean", "readme_compat")
 def test_case(
     semantics: str, script: str, budget: tuple[int, int, int], expected: tuple[str, str, int]
 ) -> None:
-    compat = {} if semantics == "clean" else {semantics: True}
+    compat = compat_of(semantics)
     chain = chain_for(FORMAT, Budget(*budget, **compat), 99)
     Model(script).run(chain)
     assert chain.violations() == ()
@@ -116,7 +117,7 @@ def test_case(
 
 
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
-def test_case_7_no_ends_to_ignore_is_a_minimum_of_one(compat: dict[str, bool]) -> None:
+def test_case_7_no_ends_to_ignore_is_a_minimum_of_one(compat: Compat) -> None:
     chain, model = run("SaS", max_thinking_tokens=9, min_thinking_tokens=1, **compat)
     assert spoken(chain) == ("a", END, 0)
     assert model.calls[0].min_tokens == 1
@@ -176,7 +177,7 @@ def test_case_12_thinking_without_text_has_no_newline(harness_compat: bool) -> N
 
 
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
-def test_case_13_a_minimum_above_the_cap_is_refused(compat: dict[str, bool]) -> None:
+def test_case_13_a_minimum_above_the_cap_is_refused(compat: Compat) -> None:
     with pytest.raises(ValueError, match=r"^min_thinking_tokens \(6\) is above max_thinking_tok"):
         Budget(5, 6, **compat)
 
@@ -188,7 +189,7 @@ STEPS = bind(replace(S1_STEPS, stop_texts=("<|im_start|>0",)), LETTERS)
 @pytest.mark.parametrize("field", ["extensions", "min_thinking_tokens"])
 def test_case_14_stops_of_several_tokens_cannot_be_held_back_in_the_harness(field: str) -> None:
     with pytest.raises(ValueError, match=rf"^{field} is 2, .*\('<|im_start|>0',\)"):
-        chain_for(STEPS, Budget(9, **{field: 2}, harness_compat=True), 99)
+        chain_for(STEPS, replace(Budget(9, harness_compat=True), **cast(Any, {field: 2})), 99)
 
 
 @pytest.mark.parametrize("field", ["extensions", "min_thinking_tokens"])
@@ -199,13 +200,13 @@ def test_case_14_in_our_default_they_can(field: str) -> None:
 
 
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
-def test_case_14_a_stop_split_by_the_cap_stays(compat: dict[str, bool]) -> None:
+def test_case_14_a_stop_split_by_the_cap_stays(compat: Compat) -> None:
     chain, _ = run("abS0", STEPS, max_thinking_tokens=3, **compat)
     assert spoken(chain) == ("ab<|im_start|>", NEWLINE_CUT, 0)
 
 
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
-def test_case_15_zero_steps_end_the_thinking(compat: dict[str, bool]) -> None:
+def test_case_15_zero_steps_end_the_thinking(compat: Compat) -> None:
     chain, _ = run("S1abS0", STEPS, max_thinking_tokens=9, **compat)
     assert spoken(chain) == ("<|im_start|>1ab", END, 0)
 
@@ -252,7 +253,7 @@ def test_case_17_the_automatic_cap_shrinks_with_the_longest_prompt_of_a_batch() 
 )
 @pytest.mark.parametrize("compat", [{"harness_compat": True}, {}], ids=["harness", "clean"])
 def test_case_18_the_context_is_full_before_the_cap(
-    room: int, extensions: int, thinking: str, waits: int, compat: dict[str, bool]
+    room: int, extensions: int, thinking: str, waits: int, compat: Compat
 ) -> None:
     script = "abS" if extensions else "abc"
     chain, model = run(script, room=room, max_thinking_tokens=9, extensions=extensions, **compat)
@@ -271,7 +272,7 @@ def test_case_18_the_readmes_loop_answers_from_a_full_context(room: int) -> None
 
 @pytest.mark.parametrize("semantics", SEMANTICS)
 def test_case_19_a_finished_chain_asks_for_nothing(semantics: str) -> None:
-    compat = {} if semantics == "clean" else {semantics: True}
+    compat = compat_of(semantics)
     chain, _ = run("ab", max_thinking_tokens=2, extensions=3, **compat)
     assert chain.phase == "done"
     assert chain.next_call() is None
@@ -291,7 +292,7 @@ MERGING = Letters("<|im_end|>", "<|im_start|>", "ab", "bW", "think", "think1", "
 def test_case_20_ids_are_fed_back_but_by_the_readmes_loop(
     semantics: str, prompted: list[str]
 ) -> None:
-    compat = {} if semantics == "clean" else {semantics: True}
+    compat = compat_of(semantics)
     format_ = bind(S1, MERGING)
     chain = chain_for(format_, Budget(9, extensions=1, **compat), 99)
     prompt = [1000 + ord("c"), *format_.start]
@@ -302,7 +303,7 @@ def test_case_20_ids_are_fed_back_but_by_the_readmes_loop(
 
 @pytest.mark.parametrize("semantics", SEMANTICS)
 def test_case_22_an_endless_answer_ends_with_its_reserve(semantics: str) -> None:
-    compat = {} if semantics == "clean" else {semantics: True}
+    compat = compat_of(semantics)
     chain = chain_for(FORMAT, Budget(2, answer_tokens=3, **compat), 99)
     Model("ab", answer="!Sbcdef").run(chain)
     assert FORMAT.decode(chain.answer) == "!<|im_start|>b"

@@ -160,7 +160,7 @@ def test_every_chain_and_every_call_has_a_seed_of_its_own(tokenizer: Any) -> Non
     budget = Budget(60, extensions=2, answer_tokens=5)
     request = asking(seed=7, chains=(0, 1), budget=budget, temperature=1.0)
 
-    def seeds(asked: SampleRequest) -> list[int | None]:
+    def seeds(asked: SampleRequest) -> list[int]:
         core = Recording(tokenizer)
         run(core, asked, "reprompt")
         return sorted(sampling.params.seed or 0 for _, sampling in core.calls)

@@ -58,7 +58,8 @@ def test_the_interval_holds_at_every_time_at_once(accuracy: float, bias: float) 
 
 
 def test_predictions_correct_for_what_was_not_checked() -> None:
-    with_, without = [], []
+    with_: list[float] = []
+    without: list[float] = []
     for seed in range(100):
         rng = Random(seed)
         powered, plain = ServedCounts(), ServedCounts()

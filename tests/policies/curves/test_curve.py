@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from random import Random
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -147,7 +148,7 @@ def test_rows_of_another_length_are_refused() -> None:
 def test_an_absurd_ballot_is_refused_and_named_and_nothing_is_learned(
     field: str, value: float
 ) -> None:
-    vote = replace(Vote(0, "a", 54, 50), **{field: value})
+    vote = replace(Vote(0, "a", 54, 50), **cast(Any, {field: value}))
     for temperature in (0.0, None):
         statistics = ClassStatistics()
         with pytest.raises(ValueError, match=f"^{field} must be in"):

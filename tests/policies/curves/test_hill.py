@@ -10,7 +10,7 @@ from policies.curves.hill import CapPoint, fit_hill
 
 
 def hill(tokens: float, start: float, end: float, half: float, steep: float) -> float:
-    return start + (end - start) / (1 + (half / tokens) ** steep)
+    return start + (end - start) / (1 + math.pow(half / tokens, steep))
 
 
 CAPS = [2.0**octave for octave in range(4, 14)]

@@ -32,11 +32,11 @@ def test_a_label_that_comes_later_counts_no_query_again(
     statistics = ClassStatistics()
     statistics.observe(observation)
     statistics.scale(faded)
-    before, votes = statistics.queries, statistics.votes.queries
+    before, counted = statistics.queries, statistics.votes.queries
     learn(statistics, observation, answer=said[-1], reward=reward)
     assert (statistics.queries, statistics.referenced) == (before, 0.0)
-    assert statistics.votes.queries == pytest.approx(votes)
-    assert statistics.votes.labelled <= votes + 1e-12
+    assert statistics.votes.queries == pytest.approx(counted)
+    assert statistics.votes.labelled <= counted + 1e-12
     stored = ClassStatistics.from_dict(statistics.as_dict())
     assert stored.as_dict() == statistics.as_dict()
     assert all(count >= 0 for row in statistics.extensions.rows().values() for count in row)

@@ -89,8 +89,8 @@ def test_stopping_early_leaves_the_fit_unbiased() -> None:
     assert early is not None and late is not None
     naive = sum(cell.right for cell in stopped.cells.values()) / stopped.queries
     drawn = round(sum(cell.tokens for cell in stopped.cells.values()) / stopped.queries / 50)
-    for votes in (1, 3, 5, 9):
-        assert early.accuracy[votes - 1] == pytest.approx(late.accuracy[votes - 1], abs=0.02)
+    for count in (1, 3, 5, 9):
+        assert early.accuracy[count - 1] == pytest.approx(late.accuracy[count - 1], abs=0.02)
     assert abs(naive - late.accuracy[drawn - 1]) > 0.025, "stopping has no effect, nothing is shown"
 
 

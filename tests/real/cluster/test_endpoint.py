@@ -168,7 +168,11 @@ def test_a_dead_engine_is_replaced_and_its_queries_are_answered(
     (core,) = cores(endpoint)
     replica = core.parent()
     assert replica is not None
-    long = {"policy": "fixed", "max_thinking_tokens": 1500, "min_thinking_tokens": 1500}
+    long: dict[str, Any] = {
+        "policy": "fixed",
+        "max_thinking_tokens": 1500,
+        "min_thinking_tokens": 1500,
+    }
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(ask, client, **long) for _ in range(3)]
         time.sleep(1.0)

@@ -5,7 +5,7 @@ from typing import Any
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 
-class Statistics(StatLoggerBase):
+class Statistics(StatLoggerBase):  # type: ignore[misc]
     """Given to vLLM as the factory of its stat logger: it calls us, and gets us back."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
 FREE = Budget(400, answer_tokens=32)
 WAIT = "Wait"
+Event = TypeVar("Event")
 
 
 def questions(count: int) -> list[str]:
@@ -27,12 +28,12 @@ def questions(count: int) -> list[str]:
 
 
 def request(question: str, budget: Budget, *, name: str = "query", **changes: Any) -> SampleRequest:
-    fields = {"chains": (0,), "temperature": 0.0} | changes
+    fields: dict[str, Any] = {"chains": (0,), "temperature": 0.0} | changes
     plain = SampleRequest(name, (("user", question),), fields.pop("chains"), budget)
     return changed(plain, **fields)
 
 
-async def all_events(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:
+async def all_events(events: AsyncGenerator[Event]) -> list[Event]:
     return [event async for event in events]
 
 

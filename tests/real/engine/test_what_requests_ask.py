@@ -43,7 +43,8 @@ def json_schema(schema: dict[str, Any]) -> str:
 @pytest.fixture
 def tooled(engine: ChainEngine) -> Iterator[ChainEngine]:
     """The engine with a chat template that knows tools: the embedded model's own does not."""
-    tokenizer, before = copy.deepcopy(engine.core.tokenizer), engine.prompter
+    tokenizer: Any = copy.deepcopy(engine.core.tokenizer)
+    before = engine.prompter
     tokenizer.chat_template = (
         "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
         + tokenizer.chat_template
@@ -185,16 +186,17 @@ def test_what_was_generated_is_as_probable_as_an_echo_says(
 ) -> None:
     prompt = tuple(engine.prompter.tokens([("user", questions(1)[0])]))
     asked = CompletionRequest("raw", prompt, max_tokens=12, sampling=SamplingParams(0, logprobs=2))
-    accepted, *pieces, end = loop.run(all_events(engine.complete(asked)))  # type: ignore[arg-type]
+    accepted, *pieces, end = loop.run(all_events(engine.complete(asked)))
     assert accepted == Accepted(len(prompt))
     assert end == Completed("length", 12) or isinstance(end, Completed) and end.finish == "stop"
-    made = [token for piece in pieces for token in piece.scores]
-    text = "".join(piece.text for piece in pieces)
+    texts = [piece for piece in pieces if isinstance(piece, CompletionText)]
+    made = [token for piece in texts for token in piece.scores]
+    text = "".join(piece.text for piece in texts)
     ids = engine.core.tokenizer.encode(text, add_special_tokens=False)
     again = CompletionRequest(
         "echo", (*prompt, *ids), max_tokens=0, sampling=SamplingParams(0, logprobs=2), echo=True
     )
-    _, echo, end = loop.run(all_events(engine.complete(again)))  # type: ignore[arg-type]
+    _, echo, end = loop.run(all_events(engine.complete(again)))
     assert isinstance(echo, CompletionText) and end == Completed("length", 0)
     first, *scores = echo.scores
     assert first.logprob is None
@@ -211,7 +213,7 @@ def test_a_completion_ends_before_its_stop_text(loop: asyncio.Runner, engine: Ch
     )
     whole = "".join(
         event.text
-        for event in loop.run(all_events(engine.complete(free)))  # type: ignore[arg-type]
+        for event in loop.run(all_events(engine.complete(free)))
         if isinstance(event, CompletionText)
     )
     stop = whole[10:13]
@@ -219,7 +221,7 @@ def test_a_completion_ends_before_its_stop_text(loop: asyncio.Runner, engine: Ch
         asked = CompletionRequest(
             "stop", prompt, max_tokens=40, sampling=SamplingParams(0), stop=(stop,), live=live
         )
-        *pieces, end = loop.run(all_events(engine.complete(asked)))  # type: ignore[arg-type]
+        *pieces, end = loop.run(all_events(engine.complete(asked)))
         text = "".join(piece.text for piece in pieces if isinstance(piece, CompletionText))
         assert text == whole[: whole.index(stop)]
         assert isinstance(end, Completed) and end.finish == "stop"
@@ -229,5 +231,5 @@ def test_control_strings_of_a_raw_prompt_are_control_tokens(
     loop: asyncio.Runner, engine: ChainEngine
 ) -> None:
     asked = CompletionRequest("raw", "<|im_start|>", max_tokens=1)
-    accepted, *_ = loop.run(all_events(engine.complete(asked)))  # type: ignore[arg-type]
+    accepted, *_ = loop.run(all_events(engine.complete(asked)))
     assert accepted == Accepted(1)

@@ -86,7 +86,7 @@ def test_a_prompt_may_be_token_ids(prompt: Any) -> None:
 
 
 def test_what_is_asked_for_reaches_the_engine() -> None:
-    engine = Scripted(*[[Accepted(3), Completed("stop", 0)]] * 2)
+    engine = Scripted([Accepted(3), Completed("stop", 0)], [Accepted(3), Completed("stop", 0)])
     post(engine, n=2, seed=7, top_p=0.5, temperature=0.3, stop="END", ignore_eos=True)
     first, second = engine.asked
     assert (first.sampling.top_p, first.sampling.temperature, first.stop, first.ignore_eos) == (

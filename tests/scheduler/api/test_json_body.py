@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.api.json_body import MOST_DEPTH, MOST_DIGITS, parse_json
+from scheduler.api.json_body import MOST_DIGITS, parse_json
+from scheduler.api.wellformed import MOST_DEPTH
 from scheduler.errors import InvalidRequest
 
 values = st.recursive(

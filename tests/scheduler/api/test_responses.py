@@ -118,7 +118,7 @@ async def test_openais_client_reads_responses_and_streams() -> None:
 
 
 def test_an_answer_that_was_cut_is_incomplete() -> None:
-    fields = {"max_output_tokens": 8}
+    fields: dict[str, Any] = {"max_output_tokens": 8}
     assert asked(**fields).json()["status"] == "incomplete"
     last = streamed(**fields)[-1]
     assert last["type"] == "response.incomplete"

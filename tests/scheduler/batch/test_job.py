@@ -224,6 +224,7 @@ def jobs(count: int) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_jobs_budget_is_spent_and_not_more(tmp_path: Path) -> None:
     count, budget = 600, 600 * 220
     source, files = write(tmp_path, *jobs(count)), Files.beside(tmp_path / "out.jsonl")

@@ -52,6 +52,7 @@ def reference() -> float:
     return worth(store, "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["m", "m2"], ids=["in silence", "under a new name"])
 def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
     reference: float, model: str
@@ -62,6 +63,7 @@ def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
     assert worth(store, model) > reference - 0.01
 
 
+@pytest.mark.slow
 def test_a_watch_makes_the_curves_true_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Class "b" was hard and is easy now."""
     believed = []

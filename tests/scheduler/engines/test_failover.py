@@ -66,7 +66,7 @@ async def left_over(harness: FaultHarness) -> set["asyncio.Task[Any]"]:
     """Tasks that still run once the pool is closed."""
     await harness.engine.close()
     await asyncio.sleep(1)
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def gather(events: AsyncGenerator[EngineEvent]) -> list[EngineEvent]:

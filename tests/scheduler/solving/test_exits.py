@@ -10,7 +10,7 @@ from benchmarks.population import Mean, tokens_on_hull
 from policies.base import Query
 from policies.priced_exit import COLD_RUNS
 from scheduler.curves.exchange import Report
-from scheduler.curves.records import ObservationRecord
+from scheduler.curves.records import ObservationRecord, Record
 from scheduler.curves.wal import DurableCurveStore, load
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
@@ -62,6 +62,7 @@ def ours(winding: None) -> list[Outcome]:
     return run_virtual(main())
 
 
+@pytest.mark.slow
 def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
     async def main() -> list[Mean]:
         caps = []
@@ -126,7 +127,8 @@ def test_labels_reach_the_trials() -> None:
 
 
 def test_exits_survive_a_restart_of_the_book(tmp_path: Path) -> None:
-    path, seen = tmp_path / "curves.json", courses(2 * COLD_RUNS)
+    path = tmp_path / "curves.json"
+    seen: list[Record] = [*courses(2 * COLD_RUNS)]
     kept = DurableCurveStore(path)
     kept.exchange(Report("w", 1, seen[:30]), "", 0)
     kept.snapshot()

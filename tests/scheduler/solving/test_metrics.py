@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 from scheduler.api.service import exposition
 from scheduler.solving.metrics import MAX_CLASSES, OTHER, Metrics
@@ -20,7 +21,7 @@ def values(metrics: Metrics) -> dict[str, float]:
     return {name.removeprefix("thinkbudget_"): float(value) for name, value in pairs}
 
 
-def answered(policy: str = "majority", **options: object) -> tuple[Metrics, Outcome]:
+def answered(policy: str = "majority", **options: Any) -> tuple[Metrics, Outcome]:
     async def main() -> tuple[Metrics, Outcome]:
         controller = await make_controller(policy=policy, **options)
         return controller.metrics, await controller.answer(make_query())

@@ -56,11 +56,13 @@ def answered(price: Price, *, count: int, labelled: float = 1.0) -> tuple[float,
     return run_virtual(main())
 
 
+@pytest.mark.slow
 def test_a_token_budget_is_held_within_two_per_cent() -> None:
     _, tokens = answered(Price.for_tokens(250), count=1200)
     assert tokens == pytest.approx(250, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_target_accuracy_is_held_within_a_point() -> None:
     accuracy, _ = answered(Price.for_accuracy(0.68), count=1200)
     assert accuracy == pytest.approx(0.68, abs=0.01)

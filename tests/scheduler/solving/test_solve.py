@@ -17,6 +17,7 @@ from scheduler.solving.outcome import build_outcome
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import CANCEL_REPORT_SECONDS, solve
 from tests.scheduler.simulation import make_run
+from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import Engine, EngineEvent, EngineInfo, Load, SampleRequest
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.engine import SimulatedEngine
@@ -25,7 +26,7 @@ BUDGET = Budget(2000)
 
 
 @dataclass
-class extensions:
+class Extensions(Policy):
     """A greedy chain and that many extensions, one at a time."""
 
     extensions: int
@@ -40,7 +41,7 @@ class extensions:
 
 
 @dataclass
-class Operated:
+class Operated(Policy):
     """Another policy, with an operator who revives the engine before every decision."""
 
     engine: SimulatedEngine
@@ -52,7 +53,7 @@ class Operated:
         return self.policy.decide(situation, rng)
 
 
-class Broken:
+class Broken(Policy):
     """Fails as soon as it sees a vote."""
 
     name = "broken"
@@ -76,6 +77,9 @@ class Deaf:
     async def load(self) -> Load:
         return Load(0, 0, 0.0)
 
+    def stats(self) -> dict[str, int]:
+        return {}
+
     async def check(self) -> None:
         """Well, as far as it knows."""
 
@@ -84,6 +88,9 @@ class Deaf:
 
     async def conclude(self, query: str, chain: int) -> None:
         """Not heard either."""
+
+    def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        raise AssertionError("no completion is asked for")
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -130,7 +137,7 @@ async def test_a_settled_vote_cancels_the_rest_of_its_wave_and_counts_what_it_co
 
 async def test_an_extension_goes_on_with_its_chain() -> None:
     run, whole = make_run("medium question"), make_run("medium question")
-    assert await solved(run, extensions(2)) == Stop("plan done")
+    assert await solved(run, Extensions(2)) == Stop("plan done")
     await solved(whole, Fixed(extensions=2))
     history = run.tally.history
     assert [vote.extensions for vote in history] == [0, 1, 2]
@@ -167,7 +174,7 @@ async def test_a_chain_that_was_lost_once_may_be_extended_on() -> None:
     engine, run = SimulatedEngine(), make_run("easy question")
     # The first pass takes 21 to 39 ms, the first Wait as long again.
     asyncio.get_running_loop().call_later(0.045, engine.kill)
-    stop = await solved(run, Operated(engine, extensions(4)), engine)
+    stop = await solved(run, Operated(engine, Extensions(4)), engine)
     assert [r.sample.stop_cause for r in run.records].count("lost") == 1
     assert stop == Stop("plan done")
     assert run.tally.history[-1].extensions == 4

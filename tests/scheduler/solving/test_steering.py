@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policies import build
-from policies.base import Conclude, Decision, Draw, Limits, Situation, Stop
+from policies.base import Conclude, Decision, Draw, Limits, Policy, Situation, Stop
 from policies.plan import Budget
 from policies.signals import Probing
 from scheduler.solving.outcome import Outcome, build_outcome, observation
@@ -67,7 +67,7 @@ class Noted(SimulatedEngine):
 
 
 @dataclass
-class Listener:
+class Listener(Policy):
     """Concludes every chain at its first trial answer, and tells what it saw."""
 
     seen: list[tuple[int, int, int]] = field(default_factory=list)

@@ -16,8 +16,8 @@ NAMED = {"type": "function", "function": {"name": "add"}}
 
 
 def asking(**wishes: Any) -> SampleRequest:
-    told = {name: json.dumps(wish) for name, wish in wishes.items()}
-    return SampleRequest("q", (("user", "1+1?"),), (0,), Budget(10), SamplingParams(**told))
+    fields: dict[str, Any] = {name: json.dumps(wish) for name, wish in wishes.items()}
+    return SampleRequest("q", (("user", "1+1?"),), (0,), Budget(10), SamplingParams(**fields))
 
 
 def schema(value: Any) -> dict[str, Any]:

@@ -325,7 +325,7 @@ async def test_all_bodies_that_are_held_are_bounded_together() -> None:
     app = make_app(await make_controller(), access=LOCAL, limits=limits)
 
     def loris() -> Any:
-        begun = []
+        begun: list[int] = []
 
         async def receive() -> dict[str, Any]:
             if begun:
