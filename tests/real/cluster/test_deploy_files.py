@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from scheduler.config import ServeConfig
+
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -49,4 +51,4 @@ def test_its_import_path_and_names_are_there(settings: dict[str, Any]) -> None:
 
     (application,) = settings["applications"]
     assert application["import_path"] == f"{serve.__name__}:{serve.build.__name__}"
-    assert application["name"] == serve.APPLICATION
+    assert application["name"] == ServeConfig().application
