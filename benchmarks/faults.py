@@ -240,7 +240,7 @@ async def row_12(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
         f"Retry-After, in {took:.1f} s"
     )
     held = lost == 0 and bool(answered)
-    return FaultResult("12", "a herd of 1,000 requests", 1000, lost, 0, seconds, figures, held)
+    return FaultResult("12", "1,000 requests at once", 1000, lost, 0, seconds, figures, held)
 
 
 async def row_19(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:

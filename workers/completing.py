@@ -38,10 +38,10 @@ async def complete(
                     yield _echo(core.tokenizer, request, prompt, piece)
                 if request.max_tokens:
                     count += len(piece.tokens)
-                    said = text.feed(piece.tokens, last=piece.finish is not None)
+                    text_out = text.feed(piece.tokens, last=piece.finish is not None)
                     scores = _scores(core.tokenizer, request, piece.tokens, piece.logprobs)
-                    if said or scores:
-                        yield CompletionText(said, scores)
+                    if text_out or scores:
+                        yield CompletionText(text_out, scores)
                 if text.stopped or piece.finish is not None:
                     break
     except CoreDied:
@@ -70,8 +70,8 @@ class _Text:
         sure = min(found, default=len(self._held))
         if not self.stopped and not last:
             sure -= max((overlap(self._held, stop) for stop in self._stops), default=0)
-        said, self._held = self._held[:sure], self._held[sure:]
-        return said
+        text_out, self._held = self._held[:sure], self._held[sure:]
+        return text_out
 
 
 def _prompt(core: Core, request: CompletionRequest) -> list[int]:

@@ -44,7 +44,7 @@ class ReplayedEngine:
             found = _chains(outcome["samples"])
             self._records.setdefault(outcome["question"], []).extend(found)
         self._drawn: dict[tuple[str, int], _Record] = {}
-        self._told: dict[tuple[str, int], str] = {}
+        self._ended_by: dict[tuple[str, int], str] = {}
         self._waiting: dict[str, set[int]] = {}
 
     @classmethod
@@ -64,11 +64,11 @@ class ReplayedEngine:
     async def cancel(self, query: str, chain: int | None = None) -> None:
         for number in self._waiting.get(query, set()):
             if chain in (None, number):
-                self._told[query, number] = "cancelled"
+                self._ended_by[query, number] = "cancelled"
 
     async def conclude(self, query: str, chain: int) -> None:
         if chain in self._waiting.get(query, set()):
-            self._told.setdefault((query, chain), "concluded")
+            self._ended_by.setdefault((query, chain), "concluded")
 
     async def check(self) -> None:
         """A recording is always able to serve."""
@@ -87,15 +87,15 @@ class ReplayedEngine:
         try:
             for chain in request.chains:
                 sample, trials = self._next(request, chain)
-                heard: list[Probe] = []
+                probes: list[Probe] = []
                 for trial in trials:
-                    if (query, chain) in self._told:
+                    if (query, chain) in self._ended_by:
                         break
-                    heard.append(trial)
+                    probes.append(trial)
                     yield trial
-                told = self._told.pop((query, chain), None)
+                ended_by = self._ended_by.pop((query, chain), None)
                 waiting.discard(chain)
-                sample = _ended(sample, heard, told, longest)
+                sample = _ended(sample, probes, ended_by, longest)
                 longest = max(longest, sample.generated_tokens)
                 yield sample
         finally:
@@ -225,18 +225,18 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
     )
 
 
-def _ended(sample: Sample, heard: list[Probe], told: str | None, longest: int) -> Sample:
+def _ended(sample: Sample, probes: list[Probe], ended_by: str | None, longest: int) -> Sample:
     """The sample, or what is left of it after what its chain was told at its last trial answer."""
-    trial_tokens = sum(probe.tokens for probe in heard)
-    saved = sample.thinking_tokens - heard[-1].thinking_tokens if heard else 0
+    trial_tokens = sum(probe.tokens for probe in probes)
+    saved = sample.thinking_tokens - probes[-1].thinking_tokens if probes else 0
     spent = max(0, sample.generated_tokens - saved)
-    if told == "cancelled":
-        spent = min(spent, heard[-1].thinking_tokens if heard else longest)
+    if ended_by == "cancelled":
+        spent = min(spent, probes[-1].thinking_tokens if probes else longest)
         return replace(
             lost(sample.chain, "cancelled"), generated_tokens=spent, probe_tokens=trial_tokens
         )
-    if told == "concluded" and heard:
-        last = heard[-1]
+    if ended_by == "concluded" and probes:
+        last = probes[-1]
         return replace(
             sample,
             stop_cause="early_exit",

@@ -1,4 +1,4 @@
-"""How much may come in, wait and run: settings of the walls and of admission."""
+"""How much may come in, wait and run: the limits of the HTTP API and of admission."""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -125,14 +125,14 @@ class Quota:
 
     def headers(self, now: float) -> dict[str, str]:
         """OpenAI's x-ratelimit headers, of the limits that are set."""
-        told = {}
+        headers = {}
         for kind, window, most in (
             ("requests", self.requests, self.limits.requests_per_minute),
             ("tokens", self.minute, self.limits.tokens_per_minute),
         ):
             if most is not None:
                 reset = window.wait(most, most, now)
-                told[f"x-ratelimit-limit-{kind}"] = str(most)
-                told[f"x-ratelimit-remaining-{kind}"] = str(max(0, most - window.total))
-                told[f"x-ratelimit-reset-{kind}"] = f"{reset:.3f}s"
-        return told
+                headers[f"x-ratelimit-limit-{kind}"] = str(most)
+                headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, most - window.total))
+                headers[f"x-ratelimit-reset-{kind}"] = f"{reset:.3f}s"
+        return headers

@@ -59,7 +59,7 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             logprobs=request.most_logprobs,
             tools=_tools(request),
             tool_choice=_tool_choice(request),
-            response_format=request.response_format.told if request.response_format else None,
+            response_format=request.response_format.given if request.response_format else None,
             priority=PRIORITIES.get(reply.tier_of(request), 0),
         ),
         choices=request.choices,

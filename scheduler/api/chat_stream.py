@@ -56,9 +56,9 @@ def _last(job: PreparedQuery, outcome: Outcome) -> Iterator[str]:
         if text := reply.content(job, sample):
             yield _chunk(job, {"content": text}, at=at)
         yield from map(_event, _ends(job, sample, at))
-    told = {"thinkbudget": reply.account(job, outcome)}
+    account = {"thinkbudget": reply.account(job, outcome)}
     *calls, finish = _ends(job, best, 0)
-    yield from map(_event, [*calls, finish | told])
+    yield from map(_event, [*calls, finish | account])
     if job.request.wants_usage:
         last = reply.head(job, "chat.completion.chunk")
         yield _event(last | {"choices": [], "usage": reply.usage(outcome)})

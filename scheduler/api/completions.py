@@ -81,8 +81,8 @@ def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> Pre
         for prompt in body.prompts
         for seed in seeds
     ]
-    said = raw if isinstance(raw, dict) else {}
-    ignored = [name for name in _UNHEEDED if said.get(name)]
+    fields = raw if isinstance(raw, dict) else {}
+    ignored = [name for name in _UNHEEDED if fields.get(name)]
     if body.seed is not None and not controller.info.seeds:
         ignored.append("seed")
     return PreparedCompletion(first.query, body, texts, tuple(ignored))
@@ -136,15 +136,15 @@ async def _events(
     """Events of all texts with their indices, none before every prompt was taken; in a silence, a
     None now and then.
     """
-    heard: asyncio.Queue[tuple[int, CompletionEvent | Exception]] = asyncio.Queue()
+    events: asyncio.Queue[tuple[int, CompletionEvent | Exception]] = asyncio.Queue()
     taken, held, unfinished = set[int](), list[tuple[int, CompletionEvent]](), len(job.texts)
 
     async def run(at: int, request: CompletionRequest) -> None:
         try:
             async for event in _complete(controller.engine, request):
-                heard.put_nowait((at, event))
+                events.put_nowait((at, event))
         except Exception as error:
-            heard.put_nowait((at, error))
+            events.put_nowait((at, error))
 
     loop, caller, admission = asyncio.get_running_loop(), CALLER.get(), controller.admission
     seconds, began = admission.deadline(None), loop.time()
@@ -160,7 +160,7 @@ async def _events(
                 left = math.inf if seconds is None else began + seconds - loop.time()
                 try:
                     # Not one timeout round it all: a generator may be gone on with by another task.
-                    at, event = await asyncio.wait_for(heard.get(), min(KEEP_ALIVE_SECONDS, left))
+                    at, event = await asyncio.wait_for(events.get(), min(KEEP_ALIVE_SECONDS, left))
                 except TimeoutError:
                     if left <= KEEP_ALIVE_SECONDS:
                         raise DeadlineExceeded(seconds) from None
@@ -238,13 +238,13 @@ def _logprobs(scores: list[ScoredToken], offset: int) -> tuple[dict[str, Any], i
         None if each.logprob is None else {each.text: each.logprob} | dict(reversed(each.top))
         for each in scores
     ]
-    told = {
+    logprobs = {
         "tokens": [token.text for token in scores],
         "token_logprobs": [token.logprob for token in scores],
         "top_logprobs": top,
         "text_offset": offsets,
     }
-    return told, offset
+    return logprobs, offset
 
 
 def _usage(job: PreparedCompletion, texts: list[_Text]) -> dict[str, int]:

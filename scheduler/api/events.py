@@ -51,38 +51,38 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
         yield Started()
         yield Done(outcome)
         return
-    heard: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
+    events: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
     answering = asyncio.create_task(
         controller.answer(
             job.query,
             policy=job.policy,
-            on_event=heard.put_nowait,
+            on_event=events.put_nowait,
             learn=job.learns,
             tenant=job.tenant,
         )
     )
-    answering.add_done_callback(lambda _: heard.put_nowait(None))
+    answering.add_done_callback(lambda _: events.put_nowait(None))
     now, live = asyncio.get_running_loop().time, _Live(job)
-    started, told = False, now()
+    started, sent_at = False, now()
     try:
         while True:
             try:
-                async with asyncio.timeout_at(told + KEEP_ALIVE_SECONDS):
-                    event = await heard.get()
+                async with asyncio.timeout_at(sent_at + KEEP_ALIVE_SECONDS):
+                    event = await events.get()
             except TimeoutError:
                 yield KeepAlive()
-                told = now()
+                sent_at = now()
                 continue
             if event is None:
                 outcome = answering.result()
             if not started:
-                started, told = True, now()
+                started, sent_at = True, now()
                 yield Started()
             if event is None:
                 break
             if isinstance(event, Delta):
                 for piece in live.feed(event):
-                    told = now()
+                    sent_at = now()
                     yield piece
         for piece in live.close(outcome):
             yield piece
@@ -115,19 +115,23 @@ class _Live:
             return []
         if self._job.request.tools:
             return []
-        said = self._answer.feed(delta.text)
-        if not said:
+        answer = self._answer.feed(delta.text)
+        if not answer:
             return []
-        thought = "".join(self._thoughts)
+        reasoning_text = "".join(self._thoughts)
         self._thoughts = []
-        return [ReasoningText(thought), AnswerText(said)] if thought else [AnswerText(said)]
+        return (
+            [ReasoningText(reasoning_text), AnswerText(answer)]
+            if reasoning_text
+            else [AnswerText(answer)]
+        )
 
     def close(self, outcome: Outcome) -> list[QueryEvent]:
         """What is left to tell, now that the winner is known."""
         best = next(iter(chosen(self._job, outcome)), None)
-        thought = reasoning(self._job, best)
+        reasoning_text = reasoning(self._job, best)
         rest = self._answer.close(content(self._job, best))
         events: list[QueryEvent] = []
-        if self._whose == "winner" and not self._answer.said and thought:
-            events.append(ReasoningText(thought))
+        if self._whose == "winner" and not self._answer.shown and reasoning_text:
+            events.append(ReasoningText(reasoning_text))
         return [*events, AnswerText(rest)] if rest else events

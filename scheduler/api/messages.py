@@ -68,14 +68,14 @@ class RequestMessage(BaseModel):
     def extra(self) -> str:
         """JSON of what else the model's template may read of the turn; empty: nothing."""
         calls = [call.model_dump() for call in self.tool_calls or []]
-        said = {
+        fields = {
             "name": self.name,
             "tool_calls": calls,
             "tool_call_id": self.tool_call_id,
             "reasoning": self.reasoning or self.reasoning_content,
         }
-        told = {key: value for key, value in said.items() if value}
-        return canonical(told) if told else ""
+        given = {key: value for key, value in fields.items() if value}
+        return canonical(given) if given else ""
 
 
 class Function(BaseModel):
@@ -121,7 +121,7 @@ class ResponseFormat(BaseModel):
         return self
 
     @property
-    def told(self) -> str | None:
+    def given(self) -> str | None:
         """JSON for the engine; None where any text will do."""
         if self.type == "text":
             return None

@@ -160,15 +160,15 @@ def _spent(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def headers(job: PreparedQuery, told: dict[str, Any] | None = None) -> dict[str, str]:
-    """What replies say in headers; `told` is the account, where it is known in time."""
-    said = {}
+def headers(job: PreparedQuery, account: dict[str, Any] | None = None) -> dict[str, str]:
+    """What replies say in headers; `account` is the account, where it is known in time."""
+    values = {}
     if job.ignored:
-        said["x-thinkbudget-ignored-fields"] = ", ".join(job.ignored)
-    if told is not None:
-        decision = told["decision"]
-        said["x-thinkbudget-decision"] = (
-            f"{decision['kind']}; policy={told['policy']}; samples={decision['samples']}; "
+        values["x-thinkbudget-ignored-fields"] = ", ".join(job.ignored)
+    if account is not None:
+        decision = account["decision"]
+        values["x-thinkbudget-decision"] = (
+            f"{decision['kind']}; policy={account['policy']}; samples={decision['samples']}; "
             f"budget_tokens={decision['budget_tokens']}"
         )
-    return said
+    return values

@@ -33,7 +33,7 @@ KEEP_ALIVE = ": keep-alive\n\n"
 
 async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]:
     """Raises RequestError before the first event when the request is refused."""
-    telling = _Telling(job)
+    stream_ = _Telling(job)
     with renamed():
         async with aclosing(follow(controller, job.chat)) as events:
             try:
@@ -43,20 +43,20 @@ async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]
                             yield KEEP_ALIVE
                         case Started():
                             for kind in ("created", "in_progress"):
-                                yield telling.event(kind, response=head(job, "in_progress"))
+                                yield stream_.event(kind, response=head(job, "in_progress"))
                         case ReasoningText(text):
-                            for told in telling.thought(text):
-                                yield told
+                            for chunk in stream_.thought(text):
+                                yield chunk
                         case AnswerText(text):
-                            for told in telling.said(text):
-                                yield told
+                            for chunk in stream_.answer(text):
+                                yield chunk
                         case Done(outcome):
-                            for told in telling.done(outcome):
-                                yield told
+                            for chunk in stream_.done(outcome):
+                                yield chunk
             except RequestError as error:
-                if not telling.number:
+                if not stream_.number:
                     raise
-                yield telling.failed(error)
+                yield stream_.failed(error)
 
 
 StreamPart = Literal["reasoning_text", "output_text"]
@@ -89,7 +89,7 @@ class _Telling:
             return
         yield from self._piece("reasoning_text", text)
 
-    def said(self, text: str) -> Iterator[str]:
+    def answer(self, text: str) -> Iterator[str]:
         yield from self._piece("output_text", text)
 
     def done(self, outcome: Outcome) -> Iterator[str]:
@@ -108,11 +108,11 @@ class _Telling:
     def failed(self, error: RequestError) -> str:
         """OpenAI has few codes for this: ours is in the message."""
         is_rate = error.code == "rate_limit_exceeded"
-        told = {
+        event = {
             "code": error.code if is_rate else "server_error",
             "message": f"{error.code}: {error.message[:900]}",
         }
-        return self.event("failed", response=head(self.job, "failed") | {"error": told})
+        return self.event("failed", response=head(self.job, "failed") | {"error": event})
 
     def _piece(self, part: StreamPart, text: str) -> Iterator[str]:
         if self._open != part:

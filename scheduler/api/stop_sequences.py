@@ -25,7 +25,7 @@ class StopSequenceFilter:
     """
 
     stops: Sequence[str] = ()
-    said: str = ""
+    shown: str = ""
     ended: bool = False
     _held: str = field(default="")
 
@@ -34,17 +34,17 @@ class StopSequenceFilter:
         if self.ended:
             return ""
         text = self._held + piece
-        text = text if self.said else text.lstrip()
+        text = text if self.shown else text.lstrip()
         end = end_of(text, self.stops)
         self.ended = end is not None
         sure = text[: len(text) - self._unsure(text) if end is None else end].rstrip()
         self._held = text[len(sure) :]
-        self.said += sure
+        self.shown += sure
         return sure
 
     def close(self, whole: str) -> str:
         """The rest of the answer, which is known now to be `whole`."""
-        return whole.removeprefix(self.said) if whole.startswith(self.said) else ""
+        return whole.removeprefix(self.shown) if whole.startswith(self.shown) else ""
 
     def _unsure(self, text: str) -> int:
         return max((overlap(text, stop) for stop in self.stops), default=0)

@@ -74,9 +74,9 @@ async def _ask_all(
                     "thinkbudget": budget,
                 }
             )
-            told = reply["thinkbudget"]
-            right = is_right(told["answer"], question.answer)
-            tokens, seconds = told["spent"]["tokens"], told["spent"]["seconds"]
+            account = reply["thinkbudget"]
+            right = is_right(account["answer"], question.answer)
+            tokens, seconds = account["spent"]["tokens"], account["spent"]["seconds"]
             scored.append(Scored(label, question.query_class, right, tokens, seconds))
             progress.advance(label)
 

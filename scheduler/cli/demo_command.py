@@ -19,9 +19,9 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
     """Serve the embedded model, ask it hundreds of questions under five policies, and compare."""
     import asyncio
 
-    from scheduler.cli import demo as shown
+    from scheduler.cli import demo as demo_run
     from scheduler.config import EngineConfig, ServeConfig
-    from scheduler.experiments import report as told
+    from scheduler.experiments import report as reports
     from scheduler.experiments.question_sets import load_questions, spread
     from scheduler.experiments.report_files import write
     from scheduler.progress import progress
@@ -29,11 +29,11 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
     with one_line_errors():
         config = ServeConfig(engine=EngineConfig(), price=price, port=port)
         questions = spread(load_questions("s1-pocket"), count)
-        with serving(config), progress("demo", len(questions) * len(shown.POLICIES)) as bar:
+        with serving(config), progress("demo", len(questions) * len(demo_run.POLICIES)) as bar:
             url = f"http://127.0.0.1:{port}"
-            result = asyncio.run(shown.show(url, config.engine.model, questions, bar))
-        shown.save(out, result)
-        picture = write(out / "report", result.scored, told.read_curves(out))
+            result = asyncio.run(demo_run.show(url, config.engine.model, questions, bar))
+        demo_run.save(out, result)
+        picture = write(out / "report", result.scored, reports.read_curves(out))
     click.echo((out / "report" / "report.txt").read_text(encoding="utf-8"))
     walls = ", ".join(f"{label} {wall:.0f} s" for label, wall in result.walls.items())
     click.echo(f"wall time: {walls}\npicture: {picture}")

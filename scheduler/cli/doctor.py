@@ -80,9 +80,9 @@ def _gpu() -> DoctorCheck:
             "gpu", "none", "s1-pocket needs none; s1-32B needs GPUs with 80 GB in all"
         )
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    names = told.stdout.strip().replace("\n", "; ")
-    if told.returncode or not names:
+    query_result = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    names = query_result.stdout.strip().replace("\n", "; ")
+    if query_result.returncode or not names:
         return DoctorCheck(
             "gpu", "nvidia-smi fails", "check the driver: run nvidia-smi", fatal=True
         )

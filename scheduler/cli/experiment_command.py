@@ -23,7 +23,7 @@ def experiment_run(file: Path, out: Path | None) -> None:
 
     from scheduler.config import ExperimentConfig, read_toml
     from scheduler.engines.factory import check
-    from scheduler.experiments import runner as trial
+    from scheduler.experiments import runner
     from scheduler.progress import progress
     from workers.simulated.clock import run_virtual
 
@@ -31,10 +31,10 @@ def experiment_run(file: Path, out: Path | None) -> None:
     with one_line_errors():
         config = read_toml(file, ExperimentConfig)
         check(config.engine)
-        todo, asked = trial.missing(config, folder), trial.question_set(config)
+        todo, asked = runner.missing(config, folder), runner.question_set(config)
         run: Any = asyncio.run if config.engine.kind == "vllm" else run_virtual
         with progress("experiment", len(todo) * len(asked)) as bar:
-            run(trial.run(config, todo, folder, bar))
+            run(runner.run(config, todo, folder, bar))
     click.echo(f"outcomes in {folder}; see: thinkbudget report {folder}")
 
 
@@ -42,13 +42,13 @@ def experiment_run(file: Path, out: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
     """A table and a picture of the outcomes in FOLDER."""
-    from scheduler.experiments import report as told
+    from scheduler.experiments import report as reports
     from scheduler.experiments.report_files import write
 
     with one_line_errors():
-        scored = told.read_folder(folder)
+        scored = reports.read_folder(folder)
         if not scored:
             raise ValueError(f"{folder}: no outcome with a known answer in its *.jsonl")
-        picture = write(folder / "report", scored, told.read_curves(folder))
+        picture = write(folder / "report", scored, reports.read_curves(folder))
     click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
     click.echo(f"picture: {picture}")

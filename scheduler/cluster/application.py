@@ -1,4 +1,4 @@
-"""The coat of Ray Serve: three deployments, and how they reach each other. Imports ray.
+"""The Ray Serve application: three deployments, and how they reach each other. Imports ray.
 
 Gateway (HTTP, holds the controller) --one call a wave--> EngineReplica (one engine each)
 Gateway <--one stream of what all its calls there tell-- EngineReplica

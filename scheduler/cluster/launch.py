@@ -27,7 +27,7 @@ CONTROLLER = {
     # A replica that hangs would keep its GPUs for as long as others get to finish.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     # A proxy that is not there after 5 s, as on a busy machine, is killed and begun anew, and who
-    # waits for it is told that it has died.
+    # waits for it gets an error.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",
 }
 LEAVE_SECONDS = 15.0
@@ -165,10 +165,10 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
     if (gpus := gpus_of_one(config)) == 0:
         return config.replicas
     free = [node.get("GPU", 0.0) for node in available_resources_per_node().values()]
-    if told := shortage(free, gpus=gpus, replicas=config.replicas):
+    if why := shortage(free, gpus=gpus, replicas=config.replicas):
         if (fit := engines_that_fit(free, gpus)) == 0:
-            raise ValueError(told)
-        warn(f"{told}; the others start as soon as they do")
+            raise ValueError(why)
+        warn(f"{why}; the others start as soon as they do")
         return fit
     return config.replicas
 

@@ -72,9 +72,9 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
         super().update_replicas(replicas)
         self._routes.keep({replica.replica_id.unique_id for replica in replicas})
         for replica in replicas:
-            if told := replica.routing_stats:
-                owed = PendingWork(told["tokens"], told["chains"])
-                self._routes.report(replica.replica_id.unique_id, owed, told["version"])
+            if stats := replica.routing_stats:
+                owed = PendingWork(stats["tokens"], stats["chains"])
+                self._routes.report(replica.replica_id.unique_id, owed, stats["version"])
 
 
 def _call(pending: PendingRequest) -> str:

@@ -52,8 +52,8 @@ def _section(line: dict[str, Any]) -> str:
         text.append(f"  `priced_exit`: {exits['accuracy']:.1%} for {exits['tokens']:.0f} tokens")
     for plan, served in curve.get("served", {}).items():
         span = f"{served['low']:.1%}..{served['high']:.1%} at any time"
-        told = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
-        text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {told}")
+        labels = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
+        text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {labels}")
     text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
     for point in curve["points"]:
         if point["arm"] == "votes" and point["x"] not in _SHOWN_VOTES:

@@ -30,20 +30,20 @@ from workers.simulated.reply import completion, reply_of
 class _Orders:
     """What a running chain is told from outside; one that answers has no more to conclude."""
 
-    heard: asyncio.Event = field(default_factory=asyncio.Event)
-    told: Literal["cancelled", "concluded"] | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    order: Literal["cancelled", "concluded"] | None = None
     thinking: bool = True
 
     def tell(self, what: Literal["cancelled", "concluded"]) -> None:
-        if what == "cancelled" or (self.thinking and self.told is None):
-            self.told = what
-            self.heard.set()
+        if what == "cancelled" or (self.thinking and self.order is None):
+            self.order = what
+            self.news.set()
 
     def answer(self) -> None:
         self.thinking = False
-        if self.told == "concluded":
-            self.told = None
-            self.heard.clear()
+        if self.order == "concluded":
+            self.order = None
+            self.news.clear()
 
 
 @dataclass(slots=True)
@@ -158,23 +158,23 @@ class SimulatedEngine:
         """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
         was = request.checkpoint(number) or Checkpoint()
         at, cause, probe_tokens = course.begin, course.cause, was.probe_tokens
-        told = len(was.thinking)
+        order = len(was.thinking)
         if was.begun:
-            at, cause = told, was.stop_cause or cause
+            at, cause = order, was.stop_cause or cause
         if was.conclude:
             orders.tell("concluded")
 
         def tell(ended: StopCause | None = None) -> None:
-            nonlocal told
-            if request.progress and (ended or at > told):
+            nonlocal order
+            if request.progress and (ended or at > order):
                 news = Checkpoint(
-                    thinking=(0,) * (at - told),
+                    thinking=(0,) * (at - order),
                     extensions=course.extensions_by(at),
                     stop_cause=ended,
                     probe_tokens=probe_tokens,
                 )
                 emit(ChainProgress(number, news))
-                told = at
+                order = at
 
         marks = [] if was.stop_cause else marks_of(request, number, course)
         for mark, trial, shown in marks:
@@ -212,7 +212,7 @@ class SimulatedEngine:
         """Let the time of so many tokens pass: how many there were, and what ended them."""
         loop, died = asyncio.get_running_loop(), self._died
         began = loop.time()
-        waits = [asyncio.ensure_future(event.wait()) for event in (died, orders.heard)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (died, orders.news)]
         try:
             done, _ = await asyncio.wait(
                 waits,
@@ -225,7 +225,7 @@ class SimulatedEngine:
         if not done:
             return tokens, None
         spent = int((loop.time() - began) * self.tokens_per_second + 1e-6)
-        return min(tokens, spent), "lost" if died.is_set() else orders.told
+        return min(tokens, spent), "lost" if died.is_set() else orders.order
 
     def _sample(
         self,

@@ -26,7 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
-from workers.vllm.root_cause import root_cause_told
+from workers.vllm.root_cause import root_cause_kept
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
@@ -237,7 +237,7 @@ def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
     logs = config.logging_config
     with contextlib.ExitStack() as stack:
         if logs.configure_logging and logs.pylogging_config_file is None:
-            file = stack.enter_context(root_cause_told(DEFAULT_LOGGING_CONFIG, "vllm"))
+            file = stack.enter_context(root_cause_kept(DEFAULT_LOGGING_CONFIG, "vllm"))
             config.logging_config = replace(logs, pylogging_config_file=file)
         return AsyncLLM.from_vllm_config(
             config, stat_loggers=stat_loggers, disable_log_stats=stat_loggers is None

@@ -24,13 +24,13 @@ class FirstError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            told = "".join(traceback.format_exception_only(error)).strip()
+            message = "".join(traceback.format_exception_only(error)).strip()
             with contextlib.suppress(OSError), self._path.open("x", encoding="utf-8") as file:
-                file.write(told)
+                file.write(message)
 
 
 @contextlib.contextmanager
-def root_cause_told(usual: Mapping[str, Any], logger: str) -> Iterator[str]:
+def root_cause_kept(usual: Mapping[str, Any], logger: str) -> Iterator[str]:
     """A file for `logging.config.dictConfig`, for all processes of what is started in this block.
 
     It is the `usual` configuration, and keeps the first error of `logger`: a RuntimeError that
@@ -48,5 +48,5 @@ def root_cause_told(usual: Mapping[str, Any], logger: str) -> Iterator[str]:
         except RuntimeError as error:
             if not cause.exists():
                 raise
-            told = cause.read_text(encoding="utf-8")
-            raise RuntimeError(f"the engine core did not start: {told}") from error
+            message = cause.read_text(encoding="utf-8")
+            raise RuntimeError(f"the engine core did not start: {message}") from error

@@ -69,8 +69,8 @@ class AccessMiddleware:
         try:
             async with self._body(headers, receive) as body:
                 if body is not None:
-                    told = self._telling(caller, send)
-                    await _until_gone(self._app, scope, body, receive, told)
+                    reply = self._with_headers(caller, send)
+                    await _until_gone(self._app, scope, body, receive, reply)
         finally:
             CALLER.reset(token)
 
@@ -146,7 +146,7 @@ class AccessMiddleware:
             why = f"bodies of more than {self._limits.held_bytes} bytes are held; try again"
             raise RateLimited(why, code="queue_full", retry_after=self._rng.randint(1, 5))
 
-    def _telling(self, caller: Caller, send: Send) -> Send:
+    def _with_headers(self, caller: Caller, send: Send) -> Send:
         """With the state of the key's quotas, where it has any."""
 
         async def tell(message: Message) -> None:

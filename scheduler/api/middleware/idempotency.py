@@ -156,8 +156,8 @@ class IdempotencyMiddleware:
             await self._app(scope, receive, send)
             return
         if len(keys) > 1 or not _VALID_KEY.fullmatch(keys[0]):
-            told = f"{HEADER} must be 1 to 255 visible ASCII characters, got {keys[0][:80]!r}"
-            raise InvalidRequest(told, field=HEADER)
+            why = f"{HEADER} must be 1 to 255 visible ASCII characters, got {keys[0][:80]!r}"
+            raise InvalidRequest(why, field=HEADER)
         name = IdempotencyName(CALLER.get().name, scope["path"], keys[0])
         body = await _read(receive)
         fingerprint = hashlib.sha256(body).digest()

@@ -1,4 +1,4 @@
-"""A controller's copy tells the book everything once, whatever gets lost on the way."""
+"""A gateway's cache reports everything to the store once, whatever gets lost on the way."""
 
 import asyncio
 from typing import Any
@@ -15,11 +15,11 @@ from tests.scheduler.observations import chain
 
 
 class Away(Exception):
-    """The book cannot be reached."""
+    """The store cannot be reached."""
 
 
 class FlakyStore:
-    """A book behind a network that loses requests, or the replies to them."""
+    """A store behind a network that loses requests, or the replies to them."""
 
     def __init__(self, *faults: str) -> None:
         self.kept = DurableCurveStore()

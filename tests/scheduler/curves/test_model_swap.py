@@ -1,4 +1,4 @@
-"""On the simulated population: when every class changes, the book is soon as good as a new one."""
+"""On the simulated population: when every class changes, the store is soon as good as a new one."""
 
 from dataclasses import replace
 from random import Random
@@ -46,7 +46,7 @@ def worth(store: CurveStore, model: str) -> float:
 
 @pytest.fixture(scope="module")
 def reference() -> float:
-    """What a book reaches that has known nothing but the new population."""
+    """What a store reaches that has known nothing but the new population."""
     store = CurveStore()
     learn(store, NEW, 500, "m", seed=5)
     return worth(store, "m")

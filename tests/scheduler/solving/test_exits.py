@@ -85,7 +85,7 @@ def test_the_chance_of_a_concluded_chain_is_no_boast_and_not_far_off(ours: list[
 
 
 def courses(queries: int) -> list[ObservationRecord]:
-    """What a controller tells its book: of exploration runs first, then of concluded chains too."""
+    """What a controller reports: of exploration runs first, then of concluded chains too."""
     seen: list[ObservationRecord] = []
 
     class Listening(DurableCurveStore):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.vllm.root_cause import root_cause_told
+from workers.vllm.root_cause import root_cause_kept
 
 USUAL = {
     "version": 1,
@@ -33,7 +33,7 @@ def test_the_first_error_of_all_processes_is_the_reason() -> None:
     context = multiprocessing.get_context("spawn")
     with (
         pytest.raises(RuntimeError, match=r"did not start: ValueError: no room$"),
-        root_cause_told(USUAL, "core") as file,
+        root_cause_kept(USUAL, "core") as file,
     ):
         for message in ("no room", "an echo of it"):
             core = context.Process(target=fail, args=(file, message))
@@ -45,7 +45,7 @@ def test_the_first_error_of_all_processes_is_the_reason() -> None:
 def test_where_nothing_was_logged_the_error_stays() -> None:
     with (
         pytest.raises(RuntimeError, match="^see above$"),
-        root_cause_told(USUAL, "core") as file,
+        root_cause_kept(USUAL, "core") as file,
     ):
         configure(file)
         logging.getLogger("core").error("an error without an exception")
@@ -53,7 +53,7 @@ def test_where_nothing_was_logged_the_error_stays() -> None:
 
 
 def test_what_fails_after_the_start_is_logged_as_usual() -> None:
-    with root_cause_told(USUAL, "core") as file:
+    with root_cause_kept(USUAL, "core") as file:
         configure(file)
     try:
         raise ValueError("much later")
