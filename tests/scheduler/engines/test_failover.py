@@ -358,6 +358,7 @@ class Ward:
     size: int = 3
     losses: int = 0
     seconds: float = 0.0
+    replaced: int = 0
 
     def harness(self) -> FaultHarness:
         self.built = FaultHarness.of([f"{n}" for n in range(self.size)], self.make)
@@ -375,7 +376,9 @@ class Ward:
         await asyncio.sleep(0.01)
         self.built.pool.kill(engine.replica)
         await asyncio.sleep(2.0)
-        self.built.pool.start(f"new {self.losses}")
+        # Of its own name: to start one anew kills it.
+        self.replaced += 1
+        self.built.pool.start(f"new {self.replaced}")
 
 
 @pytest.mark.parametrize("tokens", [0, 30, 200])
