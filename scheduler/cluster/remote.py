@@ -73,7 +73,7 @@ class RemoteEnginePool:
                 if isinstance(taken, Refused):
                     raise taken
                 if taken is None:
-                    raise EngineDied("it has ended a call that it had not taken")
+                    raise EngineDied("has ended a call that it had not taken")
                 yield taken.replica
 
         return self._calls.run(send)
@@ -102,6 +102,6 @@ async def _messages(response: Any) -> AsyncIterator[AsyncIterator[Any]]:
     except RayTaskError:  # the replica lives, and has a bug
         raise
     except UNREACHABLE as error:
-        raise EngineDied(f"it cannot be reached: {type(error).__name__}") from error
+        raise EngineDied(f"cannot be reached: {type(error).__name__}") from error
     finally:
         response.cancel()

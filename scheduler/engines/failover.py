@@ -205,12 +205,14 @@ class FailoverEngine:
         if isinstance(result, Lost):
             query, replica = flight.request.query, flight.replica or "of the pool"
             log.warning("query %s: engine %s %s", query, replica, result.reason)
+        is_news = True
         if flight.replica is not None:
-            self._health.unavailable(flight.replica, _now())
+            is_news = self._health.unavailable(flight.replica, _now())
             self.counts["migrations"] += len(flight.waiting)
             self.counts["replayed_tokens"] += flight.tokens
             flight.migrate()
-        if isinstance(result, Lost) and not flight.progressed:
+        # Where there is no other replica, one that leaves may be asked again at once.
+        if not flight.progressed and (isinstance(result, Lost) or not is_news):
             await asyncio.sleep(RETRY_SECONDS)
 
     def _record_death(self, flight: InFlightRequest, reason: str) -> None:

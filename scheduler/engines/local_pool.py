@@ -116,7 +116,7 @@ class LocalEnginePool:
         async with aclosing(replica.engine.complete(request)) as events:
             async for event in events:
                 if replica.dead.is_set():
-                    raise EngineDied(f"{replica.name} was killed")
+                    raise EngineDied("was killed")
                 yield event
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
@@ -147,7 +147,7 @@ class LocalEnginePool:
 
     def _any(self) -> _Replica:
         if not self.replicas:
-            raise EngineDied("there is no replica")
+            raise EngineDied("has no replica")
         return next(iter(self.replicas.values()))
 
 
@@ -157,7 +157,7 @@ async def _until_dead(replica: _Replica, awaited: Awaitable[T]) -> T:
     try:
         await asyncio.wait([waiting, dying], return_when=asyncio.FIRST_COMPLETED)
         if replica.dead.is_set():
-            raise EngineDied(f"{replica.name} was killed")
+            raise EngineDied("was killed")
         return waiting.result()
     finally:
         waiting.cancel()

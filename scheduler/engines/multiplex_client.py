@@ -49,7 +49,7 @@ class MultiplexedStream:
                             if queue := self._queues.get(call):
                                 queue.put_nowait(batch)
         except TimeoutError:
-            self._break(EngineDied(f"it opens no stream within {CONNECT_SECONDS:g} s"))
+            self._break(EngineDied(f"opens no stream within {CONNECT_SECONDS:g} s"))
         except Exception as error:
             self._break(error)
 

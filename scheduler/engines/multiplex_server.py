@@ -5,14 +5,15 @@ A message costs more than what is in it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 
 from scheduler.engines.pool import EventBatch
 from workers.engine import EngineEvent
 
 # Events that come within so many seconds of the last message wait for the next one.
 PACE_SECONDS = 0.02
-# A call without events is reported alive after so many seconds.
+# A call of which nothing was sent for so many seconds is reported alive, whatever the others send.
 HEARTBEAT_SECONDS = 2.0
 # A stream without calls is closed: a replica that is to stop waits for what it has open.
 IDLE_SECONDS = 10.0
@@ -29,7 +30,8 @@ class MultiplexServer:
         self._events: dict[int, list[EngineEvent]] = {}
         self._leaving: set[int] = set()
         self._ended: list[int] = []
-        self._calls: set[int] = set()
+        #: When something was last sent of each call that runs, the longest silent first.
+        self._calls: dict[int, float] = {}
         self._news = asyncio.Event()
         self._reader: object = None
 
@@ -45,11 +47,11 @@ class MultiplexServer:
     @contextmanager
     def open(self, call: int) -> Iterator[None]:
         """While the call runs; its end is sent."""
-        self._calls.add(call)
+        self._calls[call] = _now()
         try:
             yield
         finally:
-            self._calls.discard(call)
+            del self._calls[call]
             self._ended.append(call)
             self._news.set()
 
@@ -67,36 +69,48 @@ class MultiplexServer:
         another reader takes its place.
         """
         self._reader = mine = object()
-        clock, idle_since = asyncio.get_running_loop().time, None
+        idle_since: float | None = None
         try:
             yield ()
             while True:
-                silent = False
-                try:
-                    await asyncio.wait_for(self._news.wait(), HEARTBEAT_SECONDS)
-                except TimeoutError:
-                    silent = True
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), self._seconds_to_heartbeat())
                 if self._reader is not mine:
                     return
                 self._news.clear()
-                if frames := self._frames(heartbeat=silent):
+                if frames := self._frames():
                     idle_since = None
                     yield frames
                     await asyncio.sleep(PACE_SECONDS)
                 elif self.is_idle:
-                    idle_since = clock() if idle_since is None else idle_since
-                    if clock() - idle_since >= IDLE_SECONDS:
+                    idle_since = _now() if idle_since is None else idle_since
+                    if _now() - idle_since >= IDLE_SECONDS:
                         return
         finally:
             if self._reader is mine:
                 self._reader = None
 
-    def _frames(self, *, heartbeat: bool) -> tuple[Frame, ...]:
-        calls = dict.fromkeys([*self._events, *self._leaving, *(self._calls if heartbeat else ())])
+    def _seconds_to_heartbeat(self) -> float:
+        silent_since = next(iter(self._calls.values()), _now())
+        return max(0.0, silent_since + HEARTBEAT_SECONDS - _now())
+
+    def _frames(self) -> tuple[Frame, ...]:
+        """All that is to be sent now: events, heartbeats and ends."""
+        now = _now()
+        silent = takewhile(
+            lambda call: self._calls[call] + HEARTBEAT_SECONDS <= now, list(self._calls)
+        )
         frames: list[Frame] = []
-        for call in calls:
+        for call in dict.fromkeys([*self._events, *self._leaving, *silent]):
             events, leaving = tuple(self._events.get(call, ())), call in self._leaving
             frames.append((call, EventBatch(self._replica, events, leaving)))
+            if call in self._calls:
+                del self._calls[call]
+                self._calls[call] = now
         frames += [(call, None) for call in self._ended]
         self._events, self._leaving, self._ended = {}, set(), []
         return tuple(frames)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

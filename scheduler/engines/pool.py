@@ -19,7 +19,10 @@ class EventBatch(NamedTuple):
 
 
 class EngineDied(Exception):
-    """A replica is gone, or cannot be reached, with whatever was asked of it."""
+    """A replica is gone, or cannot be reached, with whatever was asked of it.
+
+    The message says what it did, for logs: "cannot be reached".
+    """
 
 
 class EnginePool(Protocol):

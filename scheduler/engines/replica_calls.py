@@ -21,6 +21,7 @@ class ReplicaCalls:
     def __init__(self, engine: Engine, replica: str) -> None:
         self._engine, self._replica = engine, replica
         self._servers: dict[str, MultiplexServer] = {}
+        self._draining = False
         self._running: dict[asyncio.Task[None], tuple[MultiplexServer, int]] = {}
 
     def server(self, gateway: str) -> MultiplexServer:
@@ -41,13 +42,17 @@ class ReplicaCalls:
 
         Closing it ends the call: the chains that run are dropped. Raises Refused.
         """
-        taken = asyncio.get_running_loop().create_future()
         server = self.server(gateway)
+        if self._draining:
+            server.leave(call)
+            yield Taken(self._replica)
+            return
+        taken = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._collect(request, server, call, taken, on_event))
         self._running[task] = server, call
         try:
             await asyncio.wait([task, taken], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
+            if task.done() and not task.cancelled():  # `drain` cancels it
                 task.result()
             yield Taken(self._replica)
             await asyncio.wait([task])
@@ -76,7 +81,11 @@ class ReplicaCalls:
                         on_event(event)
 
     def drain(self) -> None:
-        """End every call now, with a batch that says that the replica is leaving."""
+        """End every call now, with a batch that says that the replica is leaving.
+
+        A call that comes later, from a gateway that does not know yet, ends in the same way.
+        """
+        self._draining = True
         for task, (server, call) in self._running.items():
             server.leave(call)
             task.cancel()

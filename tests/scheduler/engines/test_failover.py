@@ -9,7 +9,7 @@ import pytest
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
-from scheduler.engines.failover import FailoverEngine
+from scheduler.engines.failover import RETRY_SECONDS, FailoverEngine
 from scheduler.engines.in_flight import CANCEL_SECONDS
 from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.engines.quarantine import Quarantine, fingerprint
@@ -149,6 +149,21 @@ async def test_a_stream_goes_on_unbroken_on_another_engine(fault: str, after: fl
     assert harness.engine.counts["deaths"] == (fault != "drained")
     assert harness.engine.counts["migrations"] == 1
     assert not await left_over(harness)
+
+
+async def test_a_request_waits_while_its_only_replica_leaves_and_asks_it_now_and_then() -> None:
+    asked = request(stream=0)
+    whole = await undisturbed(asked)
+    harness = FaultHarness.of(["a"])
+    asking = harness.ask(asked)
+    await asyncio.sleep(1.0)
+    harness.pool.replicas["a"].running.drain()
+    await asyncio.sleep(5.0)
+    harness.pool.start("a")
+    events = await asking
+    assert text(events) == text(whole)
+    assert unmoved(samples(events)) == unmoved(samples(whole))
+    assert 2 <= harness.engine.counts["migrations"] <= 2 + 5.0 / RETRY_SECONDS
 
 
 async def test_little_is_generated_twice_and_little_time_lost() -> None:
@@ -343,6 +358,7 @@ class Ward:
     size: int = 3
     losses: int = 0
     seconds: float = 0.0
+    replaced: int = 0
 
     def harness(self) -> FaultHarness:
         self.built = FaultHarness.of([f"{n}" for n in range(self.size)], self.make)
@@ -360,7 +376,9 @@ class Ward:
         await asyncio.sleep(0.01)
         self.built.pool.kill(engine.replica)
         await asyncio.sleep(2.0)
-        self.built.pool.start(f"new {self.losses}")
+        # Of its own name: to start one anew kills it.
+        self.replaced += 1
+        self.built.pool.start(f"new {self.replaced}")
 
 
 @pytest.mark.parametrize("tokens", [0, 30, 200])

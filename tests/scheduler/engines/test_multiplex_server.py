@@ -68,6 +68,30 @@ async def test_a_stream_stays_open_with_heartbeats_while_a_call_runs_and_is_clos
     assert IDLE_SECONDS <= clock() - began < IDLE_SECONDS + 2 * HEARTBEAT_SECONDS
 
 
+async def test_a_silent_call_is_reported_alive_beside_one_that_sends_all_the_time() -> None:
+    server, clock = MultiplexServer("replica"), asyncio.get_running_loop().time
+
+    async def send() -> None:
+        while True:
+            server.post(1, EVENTS[0])
+            await asyncio.sleep(PACE_SECONDS)
+
+    sending = asyncio.create_task(send())
+    reported: list[float] = []
+    with server.open(1), server.open(2):
+        stream = await opened(server)
+        while clock() < 20.0:
+            frames = dict(await anext(stream))
+            if 2 in frames:
+                assert frames[2] == EventBatch("replica")
+                reported.append(clock())
+    sending.cancel()
+    gaps = [later - before for before, later in zip([0.0, *reported], reported, strict=False)]
+    assert len(gaps) >= 9
+    assert max(gaps) <= HEARTBEAT_SECONDS + 2 * PACE_SECONDS
+    assert min(gaps) >= HEARTBEAT_SECONDS, "a heartbeat is only sent in a silence"
+
+
 async def test_an_idle_server_is_in_use_while_somebody_reads() -> None:
     """Put away then, it would not be the one that the next call posts to."""
 
