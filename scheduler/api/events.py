@@ -1,4 +1,4 @@
-"""One query on its way, told as it happens; every streaming route renders the same events."""
+"""The events of one running query; every streaming route renders the same events."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,6 +9,7 @@ from scheduler.api.response import chosen, content, reasoning
 from scheduler.api.stop_sequences import StopSequenceFilter
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.trace import TRACE
 from workers.sample import Accepted, Delta
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -19,7 +20,7 @@ class Started(NamedTuple):
 
 
 class ReasoningText(NamedTuple):
-    """A piece of reasoning: of the first chain, or of the best one, as the request has it."""
+    """A piece of reasoning: of the first chain or of the best one, as the request asks."""
 
     text: str
 
@@ -31,7 +32,7 @@ class AnswerText(NamedTuple):
 
 
 class KeepAlive(NamedTuple):
-    """Nothing was told for `KEEP_ALIVE_SECONDS`."""
+    """There was no event for `KEEP_ALIVE_SECONDS`."""
 
 
 class Done(NamedTuple):
@@ -42,7 +43,9 @@ QueryEvent = Started | ReasoningText | AnswerText | KeepAlive | Done
 
 
 async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[QueryEvent]:
-    """Started, then pieces of reasoning, pieces of content, and Done; Silence in between.
+    """Started, then pieces of reasoning, pieces of content, and Done; KeepAlive in between.
+
+    The first piece of an answer is noted in the trace of the request.
 
     Raises RequestError: before Started where the request was refused, later where it failed.
     """
@@ -51,38 +54,40 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
         yield Started()
         yield Done(outcome)
         return
-    heard: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
+    events: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
     answering = asyncio.create_task(
         controller.answer(
             job.query,
             policy=job.policy,
-            on_event=heard.put_nowait,
+            on_event=events.put_nowait,
             learn=job.learns,
             tenant=job.tenant,
         )
     )
-    answering.add_done_callback(lambda _: heard.put_nowait(None))
-    now, live = asyncio.get_running_loop().time, _Live(job)
-    started, told = False, now()
+    answering.add_done_callback(lambda _: events.put_nowait(None))
+    now, live, trace = asyncio.get_running_loop().time, _Live(job), TRACE.get(None)
+    is_started, last_event = False, now()
     try:
         while True:
             try:
-                async with asyncio.timeout_at(told + KEEP_ALIVE_SECONDS):
-                    event = await heard.get()
+                async with asyncio.timeout_at(last_event + KEEP_ALIVE_SECONDS):
+                    event = await events.get()
             except TimeoutError:
                 yield KeepAlive()
-                told = now()
+                last_event = now()
                 continue
             if event is None:
                 outcome = answering.result()
-            if not started:
-                started, told = True, now()
+            if not is_started:
+                is_started, last_event = True, now()
                 yield Started()
             if event is None:
                 break
             if isinstance(event, Delta):
+                if trace and event.phase == "answer":
+                    trace.note_content()
                 for piece in live.feed(event):
-                    told = now()
+                    last_event = now()
                     yield piece
         for piece in live.close(outcome):
             yield piece
@@ -92,10 +97,10 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
 
 
 class _Live:
-    """What a running chain's text tells the caller.
+    """The events that a running chain's text becomes.
 
-    A live answer is the query's last word, so its chain is the winner: then the winner's reasoning
-    is what has been heard of it. An answer that may turn out to be a tool's call is not told live.
+    Only the chain whose answer is the reply streams an answer: its reasoning so far is then the
+    winner's. An answer that may turn out to be a tool call is not streamed.
     """
 
     def __init__(self, job: PreparedQuery) -> None:
@@ -115,15 +120,15 @@ class _Live:
             return []
         if self._job.request.tools:
             return []
-        said = self._answer.feed(delta.text)
-        if not said:
+        text = self._answer.feed(delta.text)
+        if not text:
             return []
         thought = "".join(self._thoughts)
         self._thoughts = []
-        return [ReasoningText(thought), AnswerText(said)] if thought else [AnswerText(said)]
+        return [ReasoningText(thought), AnswerText(text)] if thought else [AnswerText(text)]
 
     def close(self, outcome: Outcome) -> list[QueryEvent]:
-        """What is left to tell, now that the winner is known."""
+        """The events that are left, now that the winner is known."""
         best = next(iter(chosen(self._job, outcome)), None)
         thought = reasoning(self._job, best)
         rest = self._answer.close(content(self._job, best))

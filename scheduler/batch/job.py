@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from policies.price import Price
-from scheduler.api.json_body import parse_json
 from scheduler.batch.files import Files
 from scheduler.errors import InvalidRequest, RequestError
+from scheduler.json_body import parse_json
 from scheduler.progress import Progress
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
