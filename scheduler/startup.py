@@ -1,5 +1,6 @@
 """Settings from command-line flags, and the checks made before anything is started."""
 
+import logging
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,11 @@ from policies import build
 from scheduler.api.keys import read_keys
 from scheduler.config import ServeConfig, from_table
 from scheduler.curves.query_classes import QueryClasses
-from scheduler.curves.wal import load
+from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
+
+log = logging.getLogger("thinkbudget")
+
 
 # Where each command-line flag stands in the settings.
 FLAGS = {
@@ -57,4 +61,6 @@ def validate(config: ServeConfig) -> ServeConfig:
         QueryClasses.load(Path(config.classes))
     if config.curves is not None and Path(config.curves).is_file():
         load(Path(config.curves))
+    if config.curves is not None and (pid := holder(Path(config.curves))):
+        log.warning("%s is being written by another process (%s): waiting", config.curves, pid)
     return config

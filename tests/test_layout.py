@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "workers.simulated": {"policies.plan", "policies.sampling", "policies.signals", "workers"},
     "workers.vllm": {"policies.sampling", "workers"},
     "scheduler.errors": set[str](),
+    "scheduler.json_body": {"scheduler.errors"},
     "scheduler.progress": set[str](),
     "scheduler.admission": {"policies", "scheduler.errors"},
     "scheduler.curves": {"policies"},
@@ -40,6 +41,7 @@ MAY_IMPORT = {
         "scheduler.curves",
         "scheduler.errors",
         "scheduler.config",
+        "scheduler.json_body",
         "scheduler.solving",
     },
     "scheduler.startup": {
@@ -61,9 +63,9 @@ MAY_IMPORT = {
     },
     "scheduler.batch": {
         "policies",
-        "scheduler.api.json_body",
         "scheduler.client",
         "scheduler.errors",
+        "scheduler.json_body",
         "scheduler.progress",
     },
     "scheduler.experiments": {

@@ -19,12 +19,12 @@ from scheduler.api import (
     service,
 )
 from scheduler.api import response as reply
-from scheduler.api.json_body import parse_json
 from scheduler.api.middleware.access import AccessMiddleware
 from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
 from scheduler.api.middleware.trace import TraceMiddleware, refusal
 from scheduler.errors import RequestError, UnknownRoute
+from scheduler.json_body import parse_json
 from scheduler.solving.controller import Controller
 from scheduler.solving.metrics import CONTENT_TYPE
 from scheduler.solving.trace import TRACE

@@ -1,4 +1,4 @@
-"""One query on its way, told as it happens; every streaming route renders the same events."""
+"""The events of one running query; every streaming route renders the same events."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,6 +9,7 @@ from scheduler.api.response import chosen, content, reasoning
 from scheduler.api.stop_sequences import StopSequenceFilter
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.trace import TRACE
 from workers.sample import Accepted, Delta
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -19,7 +20,7 @@ class Started(NamedTuple):
 
 
 class ReasoningText(NamedTuple):
-    """A piece of reasoning: of the first chain, or of the best one, as the request has it."""
+    """A piece of reasoning: of the first chain or of the best one, as the request asks."""
 
     text: str
 
@@ -31,7 +32,7 @@ class AnswerText(NamedTuple):
 
 
 class KeepAlive(NamedTuple):
-    """Nothing was told for `KEEP_ALIVE_SECONDS`."""
+    """There was no event for `KEEP_ALIVE_SECONDS`."""
 
 
 class Done(NamedTuple):
@@ -42,7 +43,9 @@ QueryEvent = Started | ReasoningText | AnswerText | KeepAlive | Done
 
 
 async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[QueryEvent]:
-    """Started, then pieces of reasoning, pieces of content, and Done; Silence in between.
+    """Started, then pieces of reasoning, pieces of content, and Done; KeepAlive in between.
+
+    The first piece of an answer is noted in the trace of the request.
 
     Raises RequestError: before Started where the request was refused, later where it failed.
     """
@@ -62,27 +65,29 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
         )
     )
     answering.add_done_callback(lambda _: events.put_nowait(None))
-    now, live = asyncio.get_running_loop().time, _Live(job)
-    started, sent_at = False, now()
+    now, live, trace = asyncio.get_running_loop().time, _Live(job), TRACE.get(None)
+    is_started, last_event = False, now()
     try:
         while True:
             try:
-                async with asyncio.timeout_at(sent_at + KEEP_ALIVE_SECONDS):
+                async with asyncio.timeout_at(last_event + KEEP_ALIVE_SECONDS):
                     event = await events.get()
             except TimeoutError:
                 yield KeepAlive()
-                sent_at = now()
+                last_event = now()
                 continue
             if event is None:
                 outcome = answering.result()
-            if not started:
-                started, sent_at = True, now()
+            if not is_started:
+                is_started, last_event = True, now()
                 yield Started()
             if event is None:
                 break
             if isinstance(event, Delta):
+                if trace and event.phase == "answer":
+                    trace.note_content()
                 for piece in live.feed(event):
-                    sent_at = now()
+                    last_event = now()
                     yield piece
         for piece in live.close(outcome):
             yield piece
@@ -92,10 +97,10 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
 
 
 class _Live:
-    """What a running chain's text tells the caller.
+    """The events that a running chain's text becomes.
 
-    A live answer is the query's last word, so its chain is the winner: then the winner's reasoning
-    is what has been heard of it. An answer that may turn out to be a tool's call is not told live.
+    Only the chain whose answer is the reply streams an answer: its reasoning so far is then the
+    winner's. An answer that may turn out to be a tool call is not streamed.
     """
 
     def __init__(self, job: PreparedQuery) -> None:
@@ -115,23 +120,19 @@ class _Live:
             return []
         if self._job.request.tools:
             return []
-        answer = self._answer.feed(delta.text)
-        if not answer:
+        text = self._answer.feed(delta.text)
+        if not text:
             return []
-        reasoning_text = "".join(self._thoughts)
+        thought = "".join(self._thoughts)
         self._thoughts = []
-        return (
-            [ReasoningText(reasoning_text), AnswerText(answer)]
-            if reasoning_text
-            else [AnswerText(answer)]
-        )
+        return [ReasoningText(thought), AnswerText(text)] if thought else [AnswerText(text)]
 
     def close(self, outcome: Outcome) -> list[QueryEvent]:
-        """What is left to tell, now that the winner is known."""
+        """The events that are left, now that the winner is known."""
         best = next(iter(chosen(self._job, outcome)), None)
-        reasoning_text = reasoning(self._job, best)
+        thought = reasoning(self._job, best)
         rest = self._answer.close(content(self._job, best))
         events: list[QueryEvent] = []
-        if self._whose == "winner" and not self._answer.shown and reasoning_text:
-            events.append(ReasoningText(reasoning_text))
+        if self._whose == "winner" and not self._answer.shown and thought:
+            events.append(ReasoningText(thought))
         return [*events, AnswerText(rest)] if rest else events

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from scheduler.api import wellformed
 from scheduler.api.messages import MAX_LETTERS, NamedTool, RequestMessage, ResponseFormat, Tool
 from scheduler.errors import InvalidRequest
+from scheduler.json_body import check_text
 
 RequestShape = TypeVar("RequestShape", bound=BaseModel)
 MAX_BODY_BYTES = MAX_LETTERS
@@ -162,7 +162,7 @@ def checked(shape: type[RequestShape], body: object) -> RequestShape:
     """A body in its shape; the first thing wrong becomes an InvalidRequest that names its field."""
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", field=None, code="invalid_json")
-    wellformed.check(body)
+    check_text(body)
     try:
         return shape.model_validate(body)
     except ValidationError as error:

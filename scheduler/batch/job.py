@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from policies.price import Price
-from scheduler.api.json_body import parse_json
 from scheduler.batch.files import Files
 from scheduler.errors import InvalidRequest, RequestError
+from scheduler.json_body import parse_json
 from scheduler.progress import Progress
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -27,8 +27,11 @@ URL = "/v1/chat/completions"
 REFUSED_FOR_ALL = (401, 403)
 
 
-class JobRefused(Exception):
-    """The endpoint refuses this caller: the job ends, and no line is recorded as failed for it."""
+class JobEnded(Exception):
+    """No line can be answered any more: the endpoint refuses this caller, or a file is full.
+
+    The job ends at once, and no line is recorded as failed for it.
+    """
 
 
 class Summary(NamedTuple):
@@ -67,7 +70,16 @@ class BatchJob:
         self._synced = time.monotonic()
 
     async def run(self) -> Summary:
-        """Raises JobRefused when the endpoint refuses this caller."""
+        """Answer the lines. Raises JobEnded when none can be answered any more."""
+        try:
+            await self._run()
+        except OSError as error:
+            raise JobEnded(f"{self._files.out} cannot be written: {error}") from error
+        return Summary(
+            self._answered, self._failed, self._skipped, self._tokens, dict(self._errors)
+        )
+
+    async def _run(self) -> None:
         with (
             self._files.out.open("a", encoding="utf-8") as out,
             self._files.errors.open("a", encoding="utf-8") as errors,
@@ -79,13 +91,10 @@ class BatchJob:
                         for number, raw in enumerate(lines, start=1):
                             if raw.strip():
                                 await self._begin(group, number, raw)
-            except* JobRefused as refused:
-                raise refused.exceptions[0] from None
+            except* (JobEnded, OSError) as ended:
+                raise ended.exceptions[0] from None
             finally:
                 os.fsync(out.fileno())
-        return Summary(
-            self._answered, self._failed, self._skipped, self._tokens, dict(self._errors)
-        )
 
     async def _begin(self, group: asyncio.TaskGroup, number: int, raw: bytes) -> None:
         custom_id = None
@@ -109,26 +118,20 @@ class BatchJob:
     async def _answer_line(self, custom_id: str, number: int, body: dict[str, Any]) -> None:
         try:
             reply = await self._answer(_priced(body, self._price) if self._price else body)
-            self._record_answer(custom_id, reply)
+            line, spent = _answered(custom_id, reply)
         except RequestError as error:
             if error.status in REFUSED_FOR_ALL:
-                raise JobRefused(error.message) from error
+                raise JobEnded(f"the endpoint refuses this job: {error.message}") from error
             self._fail(custom_id, number, error)
         except Exception as error:  # one bad line never ends a job
             message = f"{type(error).__name__}: {error}"
             self._fail(custom_id, number, RequestError(message[:1000], code="failed"))
+        else:
+            self._record(line, spent)
         finally:
             self._gate.release()
 
-    def _record_answer(self, custom_id: str, reply: dict[str, Any]) -> None:
-        usage, name = reply.get("usage") or {}, reply.get("id") or custom_id
-        spent = int(usage.get("completion_tokens") or 0)
-        line = {
-            "id": f"batch_req_{name}",
-            "custom_id": custom_id,
-            "response": {"status_code": 200, "request_id": name, "body": reply},
-            "error": None,
-        }
+    def _record(self, line: str, spent: int) -> None:
         self._write(self._out, line)
         self._answered += 1
         self._tokens += spent
@@ -140,15 +143,29 @@ class BatchJob:
         self._errors[error.code] += 1
         body = {"status_code": error.status, "request_id": None, "body": error.as_dict()}
         line = {"custom_id": custom_id, "line": number, "response": body, "error": None}
-        self._write(self._bad, line)
+        self._write(self._bad, json.dumps(line))
         self._progress.advance()
 
-    def _write(self, file: IO[str], line: dict[str, Any]) -> None:
-        file.write(json.dumps(line) + "\n")
+    def _write(self, file: IO[str], line: str) -> None:
+        """Raises OSError, which ends the job: no other line could be kept either."""
+        file.write(f"{line}\n")
         file.flush()
         if time.monotonic() - self._synced >= FSYNC_SECONDS:
             os.fsync(file.fileno())
             self._synced = time.monotonic()
+
+
+def _answered(custom_id: str, reply: dict[str, Any]) -> tuple[str, int]:
+    """The line of OUT for a reply, and the tokens that it took; 0 where the reply names none."""
+    usage, name = reply.get("usage") or {}, reply.get("id") or custom_id
+    spent = int(usage.get("completion_tokens") or 0)
+    line = {
+        "id": f"batch_req_{name}",
+        "custom_id": custom_id,
+        "response": {"status_code": 200, "request_id": name, "body": reply},
+        "error": None,
+    }
+    return json.dumps(line), spent
 
 
 def _priced(body: dict[str, Any], price: Price) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def ask(
     import asyncio
     import json
 
+    from scheduler.client.http_client import check_endpoint
     from scheduler.startup import settings
 
     body = {
@@ -30,13 +31,22 @@ def ask(
         "metadata": {"query_class": query_class},
     }
     with one_line_errors():
+        if url is not None:
+            check_endpoint(url, api_key)
         where = url or settings(**flags)
     reply = asyncio.run(_one(body, where, api_key))
-    message = reply["choices"][0]["message"]
+    try:
+        message = reply["choices"][0]["message"]
+    except (LookupError, TypeError):
+        raise WrongInput(
+            f"the endpoint's reply is no chat completion: {str(reply)[:200]}"
+        ) from None
     if thinking := message.get("reasoning"):
         click.secho(thinking, dim=True)
-    click.echo(message["content"])
-    click.secho(json.dumps(reply["thinkbudget"]["spent"]), dim=True, err=True)
+    click.echo(message.get("content") or "")
+    # An endpoint of another kind tells only how many tokens it took.
+    spent = (reply.get("thinkbudget") or {}).get("spent") or reply.get("usage")
+    click.secho(json.dumps(spent), dim=True, err=True)
 
 
 async def _one(

@@ -40,7 +40,8 @@ def batch_run(
     import asyncio
 
     from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
-    from scheduler.batch.job import BatchJob, JobRefused, Summary
+    from scheduler.batch.job import BatchJob, JobEnded, Summary
+    from scheduler.client.http_client import check_endpoint
     from scheduler.client.local import answering
     from scheduler.progress import progress
     from scheduler.startup import settings
@@ -48,6 +49,8 @@ def batch_run(
     files = Files.beside(out)
     manifest = ({"url": url} if url else flags) | ({"budget": budget} if budget else {})
     with one_line_errors():
+        if url is not None:
+            check_endpoint(url, api_key)
         where = url or settings(**flags)
         try:
             done = prepare(source, files, manifest, force=force)
@@ -73,8 +76,8 @@ def batch_run(
 
     try:
         summary = asyncio.run(work())
-    except JobRefused as error:
-        raise click.ClickException(f"the endpoint refuses this job: {error}") from error
+    except JobEnded as error:
+        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo(f"interrupted; {out} is kept, the same command resumes the job", err=True)
         raise SystemExit(130) from None

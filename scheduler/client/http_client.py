@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
@@ -22,7 +23,7 @@ class Client:
 
     `url` is the server's address, with or without `/v1`. `api_key` of None is OPENAI_API_KEY from
     the environment. A busy or unreachable endpoint is tried again `max_retries` times, after as
-    many seconds as its Retry-After says.
+    many seconds as its Retry-After says. Raises ValueError for an address or a key that cannot be.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Client:
         api_key: str | None = None,
         max_retries: int = 5,
     ) -> None:
+        key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
+        check_endpoint(url, key)
         self.url = url.rstrip("/").removesuffix("/v1")
         self._client = openai.AsyncOpenAI(
             base_url=f"{self.url}/v1",
-            api_key=api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY,
+            api_key=key,
             max_retries=max_retries,
             timeout=TIMEOUT_SECONDS,
         )
@@ -61,6 +64,8 @@ class Client:
             cause = error.__cause__ or error
             message = f"{self.url} cannot be reached: {cause or type(cause).__name__}{_proxies()}"
             raise Unreachable(message, code="unreachable") from error
+        except ValueError:
+            found = None  # the reply calls itself JSON, and is none
         if not isinstance(found, dict):
             message = f"{self.url} answered with something else than a JSON object"
             raise RequestError(message, code="invalid_response")
@@ -68,6 +73,20 @@ class Client:
 
 
 _STREAMING = ("stream", "stream_options")
+
+
+def check_endpoint(url: str, api_key: str | None) -> None:
+    """Raise ValueError for an address or a key that cannot be."""
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ValueError("api_key must be printable ASCII; this one is not")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018 - raises for a port that cannot be
+    except ValueError as error:
+        raise ValueError(f"url must be the address of an endpoint, got {url!r}: {error}") from None
+    if not is_address:
+        raise ValueError(f"url must begin with http:// or https:// and a host, got {url!r}")
 
 
 def _refusal(error: openai.APIStatusError) -> RequestError:

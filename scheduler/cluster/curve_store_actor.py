@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from scheduler.api.middleware.claims import Claims
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.curves.exchange import CurveUpdate, Report
-from scheduler.curves.feedback import Feedback, FeedbackConfig, FeedbackResult, Label
+from scheduler.curves.feedback import Feedback, FeedbackConfig
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.quarantine import Quarantine
 
@@ -63,11 +63,32 @@ class CurveStoreActor:
 Handle: TypeAlias = "DeploymentHandle[CurveStoreActor]"
 
 
-class RemoteCurveStore:
-    """The curve store as a gateway sees it: a `SharedCurveStore`."""
+class RemotePart:
+    """One part of the actor as a gateway sees it: every method is called in the actor.
+
+    Raises ConnectionError where the actor is away, or takes longer than `seconds`.
+    """
+
+    def __init__(self, handle: Handle, part: Part, seconds: float | None = None) -> None:
+        self._handle, self._part, self._seconds = handle, part, seconds
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        async def call(*args: Any) -> Any:
+            response = self._handle.call.remote(self._part, method, *args)
+            return await _reached(response, self._seconds)
+
+        return call
+
+
+class RemoteCurveStore(RemotePart):
+    """A `SharedCurveStore`. With the curves, gateways exchange what they have in quarantine."""
 
     def __init__(self, handle: Handle, quarantine: Quarantine) -> None:
-        self._handle, self._quarantine = handle, quarantine
+        super().__init__(handle, "curves")
+        self._quarantine = quarantine
 
     async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
         update: CurveUpdate
@@ -77,30 +98,12 @@ class RemoteCurveStore:
         self._quarantine.block(blocked)
         return update
 
-    async def label(self, label: Label) -> FeedbackResult:
-        result: FeedbackResult = await _reached(self._handle.call.remote("curves", "label", label))
-        return result
 
-    async def export(self) -> dict[str, Any]:
-        curves: dict[str, Any] = await _reached(self._handle.call.remote("curves", "export"))
-        return curves
-
-
-class RemoteClaims:
-    """The claims as a gateway sees them: a `SharedClaims`; every method is called over there."""
+class RemoteClaims(RemotePart):
+    """A `SharedClaims`."""
 
     def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-
-        async def call(*args: Any) -> Any:
-            answer = self._handle.call.remote("claims", method, *args)
-            return await _reached(answer, seconds=CLAIM_SECONDS)
-
-        return call
+        super().__init__(handle, "claims", CLAIM_SECONDS)
 
 
 async def _reached(response: Any, seconds: float | None = None) -> Any:

@@ -44,6 +44,11 @@ class CurveCache:
         curve = self._curves.get((model, query_class))
         return self._curves.get((model, OTHER)) if curve is None else curve
 
+    @property
+    def count(self) -> int:
+        """Classes of which the cache has a curve."""
+        return len(self._curves)
+
     def observe(self, record: ObservationRecord) -> None:
         if len(self._spool) < MAX_SPOOLED:
             self._spool.append(record)

@@ -82,6 +82,11 @@ class Feedback:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._labels: dict[str, deque[float]] = {}
 
+    @property
+    def count(self) -> int:
+        """Answers that are kept, with and without a label."""
+        return len(self._kept)
+
     def remember(self, answered: PendingFeedback) -> None:
         now = self._clock()
         self._kept[answered.outcome] = _Kept(answered, now + self._config.kept_seconds)

@@ -1,9 +1,9 @@
 """What has been learned: one curve per model and query class.
 
-A class that has been seen little leans on its model's other classes, and a new model on the one
-before it. Curves are refitted as observations come in, first after every few, then after every
-tenth part of what was there. The store has one writer; what gateways report is numbered, so that
-a report which is sent twice counts once.
+A class with few observations is shrunk towards its model's other classes, and a new model's class
+starts from that of the model before it. Curves are refitted as observations come in: first after
+every few, then whenever the class has grown by a tenth. The store has one writer. The reports of
+gateways are numbered, so that a report which is sent twice counts once.
 """
 
 import heapq
@@ -27,7 +27,7 @@ MAX_CLASSES = 1000
 MAX_WRITERS = 1000
 OTHER = "other"
 _RELATIVES = 32
-"""A class leans on so many others of its model, those that were seen most."""
+"""So many other classes of its model, those with the most queries, are a class's parent."""
 _LATE_FITS = 20
 _PRICE_MEMORY = 50.0
 _PRICE_STEP = math.log(1.5)
@@ -56,7 +56,7 @@ class ClassEntry:
 
 
 class CurveStore:
-    """`round_tokens` is what one more round of sampling is worth not waiting for."""
+    """One curve per model and class. `round_tokens` is the price of one more round, in tokens."""
 
     def __init__(self, *, round_tokens: float = 0.0) -> None:
         self.round_tokens = round_tokens
@@ -148,7 +148,7 @@ class CurveStore:
         return CurveUpdate(self._epoch, self._version, newer)
 
     def merge(self, other: "CurveStore") -> None:
-        """Take in what another book has seen, as if it had been seen here; no report in both."""
+        """Add another store's statistics, as if observed here. No report may be in both."""
         for key, theirs in other.entries.items():
             entry = self.entries.get(key)
             if entry is None:

@@ -69,25 +69,15 @@ class DurableCurveStore:
 
     def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
         """Take a report in and return newer curves; the reply confirms the report."""
-        if self._path is not None and self.store.lacks(report):
-            self._write(report)
-        if self.store.lacks(report):
-            for answered in report.answered:
-                self.remember(answered)
-        self.store.take(report)
-        if self._path is not None:
-            self._sync()
+        self._take(report)
         return self.store.update(epoch, version)
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
         return self.store.curve(model, query_class)
 
     def observe(self, record: ObservationRecord) -> None:
-        """Raises ValueError for a record that cannot be learned from."""
-        if self._path is None:
-            self.store.observe(record)
-        else:
-            self._take_own(record)
+        """A record that cannot be learned from is logged and left out."""
+        self._take_own(record)
 
     def remember(self, answered: PendingFeedback) -> None:
         self._feedback.remember(answered)
@@ -105,9 +95,18 @@ class DurableCurveStore:
     def _take_own(self, record: Record) -> None:
         self._number += 1
         report = Report(self._writer, self._number, [record])
+        self._take(report)
+
+    def _take(self, report: Report) -> None:
+        """Write a report to the log, then count it, unless it has been counted."""
+        if self.store.lacks(report):
+            if self._path is not None:
+                self._write(report)
+            for answered in report.answered:
+                self.remember(answered)
+            self.store.take(report)
         if self._path is not None:
-            self._write(report)
-        self.store.take(report)
+            self._sync()
 
     def snapshot(self) -> None:
         """Everything into PATH; the log begins anew."""
@@ -170,6 +169,18 @@ def load(path: Path) -> CurveStore:
         raise ValueError(f"{path}: not a curve store: {error}") from None
 
 
+def holder(path: Path) -> str | None:
+    """The process that writes the files at `path`, as "pid 123"; None where no process does."""
+    if not _log_of(path).is_file():
+        return None
+    with FileIO(_log_of(path), "r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _pid(_holder_of(path))
+    return None
+
+
 def _log_of(path: Path) -> Path:
     return path.with_name(path.name + ".log")
 
@@ -183,17 +194,18 @@ def _locked(path: Path, wait_seconds: float) -> FileIO:
 
     Unbuffered: what is written is with the system at once, and outlives this process.
     """
-    file, holder = FileIO(_log_of(path), "a"), _holder_of(path)
+    file = FileIO(_log_of(path), "a")
     until = time.monotonic() + wait_seconds
     is_told = False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            holder.write_text(str(os.getpid()), encoding="utf-8")
+            _holder_of(path).write_text(str(os.getpid()), encoding="utf-8")
             return file
         except BlockingIOError:
-            owner = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
-            message = f"{_log_of(path)} is being written by another process (pid {owner})"
+            message = (
+                f"{_log_of(path)} is being written by another process ({_pid(_holder_of(path))})"
+            )
             if time.monotonic() >= until:
                 file.close()
                 raise ValueError(message) from None
@@ -201,6 +213,15 @@ def _locked(path: Path, wait_seconds: float) -> FileIO:
                 log.warning("%s: waiting %.0f s for it", message, wait_seconds)
                 is_told = True
         time.sleep(0.1)
+
+
+def _pid(file: Path) -> str:
+    """The process named in a file that its owner may just be writing, or removing."""
+    try:
+        pid = file.read_text(encoding="utf-8")
+    except OSError:
+        pid = ""
+    return f"pid {pid or 'unknown'}"
 
 
 def _reports(path: Path) -> Iterator[Report]:

@@ -85,7 +85,6 @@ class Controller:
                 limits = ticket.rest(query.limits, seconds)
                 sampling = replace(query.sampling, priority=urgency, cache_salt=caller.cache_salt)
                 query = replace(query, limits=limits, sampling=sampling)
-                on_event = trace.watching(on_event)
                 outcome = await self._answer(query, policy, on_event, learn, tenant, ticket)
             trace.settled(outcome)
         return outcome

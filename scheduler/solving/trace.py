@@ -15,7 +15,6 @@ from typing import Any, Self
 from policies.base import Query
 from scheduler.errors import RequestError
 from scheduler.solving.outcome import Outcome
-from workers.sample import Accepted, Delta, OnEvent
 
 
 @dataclass(slots=True)
@@ -39,21 +38,13 @@ class Trace:
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def watching(self, on_event: OnEvent | None) -> OnEvent | None:
-        """The same, and the first piece of an answer is noted on the way."""
-        if on_event is None:
-            return None
-
-        def noting(event: Accepted | Delta) -> None:
-            if self.first_content is None and isinstance(event, Delta) and event.phase == "answer":
-                self.first_content = self.seconds
-            on_event(event)
-
-        return noting
-
-    def settled(self, outcome: Outcome) -> None:
+    def note_content(self) -> None:
+        """A piece of an answer is there; only the first call counts."""
         if self.first_content is None:
             self.first_content = self.seconds
+
+    def settled(self, outcome: Outcome) -> None:
+        self.note_content()
         self.stop_reason, self.tokens = outcome.stop_reason, outcome.tokens.total
         self.plan = outcome.plan.name if outcome.plan else None
 

@@ -11,6 +11,8 @@ from openai.types.chat import ChatCompletionChunk
 from scheduler.api import chat_stream
 from scheduler.api.chat import prepare
 from scheduler.api.chat_stream import DONE, KEEP_ALIVE
+from scheduler.api.events import AnswerText, follow
+from scheduler.solving.trace import TRACE, Trace
 from tests.scheduler.simulation import chat, make_controller, post
 from workers.engine import EngineEvent, SampleRequest
 from workers.sample import Accepted, Delta, Sample
@@ -167,3 +169,25 @@ def test_a_dry_run_streams_its_decision_alone() -> None:
 @pytest.mark.parametrize("text", ["a\u2028b", "\u202eabc", "e\u0301", "\U0001f468\u200d\U0001f469"])
 def test_letters_that_break_lines_or_join_survive_a_stream(text: str) -> None:
     assert "".join(texts(chunks(frames(chat(text), scripted(text))), "content")) == text
+
+
+async def test_the_first_piece_of_an_answer_is_noted_in_the_requests_trace() -> None:
+    class Slow(Scripted):
+        async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
+            async for event in super().sample(request):
+                yield event
+                await asyncio.sleep(1.0)
+
+    controller = await make_controller(Slow())
+    trace = Trace()
+    token = TRACE.set(trace)
+    try:
+        async for event in follow(controller, prepare(controller, chat(stream=True))):
+            if isinstance(event, AnswerText):
+                assert trace.first_content is not None
+                break
+            assert trace.first_content is None
+        else:
+            pytest.fail("no piece of an answer came")
+    finally:
+        TRACE.reset(token)

@@ -10,7 +10,7 @@ import pytest
 from policies.price import Price
 from scheduler.api.chat import complete
 from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
-from scheduler.batch.job import BatchJob, JobRefused, Summary
+from scheduler.batch.job import BatchJob, JobEnded, Summary
 from scheduler.errors import Overloaded, Unauthenticated
 from tests.scheduler.simulation import chat, make_controller
 from workers.simulated.clock import run_virtual
@@ -341,6 +341,28 @@ async def test_an_unforeseen_error_is_that_lines_error(tmp_path: Path) -> None:
 
 async def test_a_key_that_is_refused_ends_the_job_at_once(tmp_path: Path) -> None:
     refusal = Unauthenticated()
-    with pytest.raises(JobRefused, match="asks for a key"):
+    with pytest.raises(JobEnded, match="asks for a key"):
         await given(refusal, write(tmp_path, *(line(str(n)) for n in range(5))))
     assert failed(tmp_path) == []
+
+
+@pytest.mark.parametrize("reply", [{"usage": "many"}, {"usage": {"completion_tokens": "x"}}, None])
+async def test_a_reply_that_cannot_be_kept_is_that_lines_error(reply: Any, tmp_path: Path) -> None:
+    summary = await given(reply, write(tmp_path, line("one")))
+    assert (summary.answered, summary.failed) == (0, 1)
+    assert answered(tmp_path) == []
+    assert [one["custom_id"] for one in failed(tmp_path)] == ["one"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+async def test_a_full_disk_ends_the_job_with_the_name_of_the_file(tmp_path: Path) -> None:
+    source = write(tmp_path, line("one"), line("two"))
+    files = Files(Path("/dev/full"), tmp_path / "errors", tmp_path / "manifest")
+
+    async def answer(body: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "x"}
+
+    job = BatchJob(source, files, answer, done=set(), concurrency=2, progress=Steps())
+    with pytest.raises(JobEnded, match="/dev/full cannot be written"):
+        await job.run()
+    assert files.errors.read_text() == ""

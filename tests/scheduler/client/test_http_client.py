@@ -106,9 +106,10 @@ def test_the_error_of_the_endpoint_is_kept(server: Scripted) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("raw", [b"<html>gateway</html>", b"", b"[]"])
-def test_what_is_no_json_object_is_an_error(server: Scripted, raw: bytes) -> None:
-    server.answers.append((200, raw, {"content-type": "text/html"}))
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+@pytest.mark.parametrize("raw", [b"<html>gateway</html>", b"", b"[]", b'{"torn": ', b"\xff"])
+def test_what_is_no_json_object_is_an_error(server: Scripted, raw: bytes, kind: str) -> None:
+    server.answers.append((200, raw, {"content-type": kind}))
     with pytest.raises(RequestError, match="JSON object"):
         answered(server.url)
 
@@ -129,3 +130,18 @@ def test_an_endpoint_that_is_not_there_is_named_and_the_proxies_too(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with pytest.raises(RequestError, match="proxy of HTTP_PROXY"):
         answered("http://127.0.0.1:8", max_retries=0)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1", "http://host:99999"]
+)
+def test_an_address_that_cannot_be_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"url must .* got"):
+        Client(url)
+
+
+@pytest.mark.parametrize("key", ["ключ", "two\nlines"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key must be printable ASCII") as caught:
+        Client("http://127.0.0.1:9", api_key=key)
+    assert key not in str(caught.value)

@@ -21,6 +21,7 @@ from scheduler.curves.feedback import (
 from scheduler.curves.records import LabelRecord, ObservationRecord
 from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore, load
+from tests.scheduler.curves.files import copied
 from tests.scheduler.observations import chain, votes
 
 
@@ -79,7 +80,7 @@ def test_answers_are_kept_in_bounds_of_number_and_time() -> None:
     clock.now = 10.0
     assert feedback.judge(Label("c", "alice", 1.0)).status == "unknown"
     feedback.remember(answered("e"))
-    assert len(feedback._kept) == 1
+    assert feedback.count == 1
 
 
 def test_e3_23_one_key_cannot_flood_a_class_with_labels() -> None:
@@ -241,7 +242,8 @@ async def test_what_labels_taught_survives_a_kill_and_counts_once(tmp_path: Path
     seen = unlabelled(chain())
     kept.exchange(Report("w", 1, [seen], (answered("a", record=seen),)), "", 0)
     assert (await kept.label(Label("a", "alice", 1.0))).status == "learned"
-    kept._log.close()  # as a kill leaves it: the snapshot knows nothing yet
+    path = copied(path)  # as a kill leaves it: the snapshot knows nothing yet
+    kept.close()
     again = DurableCurveStore(path)
     statistics = _statistics(again.store)
     assert (statistics.queries, statistics.labelled) == (1, 1)

@@ -13,7 +13,8 @@ from scheduler.curves import wal as journal
 from scheduler.curves.exchange import Report
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import CurveStore
-from scheduler.curves.wal import DurableCurveStore, load, save
+from scheduler.curves.wal import DurableCurveStore, holder, load, save
+from tests.scheduler.curves.files import copied
 from tests.scheduler.observations import chain, votes
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +62,7 @@ def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
     kept.close()
 
 
-def test_a_book_that_was_closed_is_whole_in_its_snapshot(tmp_path: Path) -> None:
+def test_a_store_that_was_closed_is_whole_in_its_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "kept" / "curves.json"
     kept = DurableCurveStore(path)
     reported(kept, 1, 2, 3)
@@ -81,7 +82,8 @@ def test_what_is_in_the_snapshot_and_in_the_log_counts_once(tmp_path: Path) -> N
     reported(kept, 1, 2, seen=votes())
     save(kept.store, path)  # as if the process had died before the log began anew
     assert (path.parent / "curves.json.log").read_bytes().count(b"\n") == 2
-    kept._log.close()
+    path = copied(path)
+    kept.close()
     with DurableCurveStore(path) as again:
         assert counted(again.store) == 2
 
@@ -90,8 +92,10 @@ def test_a_line_that_was_torn_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
     path = tmp_path / "curves.json"
     kept = DurableCurveStore(path)
     reported(kept, 1, 2)
-    kept._log.write(b'{"writer": "w", "number": 3, "seen": [{"que')
-    kept._log.close()
+    path = copied(path)
+    kept.close()
+    with (path.parent / "curves.json.log").open("ab") as file:
+        file.write(b'{"writer": "w", "number": 3, "records": [{"mod')
     with caplog.at_level("WARNING"), DurableCurveStore(path) as again:
         assert counted(again.store) == 2
     assert "torn" in caplog.text
@@ -119,7 +123,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 2}'])
-def test_a_file_that_is_no_curve_book_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_curve_store_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "curves.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"curves\.json: not a curve store"):
@@ -145,7 +149,40 @@ def test_a_log_line_is_json(tmp_path: Path) -> None:
 
 def test_a_second_process_is_told_who_writes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
-    holder = rf"by another process \(pid {os.getpid()}\)"
-    with DurableCurveStore(path), pytest.raises(ValueError, match=holder):
+    message = rf"by another process \(pid {os.getpid()}\)"
+    with DurableCurveStore(path), pytest.raises(ValueError, match=message):
         DurableCurveStore(path)
     DurableCurveStore(path).close()
+
+
+def test_a_wait_for_the_file_is_logged_before_it_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "curves.json"
+    with DurableCurveStore(path), pytest.raises(ValueError, match="by another process"):
+        DurableCurveStore(path, wait_seconds=0.01)
+    (line,) = caplog.messages
+    assert f"curves.json.log is being written by another process (pid {os.getpid()})" in line
+    assert "waiting" in line
+
+
+def test_who_holds_the_files_is_told_and_asking_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    assert holder(path) is None
+    assert list(tmp_path.iterdir()) == []
+    with DurableCurveStore(path):
+        assert holder(path) == f"pid {os.getpid()}"
+        (tmp_path / "curves.json.log.pid").unlink()
+        assert holder(path) == "pid unknown"
+    assert holder(path) is None
+    DurableCurveStore(path).close()
+
+
+async def test_own_observations_are_in_the_log_before_any_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    with DurableCurveStore(path) as kept:
+        kept.observe(chain())
+        kept.observe(chain()._replace(price=2.0))
+        path = copied(path)
+    with DurableCurveStore(path) as again:
+        assert counted(again.store) == 1

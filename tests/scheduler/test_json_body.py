@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.api.json_body import MOST_DIGITS, parse_json
-from scheduler.api.wellformed import MOST_DEPTH
 from scheduler.errors import InvalidRequest
+from scheduler.json_body import MAX_DEPTH, MAX_DIGITS, check_text, parse_json
 
 values = st.recursive(
     st.none()
@@ -36,10 +35,10 @@ def test_what_is_json_is_read_as_it_is(value: object) -> None:
         (b"\xff\xfe{\x00", "utf-8"),
         ('{"a": 1}'.encode("utf-16"), "utf-8"),
         (b'\xef\xbb\xbf{"a": 1}', "BOM"),
-        (b"[" * 100_000, f"deeper than {MOST_DEPTH}"),
-        (b"[" * 100_000 + b"]" * 100_000, f"deeper than {MOST_DEPTH}"),
-        (b'{"a":' * 70 + b"1" + b"}" * 70, f"deeper than {MOST_DEPTH}"),
-        (b'{"n": ' + b"9" * 5000 + b"}", f"more than {MOST_DIGITS}"),
+        (b"[" * 100_000, f"deeper than {MAX_DEPTH}"),
+        (b"[" * 100_000 + b"]" * 100_000, f"deeper than {MAX_DEPTH}"),
+        (b'{"a":' * 70 + b"1" + b"}" * 70, f"deeper than {MAX_DEPTH}"),
+        (b'{"n": ' + b"9" * 5000 + b"}", f"more than {MAX_DIGITS}"),
         (b'{"n": 0.' + b"9" * 5000 + b"}", "finite number"),
         (b"NaN", "NaN"),
         (b'{"n": -Infinity}', "-Infinity"),
@@ -62,11 +61,11 @@ def test_brackets_in_texts_nest_nothing() -> None:
     assert parse_json(json.dumps([text, {text: text}]).encode()) == [text, {text: text}]
 
 
-@pytest.mark.parametrize("depth", [MOST_DEPTH - 1, MOST_DEPTH, MOST_DEPTH + 1])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1])
 def test_the_limit_of_nesting_is_exact(depth: int) -> None:
     # More brackets than the limit beside each other, so that the shortcut does not decide.
     raw = b"[" * depth + b"[]," * 100 + b"0" + b"]" * depth
-    if depth + 1 <= MOST_DEPTH:
+    if depth + 1 <= MAX_DEPTH:
         assert parse_json(raw)
         return
     with pytest.raises(InvalidRequest, match="deeper"):
@@ -91,3 +90,34 @@ def test_four_megabytes_of_malice_take_no_longer_than_honest_ones(raw: bytes) ->
     with pytest.raises(InvalidRequest):
         parse_json(raw)
     assert time.process_time() - began < 10.0
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"a": HALF}, "a"),
+        ({"a": [{"b": "x" + HALF}]}, "a.0.b"),
+        ({"a": {"b": {HALF: 1}}}, "a.b"),
+        ({HALF: 1}, None),
+        ({"first": HALF, "second": HALF}, "first"),
+    ],
+)
+def test_the_first_text_that_is_none_is_refused_by_its_place(
+    body: object, place: str | None
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_text(body)
+    assert refused.value.field == place
+    refused.value.message.encode()
+
+
+@given(values)
+def test_all_other_text_passes(body: object) -> None:
+    check_text(body)
+
+
+def test_zero_bytes_and_joined_emoji_are_text() -> None:
+    check_text({"a": "\0 \u202e \u200d \U0001f468\u200d\U0001f469 \u2028"})
