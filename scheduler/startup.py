@@ -8,10 +8,11 @@ from typing import Any
 
 from policies import build
 from scheduler.api.keys import read_keys
-from scheduler.config import ServeConfig, from_table
+from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
+from scheduler.settings import from_table
 
 log = logging.getLogger("thinkbudget")
 

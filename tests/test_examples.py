@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scheduler.config import ServeConfig, read_toml
+from scheduler.config import ServeConfig
+from scheduler.settings import read_toml
 from scheduler.startup import validate
 from thinkbudget import main
 

@@ -9,19 +9,22 @@ from workers.sample import Accepted, ScoredToken
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """In `prompt`, text or token ids, control strings are control tokens: it is trusted.
+    """One prompt to continue."""
 
-    With `echo` the prompt is part of the text. `live` wants the text as it comes,
-    else it may come at the end.
-    """
-
+    #: Id of the request.
     query: str
+    #: Text or token ids. Control strings in it are control tokens: it is trusted.
     prompt: str | tuple[int, ...]
+    #: Most tokens to generate. 0: the prompt is only scored.
     max_tokens: int = 16
     sampling: SamplingParams = SamplingParams()
+    #: Texts that end the completion. They are not part of its text.
     stop: tuple[str, ...] = ()
+    #: Whether the prompt is part of the text.
     echo: bool = False
+    #: Whether the model runs on past its end of turn.
     ignore_eos: bool = False
+    #: Whether the text is wanted as it comes; else it may come at the end.
     live: bool = False
 
 

@@ -28,6 +28,8 @@ class ThinkingFormat:
     that is to be ignored.
     """
 
+    __pydantic_config__ = {"extra": "forbid", "strict": True}
+
     name: str
     start: str
     end: str

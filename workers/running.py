@@ -114,11 +114,11 @@ class Running:
         segments = chain.feed(delta.tokens, delta.finish)
         if delta.finish == "abort" and not self._aborted:
             self._end = "cancelled"  # the core is being closed
-        own = delta.logprobs[: max(0, len(delta.tokens) + before - chain.discarded_tokens)]
+        scores = delta.logprobs[: max(0, len(delta.tokens) + before - chain.discarded_tokens)]
         if self.run_options.logprobs is not None and phase == "answer":
-            self.scores += zip(delta.tokens, own, strict=False)
-        if (meter := watchers.meter) and own:
-            (meter.think if phase == "thinking" else meter.answer)(own)
+            self.scores += zip(delta.tokens, scores, strict=False)
+        if (meter := watchers.meter) and scores:
+            (meter.think if phase == "thinking" else meter.answer)(scores)
             if meter.unsure and phase == "thinking":
                 self._end = "unsure"
         if chain.extensions_used > extensions:

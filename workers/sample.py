@@ -59,36 +59,46 @@ class ScoredToken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One finished chain.
+    """One finished chain. Counts are in tokens."""
 
-    `thinking_tokens` are all tokens of the thinking section, forced ones included. Counted apart
-    and only for this call: `generated_tokens` (sampled by the model, dropped stops included) and
-    `forced_tokens` (extension texts and delimiters that we appended). `violations` names every
-    part of the budget's contract that the chain broke; it should always be empty. `logprobs` are
-    those of the answer's own tokens, where they were asked for; `migrations` is how often the
-    chain had to be taken on by another engine.
-    """
-
+    #: Number of the chain within its query.
     chain: int
+    #: Text of the thinking, forced text included.
     thinking: str
+    #: Text of the answer, with what a cut put at its head.
     text: str
+    #: The answer that votes, taken from `text`. None: the chain gave none.
     answer: str | None
     stop_cause: StopCause
+    #: All tokens of the thinking so far, forced ones and those of earlier calls included.
     thinking_tokens: int = 0
     answer_tokens: int = 0
+    #: Natural ends that were replaced by a forced "Wait", over all calls of the chain.
     extensions: int = 0
+    #: Sampled by the model in this call, dropped stops included.
     generated_tokens: int = 0
+    #: Appended by us in this call: extension texts and delimiters.
     forced_tokens: int = 0
+    #: Sampled in this call and dropped: stops, and what came after a stop text.
     discarded_tokens: int = 0
+    #: Whether the answer came to its end of turn.
     complete: bool = True
+    #: Token ids of the thinking, by which the chain can be extended. Empty where there are none.
     thinking_ids: tuple[int, ...] = ()
+    #: Duration of this call.
     seconds: float = 0.0
+    #: Name of the engine that finished the chain. Empty: none did.
     replica: str = ""
+    #: Parts of the budget's contract that the chain broke. Empty unless there is a bug.
     violations: tuple[str, ...] = ()
+    #: None where it was not asked for.
     confidence: Confidence | None = None
+    #: Cost of the trial answers in this call.
     probe_tokens: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
+    #: Of the answer's own tokens. Empty where they were not asked for.
     logprobs: tuple[ScoredToken, ...] = ()
+    #: How often another engine had to continue the chain in this call.
     migrations: int = 0
 
     @property

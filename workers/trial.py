@@ -54,15 +54,15 @@ class Trials:
         asked = running.run_options.thinking
         params = replace(asked.params, temperature=0, logprobs=0, seed=None, top_p=None)
         greedy = GenerateOptions(params)
-        pieces = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
+        deltas = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    finished = piece.finish in ("stop", "length")
-                    own = len(piece.tokens) - (piece.finish == "stop")
-                    tokens += piece.tokens[:own]
-                    certainty += sum(token.sampled for token in piece.logprobs[:own])
-                    self.tokens += len(piece.tokens)
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    finished = delta.finish in ("stop", "length")
+                    kept = len(delta.tokens) - (delta.finish == "stop")
+                    tokens += delta.tokens[:kept]
+                    certainty += sum(token.sampled for token in delta.logprobs[:kept])
+                    self.tokens += len(delta.tokens)
         except CoreDied:
             return  # the chain itself tells of it
         finally:
@@ -70,6 +70,6 @@ class Trials:
         if finished:
             text = format_.decode([*format_.forced_answer, *tokens]).strip()
             probability = geometric_mean(certainty, len(tokens)) or 0.0
-            cost = len(closing) + len(tokens) + (piece.finish == "stop")
+            cost = len(closing) + len(tokens) + (delta.finish == "stop")
             probe = Probe(running.number, len(thinking), extract(text), probability, text, cost)
             self._emit(probe)

@@ -5,28 +5,39 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass as settings
+
 from scheduler.admission.limits import KeyLimits
+from scheduler.settings import STRICT
 
 Role = Literal["inference", "batch", "admin"]
 ANY = "*"
 
 
-@dataclass(frozen=True, slots=True)
+@settings(frozen=True, slots=True, config=STRICT)
 class AccessConfig:
-    """`keys` is a file of keys; without it whoever reaches the port may do everything.
+    """Who may reach the endpoint.
 
     A browser can be led to any address, but not to a name that its page does not have: so requests
-    must name localhost, an IP address, the bound host or one of `allowed_hosts` ("*": any) as their
-    host. With keys that is not needed, and `allowed_hosts` is heeded only if it is set.
-
-    `allow_raw_prompts` opens /v1/completions, where control strings that a caller types are control
-    tokens of the model: whoever passes strangers' text on to it must make it harmless before.
+    must name localhost, an IP address, the bound host or one of `allowed_hosts` as their host. With
+    keys only `allowed_hosts` is enforced, where it is set.
     """
 
-    keys: str | None = None
-    allowed_hosts: tuple[str, ...] = ()
-    insecure_no_auth: bool = False
-    allow_raw_prompts: bool = True
+    keys: str | None = Field(
+        default=None,
+        description="File of API keys. Default: everybody who reaches the port may do all.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description='Names that requests may give as their host; "*": any.',
+    )
+    insecure_no_auth: bool = Field(default=False, description="Serve a network without any keys.")
+    allow_raw_prompts: bool = Field(
+        default=True,
+        description="Open /v1/completions, where control strings of the prompt are control tokens.",
+    )
 
     def __post_init__(self) -> None:
         for name in self.allowed_hosts:

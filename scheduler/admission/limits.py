@@ -1,34 +1,39 @@
 """How much may come in, wait and run: the limits of the HTTP API and of admission."""
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import fields, replace
+from typing import Annotated, Self
 
-from policies.plan import check_int, check_number
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from scheduler.settings import STRICT
+
+Most = Annotated[int, Field(ge=1, le=2**53)] | None
+Bytes = Annotated[int, Field(ge=1024, le=2**40)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class KeyLimits:
-    """What one key may take; None: as much as there is.
+    """What one key may take. Default: as much as there is.
 
-    Tokens are counted at their worst case while a query waits and runs, and at what it took from
-    then on; `reserved_tokens` bounds the worst cases of all the key's queries at one time.
+    Tokens are counted at their worst case while a query waits and runs, and at its real cost
+    afterwards.
     """
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    reserved_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            check_int(name, getattr(self, name), at_least=1, at_most=2**53, optional=True)
+    requests_per_minute: Most = Field(default=None, description="Requests in a minute.")
+    tokens_per_minute: Most = Field(default=None, description="Tokens in a minute.")
+    tokens_per_day: Most = Field(default=None, description="Tokens in a day.")
+    reserved_tokens: Most = Field(
+        default=None, description="Worst-case tokens of all requests of the key running at once."
+    )
 
     def part(self, of: int) -> Self:
         """What one of so many gateways grants, so that all together grant it all."""
         if of == 1:
             return self
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(self, **{n: v and math.ceil(v / of) for n, v in values.items()})
 
     @property
@@ -38,38 +43,31 @@ class KeyLimits:
         return min((bound for bound in bounds if bound is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class LimitsConfig:
-    """Of one gateway each; keys' quotas are of all gateways together.
+    """Limits of each gateway. Quotas of keys are divided by the number of gateways."""
 
-    `max_running` queries run (None: twice the engine's chain slots), `max_queue` wait, each for
-    `queue_seconds` at most (of tier flex: `flex_queue_seconds`). One that no engine takes, as all
-    of them are being replaced, waits for `engine_seconds`: longer than an engine takes to start. No
-    query lasts longer than `max_seconds`, its waits included. A body has `body_bytes` at most,
-    comes within `upload_seconds`, and all that are held at one time have `held_bytes`. `per_key` is
-    for keys that have no limits of their own.
-    """
-
-    max_running: int | None = None
-    max_queue: int = 1000
-    queue_seconds: float = 30.0
-    flex_queue_seconds: float = 300.0
-    engine_seconds: float = 180.0
-    max_seconds: float = 3600.0
-    body_bytes: int = 4 << 20
-    held_bytes: int = 256 << 20
-    header_bytes: int = 32 << 10
-    upload_seconds: float = 30.0
-    per_key: KeyLimits = field(default_factory=KeyLimits)
+    max_running: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Queries running at once. Default: twice the engines' chain slots.",
+    )
+    max_queue: Annotated[int, Field(ge=0)] = Field(default=1000, description="Queries waiting.")
+    queue_seconds: Seconds = Field(default=30.0, description="Longest wait in the queue, then 429.")
+    flex_queue_seconds: Seconds = Field(default=300.0, description="The same for tier flex.")
+    engine_seconds: Seconds = Field(
+        default=180.0,
+        description="Longest wait for an engine, then 503. Longer than an engine takes to start.",
+    )
+    max_seconds: Seconds = Field(default=3600.0, description="Longest query, its waits included.")
+    body_bytes: Bytes = Field(default=4 << 20, description="Largest request body.")
+    held_bytes: Bytes = Field(default=256 << 20, description="All request bodies held at one time.")
+    header_bytes: Bytes = Field(default=32 << 10, description="All headers of a request.")
+    upload_seconds: Seconds = Field(default=30.0, description="Longest upload of a body.")
+    per_key: KeyLimits = Field(
+        default_factory=KeyLimits, description="For keys without limits of their own."
+    )
 
     def __post_init__(self) -> None:
-        check_int("max_running", self.max_running, at_least=1, optional=True)
-        check_int("max_queue", self.max_queue)
-        for name in ("body_bytes", "held_bytes", "header_bytes"):
-            check_int(name, getattr(self, name), at_least=1024, at_most=2**40)
-        for name in self.__slots__:
-            if name.endswith("_seconds"):
-                check_number(name, getattr(self, name), above=0, at_most=86_400)
         if self.held_bytes < self.body_bytes:
             raise ValueError(
                 f"held_bytes ({self.held_bytes}) is below body_bytes ({self.body_bytes})"

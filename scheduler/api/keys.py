@@ -18,7 +18,7 @@ from typing import cast, get_args
 
 from scheduler.admission.access import Caller, Role
 from scheduler.admission.limits import KeyLimits
-from scheduler.config import from_table
+from scheduler.settings import from_table
 
 log = logging.getLogger("thinkbudget")
 

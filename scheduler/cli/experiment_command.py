@@ -21,10 +21,11 @@ def experiment_run(file: Path, out: Path | None) -> None:
     """Run the policies x seeds of FILE (TOML); what is there already is not run again."""
     import asyncio
 
-    from scheduler.config import ExperimentConfig, read_toml
+    from scheduler.config import ExperimentConfig
     from scheduler.engines.factory import check
     from scheduler.experiments import runner
     from scheduler.progress import progress
+    from scheduler.settings import read_toml
     from workers.simulated.clock import run_virtual
 
     folder = out or Path("runs") / file.stem

@@ -47,7 +47,7 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
     import signal
     import threading
 
-    from scheduler.config import read_table
+    from scheduler.settings import read_table
     from scheduler.startup import settings
 
     with one_line_errors():

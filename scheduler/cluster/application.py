@@ -28,12 +28,13 @@ from scheduler.cluster.curve_store_actor import (
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.token_router import TokenRouter
-from scheduler.config import ServeConfig, from_table
+from scheduler.config import ServeConfig
 from scheduler.curves.cache import CurveCache, keep_exchanging
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
+from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate

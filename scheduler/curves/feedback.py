@@ -9,31 +9,32 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from policies.plan import check_int, check_number
+from pydantic import Field
+from pydantic.dataclasses import dataclass as settings
+
 from scheduler.curves.records import LabelRecord, ObservationRecord
+from scheduler.settings import STRICT
 
 HOUR = 3600.0
 
 FeedbackStatus = Literal["learned", "noted", "repeated", "unknown", "conflict", "limited"]
 
 
-@dataclass(frozen=True, slots=True)
+@settings(frozen=True, slots=True, config=STRICT)
 class FeedbackConfig:
     """Answers kept for labels that come later."""
 
-    #: How many answers are kept.
-    kept: int = 10_000
-    #: Seconds for which they are kept.
-    kept_seconds: float = 86_400.0
-    #: The most labels that one key may give in an hour.
-    labels_per_hour: int = 1000
-
-    def __post_init__(self) -> None:
-        check_int("kept", self.kept)
-        check_number("kept_seconds", self.kept_seconds, above=0, at_most=30 * 86_400)
-        check_int("labels_per_hour", self.labels_per_hour)
+    kept: Annotated[int, Field(ge=0)] = Field(
+        default=10_000, description="How many answers are kept."
+    )
+    kept_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = Field(
+        default=86_400.0, description="For so long they are kept."
+    )
+    labels_per_hour: Annotated[int, Field(ge=0)] = Field(
+        default=1000, description="The most labels that one key may give in an hour."
+    )
 
 
 class PendingFeedback(NamedTuple):

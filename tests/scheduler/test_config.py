@@ -12,9 +12,8 @@ from scheduler.config import (
     PolicyConfig,
     PriceConfig,
     ServeConfig,
-    from_table,
-    read_toml,
 )
+from scheduler.settings import from_table, read_toml
 from workers.drivers import DRIVERS
 
 
@@ -86,12 +85,12 @@ def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("prise = 1", ["'prise'", "did you mean 'price'"]),
-        ("[engine]\nmodle = 'x'", ["engine.'modle'", "did you mean 'model'"]),
-        ("port = '80'", ["port must be int", "'80'"]),
-        ("port = 80.0", ["port must be int", "80.0"]),
-        ("port = true", ["port must be int", "True"]),
-        ("price = 'cheap'", ["price must be float or PriceConfig", "'cheap'"]),
+        ("prise = 1", ["prise is not", "did you mean 'price'"]),
+        ("[engine]\nmodle = 'x'", ["engine.modle", "did you mean 'model'"]),
+        ("port = '80'", ["port must be a valid integer", "'80'"]),
+        ("port = 80.0", ["port must be a valid integer", "80.0"]),
+        ("port = true", ["port must be a valid integer", "True"]),
+        ("price = 'cheap'", ["price must be a valid number", "'cheap'"]),
         ("[price]\nper_token = 2.0", ["price.per_token", "2.0"]),
         ("[price]\naccuracy = 1.5", ["price.accuracy", "1.5"]),
         ("[price]\ntokens_per_query = -3", ["price.tokens_per_query", "-3"]),
@@ -103,8 +102,8 @@ def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
             "[price]\naccuracy = 0.9\ntokens_per_query = 9",
             ["price.tokens_per_query and accuracy exclude"],
         ),
-        ("price = true", ["price must be float", "True"]),
-        ("price = 2", ["price must be in (0, 1)", "2.0"]),
+        ("price = true", ["price must be a valid number", "True"]),
+        ("price = 2", ["price must be below 1", "2"]),
         ("price = nan", ["price", "nan"]),
         ("port = 0", ["port", "0"]),
         ("port = 65536", ["port", "65536"]),
@@ -113,18 +112,24 @@ def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
         ("drain_seconds = inf", ["drain_seconds", "inf"]),
         ("[scaling]", ["scaling.", "max_replicas", "missing"]),
         ("[scaling]\nmax_replicas = 0", ["scaling.max_replicas", "0"]),
-        ("[scaling]\nmax_replicas = true", ["scaling.max_replicas must be int", "True"]),
+        (
+            "[scaling]\nmax_replicas = true",
+            ["scaling.max_replicas must be a valid integer", "True"],
+        ),
         ("replicas = 3\n[scaling]\nmax_replicas = 2", ["scaling.max_replicas is 2", "3"]),
         ("[scaling]\nmax_replicas = 2\ntokens_per_replica = 0", ["tokens_per_replica", "0"]),
         ("[scaling]\nmax_replicas = 2\ndown_seconds = nan", ["scaling.down_seconds", "nan"]),
         ("[scaling]\nmax_replicas = 2\nreport_seconds = 0", ["scaling.report_seconds", "0"]),
         ("[engine]\ngpus = -1", ["engine.gpus", "-1"]),
         ("answer_tokens = -1", ["answer_tokens", "-1"]),
-        ("engine = 'vllm'", ["engine must be EngineConfig", "'vllm'"]),
+        ("engine = 'vllm'", ["engine must be", "'vllm'"]),
         ("[engine]\nkind = 'vlm'", ["engine.kind", "'vlm'"]),
         ("[engine]\nkind = 'replayed'", ["engine.recording"]),
         ("[engine]\nmax_model_len = 0", ["engine.max_model_len", "0"]),
-        ("[engine]\nmax_model_len = 'long'", ["engine.max_model_len must be int", "'long'"]),
+        (
+            "[engine]\nmax_model_len = 'long'",
+            ["engine.max_model_len must be a valid integer", "'long'"],
+        ),
         ("[engine]\nkv_cache_gib = 0", ["engine.kv_cache_gib", "0"]),
         ("[engine]\nkv_cache_gib = nan", ["engine.kv_cache_gib", "nan"]),
         ("[policy]\noptions = 3", ["policy.options must be", "3"]),
@@ -144,10 +149,10 @@ def test_a_mistake_is_told_by_file_key_and_value(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("seeds = 2", ["'policies'", "missing"]),
-        ("[policies]", ["policies", "at least one"]),
-        ("policies.a = 3", ["policies.a must be PolicyConfig", "3"]),
-        ("policies.a.nam = 'fixed'", ["policies.a.'nam'", "did you mean 'name'"]),
+        ("seeds = 2", ["policies is missing"]),
+        ("[policies]", ["policies", "at least 1"]),
+        ("policies.a = 3", ["policies.a must be", "3"]),
+        ("policies.a.nam = 'fixed'", ["policies.a.nam", "did you mean 'name'"]),
         ("labelled = 1.5\npolicies.a.name = 'fixed'", ["labelled", "1.5"]),
         ("count = 0\npolicies.a.name = 'fixed'", ["count", "0"]),
         ("seeds = 0\npolicies.a.name = 'fixed'", ["seeds", "0"]),

@@ -41,7 +41,7 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Simu
         request.messages[-1][1],
         "greedy" if greedy else f"{seed}-{of}-{number}",
         extensions=budget.extensions,
-        least=budget.min_thinking_tokens,
+        min_tokens=budget.min_thinking_tokens,
         greedy=greedy,
     )
     cause: StopCause = "extensions" if budget.extensions else "natural"
@@ -57,8 +57,10 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Simu
     return SimulatedCourse(drawn, begin, max(begin, end), cause, sure)
 
 
-def _falls_below(confidence: Confidence, least: float | None) -> bool:
-    return least is not None and confidence.lowest is not None and confidence.lowest < least
+def _falls_below(confidence: Confidence, threshold: float | None) -> bool:
+    if threshold is None or confidence.lowest is None:
+        return False
+    return confidence.lowest < threshold
 
 
 class Mark(NamedTuple):

@@ -130,7 +130,7 @@ class Fate:
         return tokens >= run.settled
 
 
-def fate(question: str, path: str, *, extensions: int, least: int, greedy: bool) -> Fate:
+def fate(question: str, path: str, *, extensions: int, min_tokens: int, greedy: bool) -> Fate:
     """Drawn pass by pass, so that more extensions only add to it."""
     law, truth = LAWS[law_of(question)], reference(question)
     rng, minds = Random(_hash(question, path)), Random(_hash(question, path, "mind"))
@@ -144,7 +144,7 @@ def fate(question: str, path: str, *, extensions: int, least: int, greedy: bool)
             answer = _after_wait(law, truth, answer, rng)
         passes.append(Pass(end + length, end + minds.random() * length, answer))
         end += length
-    passes[-1] = passes[-1]._replace(end=max(end, least))
+    passes[-1] = passes[-1]._replace(end=max(end, min_tokens))
     return Fate(question, path, tuple(passes))
 
 

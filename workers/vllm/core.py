@@ -30,7 +30,7 @@ from workers.vllm.root_cause import root_cause_kept
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
-# Where many chains are watched, each hears of several tokens at a time: every piece costs the same.
+# Where many chains are watched, each hears of several tokens at a time: every delta costs the same.
 LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
 
 
@@ -127,8 +127,8 @@ class VllmCore:
     ) -> AsyncGenerator[OutputDelta]:
         parameters = self._parameters(call, options)
         outputs = self._generate(name, tokens, parameters, options)
-        async for piece in self._pieces(outputs, options):
-            yield piece
+        async for delta in self._deltas(outputs, options):
+            yield delta
 
     def open_session(self, name: str, options: GenerateOptions) -> StreamingSession:
         return _StreamingSession(self, name, options)
@@ -174,7 +174,7 @@ class VllmCore:
         )
         return outputs
 
-    async def _pieces(
+    async def _deltas(
         self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         """The new tokens of every output; vLLM's way of dying becomes ours."""
@@ -229,8 +229,8 @@ class VllmCore:
             "top_p": options.params.top_p,
             "seed": options.params.seed if self.seeds else None,
         }
-        wishes = {name: value for name, value in asked.items() if value is not None}
-        return {**self.recommended, **wishes}
+        overrides = {name: value for name, value in asked.items() if value is not None}
+        return {**self.recommended, **overrides}
 
 
 def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
@@ -264,8 +264,8 @@ class _StreamingSession:
             self._stream(), self._first, self._name, priority=self._options.params.priority
         )
         try:
-            async for piece in self._core._pieces(outputs, self._options):
-                yield piece
+            async for delta in self._core._deltas(outputs, self._options):
+                yield delta
         finally:
             self._inputs.put_nowait(None)
 

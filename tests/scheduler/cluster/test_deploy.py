@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from scheduler.config import ServeConfig, from_table
+from scheduler.config import ServeConfig
+from scheduler.settings import from_table
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 

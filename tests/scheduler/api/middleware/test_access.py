@@ -20,7 +20,8 @@ from scheduler.admission.admission import Admission
 from scheduler.admission.limits import KeyLimits, LimitsConfig
 from scheduler.api.app import make_app
 from scheduler.api.keys import create, revoke
-from scheduler.config import ServeConfig, from_table
+from scheduler.config import ServeConfig
+from scheduler.settings import from_table
 from tests.scheduler.simulation import CHAT, chat, make_controller, post
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
@@ -573,11 +574,11 @@ def test_a_network_needs_keys_or_an_insecure_word(host: str) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ({"limits": {"max_queue": -1}}, "limits.max_queue must be between"),
+        ({"limits": {"max_queue": -1}}, "limits.max_queue must be greater than or equal to 0, got -1"),
         ({"limits": {"max_queu": 1}}, "did you mean 'max_queue'"),
-        ({"limits": {"queue_seconds": True}}, "limits.queue_seconds must be float, got True"),
+        ({"limits": {"queue_seconds": True}}, "limits.queue_seconds must be a valid number, got True"),
         ({"limits": {"per_key": {"tokens_per_day": 0}}}, "limits.per_key.tokens_per_day"),
-        ({"access": {"keys": 3}}, "access.keys must be str, got 3"),
+        ({"access": {"keys": 3}}, "access.keys must be a valid string, got 3"),
         ({"access": {"allowed_hosts": "x"}}, "access.allowed_hosts must be"),
         ({"host": "0.0.0.0"}, "host '0.0.0.0'"),
     ],
