@@ -1,11 +1,11 @@
 """How many tokens a query gets: policies by name, and the curves that `priced` learns from."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from policies.adaptive_consistency import AdaptiveConsistency
-from policies.base import Policy
+from policies.base import Policy, option_names
 from policies.bayesian_stopping import BayesianStopping
 from policies.blend import Blend
 from policies.certified import Certified
@@ -46,24 +46,37 @@ POLICIES: dict[str, type[Policy]] = {
 """Each is a dataclass: its fields are the policy's options."""
 
 
-def build(name: str, **options: object) -> Policy:
+def build(name: str, /, **options: object) -> Policy:
     """A policy by name. Raises ValueError that names what is wrong and the nearest right name."""
     if name not in POLICIES:
         raise ValueError(f"unknown policy {name!r}{_nearest(name, list(POLICIES))}")
-    policy = POLICIES[name]
-    kinds = {field.name: field.type for field in fields(policy)}  # type: ignore[arg-type]
-    for option, value in options.items():
-        if option not in kinds:
-            raise ValueError(f"{name} has no option {option!r}{_nearest(option, list(kinds))}")
-        _check_kind(option, value, kinds[option])
-    return policy(**options)
+    _check_options(POLICIES[name], name, options)
+    return POLICIES[name](**options)
+
+
+def rebuild(policy: Policy, /, **options: object) -> Policy:
+    """The same policy with other options, be it one of ours or not. Raises ValueError as `build`.
+
+    The fields of a dataclass are checked here; any other class checks in its own `with_options`.
+    """
+    if is_dataclass(policy):
+        _check_options(type(policy), policy.name, options)
+    return policy.with_options(**options)
 
 
 def options_of(policy: Policy) -> dict[str, Any]:
     """The options of a policy by name; a policy that is no dataclass has none."""
     if not is_dataclass(policy):
         return {}
-    return {field.name: getattr(policy, field.name) for field in fields(policy)}
+    return {option: getattr(policy, option) for option in option_names(policy)}
+
+
+def _check_options(policy: type[Policy], name: str, options: dict[str, object]) -> None:
+    kinds, known = get_type_hints(policy), option_names(policy)
+    for option, value in options.items():
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}{_nearest(option, known)}")
+        _check_kind(option, value, kinds[option])
 
 
 def _check_kind(option: str, value: object, kind: object) -> None:
@@ -87,4 +100,6 @@ def _check_kind(option: str, value: object, kind: object) -> None:
 
 def _nearest(word: str, known: list[str]) -> str:
     near = get_close_matches(word, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are {', '.join(known)}" if known else ""

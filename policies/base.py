@@ -231,9 +231,20 @@ class Policy:
     def decide(self, situation: Situation, rng: Random) -> Decision:
         raise NotImplementedError
 
-    def with_options(self, **changes: Any) -> "Policy":
-        """The same with other options. Raises ValueError if it has none of that name."""
-        known = {each.name for each in fields(self)} if is_dataclass(self) else set[str]()
-        if unknown := [name for name in changes if name not in known]:
+    def with_options(self, /, **changes: Any) -> "Policy":
+        """The same with other options. Raises ValueError if it has none of that name.
+
+        A dataclass has its fields as options, its `name` left out. A policy that is none has no
+        options, unless it writes this method itself.
+        """
+        known = option_names(self)
+        if unknown := [option for option in changes if option not in known]:
             raise ValueError(f"{self.name} has no option {unknown[0]!r}")
         return replace(self, **changes) if is_dataclass(self) else self
+
+
+def option_names(policy: Policy | type[Policy]) -> list[str]:
+    """The fields that a request may set. A policy that is no dataclass has none."""
+    if not is_dataclass(policy):
+        return []
+    return [each.name for each in fields(policy) if each.init and each.name != "name"]

@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 
+from policies.plan import check_int, check_number
+
 DEFAULT_ANSWER_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyOptions:
-    """The settings of a policy that bound its chains, as it declares them itself."""
+    """The settings of a policy that bound its chains, as it declares them itself.
+
+    Raises ValueError that names the field and the value.
+    """
 
     #: Cap on the thinking of a chain, in tokens. None: the room of the context.
     max_thinking_tokens: int | None = None
@@ -21,3 +26,10 @@ class PolicyOptions:
     price: float | None = None
     #: Whether it only draws sampled chains that vote, and extends none.
     votes_only: bool = False
+
+    def __post_init__(self) -> None:
+        check_int("max_thinking_tokens", self.max_thinking_tokens, optional=True)
+        check_int("min_thinking_tokens", self.min_thinking_tokens)
+        check_int("extensions", self.extensions)
+        check_int("answer_tokens", self.answer_tokens, at_least=1)
+        check_number("price", self.price, at_least=0, optional=True)

@@ -8,7 +8,7 @@ the request names. The caps become limits of the query, which the scheduler hold
 import re
 from typing import Any, NamedTuple
 
-from policies import POLICIES, build, options_of
+from policies import POLICIES, build, options_of, rebuild
 from policies.base import Policy
 from policies.curves.curve import ClassCurve
 from policies.plan import MAX_TOKENS
@@ -62,7 +62,8 @@ def select(
         cap = cap if effort is None or effort.tokens is None else effort.tokens
     if cap is None:
         return SelectedPolicy(policy, effort)
-    if policy.options.max_thinking_tokens is not None:
+    # A cap that a policy declares but cannot change holds beside that of the request.
+    if options_of(policy).get("max_thinking_tokens") is not None:
         policy = policy.with_options(max_thinking_tokens=None)
     clipped = cap if room < cap < MAX_TOKENS else None
     return SelectedPolicy(policy, effort, min(cap, room), clipped)
@@ -76,13 +77,17 @@ def _build(name: str, server: Policy, alias: Alias, wanted: BudgetOptions, room:
         if not (wanted.policy_options or (name == alias.policy and alias.options)):
             return server
         given |= options_of(server)
+    # A policy that somebody wrote is known by the server alone, and cannot be built by name.
+    is_foreign = name == server.name and POLICIES.get(name) is not type(server)
+    given = {} if is_foreign else given
     if name == alias.policy:
         given |= alias.options
     options = given | wanted.policy_options
     try:
-        policy = build(name, **options)
+        policy = rebuild(server, **options) if is_foreign else build(name, **options)
+        _ = policy.options  # A policy written outside may check its options only here.
     except ValueError as error:
-        blamed = [*wanted.policy_options, *given] if name in POLICIES else []
+        blamed = [*wanted.policy_options, *given] if is_foreign or name in POLICIES else []
         named = [key for key in blamed if re.search(rf"\b{re.escape(key)}\b", str(error))]
         field = named[0] if named else "policy"
         raise InvalidRequest(str(error), field=f"thinkbudget.{field}") from None

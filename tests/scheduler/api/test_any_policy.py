@@ -1,5 +1,6 @@
 """Every policy, shipped or a stranger's own, answers within every budget field of a request."""
 
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from policies import POLICIES, build
 from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget
 from scheduler.solving.controller import Controller
 from scheduler.solving.token_limits import worst_query
 from tests.scheduler.simulation import CHAT, chat, client_of, make_controller
@@ -32,6 +35,14 @@ FIELDS: list[dict[str, Any]] = [
     {"thinkbudget": {"deadline_seconds": 0.5}},
     {"thinkbudget": {"target_accuracy": 0.9, "value": 2.0}},
     {"thinkbudget": {"learn": False, "dry_run": True}},
+    {"thinkbudget": {"max_thinking_tokens": 40}},
+    {"thinkbudget": {"max_thinking_tokens": "x"}},
+    {"thinkbudget": {"min_thinking_tokens": 30}, "thinking_token_budget": 40},
+    {"thinkbudget": {"extensions": 2}},
+    {"thinkbudget": {"price": 0.001}},
+    {"thinkbudget": {"max_total_tokens": 60}},
+    {"thinkbudget": {"name": "x"}},
+    {"thinkbudget": {"self": 1}},
 ]
 
 
@@ -59,6 +70,36 @@ class Greedy(Stranger):
         return Draw(100, situation.budget(50, answer_tokens=20))
 
 
+class Capped(Stranger):
+    """Declares a cap that no request can change."""
+
+    name = "capped"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(max_thinking_tokens=90)
+
+
+@dataclass(frozen=True)
+class Chosen(Policy):
+    """A dataclass of somebody outside: its fields are options, its name is none."""
+
+    name: str = "chosen"
+    max_thinking_tokens: int | None = None
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(self.max_thinking_tokens)
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        if situation.tally.history:
+            return Stop("plan done")
+        return Draw(1, Budget.within(self.max_thinking_tokens))
+
+
+OWN = {"stranger": Stranger, "greedy": Greedy, "capped": Capped, "chosen": Chosen}
+
+
 async def reply_of(controller: Controller, fields: dict[str, Any]) -> Any:
     async with client_of(controller) as client:
         return await client.post(CHAT, json=chat(**fields))
@@ -68,12 +109,12 @@ async def controller_of(name: str) -> Controller:
     if name in POLICIES:
         return await make_controller(policy=name)
     controller = await make_controller()
-    controller.policy = Stranger() if name == "stranger" else Greedy()
+    controller.policy = OWN[name]()
     return controller
 
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
-@pytest.mark.parametrize("name", [*POLICIES, "stranger", "greedy"])
+@pytest.mark.parametrize("name", [*POLICIES, *OWN])
 async def test_every_policy_answers_within_every_budget_field(
     name: str, fields: dict[str, Any]
 ) -> None:
@@ -100,6 +141,24 @@ async def test_a_cap_of_the_request_holds_for_every_chain(name: str) -> None:
     reply = await reply_of(await controller_of(name), {"thinking_token_budget": 20})
     assert reply.status_code == 200
     assert reply.json()["thinkbudget"]["decision"]["budget_tokens"] <= 20
+
+
+async def test_a_policy_written_outside_takes_its_fields_as_options() -> None:
+    reply = await reply_of(
+        await controller_of("chosen"), {"thinkbudget": {"max_thinking_tokens": 20}}
+    )
+    assert reply.status_code == 200
+    assert reply.json()["thinkbudget"]["policy"] == "chosen"
+    assert reply.json()["thinkbudget"]["decision"]["budget_tokens"] == 20
+
+
+@pytest.mark.parametrize("value", ["x", -1, 10**9, True])
+async def test_an_option_of_a_policy_written_outside_is_checked(value: object) -> None:
+    reply = await reply_of(
+        await controller_of("chosen"), {"thinkbudget": {"max_thinking_tokens": value}}
+    )
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "thinkbudget.max_thinking_tokens"
 
 
 async def test_a_policy_draws_no_more_chains_than_it_declares() -> None:
