@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 from scheduler.curves.cache import CurveCache
 from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import (
