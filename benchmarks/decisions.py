@@ -25,7 +25,8 @@ import click
 import numpy as np
 
 from policies.base import Query, Situation, Stop
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.exploration import OWN_LADDER
 
@@ -10,7 +11,7 @@ from policies.exploration import OWN_LADDER
 class Learner:
     """Refits a class when a tenth has come in; a class leans on the others.
 
-    Only one price is ever asked, so menus are made for that one.
+    Only one price is ever asked, so plan tables are made for that one.
     """
 
     def __init__(self, price: float, round_tokens: float = 0.0) -> None:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from benchmarks.learner import Learner
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote

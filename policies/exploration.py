@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from policies.curves.curve import ClassCurve
-    from policies.curves.menu import Arm
+    from policies.curves.plan_table import Arm
 
 NEGLIGIBLE = 0.01
 """Chance of being best below which an arm is not tried."""
@@ -28,7 +28,7 @@ GENEROUS = 4.0
 CHECKED = 0.9
 """Share of what is tried that falls on queries which bring their right answer, if enough do."""
 OWN_LADDER = (1 / GENEROUS, 1.0)
-"""Multiples of its price that one setting asks menus for."""
+"""Multiples of its price that one setting asks plan tables for."""
 
 
 class PlanCandidate(NamedTuple):
@@ -91,10 +91,10 @@ def _more_votes(curve: "ClassCurve", best: "Arm", price: float) -> "list[tuple[A
 
     The usual rule shows little of what the votes bring that it does not draw.
     """
-    usual, votes = curve.menu(price).vote_rule, curve.votes
+    usual, votes = curve.plan_table(price).vote_rule, curve.votes
     if usual is None or votes is None:
         return []
-    (more,) = (arm for arm in curve.menu(price / GENEROUS).arms if arm.name == "votes")
+    (more,) = (arm for arm in curve.plan_table(price / GENEROUS).arms if arm.name == "votes")
     tokens = more.forecast.tokens - usual.forecast.tokens
     if tokens <= 0:
         return []

@@ -15,7 +15,7 @@ from policies.price import DEFAULT_PRICE
 from policies.tally import Vote
 
 if TYPE_CHECKING:
-    from policies.curves.menu import Arm, PlanTable
+    from policies.curves.plan_table import Arm, PlanTable
     from policies.curves.vote_rule import VoteRule
 
 GREEDY = 0.0
@@ -159,20 +159,20 @@ class Priced(Policy):
         if curve is None:
             return ()
         if target is None:
-            return self._allowed(curve.menu(self._price(situation)))
-        arms = [arm for menu in curve.menus for arm in self._allowed(menu)]
-        reaching = [arm for arm in arms if arm.surely >= target]
+            return self._allowed(curve.plan_table(self._price(situation)))
+        arms = [arm for table in curve.plan_tables for arm in self._allowed(table)]
+        reaching = [arm for arm in arms if arm.accuracy_lower_bound >= target]
         if reaching:
             return [min(reaching, key=lambda arm: arm.forecast.tokens)]
         return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]
 
-    def _allowed(self, menu: "PlanTable") -> "Sequence[Arm]":
-        return [arm for arm in menu.arms if arm.name == "votes" or not self.votes_only]
+    def _allowed(self, table: "PlanTable") -> "Sequence[Arm]":
+        return [arm for arm in table.arms if arm.name == "votes" or not self.votes_only]
 
-    def _menu(self, situation: Situation, plan: Plan) -> "PlanTable | None":
+    def _plan_table(self, situation: Situation, plan: Plan) -> "PlanTable | None":
         """Where the rule of a plan stands."""
         curve = situation.curve
-        return curve.menu(plan.price or self._price(situation)) if curve else None
+        return curve.plan_table(plan.price or self._price(situation)) if curve else None
 
     # The plan, step by step.
 
@@ -185,7 +185,7 @@ class Priced(Policy):
         if plan.name != "votes":
             return self._draw(situation, plan)
         rule = self._vote_rule(situation, plan)
-        needed = rule.first_wave if rule else LEAD
+        needed = rule.first_round if rule else LEAD
         return self._draw(situation, plan, samples=self._at_least_shown(situation, plan, needed))
 
     def _wait(self, situation: Situation, plan: Plan) -> Decision:
@@ -205,10 +205,10 @@ class Priced(Policy):
 
     def _wait_pays(self, situation: Situation, plan: Plan, state: AnswerState) -> bool:
         """By the curve; without one until two answers in a row are equal."""
-        menu = self._menu(situation, plan)
-        if menu is None or menu.extension_rule is None:
+        table = self._plan_table(situation, plan)
+        if table is None or table.extension_rule is None:
             return state.run < 2
-        return state in menu.extension_rule.goes_on
+        return state in table.extension_rule.goes_on
 
     def _vote(self, situation: Situation, plan: Plan) -> Decision:
         if len(situation.tally.votes) >= self.max_samples:
@@ -232,11 +232,11 @@ class Priced(Policy):
         if rule is None:
             return max(0, LEAD - standing.leader + standing.runner_up)
         start = min(situation.tally.history, key=lambda vote: vote.chain)
-        return rule.wave(standing, start.thinking_tokens)
+        return rule.round_size(standing, start.thinking_tokens)
 
     def _vote_rule(self, situation: Situation, plan: Plan) -> "VoteRule | None":
-        menu = self._menu(situation, plan)
-        return menu.vote_rule if menu else None
+        table = self._plan_table(situation, plan)
+        return table.vote_rule if table else None
 
     def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""

@@ -5,7 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Policy, Situation, Stop
-from policies.curves.counts import upwards
+from policies.curves.counts import upper_standard_error
 from policies.curves.exit_statistics import POSITIONS
 from policies.exploration import checked_first, curiosity
 from policies.options import PolicyOptions
@@ -96,7 +96,7 @@ class PricedExit(Policy):
     def _rule(self, situation: Situation) -> "ExitRule | None":
         """At the price; with a target accuracy the cheapest that surely reaches it, or the nearest.
 
-        Surely as in `Arm.surely`.
+        Surely as in `Arm.accuracy_lower_bound`.
         """
         curve, target = _exits(situation), situation.query.limits.target_accuracy
         if curve is None or situation.curve is None:
@@ -108,7 +108,8 @@ class PricedExit(Policy):
         reaching = [
             rule
             for rule in curve.rules
-            if rule.forecast.accuracy - upwards(rule.forecast.accuracy, labels) >= target
+            if rule.forecast.accuracy - upper_standard_error(rule.forecast.accuracy, labels)
+            >= target
         ]
         if reaching:
             return min(reaching, key=lambda rule: rule.forecast.tokens)

@@ -1,4 +1,4 @@
-"""Sums that describe what has been seen of a class, and how sure they make one of a share."""
+"""Sums that describe the observations of a class, and intervals of shares from them."""
 
 import math
 from dataclasses import dataclass, fields
@@ -20,10 +20,10 @@ class Counts:
         for row, addend in zip(self.rows().values(), other.rows().values(), strict=True):
             row[:] = [mine + theirs for mine, theirs in zip(row, addend, strict=True)]
 
-    def learn(self, told: Self, blank: Self, weight: float) -> None:
-        """Add what a label told: the same observed with it and without it.
+    def relabel(self, told: Self, blank: Self, weight: float) -> None:
+        """Add what a late label shows: `told` is its query observed with it, `blank` without.
 
-        What has been forgotten by now cannot be taken back.
+        What has been forgotten by now cannot be taken back: no count falls below 0.
         """
         rows = zip(self.rows().values(), told.rows().values(), blank.rows().values(), strict=True)
         for row, after, before in rows:
@@ -75,14 +75,14 @@ def learned(share: float, labels: float) -> Interval:
     return interval(share, labels + LEAST_LABELS)
 
 
-def upwards(share: float, labels: float) -> float:
-    """By how much a share may well be higher: one standard error, by Wilson's interval.
+def upper_standard_error(share: float, labels: float) -> float:
+    """One standard error of a share, towards higher values, by Wilson's interval.
 
-    Few labels that happen to be wrong do not make it small.
+    A few labels that all happen to be wrong do not make it small.
     """
     return max(_LEAST_ERROR, (learned(share, labels).high - share) / 2)
 
 
-def shrunk(successes: float, trials: float, prior: float, weight: float) -> float:
-    """A share, pulled towards `prior` as if `weight` trials had shown just that."""
+def shrink(successes: float, trials: float, prior: float, weight: float) -> float:
+    """A share, shrunk towards `prior` as if `weight` trials had shown just that."""
     return (successes + weight * prior) / (trials + weight)

@@ -1,23 +1,23 @@
 """When what was learned of a class no longer holds.
 
-Old queries fade slowly. Sudden changes are looked for in signals that no policy can move: whether
+Old queries decay slowly. Sudden changes are looked for in signals that no policy can move: whether
 the first chain is right, how long it thought, and whether the second answer is equal to the first.
-A class that has changed keeps a little of what was known; so does one that a new model inherits.
+A class that has changed keeps its old statistics with little weight; a new model starts likewise.
 """
 
 import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 
-MEMORY = 5000.0
-"""Queries that all statistics of a class count as at most: older ones fade by and by."""
-KEPT = 10.0
+MAX_QUERIES = 5000.0
+"""Queries that all statistics of a class count as at most: older ones decay."""
+QUERIES_AFTER_DRIFT = 10.0
 """Queries that old statistics count as, once a class has changed or a new model has come. With 30,
-ways to spend that are not used any more live on their old fame for too long.
+ways to spend that are not used any more keep their old figures for too long.
 """
 
 _PER_LEVEL = 5
@@ -27,18 +27,18 @@ _CONFIDENCE = 1e-2
 _OCTAVES = 16.0
 
 
-def fade(statistics: ClassStatistics, queries: float = MEMORY) -> None:
+def decay(statistics: ClassStatistics, queries: float = MAX_QUERIES) -> None:
     """Let what was seen count as so many queries at most."""
     if statistics.queries > queries:
         statistics.scale(queries / statistics.queries)
 
 
-def inherited(predecessor: ClassStatistics) -> ClassStatistics:
+def warm_start(predecessor: ClassStatistics) -> ClassStatistics:
     """What a new model's class starts from: its predecessor's curve with little weight."""
     heir = ClassStatistics()
     heir.merge(predecessor)
     heir.served.clear()
-    fade(heir, KEPT)
+    decay(heir, QUERIES_AFTER_DRIFT)
     return heir
 
 

@@ -6,7 +6,8 @@ which states the tokens ahead buy less than they cost. Accuracy may fall with mo
 
 Few answers are checked. Chains that ran to their end tell how often a trial agrees with the answer
 in the end; checked ones, what such an agreement is worth, and by how much a state is better or
-worse than that. A state that was seen seldom leans on those like it, and a class on its parent.
+worse than that. A state with few observations is shrunk towards similar ones, and a class
+towards its parent.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ from policies.curves.exit_statistics import (
 from policies.plan import Forecast, check_number
 from policies.signals import Probe
 
-_LEAN = 12.0
-"""Observations that those like a state count for."""
-_LEAN_GAIN = 4.0
+_STATE_PRIOR = 12.0
+"""Observations that similar states count as."""
+_GAIN_PRIOR = 4.0
 """The same for what going on brings, where states differ more."""
 _PARENT_QUERIES = 15.0
 _AGREEMENT = 0.7
@@ -36,8 +37,8 @@ _AGREEMENT = 0.7
 _RIGHT_IF = (0.25, 0.5)
 """Until seen otherwise: how often a trial is right that differs from the end, or agrees."""
 _CALIBRATION = 8.0
-_HOPE = 0.3
-"""Standard errors by which going on may be better than it looks and still be worth a trial.
+_OPTIMISM = 0.3
+"""Optimism bonus in standard errors: a trial is made as if going on were this much better.
 
 A rule is chosen for looking best; what looks bad has to be known well before it is given up."""
 Floats = NDArray[np.float64]
@@ -101,11 +102,13 @@ def fit_exits(
     return ExitCurve(statistics.queries, statistics.whole, tuple(accuracy[:-1].tolist()), rules)
 
 
-def _leaning(sums: Floats, counts: Floats, usual: float) -> Floats:
-    """Means by state, each leaning on its sureness and run, those on the run, that on `usual`."""
-    by_run = (sums.sum((0, 1)) + _LEAN * usual) / (counts.sum((0, 1)) + _LEAN)
-    by_trial = (sums.sum(0) + _LEAN * by_run) / (counts.sum(0) + _LEAN)
-    return np.asarray((sums + _LEAN * by_trial) / (counts + _LEAN))
+def _shrink_by_state(sums: Floats, counts: Floats, usual: float) -> Floats:
+    """Means of shape SHAPE (step, sureness, run), shrunk towards those of (sureness, run), those
+    towards (run,), those towards `usual`.
+    """
+    by_run = (sums.sum((0, 1)) + _STATE_PRIOR * usual) / (counts.sum((0, 1)) + _STATE_PRIOR)
+    by_trial = (sums.sum(0) + _STATE_PRIOR * by_run) / (counts.sum(0) + _STATE_PRIOR)
+    return np.asarray((sums + _STATE_PRIOR * by_trial) / (counts + _STATE_PRIOR))
 
 
 def _accuracy(counts: ExitCounts) -> tuple[Floats, Floats]:
@@ -115,17 +118,17 @@ def _accuracy(counts: ExitCounts) -> tuple[Floats, Floats]:
     end_right, end_wrong = _grid(counts.end_right), _grid(counts.end_wrong)
     known = np.array(counts.known).reshape(2, 2)
     worth = (known[:, 1] + _CALIBRATION * np.array(_RIGHT_IF)) / (known.sum(1) + _CALIBRATION)
-    agreement = _leaning(agreed, agreed + differed, _AGREEMENT)
+    agreement = _shrink_by_state(agreed, agreed + differed, _AGREEMENT)
     expected = agreement * worth[1] + (1 - agreement) * worth[0]
     checked = right + wrong
     excess = right - checked * expected
     usual = float(excess.sum() / (checked.sum() + _CALIBRATION))
-    accuracy = np.clip(expected + _leaning(excess, checked, usual), 0.01, 0.99).ravel()
+    accuracy = np.clip(expected + _shrink_by_state(excess, checked, usual), 0.01, 0.99).ravel()
     ends = end_right + end_wrong
     usual = float((end_right.sum() + _CALIBRATION * worth[1]) / (ends.sum() + _CALIBRATION))
     untried = counts.end_right[START], counts.end_wrong[START]
-    at_once = (untried[0] + _LEAN * usual) / (sum(untried) + _LEAN)
-    at_end = np.append(_leaning(end_right, ends, usual).ravel(), at_once)
+    at_once = (untried[0] + _STATE_PRIOR * usual) / (sum(untried) + _STATE_PRIOR)
+    at_end = np.append(_shrink_by_state(end_right, ends, usual).ravel(), at_once)
     return np.append(accuracy, 0.0), at_end
 
 
@@ -150,9 +153,9 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
             continue
         gain = onward[rows] @ value + ended[rows] * at_end[rows] - price * tokens[rows]
         gain -= went * accuracy[rows]
-        doubt = np.sqrt(accuracy[rows] * (1 - accuracy[rows]) / (went + _LEAN))
+        standard_error = np.sqrt(accuracy[rows] * (1 - accuracy[rows]) / (went + _STATE_PRIOR))
         expected = _gain(gain.reshape(SHAPE[1:]), went.reshape(SHAPE[1:])).ravel()
-        expected += _HOPE * doubt
+        expected += _OPTIMISM * standard_error
         value[rows] += np.maximum(0.0, expected)
         ends_at[rows] = expected <= 0
         goes = ~ends_at[rows] & (went > 0)
@@ -169,7 +172,7 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
 
 
 def _gain(sums: Floats, counts: Floats) -> Floats:
-    """Of going on, by sureness and run: each leans on its run, that on the step."""
+    """Mean gain of going on, (sureness, run): shrunk towards its run, that towards the step."""
     usual = sums.sum() / counts.sum()
-    by_run = (sums.sum(0) + _LEAN_GAIN * usual) / (counts.sum(0) + _LEAN_GAIN)
-    return np.asarray((sums + _LEAN_GAIN * by_run) / (counts + _LEAN_GAIN))
+    by_run = (sums.sum(0) + _GAIN_PRIOR * usual) / (counts.sum(0) + _GAIN_PRIOR)
+    return np.asarray((sums + _GAIN_PRIOR * by_run) / (counts + _GAIN_PRIOR))

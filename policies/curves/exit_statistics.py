@@ -65,18 +65,21 @@ def trials(probes: Sequence[Probe]) -> Iterator[TrialAnswer]:
 
 
 class ProbeTrajectory(NamedTuple):
-    """One chain, as far as it went. `answer` is what it gave in the end.
+    """One chain with trial answers, as far as it went."""
 
-    `is_whole` tells of a chain that no rule could have concluded; `trial_tokens` is what one trial
-    costs. `right` tells of checked answers; it is empty without a label.
-    """
-
+    #: Its trial answers, in order.
     probes: Sequence[Probe]
+    #: Tokens that it thought.
     thinking_tokens: int
+    #: Its final answer; None where it gave none.
     answer: str | None
+    #: Whether a rule ended it.
     concluded: bool
+    #: Whether no rule could have ended it.
     is_whole: bool
+    #: Tokens of one trial.
     trial_tokens: float
+    #: Whether each labelled answer is right; empty without a label.
     right: Mapping[str, bool]
 
     def truth(self, answer: str | None) -> bool | None:
@@ -103,24 +106,35 @@ def _row() -> list[float]:
 
 @dataclass(slots=True)
 class ExitCounts(Counts):
-    """By state: trials that were checked; of whole chains, trials that agreed with the end.
+    """Counts of chains with trial answers.
 
-    `next_tokens` is thought until the next trial, its own tokens included; `end_*` tell of chains
-    that ended by themselves before one. `known` is of checked whole chains: trials that differed
-    and were wrong, differed and right, agreed and wrong, agreed and right.
+    Rows by state have the order of `ExitState.row`; the last, `START`, is before the first trial.
     """
 
+    #: By state: trials labelled right.
     right: list[float] = field(default_factory=_row)
+    #: By state: trials labelled wrong.
     wrong: list[float] = field(default_factory=_row)
+    #: By state: trials of whole chains that gave the final answer.
     agreed: list[float] = field(default_factory=_row)
+    #: By state: trials of whole chains that gave another answer.
     differed: list[float] = field(default_factory=_row)
+    #: By state: tokens until the next trial, with those of the trial, of all chains together.
     next_tokens: list[float] = field(default_factory=_row)
+    #: By state: chains that ended by themselves before another trial.
     ended: list[float] = field(default_factory=_row)
+    #: By state: their thinking tokens since the last trial together.
     end_tokens: list[float] = field(default_factory=_row)
+    #: By state: of them right by a label.
     end_right: list[float] = field(default_factory=_row)
+    #: By state: of them wrong by a label.
     end_wrong: list[float] = field(default_factory=_row)
+    #: Trials of labelled whole chains: differed and wrong, differed and right, agreed and wrong,
+    #: agreed and right.
     known: list[float] = field(default_factory=lambda: [0.0] * 4)
+    #: One number: chains.
     queries: list[float] = field(default_factory=lambda: [0.0])
+    #: One number: chains that no rule could have concluded.
     whole: list[float] = field(default_factory=lambda: [0.0])
 
 

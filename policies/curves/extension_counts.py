@@ -1,4 +1,4 @@
-"""What is counted of greedy chains that were extended by "Wait", step by step.
+"""What is counted of greedy chains that were extended, step by step.
 
 A chain shows an answer at every end. Its state is how many extensions it has had and how many equal
 answers it gave in a row. A run of w extensions shows what every smaller number would have given.
@@ -13,7 +13,7 @@ from policies.tally import Vote
 
 MAX_EXTENSIONS = 6
 MOVES = RIGHT_KEPT, SPOILT, WRONG_KEPT, STILL_WRONG, REPAIRED = range(5)
-"""What one Wait did to a checked answer."""
+"""What one extension did to a labelled answer."""
 CHANGES = SPOILT, STILL_WRONG, REPAIRED
 
 
@@ -60,25 +60,31 @@ def _row() -> list[float]:
 
 @dataclass(slots=True)
 class ExtensionCounts(Counts):
-    """By state: visits, checked answers, and what the next Wait did and cost.
+    """Counts of greedy chains. Rows by state have the order of `STATES`."""
 
-    `patterns` are of chains that were not checked at all their ends; `moves` are of checked
-    answers, by Wait and move.
-    """
-
+    #: By state: chains that reached it.
     visits: list[float] = field(default_factory=_row)
+    #: By state: answers labelled right.
     right: list[float] = field(default_factory=_row)
+    #: By state: answers labelled wrong.
     wrong: list[float] = field(default_factory=_row)
+    #: By state: next extensions that kept the answer.
     stays: list[float] = field(default_factory=_row)
+    #: By state: next extensions that changed the answer.
     flips: list[float] = field(default_factory=_row)
+    #: By state: tokens of the next extensions together.
     tokens: list[float] = field(default_factory=_row)
+    #: One number: tokens of all first answers, thinking included.
     first_tokens: list[float] = field(default_factory=lambda: [0.0])
+    #: One number: chains whose first answer was labelled.
     labelled: list[float] = field(default_factory=lambda: [0.0])
+    #: By pattern of changes (`pattern`): chains without a label at each end.
     patterns: list[float] = field(default_factory=lambda: [0.0] * PATTERNS)
+    #: By extension and move (`MOVES`), row-major: extensions between two labelled answers.
     moves: list[float] = field(default_factory=lambda: [0.0] * (MAX_EXTENSIONS * len(MOVES)))
 
     def observe(self, votes: Sequence[Vote], right: Sequence[bool | None]) -> None:
-        """One greedy chain that ended by itself: its ballots from no Wait upwards, none missing."""
+        """One greedy chain that ended by itself: its answers from 0 extensions on, none missing."""
         passed = [*states([vote.answer for vote in votes])]
         rows = [INDEX[state] for state in passed]
         changes = [state.run == 1 for state in passed[1:]]

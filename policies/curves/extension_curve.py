@@ -1,18 +1,18 @@
-"""What "Wait" is worth: a greedy chain, extended step by step, shows an answer at every end.
+"""The curve of extensions: a greedy chain, extended step by step, shows an answer at every end.
 
-A Wait that keeps the answer changes nothing but the cost, so what it is worth lies in the answers
+An extension that keeps the answer changes nothing but the cost, so its value lies in the answers
 that it changes: how often they were right before, and how often they are after. This difference
-within one chain varies far less than the accuracies of chains with and without the Wait, and is
-bounded by how often answers change, which needs no label. "Wait" may also spoil an answer (arXiv
-2506.04210), so accuracy need not rise. Backward induction says for any price in which states one
-more Wait pays.
+within one chain varies far less than the accuracies of chains with and without the extension, and
+is bounded by how often answers change, which needs no label. An extension may also spoil an answer
+(arXiv 2506.04210), so accuracy need not rise. Backward induction says for any price in which states
+one more extension pays.
 """
 
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from policies.curves.counts import Interval, interval, shrunk
+from policies.curves.counts import Interval, interval, shrink
 from policies.curves.extension_counts import (
     CHANGES,
     INDEX,
@@ -22,16 +22,22 @@ from policies.curves.extension_counts import (
     AnswerState,
     ExtensionCounts,
 )
-from policies.curves.hmm import USUAL, ForwardPass, HmmParameters, learn_habits, outlook
+from policies.curves.hmm import (
+    DEFAULT_PARAMETERS,
+    ForwardPass,
+    HmmParameters,
+    fit_hmm,
+    forward_pass,
+)
 from policies.plan import Forecast
 
 _PRIOR_VISITS = 8.0
 _PRIOR_LABELS = 4.0
 _UNLABELLED = 0.25
 """How much a change of an answer without a label tells, next to one with a label."""
-_HOPE = 0.5
-"""Standard errors by which a Wait may be better than it looks and still be forced: chains that are
-stopped do not show what the Wait would have done, those that go on do."""
+_OPTIMISM = 0.5
+"""Optimism bonus in standard errors, added to what an extension brings: chains that are stopped do
+not show what it would have done, those that go on do."""
 _ROWS = [
     [row for row, state in enumerate(STATES) if state.extensions == extensions]
     for extensions in range(MAX_EXTENSIONS + 1)
@@ -41,7 +47,7 @@ _ROWS = [
 
 @dataclass(frozen=True, slots=True)
 class ExtensionRule:
-    """The states in which one more Wait pays at one price, and what that gives on average."""
+    """The states in which one more extension pays at one price, and what that gives on average."""
 
     price: float
     goes_on: frozenset[AnswerState]
@@ -50,25 +56,34 @@ class ExtensionRule:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionCurve:
-    """One class. `right`, `stays`, `repairs`, `spoils`, `doubts`, `next_tokens` are by state.
+    """One class of greedy chains.
 
-    `repairs` and `spoils` are the shares of changed answers that are right after the Wait and were
-    right before it; `doubts` is the standard error of what the Wait gains. `accuracy[w]` and
-    `tokens[w]` belong to always forcing w extensions; of all chains the Wait after w mends
-    `repaired[w]` and spoils `spoilt[w]`.
+    Tuples by state have the order of `STATES`. Tuples by number of extensions begin at 0.
     """
 
+    #: By state: chance that the answer is right.
     right: tuple[float, ...]
+    #: By state: chance that the next extension keeps the answer.
     stays: tuple[float, ...]
+    #: By state: of answers that the next extension changes, the share right after it.
     repairs: tuple[float, ...]
+    #: By state: of answers that the next extension changes, the share right before it.
     spoils: tuple[float, ...]
-    doubts: tuple[float, ...]
+    #: By state: standard error of the accuracy that the next extension brings.
+    standard_errors: tuple[float, ...]
+    #: By state: tokens of the next extension.
     next_tokens: tuple[float, ...]
+    #: By number of extensions w: accuracy of always forcing w of them.
     accuracy: tuple[float, ...]
+    #: By number of extensions: standard error of `accuracy`.
     errors: tuple[float, ...]
+    #: By number of extensions: mean tokens of the chain with its answer.
     tokens: tuple[float, ...]
+    #: By number of extensions w: share of all chains that the extension after w repairs.
     repaired: tuple[float, ...]
+    #: By number of extensions w: share of all chains that the extension after w spoils.
     spoilt: tuple[float, ...]
+    #: Labelled chains.
     labelled: float
 
     @property
@@ -81,7 +96,7 @@ class ExtensionCurve:
         return interval(share, share * (1 - share) / error**2 if error else 0.0)
 
     def gain(self, row: int) -> float:
-        """Accuracy that the Wait after a state brings."""
+        """Accuracy that the extension after a state brings."""
         return (1 - self.stays[row]) * (self.repairs[row] - self.spoils[row])
 
     def rule(self, price: float) -> ExtensionRule:
@@ -89,7 +104,7 @@ class ExtensionCurve:
 
         Values are relative to stopping at once.
         """
-        value, hoped = [0.0] * len(STATES), [0.0] * len(STATES)
+        value, optimistic = [0.0] * len(STATES), [0.0] * len(STATES)
         gained, tokens = [0.0] * len(STATES), [0.0] * len(STATES)
         goes_on = set()
         for row, state in reversed(tuple(enumerate(STATES))):
@@ -98,12 +113,12 @@ class ExtensionCurve:
             same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
             stay, flip, step = self.stays[row], 1 - self.stays[row], self.next_tokens[row]
             on = self.gain(row) - price * step
-            hope = on + _HOPE * self.doubts[row]
-            hope += stay * hoped[same] + flip * hoped[other]
-            if hope <= 1e-12:
+            optimistic_gain = on + _OPTIMISM * self.standard_errors[row]
+            optimistic_gain += stay * optimistic[same] + flip * optimistic[other]
+            if optimistic_gain <= 1e-12:
                 continue
             goes_on.add(state)
-            hoped[row] = hope
+            optimistic[row] = optimistic_gain
             value[row] = on + stay * value[same] + flip * value[other]
             gained[row] = self.gain(row) + stay * gained[same] + flip * gained[other]
             tokens[row] = step + stay * tokens[same] + flip * tokens[other]
@@ -116,9 +131,9 @@ class ExtensionCurve:
 
 
 class _Estimate(NamedTuple):
-    """What is usual: habits, tokens of the next Wait by state, tokens of the first chain."""
+    """The prior: parameters, tokens of the next extension by state, tokens of the first chain."""
 
-    habits: HmmParameters
+    parameters: HmmParameters
     next_tokens: list[float]
     first_tokens: float
 
@@ -135,7 +150,7 @@ def fit_extensions(
     ]
     if not seen:
         return None
-    estimate = _Estimate(USUAL, [0.0] * len(STATES), 0.0)
+    estimate = _Estimate(DEFAULT_PARAMETERS, [0.0] * len(STATES), 0.0)
     for known in reversed(everything):
         if known.queries:
             estimate = _estimate(known, estimate)
@@ -144,7 +159,7 @@ def fit_extensions(
 
 def _estimate(counts: ExtensionCounts, usual: _Estimate) -> _Estimate:
     return _Estimate(
-        learn_habits(counts, usual.habits),
+        fit_hmm(counts, usual.parameters),
         _step_tokens(counts.tokens, _steps(counts), usual.next_tokens),
         counts.first_tokens[0] / counts.queries,
     )
@@ -155,14 +170,14 @@ def _steps(counts: ExtensionCounts) -> list[float]:
 
 
 def _step_tokens(tokens: list[float], steps: list[float], usual: list[float]) -> list[float]:
-    """Mean tokens of a Wait by state: of the state, else of its Wait, else of all, else usual."""
+    """Mean tokens of an extension by state, shrunk: state, extension, all, usual."""
     taken = sum(steps)
     means = []
     for row, state in enumerate(STATES):
         peers = _ROWS[state.extensions]
-        mean = shrunk(sum(tokens), taken, usual[row], 1.0)
-        mean = shrunk(sum(tokens[p] for p in peers), sum(steps[p] for p in peers), mean, 1.0)
-        means.append(shrunk(tokens[row], steps[row], mean, 2.0))
+        mean = shrink(sum(tokens), taken, usual[row], 1.0)
+        mean = shrink(sum(tokens[p] for p in peers), sum(steps[p] for p in peers), mean, 1.0)
+        means.append(shrink(tokens[row], steps[row], mean, 2.0))
     return means
 
 
@@ -170,26 +185,26 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_extensions: int) ->
     """Where a chain is after w extensions, whatever its answers: the curve that a fixed w would
     have.
     """
-    look = outlook(estimate.habits)
+    forward = forward_pass(estimate.parameters)
     stays = [
-        shrunk(*row, _PRIOR_VISITS)
-        for row in zip(counts.stays, _steps(counts), look.stays.tolist(), strict=True)
+        shrink(*row, _PRIOR_VISITS)
+        for row in zip(counts.stays, _steps(counts), forward.stays.tolist(), strict=True)
     ]
     labels = [right + wrong for right, wrong in zip(counts.right, counts.wrong, strict=True)]
-    doubts = _doubts(counts, look, stays)
+    standard_errors = _standard_errors(counts, forward, stays)
     reach, right = [0.0] * len(STATES), [0.0] * len(STATES)
-    reach[0], right[0] = 1.0, estimate.habits.start
+    reach[0], right[0] = 1.0, estimate.parameters.start
     accuracy, tokens = [right[0]], [estimate.first_tokens]
     errors = [right[0] * (1 - right[0]) / (labels[0] + _PRIOR_LABELS)]
     repaired, spoilt = [0.0] * max_extensions, [0.0] * max_extensions
     for extensions in range(max_extensions):
-        spent = doubt = 0.0
+        spent = variance = 0.0
         for row in _ROWS[extensions]:
             state = STATES[row]
             same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
             changed = reach[row] * (1 - stays[row])
-            lost = min(right[row], changed * float(look.spoilt[row]))
-            won = changed * float(look.repaired[row])
+            lost = min(right[row], changed * float(forward.spoilt[row]))
+            won = changed * float(forward.repaired[row])
             reach[same] += reach[row] - changed
             reach[other] += changed
             right[same] += right[row] - lost
@@ -197,20 +212,20 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_extensions: int) ->
             repaired[extensions] += won
             spoilt[extensions] += lost
             spent += reach[row] * estimate.next_tokens[row]
-            doubt += (reach[row] * doubts[row]) ** 2
+            variance += (reach[row] * standard_errors[row]) ** 2
         accuracy.append(min(1.0, accuracy[-1] + repaired[extensions] - spoilt[extensions]))
         tokens.append(tokens[-1] + spent)
-        errors.append(errors[-1] + doubt)
+        errors.append(errors[-1] + variance)
     shares = [
-        shrunk(seen, labelled, min(1.0, part / mass) if mass else 0.5, _PRIOR_LABELS)
+        shrink(seen, labelled, min(1.0, part / mass) if mass else 0.5, _PRIOR_LABELS)
         for seen, labelled, part, mass in zip(counts.right, labels, right, reach, strict=True)
     ]
     return ExtensionCurve(
         (right[0], *shares[1:]),
         tuple(stays),
-        tuple(look.repaired.tolist()),
-        tuple(look.spoilt.tolist()),
-        tuple(doubts),
+        tuple(forward.repaired.tolist()),
+        tuple(forward.spoilt.tolist()),
+        tuple(standard_errors),
         tuple(estimate.next_tokens),
         tuple(accuracy),
         tuple(math.sqrt(variance) for variance in errors),
@@ -221,19 +236,26 @@ def _curve(counts: ExtensionCounts, estimate: _Estimate, max_extensions: int) ->
     )
 
 
-def _doubts(counts: ExtensionCounts, look: ForwardPass, stays: list[float]) -> list[float]:
-    """Standard errors of what a Wait gains: of how many answers change, and of what that brings.
+def _standard_errors(
+    counts: ExtensionCounts, forward: ForwardPass, stays: list[float]
+) -> list[float]:
+    """By state: standard error of the accuracy that an extension brings.
 
-    The latter by what was seen of all changes at the same Wait.
+    It comes from how many answers change, and from what a change brings. The latter is known from
+    all changes at the same extension.
     """
-    doubts = []
+    standard_errors = []
     for row, state in enumerate(STATES):
         changes = sum(counts.flips[peer] for peer in _ROWS[state.extensions])
         moves = counts.moves[state.extensions * len(MOVES) : (state.extensions + 1) * len(MOVES)]
-        checked = sum(moves[move] for move in CHANGES) if moves else 0.0  # no Wait after the last
+        checked = (
+            sum(moves[move] for move in CHANGES) if moves else 0.0
+        )  # no extension after the last
         known = checked + _UNLABELLED * max(0.0, changes - checked)
-        up, down, flip = float(look.repaired[row]), float(look.spoilt[row]), 1 - stays[row]
+        up, down, flip = float(forward.repaired[row]), float(forward.spoilt[row]), 1 - stays[row]
         seen = counts.stays[row] + counts.flips[row] + _PRIOR_VISITS
         worth = max(0.01, up + down - (up - down) ** 2) / (known + _PRIOR_LABELS)
-        doubts.append(math.sqrt(flip**2 * worth + (up - down) ** 2 * flip * (1 - flip) / seen))
-    return doubts
+        standard_errors.append(
+            math.sqrt(flip**2 * worth + (up - down) ** 2 * flip * (1 - flip) / seen)
+        )
+    return standard_errors

@@ -39,7 +39,11 @@ class CapPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hill:
-    """`chances` by grid point; `levels` and `spread` are mean and covariance of (a0, a1) there."""
+    """A posterior over the grid of G points (t50, h).
+
+    `chances` has the shape (G,) and adds up to 1; `levels` (G, 2) and `spread` (G, 2, 2) are mean
+    and covariance of (a0, a1) at each point.
+    """
 
     chances: Floats
     levels: Floats
@@ -63,7 +67,10 @@ class Hill:
 
 
 def fit_hill(seen: Sequence[CapPoint]) -> Hill:
-    """Bayes over the grid; points without weight tell nothing."""
+    """Bayes over the grid; points without weight do not count.
+
+    Raises ValueError for an accuracy outside [0, 1], and tokens or a weight that cannot be.
+    """
     for one in seen:
         check_number("tokens", one.tokens, above=0, below=math.inf)
         check_number("accuracy", one.accuracy, at_least=0, at_most=1)
@@ -86,6 +93,6 @@ def fit_hill(seen: Sequence[CapPoint]) -> Hill:
 
 
 def _share(tokens: Floats) -> Floats:
-    """Of the way from one level to the other, by grid point and tokens."""
+    """Share of the way from a0 to a1: (grid point G, tokens N)."""
     half, steep = _GRID.T
     return np.asarray(1 / (1 + (half[:, None] / np.maximum(tokens, 1e-9)) ** steep[:, None]))

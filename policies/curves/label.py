@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from policies.curves.accuracy_estimate import ServedCounts
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 from policies.curves.observation import Observation
 
 
@@ -22,14 +22,14 @@ def learn(
     statistics.labelled += 1.0
     for labels, weight in ((right, reward), ({answer: False}, 1 - reward)):
         told = _observed(observation, labels)
-        statistics.extensions.learn(told.extensions, blank.extensions, weight)
-        statistics.lengths.learn(told.lengths, blank.lengths, weight)
-        statistics.votes.learn(told.votes, weight)
+        statistics.extensions.relabel(told.extensions, blank.extensions, weight)
+        statistics.lengths.relabel(told.lengths, blank.lengths, weight)
+        statistics.votes.relabel(told.votes, weight)
         for plan, counts in told.served.items():
             served = statistics.served.setdefault(plan, ServedCounts())
-            served.learn(counts, blank.served[plan], weight)
+            served.relabel(counts, blank.served[plan], weight)
         if statistics.exits and told.exits and blank.exits:
-            statistics.exits.counts.learn(told.exits.counts, blank.exits.counts, weight)
+            statistics.exits.counts.relabel(told.exits.counts, blank.exits.counts, weight)
 
 
 def _observed(observation: Observation, right: dict[str, bool]) -> ClassStatistics:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from policies.curves.counts import Counts, Interval, interval, shrunk
+from policies.curves.counts import Counts, Interval, interval, shrink
 from policies.curves.hill import CapPoint, Hill, fit_hill
 from policies.plan import Forecast
 
@@ -32,15 +32,27 @@ def _row() -> list[float]:
 
 @dataclass(slots=True)
 class LengthCounts(Counts):
-    """By length bin: chains that ended there, by cap: chains that were cut there."""
+    """Counts of greedy chains.
 
+    By bin: row b has lengths up to `CAPS[b]`, the last row all others. By cap: row b + 1 has caps
+    from `CAPS[b]` on, up to the next.
+    """
+
+    #: By bin: chains that ended by themselves.
     ended: list[float] = field(default_factory=_row)
+    #: By bin: of them right by a label.
     ended_right: list[float] = field(default_factory=_row)
+    #: By bin: of them wrong by a label.
     ended_wrong: list[float] = field(default_factory=_row)
+    #: By bin: their thinking tokens together.
     ended_tokens: list[float] = field(default_factory=_row)
+    #: By cap: chains that were cut there.
     cut: list[float] = field(default_factory=_row)
+    #: By cap: of them right by a label.
     cut_right: list[float] = field(default_factory=_row)
+    #: By cap: of them wrong by a label.
     cut_wrong: list[float] = field(default_factory=_row)
+    #: One number: answer tokens of all chains together.
     answer_tokens: list[float] = field(default_factory=lambda: [0.0])
 
     def observe(
@@ -80,19 +92,21 @@ class CapForecast(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LengthCurve:
-    """One class, by cap (in the order of CAPS, as far as a chain may still be cut there).
+    """One class, by cap: in the order of `CAPS`, as far as a chain may still be cut there."""
 
-    The first `observed` caps are those that not all chains were cut below; `backbone` is what the
-    accuracies up to there say of higher ones, `hazard` the share of chains that end in a half
-    octave, `lengths` how many chains all this is known from.
-    """
-
+    #: By cap: accuracy, and mean tokens of a chain with its answer.
     forecasts: tuple[Forecast, ...]
+    #: By cap: share of chains that think longer.
     still_thinking: tuple[float, ...]
+    #: Labelled chains that ended by themselves.
     labelled: float
+    #: How many caps, from the first, have chains that were not cut below them.
     observed: int
+    #: Chains behind all this, the parent's included.
     lengths: float
+    #: Share of chains that end in one half octave of tokens.
     hazard: float
+    #: Accuracy for caps beyond every observed length.
     backbone: Hill
 
     def at(self, cap: int) -> Forecast:
@@ -128,10 +142,10 @@ class LengthCurve:
         thinking = self.still_thinking[self.observed - 1]
         step = self.backbone.at(cap) - self.backbone.at(edge)
         step = min(thinking, max(-thinking, step))
-        doubt = min(thinking, 2 * self.backbone.interval(cap).error)
+        margin = min(thinking, 2 * self.backbone.interval(cap).error)
         return CapForecast(
             min(1.0, max(0.0, known.accuracy + step)),
-            Interval(max(0.0, span.low + step - doubt), min(1.0, span.high + step + doubt)),
+            Interval(max(0.0, span.low + step - margin), min(1.0, span.high + step + margin)),
             known.tokens + self._tail(edge, cap),
             (low, high + thinking * (cap - edge)),
         )
@@ -172,13 +186,13 @@ def fit_lengths(
         hazard = known.ended[row] / at_risk if at_risk > 0 else 1.0
         ending = surviving * min(1.0, hazard)
         at_risk -= known.ended[row]
-        right_if_ended = shrunk(
+        right_if_ended = shrink(
             counts.ended_right[row],
             counts.ended_right[row] + counts.ended_wrong[row],
             accuracy_at_end,
             _PRIOR_ENDS,
         )
-        right_if_cut = shrunk(
+        right_if_cut = shrink(
             counts.cut_right[row + 1],
             counts.cut_right[row + 1] + counts.cut_wrong[row + 1],
             _CUT_SHARE * accuracy_at_end,

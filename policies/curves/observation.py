@@ -11,20 +11,23 @@ from policies.tally import Vote
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One answered query. `right` tells of checked answers; it is empty without a label.
+    """What one answered query shows."""
 
-    `trajectory` is that of a chain that was asked for trial answers and may have been concluded: it
-    tells of exits only, and its labels are those of the query. `chance` is that of the answer that
-    was served to be right, as it was foretold.
-    """
-
+    #: Its class.
     query_class: str
+    #: Its votes and ends, in order.
     history: tuple[Vote, ...]
+    #: The budget of its chains.
     budget: Budget
+    #: Of its chains: 0 is greedy, None is the one that the model recommends.
     temperature: float | None
+    #: The plan of its policy; None where the policy has none.
     plan: Plan | None = None
+    #: Whether each labelled answer is right; empty without a label.
     right: Mapping[str, bool] = field(default_factory=dict)
+    #: Of a chain with trial answers: such a query is observed for exits only.
     trajectory: ProbeTrajectory | None = None
+    #: Predicted chance that the served answer is right; None without a prediction.
     chance: float | None = None
 
     def truth(self, answer: str | None) -> bool | None:

@@ -75,7 +75,7 @@ class VoteCounts:
             spent + tokens,
         )
 
-    def learn(self, told: Self, weight: float) -> None:
+    def relabel(self, told: Self, weight: float) -> None:
         """Queries that were counted without a label turn out to be right or wrong."""
         for key, cell in told.cells.items():
             old = self.cells.get(key, _NOTHING)

@@ -1,4 +1,4 @@
-"""What votes are worth: what exactly n of them reach, and what the next one brings."""
+"""The curve of votes: the accuracy of exactly n votes, and what the next one brings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,38 +6,45 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policies.curves.counts import Interval, learned, upwards
+from policies.curves.counts import Interval, learned, upper_standard_error
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
 from policies.curves.vote_types import MAX_VOTES, MODE, STANDINGS, Floats, tables
 
 _LEAST_OF_LENGTH = 5.0
-"""Queries with a first chain of some length before that length has an outlook of its own."""
+"""Queries with a first chain of some length before that length has a column of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoteCurve:
-    """One class, by standing: what its leader is worth, and what the next vote brings.
+    """One class of votes. S are the standings in the order of `STANDINGS`.
 
-    `right` is the chance that the leader is right, `is_mode` that it is the most likely answer;
-    `leads` and `seconds` that the next vote goes to it or to one level with the runner-up. How long
-    the first chain thinks tells how hard a question is: column 0 is for all questions, the others,
-    as `columns` tells, are for those lengths that were seen often enough; `shares` by column.
-
-    `accuracy[n - 1]`, `tokens[n - 1]` and the `labels` behind them belong to exactly n votes;
-    `several` queries, checked or not, have shown more than one.
+    Arrays have the shape (standing S, column C). How long the first chain thinks tells how hard a
+    question is: column 0 is for all questions, the others are for the lengths of the first chain
+    that were observed often enough.
     """
 
+    #: (S, C): chance that the leader is right.
     right: Floats
+    #: (S, C): chance that the leader is the model's most likely answer.
     is_mode: Floats
+    #: (S, C): chance that the next vote goes to the leader.
     leads: Floats
+    #: (S, C): chance that it goes to an answer with as many votes as the runner-up.
     seconds: Floats
+    #: (S, C): mean tokens of the next vote.
     next_tokens: Floats
+    #: Column of each bin of first-chain length (`length_bin`).
     columns: Mapping[int, int]
+    #: By column: share of queries. They add up to 1.
     shares: tuple[float, ...]
+    #: Mean tokens of one vote.
     first_tokens: float
+    #: `accuracy[n - 1]`: accuracy of exactly n votes.
     accuracy: tuple[float, ...]
+    #: `labels[n - 1]`: labelled queries behind it.
     labels: tuple[float, ...]
+    #: Queries, labelled or not, with more than one vote.
     several: float
 
     @property
@@ -71,7 +78,7 @@ class VoteCurve:
         vote is worth, both have it. What tells them apart is whether votes agree, which any query
         of several votes shows.
         """
-        error = upwards(max(0.0, gain), self.several)
+        error = upper_standard_error(max(0.0, gain), self.several)
         return math.erfc((least - gain) / error / math.sqrt(2)) / 2
 
 
@@ -88,7 +95,7 @@ def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve
     known = [fit_mixture(counts.of_length(length), mixture, FOR_LENGTH) for length in lengths]
     static = tables()
     return VoteCurve(
-        *_outlook([mixture, *known]),
+        *_columns([mixture, *known]),
         {length: column for column, length in enumerate(lengths, start=1)},
         (1 - sum(lengths.values()) / queries, *(n / queries for n in lengths.values())),
         float(mixture.weights @ mixture.tokens),
@@ -98,8 +105,8 @@ def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve
     )
 
 
-def _outlook(mixtures: Sequence[Mixture]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Sums over types and roles, by standing and mixture: all but the first divided by it."""
+def _columns(mixtures: Sequence[Mixture]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """right, is_mode, leads, seconds and next_tokens, each (standing S, mixture C)."""
     static = tables()
     weights = np.stack([mixture.weights for mixture in mixtures], axis=1)
     truth = np.stack([mixture.right for mixture in mixtures], axis=2)

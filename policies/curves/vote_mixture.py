@@ -21,19 +21,20 @@ _SWEEPS = 12
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Types of one class: their weights, which answer is right by type, tokens of a vote by type.
+    """The T types of questions in one class."""
 
-    The right answer is the mode, the second, one of the others, or none of them: its columns add up
-    to 1, so that what is learned of one role tells of the rest.
-    """
+    #: (T,): share of each type. They add up to 1.
 
     weights: Floats
+    #: (T, 4): chance that the right answer is the mode, the second, one of the others, or none.
+    #: Each row adds up to 1.
     truth: Floats
+    #: (T,): mean tokens of a vote.
     tokens: Floats
 
     @property
     def right(self) -> Floats:
-        """P(the leader is right) by type and role."""
+        """(type T, role R): chance that a leader of that role is right."""
         return _right(self.truth)
 
 
@@ -51,6 +52,7 @@ FOR_LENGTH = Weight(queries=3.0, labels=4.0, shift=8.0, inherits_tokens=True)
 
 
 def prior_mixture() -> Mixture:
+    """What is assumed before any vote was observed; no tokens."""
     mode = tables().mode
     weights = np.where(mode > 0.9, 2.0, 1.0)
     right = np.clip(0.25 + 0.72 * mode, 0.02, 0.985)
@@ -60,7 +62,7 @@ def prior_mixture() -> Mixture:
 
 
 def _right(truth: Floats) -> Floats:
-    """Of several others that may lead at most one is right."""
+    """(T, 4) to (T, 3). Of several others that may lead at most one is right."""
     right = truth[:, :-1].copy()
     right[:, OTHER] /= tables().others
     return right
@@ -78,7 +80,7 @@ def fit_mixture(counts: VoteCounts, prior: Mixture, weight: Weight) -> Mixture:
     by_type = static.by_type[rows]
 
     def spread(joint: Floats, cases: Floats) -> Floats:
-        """Cases by standing, dealt out over types and roles as the joint chance says."""
+        """Cases (standing S,), spread over (type T, role R) by the joint chance."""
         if not cases.any():
             return np.zeros_like(joint)
         chance = np.maximum(flat @ joint.ravel(), 1e-300)
@@ -105,7 +107,7 @@ def fit_mixture(counts: VoteCounts, prior: Mixture, weight: Weight) -> Mixture:
 
 
 def _elsewhere(truth: Floats, leader: Floats, wrong: Floats) -> Floats:
-    """Which answers were right where the leaders were wrong, by type."""
+    """(T, 4): expected counts of the right answer where the leader was wrong, (T, 3)."""
     cases = wrong / np.maximum(1 - leader, 1e-9)
     found = cases.sum(axis=1, keepdims=True) * truth
     found[:, :-1] -= cases * leader
@@ -113,7 +115,7 @@ def _elsewhere(truth: Floats, leader: Floats, wrong: Floats) -> Floats:
 
 
 def _calibrated(prior: Floats, found: Floats, weight: Weight) -> Floats:
-    """Which answer is right by type: one shift for all modes, then each type's own labels."""
+    """(T, 4): one shift for all modes, then the labels of each type."""
     labels = found.sum(axis=1)
     excess = found[:, MODE].sum() - prior[:, MODE] @ labels
     shift = excess / (labels.sum() + weight.shift)

@@ -54,25 +54,37 @@ _GAUSS = tuple((0.5 + side * math.sqrt(0.15), (8 - 3 * abs(side)) / 18) for side
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Axes: standing, type, and the role of the leader; `by_type` is summed over the roles.
+    """Likelihoods that do not depend on the class.
 
-    `level[s, t]` is the chance, times the likelihood, that the next vote goes to an answer with as
-    many votes as the runner-up; `share[t, role]` is the chance of one answer of that role;
-    `leads[votes - 1]` is the chance, by type and role, to lead that many votes; `others` is over
-    how many answers the rest is spread, by type.
+    S are the standings in the order of `STANDINGS`, T the types of questions, R the three roles of
+    an answer in the order of `ROLES`, N is `MAX_VOTES`. Each row of likelihoods is scaled so that
+    its largest is 1.
     """
 
+    #: (S,): votes of the standing.
     votes: Integers
+    #: (T,): chance of the most likely answer.
     mode: Floats
+    #: (T, R): chance of one answer of the role.
     share: Floats
+    #: (S, T, R): of the standing, with a leader of the role.
     likelihood: Floats
+    #: (S, T): of the standing.
     by_type: Floats
+    #: (S, T): times the chance that the next vote goes to an answer with as many votes as the
+    #: runner-up.
     level: Floats
+    #: (N, T, R): chance of the role to lead n votes, at n - 1.
     leads: Floats
+    #: (T,): over how many answers the rest is spread.
     others: Floats
+    #: (S,): row of the standing after a vote for the leader.
     if_lead: Integers
+    #: (S,): after a vote for one level with the runner-up.
     if_second: Integers
+    #: (S,): after a vote for another.
     if_other: Integers
+    #: The rows of S with 1, 2, ... N votes.
     layers: tuple[slice, ...]
 
 
@@ -122,7 +134,10 @@ def after_vote(standing: VoteStanding) -> tuple[int, int, int]:
 
 
 def _tables_of(others: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Share, likelihood, level and leads of the types whose rest is spread over `others`."""
+    """The types whose rest is spread over `others` answers.
+
+    Share (T, R), likelihood (S, T, R), level (S, T) and leads (N, T, R).
+    """
     mode, rival = np.array(list(product(MODES, RIVALS))).T
     second = rival * np.minimum(mode, 1 - mode)
     # No answer of the rest is likelier than the second, and none is likelier than the mode.
@@ -149,7 +164,7 @@ class _Series:
         self._known: dict[tuple[tuple[int, ...], int, float], Floats] = {}
 
     def of(self, answers: tuple[int, ...], most: int, full: float = 1.0) -> Floats:
-        """Axes: type, number of votes. An answer that has the most counts as `full` only."""
+        """(type T, votes N + 1). An answer that has `most` votes counts as `full` only."""
         if (answers, most, full) not in self._known:
             self._known[answers, most, full] = self._product(answers, most, full)
         return self._known[answers, most, full]
@@ -180,7 +195,7 @@ def _without(answers: tuple[int, ...], role: int) -> tuple[int, ...]:
 
 
 def _standings(share: Floats, answers: tuple[int, ...], series: _Series) -> tuple[Floats, Floats]:
-    """Likelihood up to a factor for each standing, and the same times the level share."""
+    """Likelihood (S, T, R) up to a factor for each standing, and level (S, T)."""
     likelihood = np.zeros((len(STANDINGS), len(share), len(ROLES)))
     level = np.zeros((len(STANDINGS), len(share)))
     by_runner_up: dict[int, list[int]] = {}
@@ -212,7 +227,10 @@ def _standings(share: Floats, answers: tuple[int, ...], series: _Series) -> tupl
 
 
 def _leads(share: Floats, answers: tuple[int, ...], series: _Series, votes: int) -> Floats:
-    """Chance of each role to lead; those that tie share it, by the mean of u^ties over (0, 1)."""
+    """(T, R): chance of each role to lead.
+
+    Answers that tie share the lead, by the mean of u^ties over (0, 1).
+    """
     chances = np.zeros_like(share)
     for role, count in enumerate(answers):
         rivals = _without(answers, role)

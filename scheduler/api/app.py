@@ -23,7 +23,7 @@ from scheduler.api.middleware.access import AccessMiddleware
 from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
 from scheduler.api.middleware.trace import TraceMiddleware, refusal
-from scheduler.errors import RequestError, UnknownRoute
+from scheduler.errors import Overloaded, RequestError, UnknownRoute
 from scheduler.json_body import parse_json
 from scheduler.solving.controller import Controller
 from scheduler.solving.metrics import CONTENT_TYPE
@@ -99,7 +99,10 @@ def make_app(
 
     @app.get("/v1/thinkbudget/curves")
     async def curves() -> Response:
-        return JSONResponse(await controller.curves.export())
+        try:
+            return JSONResponse(await controller.curves.export())
+        except ConnectionError:
+            raise Overloaded("the curve store is away; try again") from None
 
     @app.get("/health")
     async def health() -> Response:

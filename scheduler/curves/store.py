@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
-from policies.curves.drift import KEPT, DriftDetector, fade, inherited
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
+from policies.curves.drift import QUERIES_AFTER_DRIFT, DriftDetector, decay, warm_start
 from policies.curves.label import learn
 from scheduler.curves.exchange import ClassKey, CurveUpdate, Report
 from scheduler.curves.records import LabelRecord, ObservationRecord
@@ -87,14 +88,14 @@ class CurveStore:
         has_changed = entry.drift.observe(record.observation)
         if has_changed:
             log.warning("class %r of %s has changed: old statistics count little now", *key[::-1])
-            fade(entry.statistics, KEPT)
+            decay(entry.statistics, QUERIES_AFTER_DRIFT)
         entry.statistics.observe(record.observation)
         entry.log_price += (math.log(record.price) - entry.log_price) / _PRICE_MEMORY
         self._observed += 1
         entry.used = self._observed
         entry.unfitted += 1
         if has_changed or entry.is_due:
-            fade(entry.statistics)
+            decay(entry.statistics)
             self._fit(key)
 
     def learn(self, record: LabelRecord) -> None:
@@ -211,7 +212,9 @@ class CurveStore:
             self._fold_least_used()
         before = self._models.index(model) - 1
         old = self.entries.get((self._models[before], query_class)) if before >= 0 else None
-        entry = ClassEntry(inherited(old.statistics) if old else ClassStatistics(), math.log(price))
+        entry = ClassEntry(
+            warm_start(old.statistics) if old else ClassStatistics(), math.log(price)
+        )
         self.entries[key] = entry
         return entry
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Self
 from policies.base import Limits, Query, Stop
 from policies.curves.chance import chance_right
 from policies.curves.exit_statistics import ProbeTrajectory
-from policies.curves.menu import Arm
 from policies.curves.observation import Observation
+from policies.curves.plan_table import Arm
 from policies.plan import Plan
 from policies.signals import Probe
 from policies.tally import Tally
@@ -58,7 +58,7 @@ class DecisionInputs:
     @classmethod
     def of(cls, run: QueryRun) -> Self:
         curve, limits = run.curve, run.query.limits
-        offers = curve.menu(run.price / limits.value).arms if curve and run.price else ()
+        offers = curve.plan_table(run.price / limits.value).arms if curve and run.price else ()
         seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
         return cls(limits, run.load, *seen, offers, tuple(run.steps))
 

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmarks.decisions import by_classes, by_queries, learn, observation
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 
 
 def test_a_class_is_timed_at_every_number_of_queries() -> None:

@@ -21,13 +21,13 @@ PRICE = 3e-4
 def offered(
     curve: ClassCurve, exploration: float = 0.08, price: float = PRICE, *, checked: bool = False
 ) -> list[PlanCandidate]:
-    arms = curve.menu(price).arms
+    arms = curve.plan_table(price).arms
     return choices(curve, arms, price, exploration=exploration, checked=checked)
 
 
 def trials_of_votes(curve: ClassCurve) -> float:
     """Share of queries that try other votes than the best plan's."""
-    arms = curve.menu(PRICE).arms
+    arms = curve.plan_table(PRICE).arms
     return sum(
         choice.propensity
         for choice in offered(curve)
@@ -49,10 +49,12 @@ def test_shares_are_chances_whatever_the_exploration(
     assert sum(choice.propensity for choice in found) == pytest.approx(1)
     assert all(choice.propensity >= -1e-12 for choice in found)
     tried = [
-        c.propensity for c in found[:-1] if not c.is_exploration and c.arm in curve.menu(price).arms
+        c.propensity
+        for c in found[:-1]
+        if not c.is_exploration and c.arm in curve.plan_table(price).arms
     ]
     assert sum(tried) <= checked_first(exploration, checked, share) + 1e-12
-    assert found[-1].arm == curve.menu(price).arms[0]
+    assert found[-1].arm == curve.plan_table(price).arms[0]
 
 
 def test_more_votes_are_tried_less_as_more_is_known_of_them() -> None:

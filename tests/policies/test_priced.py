@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from policies.base import Draw, Extend, Limits, Message, Query, Situation, Stop
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
@@ -192,7 +193,7 @@ def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
 
 def test_a_target_accuracy_takes_the_cheapest_plan_that_surely_reaches_it() -> None:
     policy = Priced(exploration=0.0, price=5e-3)
-    arms = [arm for menu in EXTENSIONS_PAY.menus for arm in menu.arms]
+    arms = [arm for table in EXTENSIONS_PAY.plan_tables for arm in table.arms]
     for target in (0.05, 0.5, 0.7):
         surely = [arm for arm in arms if arm.forecast.accuracy - arm.error >= target]
         plan = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(target_accuracy=target)))

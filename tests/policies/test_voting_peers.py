@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from policies.base import Draw, Policy, Query, Situation, Stop
 from policies.bayesian_stopping import BayesianStopping
 from policies.blend import Blend
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.difficulty import DifficultyKnapsack
 from policies.early_stopping import EarlyStopping

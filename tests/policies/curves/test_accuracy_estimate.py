@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from policies.curves.accuracy_estimate import ServedCounts
-from policies.curves.curve import ClassStatistics, fit
-from policies.curves.drift import inherited
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import fit
+from policies.curves.drift import warm_start
 from policies.curves.label import learn
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
@@ -135,4 +136,4 @@ def test_a_curve_tells_what_was_served_and_keeps_it_when_stored() -> None:
 def test_a_new_model_is_not_credited_with_what_the_old_one_served() -> None:
     statistics = ClassStatistics()
     statistics.observe(observation(right=True))
-    assert not inherited(statistics).served
+    assert not warm_start(statistics).served

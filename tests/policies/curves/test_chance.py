@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from policies.curves.chance import chance_right
-from policies.curves.curve import ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote

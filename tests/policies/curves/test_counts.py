@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.curves.counts import interval, shrunk
+from policies.curves.counts import interval, shrink
 
 
 @given(st.floats(0, 1), st.floats(0.1, 1e6))
@@ -32,9 +32,9 @@ def test_a_shrunk_share_lies_between_what_was_seen_and_what_is_usual(
     right: int, wrong: int, usual: float
 ) -> None:
     seen = right / (right + wrong) if right + wrong else usual
-    share = shrunk(right, right + wrong, usual, 4.0)
+    share = shrink(right, right + wrong, usual, 4.0)
     assert min(seen, usual) - 1e-9 <= share <= max(seen, usual) + 1e-9
 
 
 def test_a_share_without_trials_is_the_usual_one() -> None:
-    assert shrunk(0, 0, 0.7, 4.0) == pytest.approx(0.7)
+    assert shrink(0, 0, 0.7, 4.0) == pytest.approx(0.7)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.curves.curve import ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import fit
 from policies.curves.exit_statistics import POSITIONS, ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
@@ -124,7 +125,7 @@ def test_a_course_that_cannot_be_teaches_nothing() -> None:
 
 def test_a_curve_says_what_its_exits_give() -> None:
     curve = fit(seen([tried("aaa", False, True)] * 20), price=1e-3)
-    assert curve.exits is not None and len(curve.exits.rules) == len(curve.menus)
+    assert curve.exits is not None and len(curve.exits.rules) == len(curve.plan_tables)
     said = curve.as_dict()["exit"]
     assert said["price"] == pytest.approx(1e-3)
     assert said["accuracy"] > 0.8 and said["tokens"] < 2000
@@ -203,9 +204,9 @@ def test_a_class_without_queries_looks_like_its_parent() -> None:
 
 def test_the_menu_is_that_of_the_nearest_price() -> None:
     curve = fit(ClassStatistics(), price=1e-3)
-    assert curve.menu(1.1e-3).price == pytest.approx(1e-3)
-    assert curve.menu(1.9e-3).price == pytest.approx(2e-3)
-    assert curve.menu(1.0).price == pytest.approx(8e-3)
+    assert curve.plan_table(1.1e-3).price == pytest.approx(1e-3)
+    assert curve.plan_table(1.9e-3).price == pytest.approx(2e-3)
+    assert curve.plan_table(1.0).price == pytest.approx(8e-3)
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Old queries fade, changes are noticed, and a class that changed starts almost anew."""
+"""Old queries decay, changes are noticed, and a class that changed starts almost anew."""
 
 from random import Random
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.curves.curve import ClassStatistics
-from policies.curves.drift import KEPT, Adwin, DriftDetector, fade, inherited
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.drift import QUERIES_AFTER_DRIFT, Adwin, DriftDetector, decay, warm_start
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
@@ -114,17 +114,17 @@ def seen(queries: int) -> ClassStatistics:
 
 def test_statistics_fade_to_what_they_may_count_and_no_further() -> None:
     few, many = seen(5), seen(200)
-    fade(few, KEPT)
-    fade(many, KEPT)
+    decay(few, QUERIES_AFTER_DRIFT)
+    decay(many, QUERIES_AFTER_DRIFT)
     assert few == seen(5)
-    assert many.queries == pytest.approx(KEPT)
-    assert many.extensions.visits[0] == pytest.approx(KEPT)
-    fade(many)
-    assert many.queries == pytest.approx(KEPT)
+    assert many.queries == pytest.approx(QUERIES_AFTER_DRIFT)
+    assert many.extensions.visits[0] == pytest.approx(QUERIES_AFTER_DRIFT)
+    decay(many)
+    assert many.queries == pytest.approx(QUERIES_AFTER_DRIFT)
 
 
 def test_an_heir_knows_little_and_leaves_its_predecessor_alone() -> None:
     old = seen(100)
-    heir = inherited(old)
-    assert heir.queries == pytest.approx(KEPT)
+    heir = warm_start(old)
+    assert heir.queries == pytest.approx(QUERIES_AFTER_DRIFT)
     assert old == seen(100)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policies.curves.extension_counts import MOVES, PATTERNS, ExtensionCounts, pattern
-from policies.curves.hmm import USUAL, HmmParameters, learn_habits, outlook
+from policies.curves.hmm import DEFAULT_PARAMETERS, HmmParameters, fit_hmm, forward_pass
 from policies.tally import Vote
 
 TRUE = HmmParameters(
@@ -14,15 +14,15 @@ TRUE = HmmParameters(
 )
 
 
-def walk(rng: Random, habits: HmmParameters, extensions: int) -> list[str]:
+def walk(rng: Random, parameters: HmmParameters, extensions: int) -> list[str]:
     """Answers of one chain; "a" is right, and no wrong answer is given twice."""
-    answers, wrong = ["a" if rng.random() < habits.start else "wrong"], iter(range(100))
+    answers, wrong = ["a" if rng.random() < parameters.start else "wrong"], iter(range(100))
     for wait in range(extensions):
         if answers[-1] == "a":
-            changes, mends = rng.random() < habits.spoilt[wait], False
+            changes, mends = rng.random() < parameters.spoilt[wait], False
         else:
-            changes = rng.random() < habits.changed[wait]
-            mends = rng.random() < habits.repaired[wait]
+            changes = rng.random() < parameters.changed[wait]
+            mends = rng.random() < parameters.repaired[wait]
         answers.append(answers[-1] if not changes else "a" if mends else str(next(wrong)))
     return answers
 
@@ -53,17 +53,17 @@ def test_a_checked_chain_is_counted_by_its_moves_and_another_by_its_pattern() ->
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_tenth_of_labels_finds_the_habits(seed: int) -> None:
+def test_a_tenth_of_labels_finds_the_parameters(seed: int) -> None:
     rng, counts = Random(seed), ExtensionCounts()
     for _ in range(1500):
         observe(counts, walk(rng, TRUE, 5), labelled=rng.random() < 0.1)
-    found = learn_habits(counts, USUAL)
+    found = fit_hmm(counts, DEFAULT_PARAMETERS)
     assert found.start == pytest.approx(TRUE.start, abs=0.05)
     assert found.changed[:5] == pytest.approx(TRUE.changed[:5], abs=0.12)
     assert found.repaired[:5] == pytest.approx(TRUE.repaired[:5], abs=0.15)
 
 
-def test_which_waits_were_forced_does_not_bias_the_habits() -> None:
+def test_which_waits_were_forced_does_not_bias_the_parameters() -> None:
     """Chains stop as soon as an answer has stood twice, or they do not."""
     rng, stopped, full = Random(3), ExtensionCounts(), ExtensionCounts()
     for _ in range(4000):
@@ -72,7 +72,7 @@ def test_which_waits_were_forced_does_not_bias_the_habits() -> None:
         labelled = rng.random() < 0.2
         observe(full, answers, labelled)
         observe(stopped, answers[: until + 1], labelled)
-    early, late = learn_habits(stopped, USUAL), learn_habits(full, USUAL)
+    early, late = fit_hmm(stopped, DEFAULT_PARAMETERS), fit_hmm(full, DEFAULT_PARAMETERS)
     assert early.start == pytest.approx(late.start, abs=0.03)
     assert early.repaired[:3] == pytest.approx(late.repaired[:3], abs=0.08)
 
@@ -84,6 +84,6 @@ def test_shares_by_state_are_those_of_the_chains() -> None:
         if answers[0] == answers[1]:
             changed[answers[1] != answers[2]] += 1
             right += answers[1] == "a"
-    look = outlook(TRUE)
-    assert look.right[2] == pytest.approx(right / sum(changed), abs=0.03)
-    assert look.stays[2] == pytest.approx(changed[0] / sum(changed), abs=0.03)
+    forward = forward_pass(TRUE)
+    assert forward.right[2] == pytest.approx(right / sum(changed), abs=0.03)
+    assert forward.stays[2] == pytest.approx(changed[0] / sum(changed), abs=0.03)

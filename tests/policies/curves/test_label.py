@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.label import learn
 from policies.curves.observation import Observation

@@ -48,9 +48,12 @@ def test_the_rule_is_as_good_as_brute_force_over_all_continuations(price: float)
 def test_votes_that_are_surely_needed_are_drawn_together() -> None:
     (rule,) = vote_rules(learned(queries=100, votes=8), [1e-5])
     for row, here in enumerate(STANDINGS):
-        if rule.wave(here) > 1:
-            assert all(rule.wave(STANDINGS[to]) >= rule.wave(here) - 1 for to in after_vote(here))
-        assert rule.wave(here) <= MAX_VOTES - sum(STANDINGS[row])
+        if rule.round_size(here) > 1:
+            assert all(
+                rule.round_size(STANDINGS[to]) >= rule.round_size(here) - 1
+                for to in after_vote(here)
+            )
+        assert rule.round_size(here) <= MAX_VOTES - sum(STANDINGS[row])
 
 
 @settings(max_examples=10, deadline=None)
@@ -64,7 +67,7 @@ def test_a_higher_price_never_buys_more_votes_in_any_standing(seed: int) -> None
     assert curve is not None
     rules = vote_rules(curve, PRICES)
     for cheap, dear in zip(rules[:-1], rules[1:], strict=True):
-        assert not ((cheap.waves == 0) & (dear.waves > 0)).any()
+        assert not ((cheap.rounds == 0) & (dear.rounds > 0)).any()
         assert cheap.forecast.tokens >= dear.forecast.tokens - 1e-9
         assert cheap.forecast.accuracy >= dear.forecast.accuracy - 1e-9
 
@@ -75,7 +78,7 @@ def test_no_vote_is_bought_when_the_votes_always_agree() -> None:
         counts.observe(VoteStanding(8, 0, 0), 400, None)
     curve = fit_votes(counts)
     assert curve is not None
-    assert vote_rules(curve, [1e-3])[0].wave(START) == 0
+    assert vote_rules(curve, [1e-3])[0].round_size(START) == 0
 
 
 def test_a_hopeless_question_is_given_up() -> None:
@@ -89,23 +92,25 @@ def test_a_hopeless_question_is_given_up() -> None:
     curve = fit_votes(counts)
     assert curve is not None
     (rule,) = vote_rules(curve, [3e-4])
-    assert rule.wave(VoteStanding(2, 1, 5)) == 0 and rule.wave(VoteStanding(1, 1, 4)) == 0
+    assert (
+        rule.round_size(VoteStanding(2, 1, 5)) == 0 and rule.round_size(VoteStanding(1, 1, 4)) == 0
+    )
 
 
 def test_where_rounds_are_dear_more_votes_are_drawn_at_once() -> None:
     curve = learned(queries=100, votes=8)
     free, dear = (vote_rules(curve, [1e-5], round_tokens=tokens)[0] for tokens in (0, 500))
-    assert dear.first_wave > free.first_wave
+    assert dear.first_round > free.first_round
     assert dear.forecast.accuracy > free.forecast.accuracy - 0.02
     assert dear.forecast.tokens > free.forecast.tokens
 
 
 def test_where_rounds_are_too_dear_one_vote_has_to_do() -> None:
     (rule,) = vote_rules(learned(queries=100, votes=8), [1e-3], round_tokens=1000)
-    assert rule.first_wave == 1 and rule.wave(START) == 0
+    assert rule.first_round == 1 and rule.round_size(START) == 0
 
 
 def test_a_vote_beyond_the_tables_stops() -> None:
     (rule,) = vote_rules(learned(queries=20, votes=4), [1e-6])
-    assert rule.wave(VoteStanding(MAX_VOTES, 1, 0)) == 0
+    assert rule.round_size(VoteStanding(MAX_VOTES, 1, 0)) == 0
     assert np.isfinite(rule.forecast.accuracy)

@@ -8,7 +8,7 @@ import pytest
 from policies.price import Price
 from scheduler.admission.access import CALLER, Caller
 from scheduler.api import feedback as route
-from scheduler.curves.feedback import Feedback, FeedbackConfig
+from scheduler.curves.feedback import Feedback, FeedbackConfig, FeedbackResult, Label
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
@@ -153,3 +153,21 @@ async def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
     reply = await route.take(controller, {"outcome_id": ids[1], "reward": 1})
     assert reply["status"] == "learned"
     assert b'thinkbudget_feedback_total{verdict="limited"} 1.0' in controller.metrics.text()
+
+
+async def test_while_the_curve_store_is_away_curves_and_labels_say_when_to_come_back() -> None:
+    class Away(DurableCurveStore):
+        async def export(self) -> dict[str, Any]:
+            raise ConnectionError("away")
+
+        async def label(self, label: Label) -> FeedbackResult:
+            raise ConnectionError("away")
+
+    controller = await make_controller()
+    controller.curves = Away()
+    async with client_of(controller) as client:
+        curves = await client.get("/v1/thinkbudget/curves")
+        label = await client.post(PATH, json={"outcome_id": "x", "reward": 1})
+    for reply in (curves, label):
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+        assert "the curve store is away" in reply.json()["error"]["message"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policies.curves.curve import ClassStatistics
+from policies.curves.class_statistics import ClassStatistics
 from scheduler.curves.cache import CurveCache
 from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import (
@@ -165,7 +165,7 @@ def test_a_label_of_a_class_that_was_folded_goes_where_its_queries_went() -> Non
 
 
 class SharedStore:
-    """The one book behind a network that may be down."""
+    """The one store behind a network that may be down."""
 
     def __init__(self, kept: DurableCurveStore) -> None:
         self.kept, self.is_down = kept, False

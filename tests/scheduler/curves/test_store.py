@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.curves.curve import ClassStatistics
-from policies.curves.drift import KEPT
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.drift import QUERIES_AFTER_DRIFT
 from scheduler.curves import store as curve_store
 from scheduler.curves.exchange import ClassKey, Report
 from scheduler.curves.records import ObservationRecord
@@ -156,7 +156,7 @@ def test_a_new_model_starts_from_the_old_ones_curve_with_little_weight() -> None
     store.observe(chain(model="m2"))
     store.observe(chain(model="m2", query_class="new"))
     assert queries(store) == 200
-    assert queries(store, model="m2") == pytest.approx(KEPT + 1)
+    assert queries(store, model="m2") == pytest.approx(QUERIES_AFTER_DRIFT + 1)
     assert queries(store, "new", "m2") == 1
 
 
@@ -247,6 +247,6 @@ def test_where_waiting_has_a_price_more_votes_are_drawn_at_once() -> None:
         for one in seen:
             store.observe(one)
         curve = store.curve("m", "sums")
-        assert curve is not None and (rule := curve.menu(PRICE / 8).vote_rule) is not None
-        waves.append(rule.first_wave)
+        assert curve is not None and (rule := curve.plan_table(PRICE / 8).vote_rule) is not None
+        waves.append(rule.first_round)
     assert waves[1] > waves[0]

@@ -4,7 +4,8 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from policies.curves.curve import ClassCurve, ClassStatistics, fit
+from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import ClassCurve, fit
 from policies.plan import MAX_TOKENS
 from scheduler.api import protocol
 from scheduler.api.chat import complete

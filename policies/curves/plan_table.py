@@ -1,10 +1,10 @@
-"""What a class offers at one price: the best rule of every way to spend, best first."""
+"""The plan table of a class at one price: the best rule of every way to spend, best first."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from policies.curves.counts import upwards
+from policies.curves.counts import upper_standard_error
 from policies.curves.extension_curve import ExtensionCurve, ExtensionRule
 from policies.curves.length_curve import CAPS, LengthCurve
 from policies.curves.vote_curve import VoteCurve
@@ -16,10 +16,10 @@ ArmName = Literal["extensions", "votes", "cap"]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to spend: what it is expected to reach.
+    """One way to spend, and what it is expected to reach.
 
-    `error` is by how much the accuracy may well be higher, one standard error; `price` that at
-    which its rule is the best.
+    `error` is the standard error of the accuracy. `price` is the price at which its rule is best,
+    None for a cap; `max_thinking_tokens` is the cap, None for the others.
     """
 
     name: ArmName
@@ -29,20 +29,20 @@ class Arm:
     price: float | None = None
 
     @property
-    def surely(self) -> float:
+    def accuracy_lower_bound(self) -> float:
         """Accuracy less one standard error.
 
         The cheapest of many that look good enough is not quite as good (the winner's curse).
         """
         return self.forecast.accuracy - self.error
 
-    def worth(self, price: float) -> float:
+    def net_value(self, price: float) -> float:
         """Accuracy less the price of its tokens."""
         return self.forecast.accuracy - price * self.forecast.tokens
 
     def chance_over(self, other: "Arm", price: float) -> float:
-        """Chance that it is worth more than another, which was learned from other chains."""
-        gap = other.worth(price) - self.worth(price)
+        """Chance that its net value is above that of another, learned from other chains."""
+        gap = other.net_value(price) - self.net_value(price)
         return math.erfc(gap / math.hypot(self.error, other.error) / math.sqrt(2)) / 2
 
 
@@ -56,7 +56,7 @@ class PlanTable:
     vote_rule: VoteRule | None
 
 
-def menu_at(
+def make_plan_table(
     extension: ExtensionCurve | None,
     votes: VoteCurve | None,
     length: LengthCurve | None,
@@ -67,17 +67,19 @@ def menu_at(
     extension_rule = extension.rule(price) if extension else None
     if extension and extension_rule:
         forecast = extension_rule.forecast
-        error = upwards(forecast.accuracy, extension.labelled)
+        error = upper_standard_error(forecast.accuracy, extension.labelled)
         arms.append(Arm("extensions", forecast, error, price=price))
     if votes and vote_rule:
         forecast = vote_rule.forecast
-        error = upwards(forecast.accuracy, votes.labels[0])
+        error = upper_standard_error(forecast.accuracy, votes.labels[0])
         arms.append(Arm("votes", forecast, error, price=price))
     if length and len(length.forecasts) > 1:
         caps = [
-            Arm("cap", forecast, upwards(forecast.accuracy, length.labelled), CAPS[row])
+            Arm(
+                "cap", forecast, upper_standard_error(forecast.accuracy, length.labelled), CAPS[row]
+            )
             for row, forecast in enumerate(length.forecasts[:-1])
         ]
-        arms.append(max(caps, key=lambda arm: arm.worth(price)))
-    arms.sort(key=lambda arm: arm.worth(price), reverse=True)
+        arms.append(max(caps, key=lambda arm: arm.net_value(price)))
+    arms.sort(key=lambda arm: arm.net_value(price), reverse=True)
     return PlanTable(price, tuple(arms), extension_rule, vote_rule)

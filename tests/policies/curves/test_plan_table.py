@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.curves.menu import Arm
+from policies.curves.plan_table import Arm
 from policies.plan import Forecast
 
 # In millionths: shares that differ by less than a float can tell after a subtraction are equal.
