@@ -574,9 +574,15 @@ def test_a_network_needs_keys_or_an_insecure_word(host: str) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ({"limits": {"max_queue": -1}}, "limits.max_queue must be greater than or equal to 0, got -1"),
+        (
+            {"limits": {"max_queue": -1}},
+            "limits.max_queue must be greater than or equal to 0, got -1",
+        ),
         ({"limits": {"max_queu": 1}}, "did you mean 'max_queue'"),
-        ({"limits": {"queue_seconds": True}}, "limits.queue_seconds must be a valid number, got True"),
+        (
+            {"limits": {"queue_seconds": True}},
+            "limits.queue_seconds must be a valid number, got True",
+        ),
         ({"limits": {"per_key": {"tokens_per_day": 0}}}, "limits.per_key.tokens_per_day"),
         ({"access": {"keys": 3}}, "access.keys must be a valid string, got 3"),
         ({"access": {"allowed_hosts": "x"}}, "access.allowed_hosts must be"),
