@@ -19,7 +19,7 @@ from policies.curves.curve import ClassCurve, fit
 from policies.curves.drift import QUERIES_AFTER_DRIFT, DriftDetector, decay, warm_start
 from policies.curves.label import learn
 from scheduler.curves.exchange import ClassKey, CurveUpdate, Report
-from scheduler.curves.records import LabelRecord, ObservationRecord
+from scheduler.curves.records import LabelRecord, ObservationRecord, Record
 
 log = logging.getLogger("thinkbudget")
 
@@ -110,26 +110,30 @@ class CurveStore:
         if entry.is_due:
             self._fit(key)
 
+    def count(self, record: Record) -> None:
+        """Count an observation or a label.
+
+        A record that cannot be learned from is logged and left out: sending it again would not
+        help.
+        """
+        try:
+            if isinstance(record, LabelRecord):
+                self.learn(record)
+            else:
+                self.observe(record)
+        except ValueError as error:
+            log.error("an observation of %r was refused: %s", record.model, error)
+
     def lacks(self, report: Report) -> bool:
         """Whether a report has not been counted yet; a writer's reports come in their order."""
         return report.number > self._writers.get(report.writer, 0)
 
     def take(self, report: Report) -> None:
-        """Count the records of a report, unless the report has been counted.
-
-        A record that cannot be learned from is logged and left out: sending it again would not
-        help.
-        """
+        """Count the records of a report, unless the report has been counted."""
         if not self.lacks(report):
             return
         for record in report.records:
-            try:
-                if isinstance(record, LabelRecord):
-                    self.learn(record)
-                else:
-                    self.observe(record)
-            except ValueError as error:
-                log.error("an observation of %r was refused: %s", record.model, error)
+            self.count(record)
         self._writers.pop(report.writer, None)
         self._writers[report.writer] = report.number
         if len(self._writers) > MAX_WRITERS:

@@ -186,3 +186,13 @@ async def test_own_observations_are_in_the_log_before_any_snapshot(tmp_path: Pat
         path = copied(path)
     with DurableCurveStore(path) as again:
         assert counted(again.store) == 1
+
+
+def test_a_store_without_a_path_is_the_same_for_the_same_observations() -> None:
+    stores = [DurableCurveStore(), DurableCurveStore()]
+    for kept in stores:
+        kept.observe(chain())
+        kept.observe(chain()._replace(price=2.0))
+        assert counted(kept.store) == 1
+    one, two = (kept.store.as_dict() for kept in stores)
+    assert one == two
