@@ -238,7 +238,7 @@ class Storm(RuleBasedStateMachine):
                     if asked.request.stream is not None:
                         assert asked.text == undisturbed(asked.request.messages).text
             assert (self.ledger.reserved, self.steady._in_flight) == (0, set())
-            assert self.steady._probation.inside == 0
+            assert self.steady._suspects.on_probation == 0
             assert all(not one.calls for one in self.fleet.replicas.values())
             assert all(not one.engine._running for one in self.fleet.replicas.values())  # type: ignore[attr-defined]
         finally:
