@@ -64,7 +64,7 @@ class EngineReplica:
         await self.check()
 
     async def record_routing_stats(self) -> dict[str, int]:
-        """What TokenRouter hears of, in every gateway."""
+        """What TokenRouter gets, in every gateway."""
         return self._backlog.owed._asdict() | {"version": self._backlog.version}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
