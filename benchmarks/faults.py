@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks import harness as house
+from benchmarks import harness
 from benchmarks.harness import FaultHarness, Told, body, kill
 
 TOKENS, STREAMS = 600, 8
@@ -64,21 +64,21 @@ async def streams_through(
 
 async def row_1(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
-        kill((await at.busy() or at.processes(house.ENGINE))[0])
+        kill((await at.busy() or at.processes(harness.ENGINE))[0])
 
     return await streams_through(at, truth, hurt, "1", "an engine's process is killed mid-stream")
 
 
 async def row_2(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
-        kill(at.core_of((await at.busy() or at.processes(house.ENGINE))[0]))
+        kill(at.core_of((await at.busy() or at.processes(harness.ENGINE))[0]))
 
     return await streams_through(at, truth, hurt, "2", "only vLLM's core is killed mid-stream")
 
 
 async def row_3(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
-        core = at.core_of((await at.busy() or at.processes(house.ENGINE))[0])
+        core = at.core_of((await at.busy() or at.processes(harness.ENGINE))[0])
         os.kill(core.pid, signal.SIGSTOP)
 
     found = await streams_through(at, truth, hurt, "3a", "an engine's core hangs (SIGSTOP)")
@@ -87,7 +87,7 @@ async def row_3(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 
 async def row_3_process(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
-        engine = (await at.busy() or at.processes(house.ENGINE))[0]
+        engine = (await at.busy() or at.processes(harness.ENGINE))[0]
         os.kill(engine.pid, signal.SIGSTOP)
 
     return await streams_through(at, truth, hurt, "3b", "an engine's whole process hangs (SIGSTOP)")
@@ -98,7 +98,7 @@ async def row_4(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     wanted = body(0, TOKENS, stream=False, temperature=1.0, thinkbudget=votes)
     asked = [asyncio.create_task(at.ask(wanted)) for _ in range(2)]
     await asyncio.sleep(1.0)
-    kill((await at.busy() or at.processes(house.ENGINE))[0])
+    kill((await at.busy() or at.processes(harness.ENGINE))[0])
     told = await asyncio.gather(*asked)
     seconds = await at.whole_again()
     lost = sum(not one.whole for one in told)
@@ -109,7 +109,7 @@ async def row_4(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 
 
 async def row_5(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
-    for engine in at.processes(house.ENGINE):
+    for engine in at.processes(harness.ENGINE):
         kill(engine)
     asked = [at.ask(body(n, TOKENS)) for n in range(STREAMS)]
     told = await asyncio.gather(*asked)
@@ -126,7 +126,7 @@ async def row_5(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 
 async def row_6_controller(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     async def hurt() -> None:
-        kill(at.processes(house.SERVE_CONTROLLER)[0])
+        kill(at.processes(harness.SERVE_CONTROLLER)[0])
 
     return await streams_through(at, truth, hurt, "6a", "Serve's controller is killed")
 
@@ -134,7 +134,7 @@ async def row_6_controller(at: FaultHarness, truth: dict[int, Told]) -> FaultRes
 async def row_6_gateway(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     asked = [asyncio.create_task(at.ask(body(n, TOKENS))) for n in range(STREAMS)]
     await asyncio.sleep(1.0)
-    kill(at.processes(house.GATEWAY)[0])
+    kill(at.processes(harness.GATEWAY)[0])
     began = time.monotonic()
     new = await at.ask(body(0, 8))
     first = time.monotonic() - began
@@ -163,8 +163,8 @@ async def row_10(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
     ]
     times = []
     for _, one in wanted:
-        asking = asyncio.create_task(at.client.post(house.CHAT, json=one))
-        began = await house.until(lambda: _running(at), at_most=10)
+        asking = asyncio.create_task(at.client.post(harness.CHAT, json=one))
+        began = await harness.until(lambda: _running(at), at_most=10)
         asking.cancel()
         times.append(await at.idle_within(10) if began else float("inf"))
     told = ", ".join(f"{name} {at_:.2f} s" for (name, _), at_ in zip(wanted, times, strict=True))
@@ -199,9 +199,9 @@ async def row_11(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 def _memory() -> int:
     processes = [
         process
-        for name in (house.GATEWAY, house.PROXY)
+        for name in (harness.GATEWAY, harness.PROXY)
         for process in psutil.Process().children(recursive=True)
-        if name in house.title(process)
+        if name in harness.title(process)
     ]
     return sum(process.memory_info().rss for process in processes)
 
@@ -211,7 +211,7 @@ async def _sip(at: FaultHarness, number: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     data = json.dumps(body(number % 8, 300)).encode()
     head = (
-        f"POST {house.CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(data)}\r\n"
+        f"POST {harness.CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(data)}\r\n"
     )
     writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + data)
     try:
@@ -244,8 +244,9 @@ async def row_12(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
 
 
 async def row_19(at: FaultHarness, truth: dict[int, Told]) -> FaultResult:
-    """A request that kills every engine it runs on: played by killing the engine under it, at once:
-    who goes on for half a second is acquitted.
+    """A request that kills every engine it runs on.
+
+    The engine under it is killed at once: a request that goes on for half a second is cleared.
     """
     poison = asyncio.create_task(at.ask(body(7, 1500)))
     deaths = 0

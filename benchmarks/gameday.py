@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import httpx
 
-from benchmarks import harness as house
+from benchmarks import harness
 from benchmarks.faults import ROWS, STREAMS, TOKENS, FaultResult
 from benchmarks.goals import at_most
 from benchmarks.harness import FaultHarness, body
@@ -26,13 +26,13 @@ WATCHDOG_SECONDS = 8.0
 HEAD = """# Game day
 
 Two engines of the embedded model on real vLLM (CPU), two gateways; processes are killed by their
-own id. `make gameday` plays it again and writes this page. "Lost" is a request that did not get an
+own id. `make gameday` runs it again and writes this page. "Lost" is a request that did not get an
 end of its own; "other text" one whose text is not, letter for letter, the undisturbed one.
 
 """
 
 
-async def play(config: ServeConfig, rows: list[str]) -> list[FaultResult]:
+async def run_rows(config: ServeConfig, rows: list[str]) -> list[FaultResult]:
     at, found = FaultHarness(config), []
     await at.whole_again()
     with progress("game day", len(rows)) as bar:
@@ -76,8 +76,8 @@ def main(rows: str, port: int, report: Path | None, quick: bool) -> None:
     engine = EngineConfig(kv_cache_gib=0.3, watchdog_seconds=WATCHDOG_SECONDS)
     limits = LimitsConfig(max_running=64, max_queue=200)
     config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2, limits=limits)
-    with house.open_house(config):
-        found = asyncio.run(play(config, names))
+    with harness.open_server(config):
+        found = asyncio.run(run_rows(config, names))
     told = table(found)
     print(told)
     if report:

@@ -228,7 +228,7 @@ def kill(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def open_house(config: ServeConfig) -> Iterator[None]:
+def open_server(config: ServeConfig) -> Iterator[None]:
     from scheduler.cluster import launch as served
 
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -36,7 +36,7 @@ from benchmarks.frontier import (
     tokens_at,
     weights,
 )
-from benchmarks.harness import open_house
+from benchmarks.harness import open_server
 from benchmarks.oracle import Path, Step, best_rule
 from policies.curves.extension_counts import states
 from policies.price import DEFAULT_PRICE
@@ -128,7 +128,7 @@ def run(questions: list[Question], replicas: int) -> list[list[Told]]:
         for price, settings in servers:
             engine = EngineConfig(kv_cache_gib=0.5)
             config = ServeConfig(engine=engine, price=price, port=free_port(), replicas=replicas)
-            with open_house(config):
+            with open_server(config):
                 for options in settings:
                     url = f"http://127.0.0.1:{config.port}"
                     told.append(asyncio.run(ask_all(url, options, questions, bar)))

@@ -15,14 +15,14 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks import harness as house
+from benchmarks import harness
 from benchmarks.goals import at_least, at_most
 from benchmarks.harness import FaultHarness, body, kill
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
 
 CLIENTS = 6
-WATCHED = (house.GATEWAY, house.PROXY, house.SERVE_CONTROLLER)
+WATCHED = (harness.GATEWAY, harness.PROXY, harness.SERVE_CONTROLLER)
 
 
 class Tally:
@@ -39,7 +39,7 @@ class Tally:
     async def look(self, at: FaultHarness, began: float) -> None:
         memory = handles = threads = 0.0
         for process in psutil.Process().children(recursive=True):
-            if any(name in house.title(process) for name in WATCHED):
+            if any(name in harness.title(process) for name in WATCHED):
                 memory += process.memory_info().rss / 2**20
                 handles += process.num_fds()
                 threads += process.num_threads()
@@ -130,7 +130,7 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2)
     tally = Tally()
     # What was seen until an interrupt is a result too.
-    with house.open_house(config), contextlib.suppress(KeyboardInterrupt):
+    with harness.open_server(config), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(config, minutes, kill_every, tally))
     if not tally.seen:
         raise click.ClickException("interrupted before anything was seen")

@@ -21,7 +21,6 @@ from workers.completion import Completed, CompletionEvent, CompletionRequest, Co
 from workers.engine import Engine, Refused
 from workers.sample import Accepted, ScoredToken
 
-# An engine that dies before anything was said of a text costs the caller nothing but time.
 DEFAULT_TOKENS = 16
 _UNHEEDED = ("presence_penalty", "frequency_penalty", "logit_bias", "top_k", "min_p")
 

@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.engines.pool import EngineDied, EventBatch
+from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.routing import TargetReplica
 from workers.completion import CompletionEvent, CompletionRequest
@@ -78,8 +78,10 @@ class RemoteEnginePool:
 
         return self._calls.run(send)
 
-    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        async with _messages(self._streaming.complete.remote(request)) as events:
+    async def complete(
+        self, request: CompletionRequest, avoid: tuple[str, ...]
+    ) -> AsyncGenerator[Taken | CompletionEvent]:
+        async with _messages(self._streaming.complete.remote(request, None, avoid)) as events:
             async for event in events:
                 if isinstance(event, Refused):
                     raise event

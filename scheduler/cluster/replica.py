@@ -13,7 +13,8 @@ from scheduler.config import EngineConfig
 from scheduler.engines.autoscaling import TOKENS
 from scheduler.engines.factory import make_engine
 from scheduler.engines.multiplex_server import Frame
-from scheduler.engines.replica_calls import ReplicaCalls, Taken
+from scheduler.engines.pool import Taken
+from scheduler.engines.replica_calls import ReplicaCalls
 from scheduler.engines.routing import Backlog, TargetReplica
 from workers.completion import Completed, CompletionEvent, CompletionRequest
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
@@ -30,9 +31,9 @@ class EngineReplica:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        name = serve.get_replica_context().replica_id.unique_id
-        self._engine = make_engine(config, replica=name)
-        self._calls = ReplicaCalls(self._engine, name)
+        self._name = serve.get_replica_context().replica_id.unique_id
+        self._engine = make_engine(config, replica=self._name)
+        self._calls = ReplicaCalls(self._engine, self._name)
         self._backlog = Backlog()
         self._checks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +64,7 @@ class EngineReplica:
         await self.check()
 
     async def record_routing_stats(self) -> dict[str, int]:
-        """What TokenRouter hears of, in every gateway."""
+        """What TokenRouter gets, in every gateway."""
         return self._backlog.owed._asdict() | {"version": self._backlog.version}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -110,8 +111,10 @@ class EngineReplica:
         task.add_done_callback(self._checks.discard)
 
     async def complete(
-        self, request: CompletionRequest
-    ) -> AsyncGenerator[CompletionEvent | Refused]:
+        self, request: CompletionRequest, affinity: None, avoid: tuple[str, ...]
+    ) -> AsyncGenerator[Taken | CompletionEvent | Refused]:
+        """Its events by a stream of its own; `affinity` and `avoid` are as in `sample`."""
+        yield Taken(self._name)
         try:
             async with contextlib.aclosing(self._engine.complete(request)) as events:
                 with self._backlog.owing(request):

@@ -21,9 +21,11 @@ from workers.engine import SampleRequest
 
 
 class TokenRouter(RequestRouter):  # type: ignore[misc]
-    """A query's chains are sent home, where their prefix is cached, while there is room; everything
-    else to the replica that owes the fewest tokens. Elsewhere the prefix is computed anew, and the
-    same tokens come of it.
+    """Sends a query's chains where their prefix is cached while there is room (session affinity),
+    and every other call to the replica that owes the fewest tokens.
+
+    Elsewhere the prefix is computed again, and the same tokens come of it. A call counts until
+    Serve reports it completed: `EngineReplica.sample` stays open while its chains run.
     """
 
     def initialize_state(self, slots: int) -> None:
@@ -83,7 +85,7 @@ def _call(pending: PendingRequest) -> str:
 
 
 def _constraints(pending: PendingRequest | None) -> RoutingConstraints:
-    """From the arguments of `EngineReplica.sample`, or of `line`."""
+    """From the arguments of `EngineReplica.sample`, `complete` or `stream`."""
     args = dict(
         zip(("request", "affinity", "avoid"), pending.args if pending else (), strict=False)
     )

@@ -19,21 +19,17 @@ from scheduler.engines.in_flight import (
     Moved,
     NoAnswer,
 )
-from scheduler.engines.pool import EngineDied, EnginePool, EventBatch
-from scheduler.engines.quarantine import Probation, Quarantine, fingerprint
+from scheduler.engines.pool import EngineDied, EnginePool, EventBatch, Taken
+from scheduler.engines.quarantine import Quarantine, fingerprint
 from scheduler.engines.replica_health import ReplicaHealth
-from scheduler.errors import Overloaded, PoisonRequest
+from scheduler.engines.suspects import Suspects, TrackedRequest
+from scheduler.errors import Overloaded
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 from workers.sample import Accepted, ChainProgress, Sample
 
 log = logging.getLogger("thinkbudget")
 
-# A suspect is cleared once it has gone on for so long, past where the engine had died; for longer
-# if it had been cleared before.
-PROBATION_SECONDS = 0.5
-# An engine's death is put down to requests that had come within so many seconds, or were alone.
-FRESH_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 COMPLETION_ATTEMPTS = 3
 
@@ -56,11 +52,11 @@ class FailoverEngine:
         self._pool, self._quarantine = pool, quarantine or Quarantine()
         self._quarantine.subscribe(self._interrupt)
         self._watchdog_seconds, self._queue_seconds = watchdog_seconds, queue_seconds
-        self._probation = Probation()
         self._health = ReplicaHealth()
         self._in_flight: set[InFlightRequest] = set()
         #: deaths, migrations (of chains), replayed_tokens (read again), poison (requests refused).
         self.counts: Counter[str] = Counter()
+        self._suspects = Suspects(self._quarantine, self._health, self.counts)
 
     def stats(self) -> Mapping[str, int]:
         return self.counts
@@ -92,22 +88,22 @@ class FailoverEngine:
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         """Raises Refused, Overloaded, PoisonRequest."""
-        flight = InFlightRequest(request, fingerprint(request))
+        flight = InFlightRequest(request, question=fingerprint(request))
         flight.last_heard = _now()
-        flight.suspect = self._quarantine.deaths(flight.question) > 0
         self._in_flight.add(flight)
         accepted = False
         try:
-            while flight.waiting:
-                async with aclosing(self._attempt(flight)) as events:
-                    async for event in events:
-                        if isinstance(event, Moved | Lost):
-                            await self._migrate(flight, event)
-                        elif not isinstance(event, Finished | Accepted):
-                            yield event
-                        elif isinstance(event, Accepted) and not accepted:
-                            accepted = True
-                            yield event
+            with self._suspects.track(flight):
+                while flight.waiting:
+                    async with aclosing(self._attempt(flight)) as events:
+                        async for event in events:
+                            if isinstance(event, Moved | Lost):
+                                await self._migrate(flight, event)
+                            elif not isinstance(event, Finished | Accepted):
+                                yield event
+                            elif isinstance(event, Accepted) and not accepted:
+                                accepted = True
+                                yield event
         finally:
             self._in_flight.discard(flight)
 
@@ -115,12 +111,13 @@ class FailoverEngine:
         self, flight: InFlightRequest
     ) -> AsyncGenerator[EngineEvent | AttemptResult]:
         """Have one replica run the chains that are out. The last event is the result."""
-        self._refuse_poison(flight.question)
+        self._suspects.refuse_poison(flight.question)
         result: AttemptResult = Finished()
         flight.progressed = False
-        if await self._enter(flight):
+        entered = await flight.wait(self._suspects.enter(flight), None)
+        if entered is not NoAnswer.INTERRUPTED:
             try:
-                self._refuse_poison(flight.question)
+                self._suspects.refuse_poison(flight.question)
                 async with aclosing(self._batches(flight)) as batches:
                     async for batch in batches:
                         if isinstance(batch, Lost):
@@ -137,13 +134,13 @@ class FailoverEngine:
                             result = result if isinstance(result, Lost) else Moved("is leaving")
                             break
                 if isinstance(result, Lost):
-                    self._record_death(flight, result.reason)
-                elif flight.on_probation and not flight.waiting:
-                    self._clear(flight)
+                    self._suspects.record_death(flight)
+                elif not flight.waiting:
+                    self._suspects.clear(flight)
             finally:
-                self._end_probation(flight)
+                self._suspects.end_probation(flight)
         if flight.interrupted and not flight.is_cancelled:
-            self._refuse_poison(flight.question)
+            self._suspects.refuse_poison(flight.question)
             flight.interrupted = False
         for sample in flight.cancelled_samples():
             yield sample
@@ -183,7 +180,7 @@ class FailoverEngine:
                 if self._health.is_available(batch.replica):
                     flight.last_heard = _now()
                 if flight.replica is None:
-                    flight.replica, flight.since = batch.replica, _now()
+                    self._suspects.taken(flight, batch.replica)
                     self._health.taken(request.query, batch.replica)
                 yield batch
 
@@ -195,10 +192,7 @@ class FailoverEngine:
         elif _is_progress(event):
             flight.progressed = True
             self._health.progressed(replica, flight.since)
-            if flight.on_probation and flight.clearing is None:
-                seconds = PROBATION_SECONDS * self._quarantine.backoff_factor(flight.question)
-                loop = asyncio.get_running_loop()
-                flight.clearing = loop.call_later(seconds, self._clear, flight)
+            self._suspects.progressed(flight)
 
     async def _migrate(self, flight: InFlightRequest, result: Moved | Lost) -> None:
         """Take the chains that are out away from their replica."""
@@ -215,83 +209,72 @@ class FailoverEngine:
         if not flight.progressed and (isinstance(result, Lost) or not is_news):
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _record_death(self, flight: InFlightRequest, reason: str) -> None:
-        """Put a replica's death down to requests, once: to those on probation there, else to all.
-
-        It counts against those that had just come, as most that kill an engine do so at once, and
-        against one that was alone. An engine that fails by itself so convicts hardly anybody.
-        """
-        replica, now = flight.replica, _now()
-        if replica is None or not self._health.unavailable(replica, now):
-            return
-        self.counts["deaths"] += 1
-        there = [other for other in self._in_flight if other.replica == replica]
-        suspects = [other for other in there if other.on_probation] or there
-        for suspect in suspects:
-            suspect.suspect = True
-        questions = {suspect.question for suspect in suspects}
-        fresh = {s.question for s in suspects if now - s.since < FRESH_SECONDS}
-        alone = len(questions) == 1
-        self._quarantine.record_failure(questions if alone else fresh, alone=alone)
-
-    async def _enter(self, flight: InFlightRequest) -> bool:
-        """Wait for a suspect's turn on probation; False if it was interrupted meanwhile."""
-        if not flight.suspect:
-            return True
-        if await flight.wait(self._probation.enter(), None) is NoAnswer.INTERRUPTED:
-            return False
-        flight.on_probation = True
-        return True
-
-    def _clear(self, flight: InFlightRequest) -> None:
-        """It has gone on where an engine had died, and nothing happened."""
-        flight.suspect = False
-        self._quarantine.record_success(flight.question)
-        self._end_probation(flight)
-
-    def _end_probation(self, flight: InFlightRequest) -> None:
-        if flight.clearing:
-            flight.clearing.cancel()
-            flight.clearing = None
-        if flight.on_probation:
-            flight.on_probation = False
-            self._probation.leave()
-
     def _interrupt(self, question: str) -> None:
         """Another gateway has blocked a question: what waits or runs here is given up."""
         for flight in self._in_flight:
             if flight.question == question:
                 flight.interrupt()
 
-    def _refuse_poison(self, question: str) -> None:
-        if self._quarantine.blocks(question):
-            self.counts["poison"] += 1
-            raise PoisonRequest(self._quarantine.max_deaths)
-
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        """Begins anew on another engine where no text was passed on; else it ends as "lost".
+        """Begins anew on another engine while no text was passed on; else it ends as "lost".
 
-        Raises Refused, PoisonRequest.
+        The text of a request that is not `live` is passed on when it is whole. Raises Refused,
+        PoisonRequest.
         """
-        question, accepted, texts = fingerprint(request), False, 0
-        for _ in range(COMPLETION_ATTEMPTS):
-            self._refuse_poison(question)
-            try:
-                async with aclosing(self._pool.complete(request)) as events:
-                    async for event in events:
-                        if isinstance(event, Completed) and event.finish == "lost":
-                            raise EngineDied("its engine core has died")
-                        texts += isinstance(event, CompletionText)
-                        if not (accepted and isinstance(event, Accepted)):
-                            yield event
-                        accepted |= isinstance(event, Accepted)
-                return
-            except EngineDied as error:
-                log.warning("completion %s: %s", request.query, error)
-                self._quarantine.record_failure({question}, alone=not self._in_flight)
-                if texts:
+        tracked = TrackedRequest(question=fingerprint(request))
+        is_accepted = is_shown = False
+        with self._suspects.track(tracked):
+            for _ in range(COMPLETION_ATTEMPTS):
+                self._suspects.refuse_poison(tracked.question)
+                await self._suspects.enter(tracked)
+                try:
+                    self._suspects.refuse_poison(tracked.question)
+                    async with aclosing(self._complete_once(request, tracked)) as events:
+                        async for event in events:
+                            if not (is_accepted and isinstance(event, Accepted)):
+                                yield event
+                            is_accepted |= isinstance(event, Accepted)
+                            is_shown |= isinstance(event, CompletionText)
+                    self._suspects.clear(tracked)
+                    return
+                except EngineDied as error:
+                    replica = tracked.replica or "of the pool"
+                    log.warning("completion %s: engine %s %s", request.query, replica, error)
+                    self._suspects.record_death(tracked)
+                finally:
+                    self._suspects.end_probation(tracked)
+                    tracked.replica = None
+                if is_shown:
                     break
-        yield Completed("lost", texts)
+                await asyncio.sleep(RETRY_SECONDS)
+            if not is_shown:
+                self._suspects.refuse_poison(tracked.question)
+        yield Completed("lost", 0)
+
+    async def _complete_once(
+        self, request: CompletionRequest, tracked: TrackedRequest
+    ) -> AsyncGenerator[CompletionEvent]:
+        """Raises Refused, EngineDied."""
+        held: list[CompletionText] = []
+        avoid = self._health.avoid(_now())
+        async with aclosing(self._pool.complete(request, avoid)) as events:
+            async for event in events:
+                if isinstance(event, Taken):
+                    self._suspects.taken(tracked, event.replica)
+                    # Nothing may come of a text before its end: its time on probation begins now.
+                    self._suspects.progressed(tracked)
+                    continue
+                if isinstance(event, CompletionText):
+                    self._health.progressed(tracked.replica or "", tracked.since)
+                    if not request.live:
+                        held.append(event)
+                        continue
+                elif isinstance(event, Completed):
+                    if event.finish == "lost":
+                        raise EngineDied("has lost a completion")
+                    for text in held:
+                        yield text
+                yield event
 
 
 def _now() -> float:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from policies.signals import Probe
+from scheduler.engines.suspects import TrackedRequest
 from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, SampleRequest
 from workers.sample import ChainProgress, Delta, Sample, lost
@@ -45,26 +46,14 @@ class NoAnswer(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class InFlightRequest:
-    """All times are in seconds of the event loop's clock."""
+class InFlightRequest(TrackedRequest):
+    """Chains under way: which are out, where they can go on, and what was passed on of them."""
 
     request: SampleRequest
-    #: Fingerprint of the question, by which the quarantine knows it.
-    question: str
     #: Chains that have not come back, in order.
     waiting: list[int] = field(init=False)
-    #: The replica that has taken the request. None: no replica has it now.
-    replica: str | None = None
-    #: When that replica took it.
-    since: float = 0.0
     #: When an available replica last sent something.
     last_heard: float = 0.0
-    #: Whether an engine has died under it: it then waits for its turn on probation.
-    suspect: bool = False
-    #: Whether it runs as one of the few suspects, so that a death is put down to it.
-    on_probation: bool = False
-    #: Clears it of suspicion when it has gone on for long enough.
-    clearing: asyncio.TimerHandle | None = None
     #: Chains that were told to end, which a new replica must be told again.
     cancelled: set[int] = field(default_factory=set)
     concluded: set[int] = field(default_factory=set)
@@ -74,10 +63,13 @@ class InFlightRequest:
     migrations: int = 0
     #: Whether it is to be given up because of the quarantine.
     interrupted: bool = False
+    #: What every chain that has begun has generated, by its number.
     _checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     #: Text that no checkpoint covers yet: it may come again, and is not shown.
     _held: list[Delta] = field(default_factory=list)
+    #: Trial answers that were passed on: chain, and its thinking tokens.
     _probed: set[tuple[int, int]] = field(default_factory=set)
+    #: The limit of what is waited for now.
     _timer: asyncio.Timeout | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from scheduler.engines.multiplex_server import Frame
-from scheduler.engines.pool import EngineDied, EventBatch
+from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.replica_calls import ReplicaCalls
 from workers.completion import CompletionEvent, CompletionRequest
@@ -111,12 +111,14 @@ class LocalEnginePool:
             return fit[affinity]
         return min(fit.values(), key=lambda replica: len(replica.calls))
 
-    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        replica = await self._choose(None, ())
+    async def complete(
+        self, request: CompletionRequest, avoid: tuple[str, ...]
+    ) -> AsyncGenerator[Taken | CompletionEvent]:
+        replica = await self._choose(None, avoid)
+        yield Taken(replica.name)
         async with aclosing(replica.engine.complete(request)) as events:
-            async for event in events:
-                if replica.dead.is_set():
-                    raise EngineDied("was killed")
+            while (event := await _until_dead(replica, anext(events, None))) is not None:
+                await _until_dead(replica, replica.awake.wait())
                 yield event
 
     async def cancel(self, query: str, chain: int | None = None) -> None:

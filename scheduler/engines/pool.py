@@ -18,6 +18,12 @@ class EventBatch(NamedTuple):
     leaving: bool = False
 
 
+class Taken(NamedTuple):
+    """The replica of this name has taken a call."""
+
+    replica: str
+
+
 class EngineDied(Exception):
     """A replica is gone, or cannot be reached, with whatever was asked of it.
 
@@ -26,26 +32,38 @@ class EngineDied(Exception):
 
 
 class EnginePool(Protocol):
-    """Replicas of one engine. `cancel` and `conclude` reach whichever has the query."""
+    """Replicas of one engine. Every method may be called while replicas die, come and leave."""
 
     def call(
         self, request: SampleRequest, affinity: str | None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[EventBatch]:
-        """Sample on one replica: at `affinity` while it has room, on one to `avoid` only if there
-        is no other; waits while there is none at all. Raises Refused, and EngineDied at any moment.
+        """Sample on one replica, and wait while there is none at all.
+
+        Takes `affinity` while it has room, and one of `avoid` only if there is no other. The first
+        batch says which replica has taken the call. Closing it ends the call. Raises Refused before
+        the first batch, and EngineDied at any moment.
         """
 
-    def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        """On any replica. Raises Refused, and EngineDied at any moment."""
+    def complete(
+        self, request: CompletionRequest, avoid: tuple[str, ...]
+    ) -> AsyncGenerator[Taken | CompletionEvent]:
+        """Complete on one replica, which `Taken` names first; one of `avoid` only if there is no
+        other. Closing it ends the call. Raises Refused, and EngineDied at any moment.
+        """
 
-    async def info(self) -> EngineInfo: ...
+    async def info(self) -> EngineInfo:
+        """What all replicas have in common, told by any of them."""
 
-    async def load(self) -> Load: ...
+    async def load(self) -> Load:
+        """How busy the replicas are."""
 
-    async def cancel(self, query: str, chain: int | None = None) -> None: ...
+    async def cancel(self, query: str, chain: int | None = None) -> None:
+        """Reaches whichever replica has the query; a replica that hangs is not waited for."""
 
-    async def conclude(self, query: str, chain: int) -> None: ...
+    async def conclude(self, query: str, chain: int) -> None:
+        """Reaches whichever replica has the query; a replica that hangs is not waited for."""
 
-    async def check(self) -> None: ...
+    async def check(self) -> None:
+        """Raise if no replica can serve."""
 
     async def close(self) -> None: ...

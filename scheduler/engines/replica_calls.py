@@ -3,16 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import NamedTuple
 
 from scheduler.engines.multiplex_server import MultiplexServer
+from scheduler.engines.pool import Taken
 from workers.engine import Engine, EngineEvent, SampleRequest
-
-
-class Taken(NamedTuple):
-    """The replica of this name has taken a call. All events come by its stream."""
-
-    replica: str
 
 
 class ReplicaCalls:

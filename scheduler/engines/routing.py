@@ -36,8 +36,9 @@ class TargetReplica(NamedTuple):
 class RoutingConstraints(NamedTuple):
     """What a call asks of its replica.
 
-    `affinity` is where this query's earlier chains ran, and their prefix is cached; `avoid` are
-    replicas to be left out while there are others.
+    `affinity` is where this query's earlier chains ran, and their prefix is cached (None: it has
+    none). `avoid` are replicas to be left out while there are others. `only` is the one replica
+    that may be chosen (None: any).
     """
 
     owed: PendingWork = PendingWork()
@@ -49,8 +50,11 @@ class RoutingConstraints(NamedTuple):
 @dataclass(slots=True)
 class _Call:
     replica: str
+    #: What it was expected to cost when it was sent.
     owed: PendingWork
+    #: When it was sent, in seconds of the table's clock.
     since: float
+    #: Whether the replica has taken it.
     taken: bool = False
 
 
@@ -58,21 +62,43 @@ class _Call:
 class RoutingTable:
     """What one gateway knows of the replicas: its own calls at once, the others' from reports.
 
-    A replica runs `slots` chains at once. One that has not even taken a call within
-    `suspect_seconds` is the last choice: it may hang, long before its health check says so.
+    A replica reports all that it owes, this gateway's calls included, about once a second. Were
+    reports alone to count, all calls between two reports would go to one replica; were own calls
+    added to a report, they would count twice. So a report is split when it comes: what it has above
+    this gateway's own calls belongs to other gateways, and stays until the next report. From then
+    on `owed` is own + others: it changes at once when a call of this gateway is sent or ends, and
+    is wrong about other gateways by no more than they do in one period of reports.
+
+    The split is exact when the report counts what `own` counts. It differs by calls that are on
+    their way, and by chains that have ended in a call that still runs. Then `others` is too small,
+    never below nothing, and the next report corrects it: errors do not add up.
     """
 
+    #: How many chains one replica runs at once.
     slots: int
+    #: A replica that has not taken a call for so many seconds is the last choice: it may hang, long
+    #: before its health check says so.
     suspect_seconds: float = 2.0
+    #: Seconds from any beginning.
     clock: Callable[[], float] = time.monotonic
+    #: Breaks ties.
     rng: random.Random = field(default_factory=random.Random)
+    #: This gateway's calls that are sent and not over, by their ids.
     _calls: dict[str, _Call] = field(default_factory=dict)
+    #: By replica: the sum of what this gateway's calls there owe. `send` adds to it, `end` takes
+    #: away.
     _own: dict[str, PendingWork] = field(default_factory=dict)
+    #: By replica: the last report, less what this gateway's calls owed when it came.
     _others: dict[str, PendingWork] = field(default_factory=dict)
+    #: By replica: the version of the last report. Serve delivers the same report again.
     _versions: dict[str, int] = field(default_factory=dict)
 
     def rank(self, replicas: Sequence[str], constraints: RoutingConstraints) -> list[str]:
-        """All that may be tried, best first; ties are broken by chance."""
+        """All that may be tried, best first.
+
+        Suspects come last, the replica of the affinity first while the call fits there; then counts
+        who owes the fewest tokens.
+        """
         if constraints.only is not None:
             return [name for name in replicas if name == constraints.only]
         left = [name for name in replicas if name not in constraints.avoid] or list(replicas)
@@ -97,7 +123,7 @@ class RoutingTable:
         return {call.replica for call in calls if not call.taken and call.since < late}
 
     def send(self, call: str, replica: str, owed: PendingWork) -> None:
-        """The call goes there; told again, it goes elsewhere."""
+        """The call goes to this replica. Of a call that was sent before, only this counts."""
         self.end(call)
         self._own[replica] = self._own.get(replica, PendingWork()).plus(owed)
         self._calls[call] = _Call(replica, owed, self.clock())
@@ -113,7 +139,7 @@ class RoutingTable:
             self._own[ended.replica] = self._own.get(ended.replica, PendingWork()).minus(ended.owed)
 
     def report(self, replica: str, owed: PendingWork, version: int) -> None:
-        """All that a replica says it owes, to whomever; `version` tells news from repetitions."""
+        """All that a replica owes, to all gateways. A `version` that is known changes nothing."""
         if self._versions.get(replica) != version:
             self._versions[replica] = version
             self._others[replica] = owed.minus(self._own.get(replica, PendingWork()))

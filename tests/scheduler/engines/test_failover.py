@@ -18,7 +18,6 @@ from scheduler.errors import Overloaded, PoisonRequest
 from tests.builders import changed
 from tests.scheduler.simulation import chat, post
 from workers.checkpoint import Checkpoint
-from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.engine import EngineEvent, Refused, SampleRequest
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.engine import SimulatedEngine
@@ -471,46 +470,3 @@ def test_over_http_poison_is_an_openai_error_and_its_neighbour_is_answered() -> 
         chat("easy question"), engine=FailoverEngine(Absent(poisoned, ["a"]), queue_seconds=3)
     )
     assert (away.status_code, away.json()["error"]["code"]) == (503, "engine_unavailable")
-
-
-class Dying(SimulatedEngine):
-    """Dies of a completion of "poison", and answers every other."""
-
-    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        if request.prompt == "poison":
-            yield Completed("lost", 0)
-            return
-        async for event in super().complete(request):
-            yield event
-
-
-async def test_a_completion_under_which_engines_die_is_refused_and_others_are_answered() -> None:
-    harness = FaultHarness.of(["a", "b"], lambda name: Dying(replica=name))
-    poison = CompletionRequest("q", "poison")
-    with pytest.raises(PoisonRequest):
-        _ = [event async for event in harness.engine.complete(poison)]
-    *_, last = [event async for event in harness.engine.complete(CompletionRequest("q", "fine"))]
-    assert isinstance(last, Completed) and last.finish != "lost"
-
-
-class OnceLost(SimulatedEngine):
-    """Loses its first completion."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.asked = 0
-
-    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
-        self.asked += 1
-        yield Accepted(3)
-        if self.asked == 1:
-            yield Completed("lost", 0)
-            return
-        yield CompletionText("whole")
-        yield Completed("stop", 2)
-
-
-async def test_a_completion_whose_engine_was_lost_begins_anew_with_one_accepted() -> None:
-    harness = FaultHarness.of(["a"], lambda name: OnceLost(replica=name))
-    events = [event async for event in harness.engine.complete(CompletionRequest("q", "text"))]
-    assert events == [Accepted(3), CompletionText("whole"), Completed("stop", 2)]

@@ -91,14 +91,14 @@ def undisturbed(messages: tuple[tuple[str, str], ...]) -> Asked:
         Ledger().open(),
     )
 
-    async def story() -> None:
+    async def scenario() -> None:
         await asked.run(engine("calm"))
 
-    run_virtual(story())
+    run_virtual(scenario())
     return asked
 
 
-class Storm(RuleBasedStateMachine):
+class Faults(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualTimeLoop()
@@ -111,8 +111,8 @@ class Storm(RuleBasedStateMachine):
         return self.loop.run_until_complete(what)
 
     async def begin(self) -> None:
-        self.fleet = LocalEnginePool(engine, NAMES)
-        self.steady = FailoverEngine(self.fleet, watchdog_seconds=5.0, queue_seconds=20.0)
+        self.pool = LocalEnginePool(engine, NAMES)
+        self.engine = FailoverEngine(self.pool, watchdog_seconds=5.0, queue_seconds=20.0)
 
     @initialize(chains=st.lists(st.integers(1, 3), min_size=2, max_size=4))
     def some_are_asked_at_once(self, chains: list[int]) -> None:
@@ -133,7 +133,7 @@ class Storm(RuleBasedStateMachine):
         self.asked.append(asked)
 
         async def start() -> None:
-            asked.task = asyncio.create_task(asked.run(self.steady))
+            asked.task = asyncio.create_task(asked.run(self.engine))
             await asyncio.sleep(0)
 
         self.do(start())
@@ -154,11 +154,11 @@ class Storm(RuleBasedStateMachine):
 
         async def fail() -> None:
             if how == "core":
-                self.fleet.replicas[name].engine.core.kill()  # type: ignore[attr-defined]
+                self.pool.replicas[name].engine.core.kill()  # type: ignore[attr-defined]
                 await asyncio.sleep(0.05)
-                self.fleet.kill(name)  # its replica leaves
+                self.pool.kill(name)  # its replica leaves
             else:
-                getattr(self.fleet, how)(name)
+                getattr(self.pool, how)(name)
             await asyncio.sleep(0)
 
         self.do(fail())
@@ -175,9 +175,9 @@ class Storm(RuleBasedStateMachine):
 
         async def come() -> None:
             if name in self.down:
-                self.fleet.start(name)
+                self.pool.start(name)
             else:
-                self.fleet.wake(name)
+                self.pool.wake(name)
 
         self.do(come())
         self.down.discard(name)
@@ -189,7 +189,7 @@ class Storm(RuleBasedStateMachine):
         self.do(asyncio.sleep(after * SECONDS_PER_TOKEN))
         asked = data.draw(st.sampled_from(self.asked))
         asked.cancelled |= not asked.task.done()
-        self.do(self.steady.cancel(asked.request.query))
+        self.do(self.engine.cancel(asked.request.query))
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
@@ -220,10 +220,10 @@ class Storm(RuleBasedStateMachine):
         async def calm() -> None:
             for name in NAMES:
                 if name in self.down:
-                    self.fleet.start(name)
-                self.fleet.wake(name)
+                    self.pool.start(name)
+                self.pool.wake(name)
             await asyncio.sleep(SETTLE_SECONDS)
-            await self.steady.close()
+            await self.engine.close()
             await asyncio.sleep(1)
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -237,10 +237,10 @@ class Storm(RuleBasedStateMachine):
                     assert all(sample.stop_cause != "cancelled" for sample in asked.samples)
                     if asked.request.stream is not None:
                         assert asked.text == undisturbed(asked.request.messages).text
-            assert (self.ledger.reserved, self.steady._in_flight) == (0, set())
-            assert self.steady._probation.inside == 0
-            assert all(not one.calls for one in self.fleet.replicas.values())
-            assert all(not one.engine._running for one in self.fleet.replicas.values())  # type: ignore[attr-defined]
+            assert (self.ledger.reserved, self.engine._in_flight) == (0, set())
+            assert self.engine._suspects.on_probation == 0
+            assert all(not one.calls for one in self.pool.replicas.values())
+            assert all(not one.engine._running for one in self.pool.replicas.values())  # type: ignore[attr-defined]
         finally:
             self.loop.close()
 
@@ -249,8 +249,8 @@ def same(sample: Sample) -> Sample:
     return replace(sample, chain=0, migrations=0, replica="", seconds=0.0)
 
 
-TestStorm = Storm.TestCase
-TestStorm.settings = settings(
+TestFaults = Faults.TestCase
+TestFaults.settings = settings(
     max_examples=60,
     stateful_step_count=12,
     deadline=None,

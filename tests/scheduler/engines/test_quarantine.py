@@ -120,7 +120,7 @@ def test_a_herd_that_is_cleared_sets_nobody_free() -> None:
 def test_suspects_go_in_few_at_a_time_and_all_get_through(
     crowd: int, gone: set[int], seconds: float
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         probation, clock = Probation(), asyncio.get_running_loop().time
         most = 0
 
@@ -142,4 +142,4 @@ def test_suspects_go_in_few_at_a_time_and_all_get_through(
         assert most <= max(1, crowd // PROBATION_TURNS)
         assert clock() <= seconds * 2 * PROBATION_TURNS
 
-    run_virtual(story())
+    run_virtual(scenario())

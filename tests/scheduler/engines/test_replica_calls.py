@@ -7,8 +7,8 @@ from contextlib import aclosing
 import pytest
 
 from policies.plan import Budget
-from scheduler.engines.pool import EventBatch
-from scheduler.engines.replica_calls import ReplicaCalls, Taken
+from scheduler.engines.pool import EventBatch, Taken
+from scheduler.engines.replica_calls import ReplicaCalls
 from workers.engine import EngineEvent, Refused, SampleRequest
 from workers.sample import Accepted, Sample
 from workers.simulated.engine import SimulatedEngine
