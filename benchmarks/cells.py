@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.frontier import Estimate, Floats, Mean, estimate, tokens_at
+from benchmarks.frontier import Estimate, Floats, SettingMean, estimate, tokens_at
 
 LEVELS = (0.4, 0.6, 0.8)
 REPLICATES = 300
@@ -26,7 +26,7 @@ class Part(NamedTuple):
     goals: Mapping[str, float]
 
 
-def replicated(part: Part) -> list[dict[str, list[Mean]]]:
+def replicated(part: Part) -> list[dict[str, list[SettingMean]]]:
     """Accuracy and tokens of every setting by family: as it is, then by bootstrap replicate."""
     rng = np.random.default_rng(0)
     drawn = np.ones((REPLICATES + 1, len(part.cells)))
@@ -38,20 +38,20 @@ def replicated(part: Part) -> list[dict[str, list[Mean]]]:
     means = {f: np.einsum("bc,scv->bsv", drawn, sums) for f, sums in part.sums.items()}
     return [
         {
-            family: [Mean(*point) for point in each[row] / total[row]]
+            family: [SettingMean(*point) for point in each[row] / total[row]]
             for family, each in means.items()
         }
         for row in range(REPLICATES + 1)
     ]
 
 
-def levels(fixed: Sequence[Mean]) -> list[float]:
+def levels(fixed: Sequence[SettingMean]) -> list[float]:
     """Accuracies that caps, or mixes of two, reach with shares of the tokens of the best cap."""
     best = max(fixed).tokens
     return [_accuracy_at(fixed, share * best) for share in LEVELS]
 
 
-def _accuracy_at(settings: Sequence[Mean], tokens: float) -> float:
+def _accuracy_at(settings: Sequence[SettingMean], tokens: float) -> float:
     below = [one for one in settings if one.tokens <= tokens]
     above = [one for one in settings if one.tokens > tokens]
     highest = max((one.accuracy for one in below), default=0.0)

@@ -17,14 +17,14 @@ from benchmarks.frontier import (
     Estimate,
     Floats,
     Goal,
-    Mean,
-    Sample,
+    QuerySample,
+    SettingMean,
     estimate,
     figure,
     tokens_at,
     weights,
 )
-from benchmarks.replay import Setting
+from benchmarks.replay import VoteSetting
 
 LEVELS = (0.5, 0.75, 0.9)
 REPLICATES = 300
@@ -39,23 +39,23 @@ LOSS = 0.002
 """What may be lost against one setting of a peer: one answer in five hundred."""
 
 
-class Run(NamedTuple):
+class ComparisonRun(NamedTuple):
     """One stream under many settings; `table` by setting, query, and (right, tokens, time)."""
 
-    settings: Sequence[Setting]
+    settings: Sequence[VoteSetting]
     table: Floats
-    sample: Sample
+    sample: QuerySample
 
 
-def replicated(run: Run) -> list[dict[str, list[Mean]]]:
+def replicated(run: ComparisonRun) -> list[dict[str, list[SettingMean]]]:
     """Accuracy and tokens of every setting by family: as it is, then by bootstrap replicate."""
     drawn = weights(run.sample, REPLICATES + 1, np.random.default_rng(0))
     means = np.einsum("bq,sqv->bsv", drawn, run.table, optimize=True)
     replicates = []
     for each in means:
-        families: dict[str, list[Mean]] = {}
+        families: dict[str, list[SettingMean]] = {}
         for setting, (accuracy, tokens, _) in zip(run.settings, each, strict=True):
-            families.setdefault(setting.family, []).append(Mean(accuracy, tokens))
+            families.setdefault(setting.family, []).append(SettingMean(accuracy, tokens))
         once = families[FIXED][0]
         replicates.append(
             {
@@ -67,14 +67,14 @@ def replicated(run: Run) -> list[dict[str, list[Mean]]]:
     return replicates
 
 
-def levels(fixed: Sequence[Mean]) -> list[float]:
+def levels(fixed: Sequence[SettingMean]) -> list[float]:
     """Accuracies to compare at."""
     once, best = fixed[0].accuracy, max(point.accuracy for point in fixed)
     return [once + level * (best - once) for level in LEVELS]
 
 
 def against(
-    replicates: Sequence[dict[str, list[Mean]]], peers: Sequence[str], ours: str = OURS
+    replicates: Sequence[dict[str, list[SettingMean]]], peers: Sequence[str], ours: str = OURS
 ) -> list[Estimate]:
     """Tokens of `priced` over those of the best of these peers: at each level, then the worst."""
     ratios = []
@@ -95,7 +95,9 @@ def _ratio(ours: float, theirs: float) -> float:
     return ours / theirs if np.isfinite(ours) else np.inf
 
 
-def against_default(run: Run, replicates: Sequence[dict[str, list[Mean]]]) -> list[Estimate]:
+def against_default(
+    run: ComparisonRun, replicates: Sequence[dict[str, list[SettingMean]]]
+) -> list[Estimate]:
     """Against adaptive consistency's own threshold: at its accuracy, and at a little less."""
     place = [s.label for s in run.settings if s.family == TUNED].index(DEFAULT)
     ratios = []
@@ -110,7 +112,7 @@ def against_default(run: Run, replicates: Sequence[dict[str, list[Mean]]]) -> li
     return [estimate(column) for column in zip(*ratios, strict=True)]
 
 
-def goals(scope: str, run: Run) -> Iterator[Goal]:
+def goals(scope: str, run: ComparisonRun) -> Iterator[Goal]:
     """Print how a scope went, and yield what was to be reached in it."""
     replicates = replicated(run)
     families = [family for family in replicates[0] if family not in (OURS, KNOWN)]
@@ -137,7 +139,7 @@ def goals(scope: str, run: Run) -> Iterator[Goal]:
         yield Goal(f"{scope}: tokens over {TUNED}'s default, 0.2 points less", nearly, 0.75)
 
 
-def in_waves(run: Run) -> tuple[Estimate, Estimate]:
+def in_waves(run: ComparisonRun) -> tuple[Estimate, Estimate]:
     """Tokens and time of the best setting in waves, over those of 16 votes sent all at once.
 
     The best has at most `LOSS` less accuracy, and is the nearest to its two goals.
@@ -159,7 +161,9 @@ def in_waves(run: Run) -> tuple[Estimate, Estimate]:
     return estimate(columns[0]), estimate(columns[1])
 
 
-def _show_points(scope: str, run: Run, families: Mapping[str, Sequence[Mean]]) -> None:
+def _show_points(
+    scope: str, run: ComparisonRun, families: Mapping[str, Sequence[SettingMean]]
+) -> None:
     at = levels(families[FIXED])
     print(f"\n{scope}: {run.table.shape[1]} queries a setting; tokens a query")
     print(f"  {'at an accuracy of':24}" + "".join(f"{accuracy:>10.4f}" for accuracy in at))

@@ -42,7 +42,7 @@ PLAN = Plan("votes", BUDGET)
 BATCH, POOL, OF_A_CLASS = 100, 2000, 100
 
 
-class Row(NamedTuple):
+class DecisionTimes(NamedTuple):
     """Microseconds of a decision and of an update; bytes of one class."""
 
     median: float
@@ -106,7 +106,7 @@ def weight(statistics: ClassStatistics, curve: ClassCurve) -> int:
     return len(pickle.dumps(statistics)) + len(pickle.dumps(curve))
 
 
-def by_queries(seen: Sequence[int], decided: int, rng: Random) -> Iterator[Row]:
+def by_queries(seen: Sequence[int], decided: int, rng: Random) -> Iterator[DecisionTimes]:
     """One class that has seen more and more."""
     coming, statistics = [observation(rng) for _ in range(POOL)], ClassStatistics()
     for queries in seen:
@@ -115,12 +115,12 @@ def by_queries(seen: Sequence[int], decided: int, rng: Random) -> Iterator[Row]:
         curve = fit(statistics, parent=statistics, price=PRICE)
         fitting = 1000 * (time.perf_counter() - began)
         median, high = np.quantile(decisions([curve], decided, rng), (0.5, 0.99))
-        row = Row(float(median), float(high), update, weight(statistics, curve))
+        row = DecisionTimes(float(median), float(high), update, weight(statistics, curve))
         show(f"{queries} queries, fit {fitting:.0f} ms", row)
         yield row
 
 
-def by_classes(numbers: Sequence[int], decided: int, rng: Random) -> Iterator[Row]:
+def by_classes(numbers: Sequence[int], decided: int, rng: Random) -> Iterator[DecisionTimes]:
     """More and more classes of a few queries each, asked in random order."""
     known: list[tuple[ClassStatistics, ClassCurve]] = []
     for number in numbers:
@@ -133,12 +133,12 @@ def by_classes(numbers: Sequence[int], decided: int, rng: Random) -> Iterator[Ro
         times = decisions([curve for _, curve in known], decided, rng)
         size = float(np.mean([weight(*one) for one in known[:BATCH]]))
         median, high = np.quantile(times, (0.5, 0.99))
-        row = Row(float(median), float(high), float(np.median(updates)), size)
+        row = DecisionTimes(float(median), float(high), float(np.median(updates)), size)
         show(f"{number} classes", row)
         yield row
 
 
-def show(name: str, row: Row) -> None:
+def show(name: str, row: DecisionTimes) -> None:
     print(
         f"{name:>32}: decision p50 {row.median:.1f} us, p99 {row.high:.1f} us; "
         f"update {row.update:.1f} us; {row.bytes / 1000:.0f} kB a class",

@@ -1,255 +1,216 @@
 """Tokens per second of the endpoint against vLLM's own server and Ray's, on the same model.
 
-All servers are up all the time and are asked in turn, so that a change of the machine's speed
-meets them all. Every request generates 64 tokens, none fewer: the others by `ignore_eos`, the
-endpoint by budget forcing with the minimum at the maximum, and an answer of a few tokens on top.
-Only generated tokens count, forced ones do not. On a small machine all servers' helper processes
-share the engine's cores, which is not so where the engine has a GPU. And on CPU the other two run
-the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs it in the
-core's own (workers/vllm/core.py), so part of the difference is of the engine.
+    python -m benchmarks.endpoint [--against CHECKOUT] [--rounds N] [--restarts N] [--quick]
 
-    python -m benchmarks.endpoint [--quick]
+All servers run all the time and are measured in turn, so that a change of the machine's speed
+reaches each of them. Every request generates 64 tokens (benchmarks/load.py). On a machine of few
+cores all servers share the engine's cores, which is not so where the engine has a GPU. On CPU the
+other two run the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs
+it in the core's own (workers/vllm/core.py). A part of the difference is therefore the engine's.
+
+On two cores the other servers answer in a fast or in a slow mode (benchmarks/server_modes.py).
+Every round restarts them and measures every load once; each row says how often which mode was seen.
+Goals compare with the fast mode only. If no round was fast under a load that has a goal, the bare
+server is restarted up to `--restarts` times more; without a fast mode that goal has no value.
+
+Each row also says how many CPUs other programs used, and is marked where that is too many for its
+figures to mean anything.
 """
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import socket
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import click
-import httpx
-import psutil
 
-from benchmarks.goals import at_least
+from benchmarks.endpoint_rows import EndpointLoad, EndpointRow, Measurement
+from benchmarks.goals import GoalResult, at_least, not_measured, report
+from benchmarks.load import completions_client, forced_client, measure
+from benchmarks.servers import (
+    BenchmarkServer,
+    bare_command,
+    program_cpu,
+    ray_command,
+    thinkbudget_command,
+)
 from scheduler.progress import progress
-from workers.models import POCKET, POCKET_FOLDER
 
-TOKENS = 64
-QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
+OURS, BARE, RAY, AGAINST = "thinkbudget", "bare server", "ray.serve.llm", "other checkout"
+BISTABLE = (BARE, RAY)
 GOALS = {"unary": 0.85, "streaming": 0.70}
+"""Our tokens per second over the bare server's, by kind of request."""
 RAY_GOAL = 1.0
-CONTROLLER = "ServeReplica:thinkbudget:Gateway"
-GOAL_REQUESTS = 64
-Ask = Callable[[httpx.AsyncClient, bool], Awaitable[int]]
+GOAL_STREAMS = 64
+REQUESTS = {1: 8, 16: 96, 64: 256}
+QUICK_REQUESTS = {1: 4, 16: 48, 64: 128}
+"""By number of requests in flight, one first: how many one measurement sends."""
+Note = Callable[[str], None]
 
 
-class Timing(NamedTuple):
-    tokens_per_second: float
-    seconds: float
+class EndpointBenchmark:
+    """Running servers, and a row for every load that was measured on them."""
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def server(command: list[str], url: str, ready: str = "/health") -> Iterator[psutil.Process]:
-    """A server in its own process group, ready to answer; ended with the block."""
-    process = subprocess.Popen(
-        command,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise click.ClickException(f"it ended at once: {' '.join(command)}")
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{url}{ready}", timeout=5).status_code == 200:
-                    break
-            time.sleep(0.5)
-        yield psutil.Process(process.pid)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-
-
-def bare(url: str) -> Ask:
-    prompt = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n<|im_start|>think"
-    body = {
-        "model": POCKET,
-        "prompt": prompt,
-        "max_tokens": TOKENS,
-        "ignore_eos": True,
-        "temperature": 0,
-    }
-
-    def generated(reply: dict[str, Any]) -> int:
-        usage = reply.get("usage")
-        return int(usage["completion_tokens"]) if usage else 0
-
-    return asker(f"{url}/v1/completions", body, generated)
-
-
-def ours(url: str) -> Ask:
-    forced = {"policy": "fixed", "max_thinking_tokens": TOKENS, "min_thinking_tokens": TOKENS}
-    body = {
-        "model": POCKET,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "thinkbudget": forced | {"learn": False},
-    }
-
-    def generated(reply: dict[str, Any]) -> int:
-        if "thinkbudget" not in reply:
-            return 0
-        kinds = reply["thinkbudget"]["spent"]["by_kind"]
-        return int(kinds["reasoning"] + kinds["answer"] + kinds["discarded"])
-
-    return asker(f"{url}/v1/chat/completions", body, generated)
-
-
-def asker(path: str, body: dict[str, Any], generated: Callable[[dict[str, Any]], int]) -> Ask:
-    """Asks once, streamed or not; returns the tokens that were generated."""
-
-    async def ask(client: httpx.AsyncClient, streamed: bool) -> int:
-        if not streamed:
-            reply = await client.post(path, json=body)
-            return generated(reply.raise_for_status().json())
-        wanted = body | {"stream": True, "stream_options": {"include_usage": True}}
-        tokens = 0
-        async with client.stream("POST", path, json=wanted) as response:
-            response.raise_for_status()
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    tokens = generated(json.loads(line[6:])) or tokens
-        return tokens
-
-    return ask
-
-
-async def measure(ask: Ask, streamed: bool, concurrency: int, requests: int) -> Timing:
-    waiting = iter(range(requests))
-    tokens, latencies = 0, []
-    limits = httpx.Limits(max_connections=concurrency)
-    async with httpx.AsyncClient(timeout=300, limits=limits) as client:
-
-        async def worker() -> None:
-            nonlocal tokens
-            for _ in waiting:
-                began = time.monotonic()
-                generated = await ask(client, streamed)
-                tokens += generated
-                latencies.append(time.monotonic() - began)
-
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(worker())
-        took = time.monotonic() - began
-    return Timing(tokens / took, statistics.median(latencies))
-
-
-class Side(NamedTuple):
-    """A server. `process` is there when its gateways' CPU time is to be told."""
-
-    ask: Ask
-    process: psutil.Process | None = None
-
-    def controller_seconds(self) -> float:
-        if self.process is None:
-            return 0.0
-        children = self.process.children(recursive=True)
-        ours = [child for child in children if CONTROLLER in " ".join(child.cmdline())]
-        return sum(sum(child.cpu_times()[:2]) for child in ours)
-
-
-async def compare(sides: dict[str, Side], *, quick: bool) -> dict[str, dict[str, object]]:
-    repeats = 2 if quick else 3
-    loads = {1: 4, 16: 48, 64: 128} if quick else {1: 8, 16: 96, 64: 256}
-    found: dict[str, dict[str, object]] = {}
-    against_ray = []
-    with progress("endpoint", len(GOALS) * len(loads) * repeats * len(sides)) as bar:
-        for side in sides.values():
-            await measure(side.ask, False, 16, 32)
-            await measure(side.ask, True, 16, 32)
+    def __init__(self, servers: Mapping[str, BenchmarkServer], requests: Mapping[int, int]) -> None:
+        self._servers, self._requests = servers, requests
+        self.rows: dict[EndpointLoad, EndpointRow] = {}
         for kind in GOALS:
-            for concurrency, requests in loads.items():
-                timings: dict[str, list[Timing]] = {name: [] for name in sides}
-                spent = sides["ours"].controller_seconds()
-                for _ in range(repeats):
-                    for name, side in sides.items():
-                        timing = await measure(side.ask, kind == "streaming", concurrency, requests)
-                        timings[name].append(timing)
-                        bar.advance(f"{kind}, {concurrency} requests at once")
-                spent = 1000 * (sides["ours"].controller_seconds() - spent) / (repeats * requests)
-                bare, ray = _compared(kind, concurrency, timings, spent)
-                against_ray.append(ray)
-                if concurrency == GOAL_REQUESTS:
-                    name = f"{kind}, {concurrency} requests, over the bare server"
-                    found[name] = at_least(bare, GOALS[kind])
-    found["worst row over ray.serve.llm"] = at_least(min(against_ray), RAY_GOAL)
+            one_stream = None
+            for streams in requests:
+                load = EndpointLoad(kind, streams)
+                self.rows[load] = EndpointRow(load, BISTABLE, one_stream)
+                one_stream = one_stream or self.rows[load]
+
+    @property
+    def steps(self) -> int:
+        """Measurements of one round."""
+        return len(self.rows) * len(self._servers)
+
+    async def measure_all(self, note: Note) -> None:
+        """One round: every load on every server in turn."""
+        await self._measure(list(self.rows), list(self._servers), note)
+
+    async def measure_goals(self, note: Note) -> None:
+        """The loads that lack the bare server's fast mode, on our server and on that one."""
+        await self._measure(self.without_fast_mode(), [OURS, BARE], note)
+
+    async def _measure(
+        self, loads: Sequence[EndpointLoad], names: Sequence[str], note: Note
+    ) -> None:
+        for name in names:
+            for streamed in (False, True):
+                ask = self._servers[name].ask
+                await measure(ask, streamed=streamed, concurrency=16, requests=32)
+        for load in loads:
+            for name in names:
+                self.rows[load].add(name, await self._one(load, self._servers[name]))
+                note(f"{load}, {name}")
+
+    async def _one(self, load: EndpointLoad, server: BenchmarkServer) -> Measurement:
+        requests, gateway = self._requests[load.streams], server.gateway_seconds()
+        before = program_cpu()
+        timing = await measure(
+            server.ask,
+            streamed=load.kind == "streaming",
+            concurrency=load.streams,
+            requests=requests,
+        )
+        gateway = 1000 * (server.gateway_seconds() - gateway) / requests
+        return Measurement(timing, program_cpu().others_since(before), gateway)
+
+    def restart(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name in self._servers:
+                self._servers[name].restart()
+
+    def without_fast_mode(self) -> list[EndpointLoad]:
+        """Loads with a goal under which the bare server was always in its slow mode."""
+        return [
+            load
+            for load, row in self.rows.items()
+            if load.streams == GOAL_STREAMS and not row.fast_ratios(OURS, BARE)
+        ]
+
+    def goals(self) -> dict[str, GoalResult]:
+        goals: dict[str, GoalResult] = {}
+        for kind, goal in GOALS.items():
+            load = EndpointLoad(kind, GOAL_STREAMS)
+            name = f"{load}, over the bare server in its fast mode"
+            goals[name] = _over(self.rows[load].fast_ratios(OURS, BARE), goal, BARE)
+        if RAY in self._servers:
+            medians = [
+                statistics.median(ratios)
+                for row in self.rows.values()
+                if (ratios := row.fast_ratios(OURS, RAY))
+            ]
+            worst = [min(medians)] if medians else []
+            goals["worst row over ray.serve.llm in its fast mode"] = _over(worst, RAY_GOAL, RAY)
+        return goals
+
+    def lines(self) -> list[str]:
+        return [line for row in self.rows.values() for line in row.lines(OURS)]
+
+
+def _over(ratios: Sequence[float], goal: float, name: str) -> GoalResult:
+    if not ratios:
+        return not_measured(goal, f"{name}: fast mode not reached")
+    return at_least(statistics.median(ratios), goal)
+
+
+def servers(against: Path | None, *, ray: bool) -> dict[str, BenchmarkServer]:
+    """By name, not started yet."""
+    found = {
+        BARE: BenchmarkServer(BARE, bare_command, completions_client),
+        OURS: BenchmarkServer(OURS, thinkbudget_command, forced_client),
+    }
+    if ray:
+        found[RAY] = BenchmarkServer(RAY, ray_command, completions_client, ready="/v1/models")
+    if against:
+        found[AGAINST] = BenchmarkServer(
+            AGAINST, thinkbudget_command, forced_client, checkout=against.resolve()
+        )
     return found
 
 
-def _compared(
-    kind: str, concurrency: int, timings: dict[str, list[Timing]], controller: float
-) -> tuple[float, float]:
-    """Our tokens a second over the bare server's, and over Ray's."""
-    told, values = f"{kind:<10} {concurrency:3d} at once:", []
-    ours = timings["ours"]
-    for name, theirs in timings.items():
-        rate = statistics.median(timing.tokens_per_second for timing in theirs)
-        told += f" {name} {rate:5.0f} tok/s"
-        if name == "ours":
-            continue
-        pairs = list(zip(ours, theirs, strict=True))
-        ratios = [our.tokens_per_second / other.tokens_per_second for our, other in pairs]
-        added = statistics.median(1000 * (our.seconds - other.seconds) for our, other in pairs)
-        values.append(statistics.median(ratios))
-        spread = f"{min(ratios):.2f}..{max(ratios):.2f}"
-        told += f" (ours {values[-1]:.2f} of it, {spread}, {added:+.0f} ms);"
-    click.echo(f"{told}; our gateways: {controller:.1f} ms CPU a request of {TOKENS} tokens")
-    return values[0], values[1]
-
-
-@contextlib.asynccontextmanager
-async def all_of_them() -> AsyncIterator[dict[str, Side]]:
-    ports = {name: free_port() for name in ("bare", "ray", "ours")}
-    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    bare_command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(POCKET_FOLDER),
-        "--served-model-name", POCKET, "--port", str(ports["bare"]), "--host", "127.0.0.1",
-        "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64",
-        "--kv-cache-memory-bytes", str(1 << 30), "--disable-log-stats",
-    ]  # fmt: skip
-    ray_command = [sys.executable, "-m", "benchmarks.ray_llm", str(ports["ray"])]
-    our_command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(ports["ours"])]
-    with (
-        server(bare_command, urls["bare"]),
-        server(ray_command, urls["ray"], "/v1/models"),
-        server(our_command, urls["ours"]) as process,
-    ):
-        yield {
-            "bare": Side(bare(urls["bare"])),
-            "ray": Side(bare(urls["ray"])),
-            "ours": Side(ours(urls["ours"]), process),
-        }
+async def run(benchmark: EndpointBenchmark, rounds: int, restarts: int) -> None:
+    with progress("endpoint", rounds * benchmark.steps) as bar:
+        for number in range(rounds):
+            if number:
+                benchmark.restart([BARE, RAY])
+            await benchmark.measure_all(bar.advance)
+        for number in range(restarts):
+            if not benchmark.without_fast_mode():
+                break
+            click.echo(f"bare server: not in its fast mode, restart {number + 1}", err=True)
+            benchmark.restart([BARE])
+            await benchmark.measure_goals(lambda note: None)
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer requests and repeats.")
-def main(quick: bool) -> None:
-    async def run() -> dict[str, dict[str, object]]:
-        # Ended from outside, it ends its servers too.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        click.echo("starting three servers (two minutes without a GPU) ...", err=True)
-        async with all_of_them() as sides:
-            return await compare(sides, quick=quick)
-
-    click.echo(json.dumps(asyncio.run(run())))
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="CHECKOUT",
+    help="Measure the endpoint of another checkout as well.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Starts of the other servers.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Further starts of the bare server while its fast mode is missing.",
+)
+@click.option("--ray/--no-ray", default=True, show_default=True, help="Compare with ray.serve.llm.")
+@click.option("--quick", is_flag=True, help="Fewer requests, one round, one restart.")  # fmt: skip
+def main(against: Path | None, rounds: int, restarts: int, ray: bool, quick: bool) -> None:
+    """Tokens per second of the endpoint against vLLM's own server and ray.serve.llm."""
+    if quick:
+        rounds, restarts = 1, min(restarts, 1)
+    # Ended from outside, this process ends its servers too. A shell that starts a command in the
+    # background has it ignore interrupts, and so would the servers, which are stopped by them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = servers(against, ray=ray)
+    with contextlib.ExitStack() as stack:
+        with progress("starting servers", len(started)) as bar:
+            for name, server in started.items():
+                stack.enter_context(server)
+                bar.advance(name)
+        benchmark = EndpointBenchmark(started, QUICK_REQUESTS if quick else REQUESTS)
+        asyncio.run(run(benchmark, rounds, restarts))
+    for line in benchmark.lines():
+        click.echo(line)
+    report(benchmark.goals())
 
 
 if __name__ == "__main__":

@@ -7,12 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.goals import GoalResult, at_most
+
 Floats = NDArray[np.float64]
 
 
-class Mean(NamedTuple):
+class SettingMean(NamedTuple):
+    """Means over the queries of one setting: share of right answers, and tokens a query."""
+
     accuracy: float
     tokens: float
+
+    def worth(self, price: float) -> float:
+        return self.accuracy - price * self.tokens
 
 
 class Estimate(NamedTuple):
@@ -40,12 +47,12 @@ class Goal(NamedTuple):
         word = "met" if self.met else "missed"
         return f"{word:7}{figure(self.estimate):>24}, goal {self.goal:<5} {self.name}"
 
-    def as_dict(self) -> dict[str, object]:
-        value, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
-        return {"value": value, "goal": self.goal, "met": self.met, "low": low, "high": high}
+    def as_dict(self) -> GoalResult:
+        _, low, high = (round(float(x), 4) if np.isfinite(x) else None for x in self.estimate)
+        return at_most(self.estimate.value, self.goal) | {"low": low, "high": high}
 
 
-def tokens_at(settings: Sequence[Mean], accuracy: float) -> float:
+def tokens_at(settings: Sequence[SettingMean], accuracy: float) -> float:
     """Fewest tokens at which the settings, or a mix of two of them, reach an accuracy."""
     reaching = [one for one in settings if one.accuracy >= accuracy]
     below = [one for one in settings if one.accuracy < accuracy]
@@ -57,7 +64,7 @@ def tokens_at(settings: Sequence[Mean], accuracy: float) -> float:
     return fewest
 
 
-class Sample(NamedTuple):
+class QuerySample(NamedTuple):
     """Where the queries of a comparison come from: by query its class, question and seed."""
 
     classes: NDArray[np.int64]
@@ -65,7 +72,7 @@ class Sample(NamedTuple):
     seeds: NDArray[np.int64]
 
 
-def weights(sample: Sample, replicates: int, rng: np.random.Generator) -> Floats:
+def weights(sample: QuerySample, replicates: int, rng: np.random.Generator) -> Floats:
     """By replicate and query; the first replicate is the sample itself.
 
     Seeds are drawn anew and, within every class, questions; each class has the same weight.

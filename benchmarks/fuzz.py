@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.goals import at_least, at_most
+from benchmarks.goals import at_least, at_most, report
 from policies import build
 from policies.price import DEFAULT_PRICE, Price
 from scheduler.api.app import make_app
@@ -206,7 +206,7 @@ def main(requests: int, quick: bool) -> None:
         "errors over 2 kB": at_most(found.long, 0),
         "memory growth, MB": at_most(grown, 5),
     }
-    print(json.dumps(goals))
+    report(goals)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ says what was lost, what was doubled, and how long it took to be whole again.
 """
 
 import asyncio
-import json
 from pathlib import Path
 
 import click
@@ -67,9 +66,9 @@ def table(found: list[FaultResult]) -> str:
 @click.command()
 @click.option("--rows", default=",".join(ROWS), show_default=True)
 @click.option("--port", type=int, default=8123, show_default=True)
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--report", "page", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--quick", is_flag=True, help="Rows 25, 10 and 2 only.")
-def main(rows: str, port: int, report: Path | None, quick: bool) -> None:
+def main(rows: str, port: int, page: Path | None, quick: bool) -> None:
     names = ["25", "10", "2"] if quick else rows.split(",")
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"rows must be of {', '.join(ROWS)}, got {unknown[0]!r}")
@@ -80,14 +79,14 @@ def main(rows: str, port: int, report: Path | None, quick: bool) -> None:
         found = asyncio.run(run_rows(config, names))
     told = table(found)
     print(told)
-    if report:
-        report.write_text(HEAD + told + "\n", encoding="utf-8")
+    if page:
+        page.write_text(HEAD + told + "\n", encoding="utf-8")
     goals = {
         "requests lost": at_most(sum(f.lost for f in found), 0),
         "texts that differ": at_most(sum(f.doubled for f in found), 0),
         "rows that did not hold": at_most(sum(not f.held for f in found), 0),
     }
-    print(json.dumps(goals))
+    report(goals)
 
 
 if __name__ == "__main__":

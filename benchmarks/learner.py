@@ -8,7 +8,7 @@ from policies.curves.observation import Observation
 from policies.exploration import OWN_LADDER
 
 
-class Learner:
+class VoteLearner:
     """Refits a class when a tenth has come in; a class leans on the others.
 
     Only one price is ever asked, so plan tables are made for that one.

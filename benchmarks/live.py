@@ -15,7 +15,6 @@ is out of reach of these ways to spend, however fast one learns.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -24,20 +23,21 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.endpoint import free_port
 from benchmarks.frontier import (
     Estimate,
     Floats,
     Goal,
-    Mean,
-    Sample,
+    QuerySample,
+    SettingMean,
     estimate,
     figure,
     tokens_at,
     weights,
 )
+from benchmarks.goals import report
 from benchmarks.harness import open_server
 from benchmarks.oracle import Path, Step, best_rule
+from benchmarks.servers import free_port
 from policies.curves.extension_counts import states
 from policies.price import DEFAULT_PRICE
 from scheduler.client.http_client import Client
@@ -64,7 +64,7 @@ KNOWN_PRICES = tuple(DEFAULT_PRICE * 2 ** (half / 2) for half in range(-6, 9))
 """Of the rules that are known beforehand, which cost nothing to try."""
 
 
-class Told(NamedTuple):
+class LiveAnswer(NamedTuple):
     right: bool
     tokens: int
     answer: str | None
@@ -73,9 +73,9 @@ class Told(NamedTuple):
 
 async def ask_all(
     url: str, options: dict[str, Any], questions: list[Question], bar: Progress
-) -> list[Told]:
+) -> list[LiveAnswer]:
     """In the order of the questions."""
-    told: dict[int, Told] = {}
+    told: dict[int, LiveAnswer] = {}
     waiting = iter(enumerate(questions))
     client = Client(url)
 
@@ -94,7 +94,7 @@ async def ask_all(
             account = reply["thinkbudget"]
             answer, spent = account["answer"], account["spent"]
             right, closing = is_right(answer, question.answer), spent["by_kind"]["answer"]
-            told[place] = Told(right, spent["tokens"], answer, closing)
+            told[place] = LiveAnswer(right, spent["tokens"], answer, closing)
             bar.advance(str(options))
 
     async with asyncio.TaskGroup() as group:
@@ -104,13 +104,13 @@ async def ask_all(
     return [told[place] for place in range(len(questions))]
 
 
-def compared(table: Floats, fixed: int, sample: Sample) -> dict[float, Estimate]:
+def compared(table: Floats, fixed: int, sample: QuerySample) -> dict[float, Estimate]:
     """By share of the accuracy gained: tokens of `priced` over those of fixed settings."""
     drawn = weights(sample, REPLICATES + 1, np.random.default_rng(0))
     means = np.einsum("bq,sqv->bsv", drawn, table, optimize=True)
     ratios: dict[float, list[float]] = {share: [] for share in SHARES}
     for each in means:
-        settings = [Mean(*values) for values in each]
+        settings = [SettingMean(*values) for values in each]
         theirs, ours = settings[:fixed], [settings[0], *settings[fixed:]]
         best = max(setting.accuracy for setting in theirs)
         for share, found in ratios.items():
@@ -119,7 +119,7 @@ def compared(table: Floats, fixed: int, sample: Sample) -> dict[float, Estimate]
     return {share: estimate(found) for share, found in ratios.items()}
 
 
-def run(questions: list[Question], replicas: int) -> list[list[Told]]:
+def run(questions: list[Question], replicas: int) -> list[list[LiveAnswer]]:
     """All settings in turn: the fixed ones on one server, every price on a server of its own."""
     told = []
     servers: list[tuple[float, list[dict[str, Any]]]] = [(DEFAULT_PRICE, list(FIXED.values()))]
@@ -135,7 +135,7 @@ def run(questions: list[Question], replicas: int) -> list[list[Told]]:
     return told
 
 
-def known(told: Sequence[Sequence[Told]], classes: Sequence[str]) -> Floats:
+def known(told: Sequence[Sequence[LiveAnswer]], classes: Sequence[str]) -> Floats:
     """By price, question, and (right, tokens): rules that are the best for these very questions."""
     ways = [_ways(dict(zip(FIXED, each, strict=True))) for each in zip(*told, strict=True)]
     played = []
@@ -151,7 +151,7 @@ def known(told: Sequence[Sequence[Told]], classes: Sequence[str]) -> Floats:
     return np.array(played, dtype=np.float64)
 
 
-def _ways(told: Mapping[str, Told]) -> dict[str, Path]:
+def _ways(told: Mapping[str, LiveAnswer]) -> dict[str, Path]:
     """A chain that is asked whether to go on answers at every end; a fixed one at the last."""
     extensions = [told[label] for label in EXTENSIONS]
     answered = accumulate((one.answer_tokens for one in extensions), initial=0)
@@ -165,9 +165,9 @@ def _ways(told: Mapping[str, Told]) -> dict[str, Path]:
     return ways
 
 
-def _sample(classes: NDArray[np.int64]) -> Sample:
+def _sample(classes: NDArray[np.int64]) -> QuerySample:
     """Every query is a question of its own, of one seed."""
-    return Sample(classes, np.arange(len(classes)), np.zeros(len(classes), dtype=np.int64))
+    return QuerySample(classes, np.arange(len(classes)), np.zeros(len(classes), dtype=np.int64))
 
 
 @click.command()
@@ -195,7 +195,7 @@ def main(count: int, replicas: int, quick: bool) -> None:
     ]
     for goal in goals:
         click.echo(goal)
-    click.echo(json.dumps({goal.name: goal.as_dict() for goal in goals}))
+    report({goal.name: goal.as_dict() for goal in goals})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Then all classes change, and a goal is held: tokens of a query, or the share of 
 Intervals are of the mean over queries. The last line is JSON: every goal, and whether it is met.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,8 @@ import click
 import numpy as np
 
 from benchmarks.frontier import Estimate, Floats, Goal, figure
-from benchmarks.population import ANSWER_TOKENS, SHAPES, Question, question, solve
+from benchmarks.goals import report
+from benchmarks.population import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question, solve
 from policies.curves.chance import chance_right
 from policies.curves.extension_counts import states
 from policies.curves.length_curve import CAPS
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 Path = Sequence[Step]
 
 
-def paths(asked: Question) -> dict[str, Path]:
+def paths(asked: SimulatedQuestion) -> dict[str, Path]:
     """By way to spend: all that it could come to."""
     greedy = asked.greedy[: EXTENSIONS + 1]
     first, votes = greedy[0], [Tally(asked.sampled[:n]) for n in range(1, VOTES + 1)]
@@ -132,14 +132,14 @@ class Oracle:
         return {shape: best_rule(known, price) for shape, known in self._known.items()}
 
 
-class Played(NamedTuple):
-    asked: Question
+class OracleResult(NamedTuple):
+    asked: SimulatedQuestion
     shape: str
     right: bool
     tokens: int
 
 
-class Server:
+class PricedServer:
     """`priced` on a curve store, with a price that may be steered."""
 
     def __init__(self, price: Price, seed: int) -> None:
@@ -149,7 +149,7 @@ class Server:
             CurveStore(),
         )
 
-    def answer(self, shape: str, asked: Question) -> Played:
+    def answer(self, shape: str, asked: SimulatedQuestion) -> OracleResult:
         name, price = asked.query.query_class, self._pricing.now()
         curve, labelled = self._book.curve("m", name), self._rng.random() < LABELLED
         policy = Priced(price, max_extensions=EXTENSIONS)
@@ -162,12 +162,12 @@ class Server:
         self._book.observe(ObservationRecord("m", seen, price))
         chance = chance_right(curve, seen.plan, Tally(seen.history))
         self._pricing.settle(outcome.tokens, predicted=chance, right=right)
-        return Played(asked, shape, outcome.right, outcome.tokens)
+        return OracleResult(asked, shape, outcome.right, outcome.tokens)
 
 
 def stream(
     seed: int, queries: int, shapes: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, Question]]:
+) -> Iterator[tuple[str, SimulatedQuestion]]:
     """Questions of all classes in random order; `shapes` says what each class is like."""
     rng = Random(f"stream {seed} {shapes}")
     for number in range(queries):
@@ -177,7 +177,7 @@ def stream(
         yield shape, replace(asked, query=replace(asked.query, query_class=name))
 
 
-def regrets(played: Sequence[Played], rules: Mapping[str, Rule], price: float) -> Floats:
+def regrets(played: Sequence[OracleResult], rules: Mapping[str, Rule], price: float) -> Floats:
     """Points lost by query, against the oracle on the same chains."""
     lost = []
     for one in played:
@@ -206,7 +206,7 @@ def learning(oracle: Oracle, seeds: int, queries: int) -> Iterator[Goal]:
         rules = oracle.rules(price)
         lost = []
         for seed in range(seeds):
-            server = Server(Price(price), seed)
+            server = PricedServer(Price(price), seed)
             played = [server.answer(*each) for each in stream(seed, queries)]
             lost.append(regrets(played, rules, price))
         table = np.array(lost)
@@ -230,7 +230,7 @@ def swapped(oracle: Oracle, seeds: int, queries: int) -> Goal:
     rules, lost = oracle.rules(price), []
     settled, judged = 500 * len(SHAPES), 100 * len(SHAPES)
     for seed in range(seeds):
-        server = Server(Price(price), seed)
+        server = PricedServer(Price(price), seed)
         for each in stream(seed, queries):
             server.answer(*each)
         after = [server.answer(*each) for each in stream(seed, settled + judged, NEW)]
@@ -244,10 +244,10 @@ def held(seeds: int, queries: int) -> Iterator[Goal]:
     """How far the last half of a stream is off its goal."""
     tokens, accuracy = [], []
     for seed in range(seeds):
-        server = Server(Price.for_tokens(TOKENS), seed)
+        server = PricedServer(Price.for_tokens(TOKENS), seed)
         late = [server.answer(*each) for each in stream(seed, queries)][queries // 2 :]
         tokens.append(abs(np.mean([one.tokens for one in late]) / TOKENS - 1))
-        server = Server(Price.for_accuracy(ACCURACY), seed)
+        server = PricedServer(Price.for_accuracy(ACCURACY), seed)
         late = [server.answer(*each) for each in stream(seed, queries)][queries // 2 :]
         accuracy.append(100 * abs(np.mean([one.right for one in late]) - ACCURACY))
     yield Goal(f"off {TOKENS:g} tokens a query, last half", mean(np.array(tokens)), MOST_DRIFT)
@@ -269,7 +269,7 @@ def main(seeds: int, queries: int, quick: bool) -> None:
     print()
     for goal in reached:
         print(goal)
-    print(json.dumps({goal.name: goal.as_dict() for goal in reached}))
+    report({goal.name: goal.as_dict() for goal in reached})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Intervals are of a bootstrap over seeds and, within each class, questions. The l
 every goal, its value, and whether it is met.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +21,20 @@ from random import Random
 import click
 import numpy as np
 
-from benchmarks.comparison import FIXED, KNOWN, MIXED, OURS, TUNED, WAVES, Run, goals
-from benchmarks.frontier import Floats, Sample
+from benchmarks.comparison import FIXED, KNOWN, MIXED, OURS, TUNED, WAVES, ComparisonRun, goals
+from benchmarks.frontier import Floats, QuerySample
+from benchmarks.goals import report
 from benchmarks.recordings import VoteTrace, load_recordings
-from benchmarks.replay import Arrival, Played, Setting, arrivals, known, mixed, replay, replay_known
+from benchmarks.replay import (
+    VoteArrival,
+    VoteResult,
+    VoteSetting,
+    arrivals,
+    known,
+    mixed,
+    replay,
+    replay_known,
+)
 from policies import build
 from policies.base import Policy
 from scheduler.progress import progress
@@ -55,7 +64,7 @@ ONE_BY_ONE = {TUNED, "ppr", "blend", "bayesian_stopping"}
 FAMILIES = (*GRIDS, *PRICES)
 
 
-def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> list[Setting]:
+def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> list[VoteSetting]:
     """All settings to compare; prices are set for a class whose chains are so long."""
     chosen = []
     for family in families:
@@ -64,13 +73,15 @@ def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> lis
             options: dict[str, object] = {option: value}
             if family in ONE_BY_ONE:
                 options["wave"] = 1
-            chosen.append(Setting(family, f"{family} {option}={value:g}", build(family, **options)))
+            chosen.append(
+                VoteSetting(family, f"{family} {option}={value:g}", build(family, **options))
+            )
         for part in thinned(PRICES.get(family, ()), quick):
             for chains in (ROUNDS[-1:] if quick else ROUNDS) if family == WAVES else (0.0,):
                 label = f"{family} price={part:g}/chain" + (f" round={chains:g}" * (chains > 0))
                 policy, price = _learner(family), part / mean_tokens
                 rounds = chains * mean_tokens
-                chosen.append(Setting(family, label, policy, price=price, round_tokens=rounds))
+                chosen.append(VoteSetting(family, label, policy, price=price, round_tokens=rounds))
     return chosen
 
 
@@ -105,7 +116,7 @@ def play_all(
     seeds: int,
     queries: int,
     quick: bool,
-) -> Iterator[tuple[str, Run]]:
+) -> Iterator[tuple[str, ComparisonRun]]:
     """Each class alone, then all of them mixed; what does not learn is played once for both."""
     streams = [
         [arrivals(trace, queries, Random(f"{seed}/{trace.query_class}")) for trace in traces]
@@ -114,7 +125,7 @@ def play_all(
     everything = [known(trace) if KNOWN in families else None for trace in traces]
     unlearned: dict[tuple[str, float, int, int], Floats] = {}
 
-    def alone(setting: Setting, number: int, seed: int) -> Floats:
+    def alone(setting: VoteSetting, number: int, seed: int) -> Floats:
         """One class under a setting that learns nothing."""
         key, stream = (setting.label, setting.price, number, seed), streams[seed][number]
         if key not in unlearned:
@@ -139,11 +150,11 @@ def play_all(
                         parts += [alone(setting, n, seed) for n in members]
                     bar.advance(setting.label)
                 tables.append(np.concatenate(parts))
-        yield scope, Run(ours, np.stack(tables), _sample(streams, members))
+        yield scope, ComparisonRun(ours, np.stack(tables), _sample(streams, members))
 
 
-def _learned(setting: Setting, classes: Sequence[Sequence[Arrival]], seed: int) -> Floats:
-    """Played in the order of the mixed stream, told class by class."""
+def _learned(setting: VoteSetting, classes: Sequence[Sequence[VoteArrival]], seed: int) -> Floats:
+    """VoteResult in the order of the mixed stream, told class by class."""
     stream = mixed(classes, Random(seed))
     table = _table(replay(setting, stream, seed))
     names = [asked.query.query_class for asked in stream]
@@ -155,18 +166,20 @@ def _learned(setting: Setting, classes: Sequence[Sequence[Arrival]], seed: int) 
     )
 
 
-def _table(outcomes: Sequence[Played]) -> Floats:
+def _table(outcomes: Sequence[VoteResult]) -> Floats:
     return np.array([(one.right, one.tokens, one.longest) for one in outcomes], dtype=np.float64)
 
 
-def _sample(streams: Sequence[Sequence[Sequence[Arrival]]], members: Sequence[int]) -> Sample:
+def _sample(
+    streams: Sequence[Sequence[Sequence[VoteArrival]]], members: Sequence[int]
+) -> QuerySample:
     rows = [
         (number, asked.question, seed)
         for seed, classes in enumerate(streams)
         for number in members
         for asked in classes[number]
     ]
-    return Sample(*np.array(rows).T)
+    return QuerySample(*np.array(rows).T)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])
@@ -202,7 +215,7 @@ def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> Non
     print()
     for goal in reached:
         print(goal)
-    print(json.dumps({goal.name: goal.as_dict() for goal in reached}))
+    report({goal.name: goal.as_dict() for goal in reached})
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ benchmarks.population` prints how policies compare on it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.learner import Learner
+from benchmarks.frontier import SettingMean, tokens_at
+from benchmarks.learner import VoteLearner
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
 from policies.curves.curve import ClassCurve
@@ -82,7 +83,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SimulatedQuestion:
     """All that chains would say: greedily by Wait, sampled in the order drawn, cut too early."""
 
     query: Query
@@ -94,7 +95,7 @@ class Question:
         return answer == self.query.reference
 
 
-def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -> Question:
+def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -> SimulatedQuestion:
     shape = SHAPES[query_class]
     truth = rng.randrange(ANSWERS)
     wrong = [answer for answer in range(ANSWERS) if answer != truth]
@@ -104,7 +105,7 @@ def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -
         query_class,
         reference=str(truth),
     )
-    return Question(
+    return SimulatedQuestion(
         query,
         tuple(_greedy(shape, truth, wrong, rng)),
         tuple(_sampled(shape, truth, wrong, rng, samples)),
@@ -139,7 +140,7 @@ def _sampled(
         yield Vote(number, str(answer), thinking + ANSWER_TOKENS, thinking)
 
 
-class Outcome(NamedTuple):
+class SimulatedOutcome(NamedTuple):
     query_class: str
     right: bool
     tokens: int
@@ -147,12 +148,12 @@ class Outcome(NamedTuple):
 
 def solve(
     policy: Policy,
-    asked: Question,
+    asked: SimulatedQuestion,
     rng: Random,
     *,
     curve: ClassCurve | None = None,
     labelled: bool = False,
-) -> tuple[Outcome, Observation]:
+) -> tuple[SimulatedOutcome, Observation]:
     """What a scheduler does for one query, where every chain is known beforehand.
 
     A `labelled` query brings its right answer. Every end of an extended chain costs an answer; a
@@ -189,7 +190,7 @@ def solve(
             tally = tally.add(vote)
     assert start is not None
     return (
-        Outcome(asked.query.query_class, asked.right(tally.leader), tally.tokens),
+        SimulatedOutcome(asked.query.query_class, asked.right(tally.leader), tally.tokens),
         Observation(
             asked.query.query_class,
             tally.history,
@@ -206,20 +207,20 @@ def _cut(vote: Vote, cap: int, guess: str) -> Vote:
     return replace(vote, answer=guess, tokens=cap + ANSWER_TOKENS, thinking_tokens=cap)
 
 
-def stream(seed: int, queries: int) -> list[Question]:
+def stream(seed: int, queries: int) -> list[SimulatedQuestion]:
     rng = Random(seed)
     return [question(rng.choice(list(SHAPES)), number, rng) for number in range(queries)]
 
 
 def learn(
     policy: Priced,
-    questions: Sequence[Question],
+    questions: Sequence[SimulatedQuestion],
     rng: Random,
     *,
     labelled: float,
-) -> list[Outcome]:
+) -> list[SimulatedOutcome]:
     """From a cold start, with a share of the answers checked."""
-    learner = Learner(policy.price or DEFAULT_PRICE)
+    learner = VoteLearner(policy.price or DEFAULT_PRICE)
     outcomes = []
     for asked in questions:
         curve, is_labelled = learner.curves.get(asked.query.query_class), rng.random() < labelled
@@ -232,16 +233,8 @@ def learn(
     return outcomes
 
 
-class Mean(NamedTuple):
-    accuracy: float
-    tokens: float
-
-    def worth(self, price: float) -> float:
-        return self.accuracy - price * self.tokens
-
-
-def mean(outcomes: Sequence[Outcome]) -> Mean:
-    return Mean(
+def mean(outcomes: Sequence[SimulatedOutcome]) -> SettingMean:
+    return SettingMean(
         sum(outcome.right for outcome in outcomes) / len(outcomes),
         sum(outcome.tokens for outcome in outcomes) / len(outcomes),
     )
@@ -258,20 +251,6 @@ ADAPTIVE: dict[str, Policy] = {
     f"adaptive {threshold}": AdaptiveConsistency(threshold, max_samples=16, wave=1)
     for threshold in (0.8, 0.95)
 }
-
-
-def tokens_on_hull(settings: Iterable[Mean], accuracy: float) -> float:
-    """Fewest tokens at which the settings, or a mix of two of them, reach an accuracy."""
-    fewest = math.inf
-    known = list(settings)
-    for high in known:
-        if high.accuracy >= accuracy:
-            fewest = min(fewest, high.tokens)
-            for low in known:
-                if low.accuracy < accuracy:
-                    part = (accuracy - low.accuracy) / (high.accuracy - low.accuracy)
-                    fewest = min(fewest, low.tokens + part * (high.tokens - low.tokens))
-    return fewest
 
 
 def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
@@ -302,7 +281,7 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
                     mean([one for run in setting for one in run[start:]])
                     for setting in settled[: len(FIXED)]
                 ]
-                hull = tokens_on_hull(peers, ours.accuracy)
+                hull = tokens_at(peers, ours.accuracy)
                 ratio = f"{ours.tokens / hull:.2f}"
                 if hull == math.inf:
                     ratio = f"<{ours.tokens / max(peers).tokens:.2f}"
@@ -312,7 +291,9 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
             print(line, flush=True)
 
 
-def fixed_outcomes(policy: Policy, streams: Sequence[Sequence[Question]]) -> list[list[Outcome]]:
+def fixed_outcomes(
+    policy: Policy, streams: Sequence[Sequence[SimulatedQuestion]]
+) -> list[list[SimulatedOutcome]]:
     return [[solve(policy, asked, Random(0))[0] for asked in asked_all] for asked_all in streams]
 
 

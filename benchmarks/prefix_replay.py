@@ -39,7 +39,7 @@ COSTS = Costs()
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PrefixSetting:
     """One policy with its options; `price` is the accuracy that one token must buy, if any."""
 
     family: str
@@ -48,21 +48,21 @@ class Setting:
     price: float = 0.0
 
 
-class Curve(NamedTuple):
+class PrefixCurve(NamedTuple):
     """The part of a class's curve that a policy on prefix traces looks at."""
 
     exits: ExitCurve | None
     referenced_share: float = 0.0
 
 
-class Arrival(NamedTuple):
+class PrefixArrival(NamedTuple):
     """A chain, by its place in the trace, and whether its right answer will be told."""
 
     chain: int
     labelled: bool
 
 
-class Played(NamedTuple):
+class PrefixResult(NamedTuple):
     right: bool
     tokens: int
 
@@ -79,21 +79,23 @@ def thinned(trace: PrefixTrace, keep: float, rng: Random) -> PrefixTrace:
     return trace._replace(chains=tuple(chains))
 
 
-def arrivals(chains: Sequence[int], queries: int, rng: Random, labels: float) -> list[Arrival]:
+def arrivals(
+    chains: Sequence[int], queries: int, rng: Random, labels: float
+) -> list[PrefixArrival]:
     """Of these chains, with replacement."""
-    return [Arrival(rng.choice(chains), rng.random() < labels) for _ in range(queries)]
+    return [PrefixArrival(rng.choice(chains), rng.random() < labels) for _ in range(queries)]
 
 
 def play(
-    setting: Setting,
+    setting: PrefixSetting,
     trace: PrefixTrace,
     chain: Traced,
     rng: Random,
-    curve: Curve | None = None,
+    curve: PrefixCurve | None = None,
     costs: Costs = COSTS,
     *,
     labelled: bool = False,
-) -> tuple[Played, ProbeTrajectory]:
+) -> tuple[PrefixResult, ProbeTrajectory]:
     """Answer one query with one chain; the course tells all its trials' answers, right or not."""
     right = {p.answer: p.right for p in chain.prefixes if p.answer is not None}
     query = Query(
@@ -145,7 +147,7 @@ def play(
         trial_tokens=costs.trial,
         right=right,
     )
-    return Played(answered.right, tokens), trajectory
+    return PrefixResult(answered.right, tokens), trajectory
 
 
 def _end(chain: Traced, budget: Budget) -> Prefix:
@@ -173,14 +175,14 @@ def _tried(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[P
             yield prefix
 
 
-class Learner:
+class PrefixLearner:
     """A curve store in small, of one class: refits when a tenth has come in."""
 
     def __init__(self, price: float) -> None:
         self._price = price
         self._known = ExitStatistics()
         self._unfitted = self._referenced = 0
-        self.curve = Curve(None)
+        self.curve = PrefixCurve(None)
 
     def observe(self, trajectory: ProbeTrajectory) -> None:
         self._known.add(trajectory)
@@ -189,18 +191,18 @@ class Learner:
         if self._unfitted >= 0.1 * self._known.queries:
             self._unfitted = 0
             exits = fit_exits(self._known, prices=[self._price])
-            self.curve = Curve(exits, self._referenced / self._known.queries)
+            self.curve = PrefixCurve(exits, self._referenced / self._known.queries)
 
 
 def replay(
-    setting: Setting,
+    setting: PrefixSetting,
     trace: PrefixTrace,
-    stream: Sequence[Arrival],
+    stream: Sequence[PrefixArrival],
     seed: int,
     costs: Costs = COSTS,
-) -> tuple[list[Played], Curve]:
+) -> tuple[list[PrefixResult], PrefixCurve]:
     """A stream under a policy that learns, and what it knows in the end."""
-    rng, learner, outcomes = Random(seed), Learner(setting.price), []
+    rng, learner, outcomes = Random(seed), PrefixLearner(setting.price), []
     for asked in stream:
         chain, labelled = trace.chains[asked.chain], asked.labelled
         played, trajectory = play(

@@ -17,7 +17,6 @@ Intervals are of a bootstrap over seeds and questions. The last line is JSON: ev
 (the worst of the levels), and whether it is met.
 """
 
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,12 +29,13 @@ from numpy.typing import NDArray
 
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import Floats, Goal, figure, tokens_at
+from benchmarks.goals import report
 from benchmarks.prefix_replay import (
     LABELLED,
     Costs,
-    Curve,
-    Played,
-    Setting,
+    PrefixCurve,
+    PrefixResult,
+    PrefixSetting,
     arrivals,
     play,
     replay,
@@ -65,7 +65,7 @@ GOALS: Mapping[str, Mapping[str, float]] = {
 Places = NDArray[np.int64]
 
 
-def peers(trace: PrefixTrace) -> list[Setting]:
+def peers(trace: PrefixTrace) -> list[PrefixSetting]:
     """Settings that do not learn; caps lie at every twentieth of all recorded prefixes."""
     tokens = [prefix.tokens for chain in trace.chains for prefix in chain.prefixes]
     caps = sorted({int(cap) for cap in np.quantile(tokens, np.arange(0, 1, 0.05))})
@@ -78,19 +78,21 @@ def peers(trace: PrefixTrace) -> list[Setting]:
         for every in PROBE_EVERY
     ]
     chosen += [("deer", {"threshold": threshold}) for threshold in THRESHOLDS]
-    return [Setting(name, f"{name} {options}", build(name, **options)) for name, options in chosen]
+    return [
+        PrefixSetting(name, f"{name} {options}", build(name, **options)) for name, options in chosen
+    ]
 
 
-def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[Setting]:
+def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[PrefixSetting]:
     mean = float(np.mean([chain.tokens for chain in trace.chains]))
     policy = PricedExit() if explore else PricedExit(exploration=0.0)
     return [
-        Setting(OURS, f"{OURS} {part:g}/chain", policy, price=part / mean)
+        PrefixSetting(OURS, f"{OURS} {part:g}/chain", policy, price=part / mean)
         for part in (PRICES[::2] if quick else PRICES)
     ]
 
 
-class Bench:
+class PrefixBenchmark:
     """One trace: what peers make of each of its chains is played once for all."""
 
     def __init__(self, trace: PrefixTrace, costs: Costs, labels: float, *, quick: bool) -> None:
@@ -100,7 +102,7 @@ class Bench:
         self.peers = peers(trace)
         self.table = np.array([self._each(setting) for setting in self.peers])
 
-    def _each(self, setting: Setting, curve: Curve | None = None) -> list[Played]:
+    def _each(self, setting: PrefixSetting, curve: PrefixCurve | None = None) -> list[PrefixResult]:
         rng = Random(0)
         return [
             play(setting, self.trace, chain, rng, curve, self.costs)[0]
@@ -163,14 +165,14 @@ class Bench:
 
     def known(self) -> Part:
         """Nothing to learn: rules from all chains to their end, checked, and played on the same."""
-        run_to_end = Setting(OURS, "whole", PricedExit(exploration=1.0), price=1e-9)
+        run_to_end = PrefixSetting(OURS, "whole", PricedExit(exploration=1.0), price=1e-9)
         statistics, rng = ExitStatistics(), Random(0)
         for chain in self.trace.chains:
             statistics.add(play(run_to_end, self.trace, chain, rng, costs=self.costs)[1])
         played = []
         for setting in ours(self.trace, quick=self.quick, explore=False):
             exits = fit_exits(statistics, prices=[setting.price])
-            played.append(self._each(setting, Curve(exits)))
+            played.append(self._each(setting, PrefixCurve(exits)))
         each = np.array([np.arange(len(self.trace.chains))])
         return self._part("rules known beforehand", each, np.array([played], np.float64), {})
 
@@ -268,14 +270,14 @@ def main(
     reached: list[Goal] = []
     for trace in recorded.prefixes:
         kept = thinned(trace, keep, Random(0))
-        bench = Bench(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
+        bench = PrefixBenchmark(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
         streams, halves = bench.streams(seeds, early, late), bench.held_out(seeds, late)
         for part in (*streams, *halves, bench.known()):
             reached += judged(trace.query_class, part)
     print()
     for goal in reached:
         print(goal)
-    print(json.dumps({goal.name: goal.as_dict() for goal in reached}))
+    report({goal.name: goal.as_dict() for goal in reached})
 
 
 if __name__ == "__main__":

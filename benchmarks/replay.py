@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.learner import Learner
+from benchmarks.learner import VoteLearner
 from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
@@ -26,7 +26,7 @@ LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsa
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class VoteSetting:
     """One policy with its options; `price` is the accuracy that one token must buy, if any.
 
     `round_tokens` is the latency weight of a round of sampling, see `policies.curves.curve.fit`.
@@ -44,7 +44,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class VoteArrival:
     """A question that is asked: its place in the trace, and its chains in the order drawn."""
 
     question: int
@@ -60,7 +60,7 @@ class Arrival:
         }
 
 
-class Played(NamedTuple):
+class VoteResult(NamedTuple):
     """`rounds` is how often chains were waited for, `longest` the longest of each, added up."""
 
     right: bool
@@ -69,9 +69,9 @@ class Played(NamedTuple):
     longest: int
 
 
-def arrivals(trace: VoteTrace, queries: int, rng: Random) -> list[Arrival]:
+def arrivals(trace: VoteTrace, queries: int, rng: Random) -> list[VoteArrival]:
     """All questions in random order, again and again, up to so many queries."""
-    stream: list[Arrival] = []
+    stream: list[VoteArrival] = []
     while len(stream) < queries:
         for question in rng.sample(range(len(trace.questions)), len(trace.questions)):
             stream.append(_arrival(trace, question, len(stream), rng))
@@ -83,7 +83,7 @@ def reference(right: Iterable[str]) -> str:
     return min(right, default="not among the recorded answers")
 
 
-def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arrival:
+def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> VoteArrival:
     recorded = trace.questions[question]
     right = {sample.answer for sample in recorded if sample.right}
     chains = (
@@ -98,12 +98,12 @@ def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> Arriv
         trace.query_class,
         reference=reference(known) if labelled else None,
     )
-    return Arrival(question, query, tuple(chains), known, labelled)
+    return VoteArrival(question, query, tuple(chains), known, labelled)
 
 
 def play(
-    setting: Setting, asked: Arrival, rng: Random, curve: ClassCurve | None = None
-) -> tuple[Played, Observation]:
+    setting: VoteSetting, asked: VoteArrival, rng: Random, curve: ClassCurve | None = None
+) -> tuple[VoteResult, Observation]:
     """Answer one query; when its recorded chains are used up, the vote so far has to do."""
     tally, plan, budget = Tally(), None, Budget(0)
     rounds = longest = tokens = 0
@@ -140,12 +140,12 @@ def play(
         plan,
         asked.truths(tally.history) if asked.labelled else {},
     )
-    return Played(tally.leader in asked.right, tokens, rounds, longest), seen
+    return VoteResult(tally.leader in asked.right, tokens, rounds, longest), seen
 
 
 def _situation(
-    setting: Setting,
-    asked: Arrival,
+    setting: VoteSetting,
+    asked: VoteArrival,
     tally: Tally,
     plan: Plan | None,
     curve: ClassCurve | None,
@@ -162,9 +162,9 @@ def _situation(
     )
 
 
-def replay(setting: Setting, stream: Iterable[Arrival], seed: int) -> list[Played]:
+def replay(setting: VoteSetting, stream: Iterable[VoteArrival], seed: int) -> list[VoteResult]:
     """A stream under one setting; a policy that learns starts cold."""
-    rng, learner = Random(seed), Learner(setting.price or 1e-6, setting.round_tokens)
+    rng, learner = Random(seed), VoteLearner(setting.price or 1e-6, setting.round_tokens)
     outcomes = []
     for asked in stream:
         curve = learner.curves.get(asked.query.query_class)
@@ -187,14 +187,14 @@ def known(trace: VoteTrace) -> ClassStatistics:
 
 
 def replay_known(
-    setting: Setting, stream: Iterable[Arrival], statistics: ClassStatistics
-) -> list[Played]:
+    setting: VoteSetting, stream: Iterable[VoteArrival], statistics: ClassStatistics
+) -> list[VoteResult]:
     """A stream of one class under a policy that has nothing to learn of it."""
     curve, rng = fit(statistics, price=setting.price, ladder=(1.0,)), Random(0)
     return [play(setting, asked, rng, curve)[0] for asked in stream]
 
 
-def mixed(streams: Sequence[Sequence[Arrival]], rng: Random) -> list[Arrival]:
+def mixed(streams: Sequence[Sequence[VoteArrival]], rng: Random) -> list[VoteArrival]:
     """One stream of all classes in random order; within a class the order stays."""
     turns = [number for number, stream in enumerate(streams) for _ in stream]
     rng.shuffle(turns)

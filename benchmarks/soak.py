@@ -5,7 +5,6 @@ python -m benchmarks.soak [--minutes 60] [--kill-every 120] [--quick]
 
 import asyncio
 import contextlib
-import json
 import random
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ import numpy as np
 import psutil
 
 from benchmarks import harness
-from benchmarks.goals import at_least, at_most
+from benchmarks.goals import at_least, at_most, report
 from benchmarks.harness import FaultHarness, body, kill
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.progress import progress
@@ -25,7 +24,7 @@ CLIENTS = 6
 WATCHED = (harness.GATEWAY, harness.PROXY, harness.SERVE_CONTROLLER)
 
 
-class Tally:
+class SoakRecord:
     """What became of the requests, and how the long-lived processes grew.
 
     One row a look: seconds, MB, file descriptors, threads; and the tasks of one gateway's loop.
@@ -75,7 +74,7 @@ def mixed(rng: random.Random) -> dict[str, Any]:
     return wanted
 
 
-async def client(at: FaultHarness, seed: int, ends: float, tally: Tally) -> None:
+async def client(at: FaultHarness, seed: int, ends: float, tally: SoakRecord) -> None:
     """Asks, reads to the end, and asks again; leaves in the middle now and then."""
     rng = random.Random(seed)
     while time.monotonic() < ends:
@@ -93,7 +92,7 @@ async def client(at: FaultHarness, seed: int, ends: float, tally: Tally) -> None
         await asyncio.sleep(rng.uniform(0, 0.5))
 
 
-async def killer(at: FaultHarness, every: float, ends: float, tally: Tally) -> None:
+async def killer(at: FaultHarness, every: float, ends: float, tally: SoakRecord) -> None:
     rng = random.Random(0)
     while time.monotonic() + every < ends:
         await asyncio.sleep(every)
@@ -103,7 +102,7 @@ async def killer(at: FaultHarness, every: float, ends: float, tally: Tally) -> N
             tally.kills += 1
 
 
-async def run(config: ServeConfig, minutes: float, kill_every: float, tally: Tally) -> None:
+async def run(config: ServeConfig, minutes: float, kill_every: float, tally: SoakRecord) -> None:
     at = FaultHarness(config)
     await at.whole_again()
     began = time.monotonic()
@@ -128,7 +127,7 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     minutes, kill_every = (2, 45) if quick else (minutes, kill_every)
     engine = EngineConfig(kv_cache_gib=0.3)
     config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2)
-    tally = Tally()
+    tally = SoakRecord()
     # What was seen until an interrupt is a result too.
     with harness.open_server(config), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(config, minutes, kill_every, tally))
@@ -147,7 +146,7 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
         "file descriptors an hour": at_most(tally.growth(2), 5),
         "tasks an hour": at_most(tally.growth(4), 5),
     }
-    print(json.dumps(goals))
+    report(goals)
 
 
 if __name__ == "__main__":

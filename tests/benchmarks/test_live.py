@@ -3,19 +3,21 @@
 import numpy as np
 import pytest
 
-from benchmarks.live import FIXED, KNOWN_PRICES, Told, known
+from benchmarks.live import FIXED, KNOWN_PRICES, LiveAnswer, known
 
 EASY, HARD = ["4"] * 6, ["1", "2", "4", "4", "4", "4"]
 """Answers by Wait; "4" is right."""
 
 
-def told(extensions: list[str], *, votes_right: bool = False) -> list[Told]:
+def told(extensions: list[str], *, votes_right: bool = False) -> list[LiveAnswer]:
     """What every fixed setting said to one question: a Wait costs 300 tokens, an answer 5."""
     ends = {
-        f"{w} extensions": Told(given == "4", 300 * (w + 1) + 5, given, 5)
+        f"{w} extensions": LiveAnswer(given == "4", 300 * (w + 1) + 5, given, 5)
         for w, given in enumerate(extensions)
     }
-    vote = {label: Told(votes_right, 500, "4", 20) for label in FIXED if "extensions" not in label}
+    vote = {
+        label: LiveAnswer(votes_right, 500, "4", 20) for label in FIXED if "extensions" not in label
+    }
     return [(ends | vote)[label] for label in FIXED]
 
 

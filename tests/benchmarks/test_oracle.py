@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from benchmarks.oracle import Played, Rule, best_rule, less, mean, paths, regrets
+from benchmarks.oracle import OracleResult, Rule, best_rule, less, mean, paths, regrets
 from benchmarks.population import SHAPES, question
 
 PRICE = 3e-4
@@ -46,7 +46,7 @@ def test_who_plays_as_the_oracle_loses_nothing_and_a_wasted_token_costs_its_pric
     rule = Rule("votes", frozenset(), 0.0)
     asked = ASKED["sum"][0]
     best = rule.play(paths(asked)["votes"])
-    same = Played(asked, "sum", best.right, best.tokens)
+    same = OracleResult(asked, "sum", best.right, best.tokens)
     (none, some) = regrets([same, same._replace(tokens=best.tokens + 100)], {"sum": rule}, PRICE)
     assert none == 0
     assert some == pytest.approx(100 * 100 * PRICE)

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
-from benchmarks.frontier import Mean
-from benchmarks.prefix_replay import Costs, Setting, arrivals, play, replay, thinned
+from benchmarks.frontier import SettingMean
+from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, play, replay, thinned
 from benchmarks.prefixes import main
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from policies import build
@@ -38,7 +38,9 @@ TRACE = PrefixTrace("sums", (CHAIN,))
 
 
 def played(name: str, **options: object) -> tuple[bool, int, ProbeTrajectory]:
-    setting = Setting(name, name, PricedExit() if name == "priced_exit" else build(name, **options))
+    setting = PrefixSetting(
+        name, name, PricedExit() if name == "priced_exit" else build(name, **options)
+    )
     (right, tokens), trajectory = play(setting, TRACE, CHAIN, Random(0), None, COSTS)
     return right, tokens, trajectory
 
@@ -109,7 +111,7 @@ def test_labels_come_for_a_tenth_of_the_queries() -> None:
 def test_what_was_learned_saves_tokens_without_losing_answers() -> None:
     recorded = trace()
     stream = arrivals(range(60), 600, Random(1), 0.1)
-    setting = Setting("priced_exit", "", PricedExit(), price=3e-4)
+    setting = PrefixSetting("priced_exit", "", PricedExit(), price=3e-4)
     outcomes, (exits, referenced) = replay(setting, recorded, stream, 0)
     assert referenced == pytest.approx(0.1, abs=0.04)
     assert exits is not None and exits.queries == pytest.approx(600, rel=0.1)
@@ -120,7 +122,7 @@ def test_what_was_learned_saves_tokens_without_losing_answers() -> None:
 
 def test_a_replay_is_the_same_each_time() -> None:
     stream = arrivals(range(60), 100, Random(1), 0.5)
-    setting = Setting("priced_exit", "", PricedExit(), price=1e-4)
+    setting = PrefixSetting("priced_exit", "", PricedExit(), price=1e-4)
     first, second = (replay(setting, trace(), stream, 3)[0] for _ in range(2))
     assert first == second
 
@@ -146,13 +148,13 @@ def part(ours: list[tuple[float, float]]) -> Part:
 
 
 def test_levels_are_what_caps_reach_with_shares_of_their_tokens() -> None:
-    fixed = [Mean(0.2, 100), Mean(0.8, 1000)]
+    fixed = [SettingMean(0.2, 100), SettingMean(0.8, 1000)]
     assert levels(fixed) == pytest.approx([0.4, 0.2 + 500 / 1500, 0.2 + 700 / 1500])
 
 
 def test_ratios_compare_tokens_at_equal_accuracy() -> None:
     means = replicated(part([(0.2, 50.0), (0.8, 500.0)]))
-    assert means[0]["ours"] == [Mean(0.2, 50.0), Mean(0.8, 500.0)]
+    assert means[0]["ours"] == [SettingMean(0.2, 50.0), SettingMean(0.8, 500.0)]
     compared = ratios(part([(0.2, 50.0), (0.8, 500.0)]), "ours", ["peer"])
     assert [one.value for one in compared[FIXED]] == pytest.approx([0.5] * 4)
     assert compared["peer"][-1].value > 0.5

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.comparison import LEVELS
-from benchmarks.frontier import Mean, Sample, estimate, tokens_at, weights
+from benchmarks.frontier import QuerySample, SettingMean, estimate, tokens_at, weights
 from benchmarks.policies import main
 from benchmarks.recordings import Sampled, VoteTrace
-from benchmarks.replay import Setting, arrivals, known, mixed, play, replay, replay_known
+from benchmarks.replay import VoteSetting, arrivals, known, mixed, play, replay, replay_known
 from policies import build
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.majority import Majority
@@ -33,8 +33,8 @@ def trace(
     return VoteTrace(name, tuple(asked))
 
 
-def setting(policy: AdaptiveConsistency | Majority) -> Setting:
-    return Setting(policy.name, policy.name, policy)
+def setting(policy: AdaptiveConsistency | Majority) -> VoteSetting:
+    return VoteSetting(policy.name, policy.name, policy)
 
 
 def test_every_question_comes_up_once_before_any_comes_up_twice() -> None:
@@ -96,7 +96,7 @@ def test_priced_spends_less_where_tokens_are_dearer() -> None:
     spent = []
     for price in (1e-6, 1e-4, 1e-2):
         policy = build("priced", votes_only=True, max_samples=40)
-        outcomes = replay(Setting("priced", "", policy, price), stream, 0)
+        outcomes = replay(VoteSetting("priced", "", policy, price), stream, 0)
         spent.append(sum(one.tokens for one in outcomes))
     assert spent == sorted(spent, reverse=True) and spent[0] > 1.5 * spent[-1]
 
@@ -106,7 +106,7 @@ def test_who_knows_the_votes_beforehand_spends_nothing_on_learning() -> None:
     stream, worth, price = arrivals(sums, 200, Random(5)), [], 3e-4
     for options in ({}, {"exploration": 0.0}):
         policy = build("priced", votes_only=True, max_samples=40, **options)
-        asked = Setting("priced", "", policy, price)
+        asked = VoteSetting("priced", "", policy, price)
         outcomes = replay_known(asked, stream, known(sums)) if options else replay(asked, stream, 0)
         worth.append(sum(one.right - price * one.tokens for one in outcomes))
     assert known(sums).votes.labelled == len(sums.questions)
@@ -114,7 +114,7 @@ def test_who_knows_the_votes_beforehand_spends_nothing_on_learning() -> None:
 
 
 def test_a_mix_of_two_settings_is_a_setting() -> None:
-    settings = [Mean(0.5, 100), Mean(0.9, 300), Mean(0.6, 290)]
+    settings = [SettingMean(0.5, 100), SettingMean(0.9, 300), SettingMean(0.6, 290)]
     assert tokens_at(settings, 0.7) == pytest.approx(200)
     assert tokens_at(settings, 0.4) == 100
     assert tokens_at(settings, 0.95) == float("inf")
@@ -122,7 +122,7 @@ def test_a_mix_of_two_settings_is_a_setting() -> None:
 
 def test_the_bootstrap_weighs_classes_alike_and_draws_questions_and_seeds() -> None:
     classes = np.array([0] * 8 + [1] * 2)
-    sample = Sample(classes, np.array([0, 0, 1, 1, 2, 2, 3, 3, 0, 1]), np.array([0, 1] * 5))
+    sample = QuerySample(classes, np.array([0, 0, 1, 1, 2, 2, 3, 3, 0, 1]), np.array([0, 1] * 5))
     drawn = weights(sample, 50, np.random.default_rng(0))
     assert drawn[0] == pytest.approx([1 / 16] * 8 + [1 / 4] * 2)
     assert drawn.sum(axis=1) == pytest.approx(1.0)

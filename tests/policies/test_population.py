@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.population import FIXED, Mean, learn, mean, solve, stream, tokens_on_hull
+from benchmarks.frontier import tokens_at
+from benchmarks.population import FIXED, learn, mean, solve, stream
 from policies.priced import Priced
 
 PRICE = 3e-4
@@ -24,10 +25,4 @@ def test_a_learned_policy_ends_with_a_better_value_than_every_fixed_setting() ->
         for policy in FIXED.values()
     ]
     assert late.worth(PRICE) > max(setting.worth(PRICE) for setting in fixed) + 0.03
-    assert late.tokens < 0.75 * tokens_on_hull(fixed, late.accuracy)
-
-
-def test_the_hull_mixes_two_settings() -> None:
-    settings = [Mean(0.5, 100), Mean(0.9, 300), Mean(0.6, 290)]
-    assert tokens_on_hull(settings, 0.7) == pytest.approx(200)
-    assert tokens_on_hull(settings, 0.95) == float("inf")
+    assert late.tokens < 0.75 * tokens_at(fixed, late.accuracy)

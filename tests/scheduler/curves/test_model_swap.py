@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.population import Question, question, solve
+from benchmarks.population import SimulatedQuestion, question, solve
 from policies.curves.drift import DriftDetector
 from policies.priced import Priced
 from scheduler.curves.records import ObservationRecord
@@ -17,7 +17,7 @@ NEW = {"a": "sum", "b": "easy", "c": "hard"}
 """The shape of each class, before and after."""
 
 
-def asked(shapes: dict[str, str], query_class: str, number: int, rng: Random) -> Question:
+def asked(shapes: dict[str, str], query_class: str, number: int, rng: Random) -> SimulatedQuestion:
     made = question(shapes[query_class], number, rng, samples=20)
     return replace(made, query=replace(made.query, query_class=query_class))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.population import Mean, tokens_on_hull
+from benchmarks.frontier import SettingMean, tokens_at
 from policies.base import Query
 from policies.priced_exit import COLD_RUNS
 from scheduler.curves.exchange import Report
@@ -48,10 +48,10 @@ async def answers(controller: Controller, first: int, last: int) -> list[Outcome
     return [await controller.answer(asked(number)) for number in range(first, last)]
 
 
-def mean(outcomes: list[Outcome]) -> Mean:
+def mean(outcomes: list[Outcome]) -> SettingMean:
     right = [one.answer == reference(one.query.id) for one in outcomes]
     tokens = [one.tokens.total for one in outcomes]
-    return Mean(sum(right) / len(right), sum(tokens) / len(tokens))
+    return SettingMean(sum(right) / len(right), sum(tokens) / len(tokens))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def ours(winding: None) -> list[Outcome]:
 
 @pytest.mark.slow
 def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
-    async def main() -> list[Mean]:
+    async def main() -> list[SettingMean]:
         caps = []
         for cap in (1000, 1200, 1400, None):
             controller = await controller_with("fixed", max_thinking_tokens=cap)
@@ -74,7 +74,7 @@ def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
     assert all(one.plan is not None and one.plan.is_exploration for one in ours[:COLD_RUNS])
     learned = mean(ours[LEARNED:])
     assert learned.accuracy > 0.8
-    assert learned.tokens < 0.9 * tokens_on_hull(run_virtual(main()), learned.accuracy)
+    assert learned.tokens < 0.9 * tokens_at(run_virtual(main()), learned.accuracy)
 
 
 def test_the_chance_of_a_concluded_chain_is_no_boast_and_not_far_off(ours: list[Outcome]) -> None:

@@ -1,0 +1,89 @@
+"""What the endpoint benchmark measured under one load, and how it is shown."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from benchmarks.load import TOKENS, Timing
+from benchmarks.server_modes import Mode, distribution, modes
+
+QUIET = 0.2
+"""CPUs that other programs may use before a row is marked."""
+
+
+class EndpointLoad(NamedTuple):
+    """`kind` is "unary" or "streaming"; `streams` is the number of requests in flight."""
+
+    kind: str
+    streams: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.streams} at once"
+
+
+class Measurement(NamedTuple):
+    """`others`: CPUs used by other programs; `gateway`: ms CPU of our gateways, a request."""
+
+    timing: Timing
+    others: float
+    gateway: float
+
+
+class EndpointRow:
+    """One load on every server, measured once a round.
+
+    Servers named in `bistable` have two modes; `one_stream` is the row of the same kind with one
+    request in flight, None for that row itself.
+    """
+
+    def __init__(
+        self, load: EndpointLoad, bistable: Sequence[str], one_stream: "EndpointRow | None" = None
+    ) -> None:
+        self.load = load
+        self._bistable, self._one_stream = bistable, one_stream
+        self._measured: dict[str, list[Measurement]] = {}
+
+    def add(self, name: str, measured: Measurement) -> None:
+        self._measured.setdefault(name, []).append(measured)
+
+    def rates(self, name: str) -> list[float]:
+        """Tokens per second of a server, by round."""
+        return [each.timing.tokens_per_second for each in self._measured.get(name, [])]
+
+    def modes(self, name: str) -> list[Mode]:
+        """By round; a server without two modes, or with one stream, counts as fast."""
+        rates = self.rates(name)
+        if self._one_stream is None or name not in self._bistable or not rates:
+            return ["fast"] * len(rates)
+        return modes(rates, statistics.median(self._one_stream.rates(name)))
+
+    def fast_ratios(self, ours: str, other: str) -> list[float]:
+        """Our rate over the other's, of the rounds in which that one was in its fast mode."""
+        rounds = zip(self.rates(ours), self.rates(other), self.modes(other), strict=False)
+        return [mine / theirs for mine, theirs, mode in rounds if mode == "fast"]
+
+    def lines(self, ours: str) -> list[str]:
+        """For people: a line for the load, then one for every server."""
+        others = max(each.others for measured in self._measured.values() for each in measured)
+        mark = "" if others <= QUIET else ": NOT TO BE TRUSTED"
+        title = f"{self.load} (other programs used up to {others:.1f} CPUs{mark})"
+        return [title, *(self._line(name, ours) for name in self._measured)]
+
+    def _line(self, name: str, ours: str) -> str:
+        rates, measured = self.rates(name), self._measured[name]
+        line = f"  {name:<15}{statistics.median(rates):6.0f} tok/s"
+        if name == ours:
+            gateway = statistics.median(each.gateway for each in measured)
+            return f"{line}; gateways {gateway:.1f} ms CPU a request of {TOKENS} tokens"
+        if self._one_stream is not None and name in self._bistable:
+            line += f"; {distribution(rates, self.modes(name))}"
+        if not (ratios := self.fast_ratios(ours, name)):
+            return f"{line}; fast mode not reached"
+        pairs = zip(self._measured[ours], measured, self.modes(name), strict=False)
+        added = [
+            1000 * (mine.timing.seconds - theirs.timing.seconds)
+            for mine, theirs, mode in pairs
+            if mode == "fast"
+        ]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        return f"{line}; {ours} at {spread} of it, {statistics.median(added):+.0f} ms a request"
