@@ -14,7 +14,7 @@ import httpx
 
 from benchmarks import harness
 from benchmarks.faults import ROWS, STREAMS, TOKENS, FaultResult
-from benchmarks.goals import at_most
+from benchmarks.goals import at_most, report
 from benchmarks.harness import FaultHarness, body
 from scheduler.admission.limits import LimitsConfig
 from scheduler.config import EngineConfig, ServeConfig
