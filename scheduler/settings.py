@@ -61,7 +61,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _message(kind: Any, error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A key in the wrong spelling is missing, too: the spelling is what to mend.
+    first = min(errors, key=lambda each: each["type"] != "unexpected_keyword_argument")
     path = [str(part) for part in first["loc"] if part not in _BRANCHES]
     place = ".".join(path)
     match first["type"]:

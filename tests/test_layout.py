@@ -121,6 +121,7 @@ IMPORTERS = {
         "scheduler/api/openapi.py",
         "scheduler/api/completions_shape.py",
         "scheduler/api/feedback.py",
+        "scheduler/api/keys.py",
         "scheduler/api/protocol.py",
         "scheduler/api/responses_shape.py",
         "scheduler/api/messages.py",

@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast, get_args
 
+from pydantic.dataclasses import dataclass as settings
+
 from scheduler.admission.access import Caller, Role
 from scheduler.admission.limits import KeyLimits
-from scheduler.settings import from_table
+from scheduler.settings import STRICT, from_table
 
 log = logging.getLogger("thinkbudget")
 
@@ -26,7 +28,7 @@ PREFIX = "tb-"
 MOST_NAME_LETTERS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@settings(frozen=True, slots=True, config=STRICT)
 class ApiKey:
     """`name` is the tenant: keys of one name share quotas and cached prefixes.
 

@@ -68,7 +68,7 @@ def test_a_file_that_others_can_use_is_refused(path: Path, mode: int) -> None:
     [
         ("nonsense", "line 2"),
         ("[]", "line 2"),
-        ('{"name": "x"}', "'hash' is missing"),
+        ('{"name": "x"}', "hash is missing"),
         ('{"name": "x", "hash": "00"}', "SHA-256"),
         ('{"name": "", "hash": "%s"}' % ("0" * 64), "name"),
         ('{"name": "a\\nb", "hash": "%s"}' % ("0" * 64), "name"),
