@@ -42,20 +42,21 @@ class ReplicaCalls:
             yield Taken(self._replica)
             return
         taken = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._collect(request, server, call, taken, on_event))
-        self._running[task] = server, call
-        try:
-            await asyncio.wait([task, taken], return_when=asyncio.FIRST_COMPLETED)
-            if task.done() and not task.cancelled():  # `drain` cancels it
-                task.result()
-            yield Taken(self._replica)
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
-        finally:
-            del self._running[task]
-            task.cancel()
-            await asyncio.wait([task])
+        with server.open(call):  # at once: a server without calls may be dropped
+            task = asyncio.create_task(self._collect(request, server, call, taken, on_event))
+            self._running[task] = server, call
+            try:
+                await asyncio.wait([task, taken], return_when=asyncio.FIRST_COMPLETED)
+                if task.done() and not task.cancelled():  # `drain` cancels it
+                    task.result()
+                yield Taken(self._replica)
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.result()
+            finally:
+                del self._running[task]
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _collect(
         self,
@@ -65,14 +66,13 @@ class ReplicaCalls:
         taken: "asyncio.Future[None]",
         on_event: Callable[[EngineEvent], None] | None,
     ) -> None:
-        with server.open(call):
-            async with aclosing(self._engine.sample(request)) as events:
-                async for event in events:
-                    if not taken.done():
-                        taken.set_result(None)
-                    server.post(call, event)
-                    if on_event:
-                        on_event(event)
+        async with aclosing(self._engine.sample(request)) as events:
+            async for event in events:
+                if not taken.done():
+                    taken.set_result(None)
+                server.post(call, event)
+                if on_event:
+                    on_event(event)
 
     def drain(self) -> None:
         """End every call now, with a batch that says that the replica is leaving.

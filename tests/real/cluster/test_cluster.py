@@ -140,8 +140,8 @@ def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
         home = first.replica
         (again,) = await sampled(name, request("q", 0.05), home)
         assert again.replica == home
-        full = asyncio.create_task(sampled(name, request("long", 4.0, chains=4), home))
-        await asyncio.sleep(1.0)
+        full = asyncio.create_task(sampled(name, request("long", 6.0, chains=4), home))
+        await asyncio.sleep(2.0)  # reports come once a second
         (spilled,) = await sampled(name, request("q", 0.05), home)
         assert spilled.replica != home
         (avoiding,) = await sampled(name, request("q", 0.05), spilled.replica, (spilled.replica,))

@@ -78,3 +78,21 @@ async def test_closing_a_call_drops_its_chains() -> None:
         await anext(run)
         assert (await engine.load()).running == 2
     assert (await engine.load()).running == 0
+
+
+async def test_calls_of_many_gateways_that_come_in_the_same_moment_all_get_their_events() -> None:
+    calls = ReplicaCalls(SimulatedEngine(tokens_per_second=100.0), "a")
+    gateways = [f"g{number}" for number in range(4)]
+
+    async def call(gateway: str) -> None:
+        async with aclosing(calls.run(REQUEST, gateway, 1)) as run:
+            assert [taken async for taken in run] == [Taken("a")]
+
+    async with asyncio.TaskGroup() as group:
+        for gateway in gateways:
+            group.create_task(call(gateway))
+    for gateway in gateways:
+        async with asyncio.timeout(5), aclosing(calls.server(gateway).stream()) as stream:
+            assert await anext(stream) == ()
+            frames = await anext(stream)
+            assert frames[-1] == (1, None), gateway
