@@ -268,18 +268,13 @@ def defined_names(path: Path) -> set[str]:
     return {name for name in names if name[0].isupper() and not name.isupper()}
 
 
-# Names that mean the same wherever they are defined, in files that may not import each other.
-DEFINED_TWICE: set[str] = set()
-
-
 def test_the_name_of_a_class_is_unique() -> None:
     files: dict[str, list[str]] = {}
     for path in sources("policies", "workers", "scheduler"):
         for name in defined_names(path):
             files.setdefault(name, []).append(str(path.relative_to(ROOT)))
     twice = {name: found for name, found in files.items() if len(found) > 1}
-    assert {name: found for name, found in twice.items() if name not in DEFINED_TWICE} == {}
-    assert set(twice) >= DEFINED_TWICE, "a name that is defined once needs no exception"
+    assert twice == {}
 
 
 def test_the_core_loop_fits_one_screen() -> None:

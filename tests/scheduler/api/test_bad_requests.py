@@ -126,9 +126,7 @@ def test_a_prompt_that_just_fits_is_answered_without_thinking() -> None:
     ids=["content", "key", "user", "unknown", "unknown key", "stop"],
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_half_of_a_letter_is_refused_wherever_it_is(
-    body: dict[str, Any], streamed: bool
-) -> None:
+def test_half_of_a_letter_is_refused_wherever_it_is(body: dict[str, Any], streamed: bool) -> None:
     refused(post(json.dumps(body | {"stream": streamed}).encode()))
 
 

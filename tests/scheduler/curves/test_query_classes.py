@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler.api.chat import prepare
 from scheduler.cli.curves_command import questions
-from scheduler.curves.query_classes import BUCKETS, QueryClasses, fit, sizes
+from scheduler.curves.query_classes import QueryClasses, fit, sizes
 from tests.scheduler.simulation import chat, make_controller
 from thinkbudget import main
 

@@ -459,9 +459,7 @@ class Slow(SimulatedEngine):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("samples", [1, 8])
-def test_a_client_that_leaves_ends_every_chain_within_a_second(
-    stream: bool, samples: int
-) -> None:
+def test_a_client_that_leaves_ends_every_chain_within_a_second(stream: bool, samples: int) -> None:
     async def main() -> None:
         engine = Slow()
         controller = await make_controller(engine, policy="majority", samples=samples)
