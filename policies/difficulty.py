@@ -7,8 +7,9 @@ from random import Random
 import numpy as np
 
 from policies.base import Decision, Draw, Policy, Situation, Stop
+from policies.curves.arrays import Floats
 from policies.curves.vote_curve import VoteCurve
-from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, Floats, tables
+from policies.curves.vote_types import INDEX, MAX_VOTES, STANDINGS, tables
 from policies.options import PolicyOptions
 from policies.plan import Budget, check_int, check_number
 from policies.price import DEFAULT_PRICE

@@ -14,13 +14,13 @@ from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
 from workers.format import ThinkingFormat
 
 EngineKind = Literal["vllm", "simulated", "replayed"]
-Driver = Literal["session", "reprompt"]
+DriverName = Literal["session", "reprompt"]
 ENGINE_KINDS: tuple[str, ...] = get_args(EngineKind)
-DRIVER_NAMES: tuple[str, ...] = get_args(Driver)
+DRIVER_NAMES: tuple[str, ...] = get_args(DriverName)
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1)]
 AccuracyPerToken = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -35,18 +35,18 @@ class EngineConfig:
         description="Thinking format: a name, or a table of its delimiters (docs/forcing.md). "
         "Default: by the model's name.",
     )
-    driver: Driver = Field(
+    driver: DriverName = Field(
         default="session", description="How chains are forced (docs/forcing.md)."
     )
     watchdog_seconds: PositiveSeconds = Field(
         default=30.0,
         description="An engine that has work and is silent for so many seconds is replaced.",
     )
-    max_model_len: Count | None = Field(
+    max_model_len: Positive | None = Field(
         default=None, description="Context in tokens. Default: the model's."
     )
-    max_num_seqs: Count = Field(default=64, description="Chains that one engine runs at once.")
-    tensor_parallel_size: Count = Field(default=1, description="GPUs of one engine.")
+    max_num_seqs: Positive = Field(default=64, description="Chains that one engine runs at once.")
+    tensor_parallel_size: Positive = Field(default=1, description="GPUs of one engine.")
     gpus: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
         description="GPUs reserved for one engine. Default: `tensor_parallel_size`, if any.",
@@ -115,15 +115,15 @@ class PriceConfig:
 class ScalingConfig:
     """Adds engines, from `replicas` up, while each has much pending work."""
 
-    max_replicas: Count = Field(description="The most engines.")
-    tokens_per_replica: Count = Field(
+    max_replicas: Positive = Field(description="The most engines.")
+    tokens_per_replica: Positive = Field(
         default=100_000,
         description="Tokens of pending work for each engine, beyond which one is added.",
     )
-    up_seconds: Seconds = Field(
+    up_seconds: Duration = Field(
         default=10.0, description="For so long more engines must be needed."
     )
-    down_seconds: Seconds = Field(
+    down_seconds: Duration = Field(
         default=300.0, description="For so long fewer engines must be needed."
     )
     report_seconds: PositiveSeconds = Field(
@@ -141,20 +141,20 @@ class ServeConfig:
     price: Annotated[Value[AccuracyPerToken] | Table[PriceConfig], VALUE_OR_TABLE] = Field(
         default=DEFAULT_PRICE, description="Accuracy that one token must buy, or a table (below)."
     )
-    answer_tokens: Count = Field(
+    answer_tokens: Positive = Field(
         default=512, description="Tokens reserved for the answer of a chain."
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=8000, description="Port to listen on."
     )
-    replicas: Count = Field(default=1, description="Engines.")
+    replicas: Positive = Field(default=1, description="Engines.")
     scaling: ScalingConfig | None = None
-    gateways: Count = Field(default=1, description="HTTP processes.")
+    gateways: Positive = Field(default=1, description="HTTP processes.")
     application: Annotated[str, Field(min_length=1)] = Field(
         default="thinkbudget", description="Name of the Ray Serve application."
     )
-    drain_seconds: Seconds = Field(
+    drain_seconds: Duration = Field(
         default=30.0,
         description="Seconds that running requests get when the server or a replica leaves.",
     )
@@ -200,9 +200,11 @@ class ExperimentConfig:
         default=None,
         description="`s1-pocket`, or a JSON lines file. Default: the engine's own questions.",
     )
-    count: Count | None = Field(default=None, description="So many of the questions. Default: all.")
-    seeds: Count = Field(default=1, description="Runs of every policy, each with another seed.")
-    concurrency: Count = Field(default=16, description="Questions asked at the same time.")
+    count: Positive | None = Field(
+        default=None, description="So many of the questions. Default: all."
+    )
+    seeds: Positive = Field(default=1, description="Runs of every policy, each with another seed.")
+    concurrency: Positive = Field(default=16, description="Questions asked at the same time.")
     price: AccuracyPerToken = Field(
         default=DEFAULT_PRICE, description="Accuracy that one token must buy."
     )
@@ -210,6 +212,6 @@ class ExperimentConfig:
         default=1.0,
         description="Share of the questions whose right answer the policies may learn from.",
     )
-    answer_tokens: Count = Field(
+    answer_tokens: Positive = Field(
         default=512, description="Tokens reserved for the answer of a chain."
     )

@@ -256,6 +256,27 @@ def test_no_module_is_too_long_to_be_one_idea() -> None:
     assert {name: n for name, n in lengths.items() if n > LONGEST} == {}
 
 
+def defined_names(path: Path) -> set[str]:
+    """Public classes, and aliases of types, that a file defines at its top level."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {each.id for each in targets if isinstance(each, ast.Name)}
+    return {name for name in names if name[0].isupper() and not name.isupper()}
+
+
+def test_the_name_of_a_class_is_unique() -> None:
+    files: dict[str, list[str]] = {}
+    for path in sources("policies", "workers", "scheduler"):
+        for name in defined_names(path):
+            files.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    twice = {name: found for name, found in files.items() if len(found) > 1}
+    assert twice == {}
+
+
 def test_the_core_loop_fits_one_screen() -> None:
     tree = ast.parse((ROOT / "scheduler" / "solving" / "solve.py").read_text(encoding="utf-8"))
     solve = next(n for n in tree.body if isinstance(n, ast.AsyncFunctionDef) and n.name == "solve")

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from policies.curves.arrays import Floats
 from policies.curves.exit_statistics import (
     SHAPE,
     START,
@@ -41,7 +41,6 @@ _OPTIMISM = 0.3
 """Optimism bonus in standard errors: a trial is made as if going on were this much better.
 
 A rule is chosen for looking best; what looks bad has to be known well before it is given up."""
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

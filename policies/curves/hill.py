@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from policies.curves.arrays import Floats
 from policies.curves.counts import Interval
 from policies.plan import check_number
 
@@ -25,7 +25,6 @@ _LEVEL = 0.5
 _LEVEL_DEVIATION = 0.5
 """Of both levels before anything is seen: anywhere between 0 and 1."""
 
-Floats = NDArray[np.float64]
 _GRID = np.array([(half, steep) for half in HALFWAY for steep in STEEPNESS])
 
 

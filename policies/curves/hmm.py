@@ -10,11 +10,10 @@ as stable as right ones, chains without a label together count for little more t
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from policies.curves.arrays import Floats
 from policies.curves.extension_counts import INDEX, MAX_EXTENSIONS, MOVES, STATES, ExtensionCounts
 
-Floats = NDArray[np.float64]
 RIGHT, WRONG = range(2)
 
 _SWEEPS = 8

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from policies.curves.arrays import Floats
 from policies.curves.counts import Interval, learned, upper_standard_error
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
-from policies.curves.vote_types import MAX_VOTES, MODE, STANDINGS, Floats, tables
+from policies.curves.vote_types import MAX_VOTES, MODE, STANDINGS, tables
 
 _LEAST_OF_LENGTH = 5.0
 """Queries with a first chain of some length before that length has a column of its own."""

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policies.curves.arrays import Floats
 from policies.curves.vote_counts import VoteCounts
-from policies.curves.vote_types import INDEX, MODE, OTHER, Floats, tables
+from policies.curves.vote_types import INDEX, MODE, OTHER, tables
 
 _PRIOR_VOTES = 3.0
 _ELSEWHERE = (0.5, 0.3, 0.2)

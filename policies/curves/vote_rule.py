@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.curves.arrays import Floats
 from policies.curves.vote_counts import length_bin
 from policies.curves.vote_curve import VoteCurve
-from policies.curves.vote_types import INDEX, STANDINGS, Floats, tables
+from policies.curves.vote_types import INDEX, STANDINGS, tables
 from policies.plan import Forecast
 from policies.tally import VoteStanding
 

@@ -13,12 +13,9 @@ from itertools import product
 from math import factorial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from policies.curves.arrays import Floats, Integers
 from policies.tally import VoteStanding
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 MAX_VOTES = 40
 """More than this are never bought; tables grow with its third power."""

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 
 from scheduler.api.messages import Text
-from scheduler.api.protocol import MAX_CHOICES, StopText, StreamOptions, UserLabel, checked
+from scheduler.api.protocol import MAX_CHOICES, Flag, StopText, StreamOptions, UserLabel, checked
 from scheduler.errors import InvalidRequest
 
 MOST_PROMPTS = 128
-Flag = Annotated[bool, Field(strict=True)]
 TokenIds = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]], Field(min_length=1)
 ]

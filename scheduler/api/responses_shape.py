@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from scheduler.api.messages import FunctionName, Id, Text
-from scheduler.api.protocol import Flag, MetadataKey, UserLabel, checked
+from scheduler.api.protocol import Count, Flag, MetadataKey, UserLabel, checked
 from scheduler.errors import InvalidRequest
 
 REFUSED = ("previous_response_id", "conversation", "prompt", "background", "store")
@@ -107,7 +107,6 @@ SHAPES: dict[object, type[Item]] = {
     "function_call_output": CallOutputItem,
     "reasoning": ReasoningItem,
 }
-Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 
 
 class ResponsesRequest(BaseModel):

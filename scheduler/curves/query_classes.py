@@ -29,7 +29,7 @@ _WORD = re.compile(r"\w{1,12}|[^\w\s]")
 _DIGITS = re.compile(r"[0-9]+")
 _NAME_WORDS = 2
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 
 
 class ClassSize(NamedTuple):
@@ -44,9 +44,9 @@ class QueryClasses:
     """`weights` by bucket; `centres` by class and bucket."""
 
     names: tuple[str, ...]
-    weights: Floats
-    centres: Floats
-    _offsets: Floats = field(init=False)
+    weights: Float32s
+    centres: Float32s
+    _offsets: Float32s = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) != len(self.names):
@@ -127,7 +127,7 @@ def sizes(fitted: QueryClasses, texts: Iterable[str]) -> list[ClassSize]:
 
 class _Row(NamedTuple):
     buckets: NDArray[np.int32]
-    counts: Floats
+    counts: Float32s
 
 
 def _words(text: str) -> list[str]:
@@ -147,7 +147,7 @@ def _buckets(text: str) -> _Row:
     )
 
 
-def _names(centres: Floats, texts: Sequence[str]) -> tuple[str, ...]:
+def _names(centres: Float32s, texts: Sequence[str]) -> tuple[str, ...]:
     """The words by which a class stands out, after a mark of this very fit: classes of another fit
     are others, and their curves must not mix.
     """

@@ -184,7 +184,7 @@ def test_text_and_counts_go_on_where_an_engine_was_left(
     strings = data.draw(st.sampled_from([S1, S1_STEPS]))
     asked = request(messages=(("user", question),), budget=budget, stream=0 if live else None)
 
-    async def story() -> None:
+    async def scenario() -> None:
         whole = await until(engine(tokenizer, driver, strings), asked, 1e6)
         first = await until(engine(tokenizer, driver, strings), asked, tokens * SECONDS_PER_TOKEN)
         at, shown = covered(first)
@@ -197,7 +197,7 @@ def test_text_and_counts_go_on_where_an_engine_was_left(
             assert shown + text_of(rest) == text_of(whole)
         assert sample_of(whole).violations == ()
 
-    run_virtual(story())
+    run_virtual(scenario())
 
 
 async def test_a_streamed_chain_loses_at_most_what_was_said_since_its_last_text(

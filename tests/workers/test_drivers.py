@@ -105,14 +105,14 @@ def test_a_chain_can_be_ended_at_any_moment(
     whole, run, on = running(budget, prompt), running(budget, prompt), core()
     drive("reprompt", whole, core())
 
-    async def story() -> None:
+    async def scenario() -> None:
         task: asyncio.Task[None] = asyncio.create_task(DRIVERS[name](on, run))  # type: ignore[arg-type]
         for _ in range(moment):
             await asyncio.sleep(0)
         await run.end(on, wish)
         await asyncio.wait_for(task, 20)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     chain = run.chain
     assert chain.violations() == ()
     assert chain.thinking == whole.chain.thinking[: len(chain.thinking)]

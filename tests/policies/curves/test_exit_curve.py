@@ -67,7 +67,8 @@ def test_a_rule_saves_tokens_and_gives_what_it_promises() -> None:
 def test_where_thinking_on_spoils_answers_chains_end_early_at_any_price() -> None:
     rule = fitted(learned(spoiled=0.5), 1e-9).rules[0]
     accuracy, _ = played(rule, spoiled=0.5)
-    assert accuracy > 0.6 > 0.5
+    whole_chains = 0.5
+    assert accuracy > whole_chains + 0.1
 
 
 @settings(max_examples=25, deadline=None)

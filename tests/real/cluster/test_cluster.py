@@ -134,7 +134,7 @@ def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
 
     name = deployed(ServeConfig(engine=replace(ENGINE, max_num_seqs=4), replicas=2))
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard_of(name, 2)
         (first,) = await sampled(name, request("q", 0.05))
         home = first.replica
@@ -150,7 +150,7 @@ def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
         assert await sampled(name, request("q", 0.05), None, nowhere)
         assert {sample.replica for sample in await full} == {home}
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_calls_of_one_http_request_are_all_sent_though_they_share_its_id(
@@ -160,13 +160,13 @@ def test_calls_of_one_http_request_are_all_sent_though_they_share_its_id(
 
     name = deployed(ServeConfig(engine=ENGINE, replicas=2))
 
-    async def story() -> list[list[Sample]]:
+    async def scenario() -> list[list[Sample]]:
         await heard_of(name, 2)
         _serve_request_context.set(_RequestContext(_internal_request_id="the same for all"))
         calls = [sampled(name, request(f"q{number}", 0.05)) for number in range(16)]
         return await asyncio.wait_for(asyncio.gather(*calls), 60)
 
-    samples = [sample for call in asyncio.run(story()) for sample in call]
+    samples = [sample for call in asyncio.run(scenario()) for sample in call]
     assert len(samples) == 16
     assert len({sample.replica for sample in samples}) == 2
 
@@ -177,7 +177,7 @@ def test_a_replica_that_hangs_is_left_alone_and_then_replaced(
     name = deployed(ServeConfig(engine=ENGINE, replicas=2))
     (pid, _) = replicas(name)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard_of(name, 2)
         os.kill(pid, signal.SIGSTOP)
         stuck = [asyncio.create_task(sampled(name, request(f"s{n}", 0.01))) for n in range(4)]
@@ -190,7 +190,7 @@ def test_a_replica_that_hangs_is_left_alone_and_then_replaced(
             task.cancel()
 
     try:
-        asyncio.run(story())
+        asyncio.run(scenario())
         wait_until(lambda: len(set(replicas(name)) - {pid}) == 2, 240)
         wait_until(lambda: engines(name) == {"RUNNING": 2}, 120)
     finally:
@@ -206,7 +206,7 @@ def test_engines_come_with_owed_tokens_and_leave_without_losing_what_runs(
     name = deployed(ServeConfig(engine=ENGINE, scaling=scaling, drain_seconds=30))
     assert engines(name) == {"RUNNING": 1}
 
-    async def story() -> list[list[Sample]]:
+    async def scenario() -> list[list[Sample]]:
         early = [asyncio.create_task(sampled(name, request(f"q{n}", 90))) for n in range(6)]
         await asyncio.to_thread(wait_until, lambda: engines(name).get("RUNNING", 0) == 3, 180)
         for task in early:
@@ -214,7 +214,7 @@ def test_engines_come_with_owed_tokens_and_leave_without_losing_what_runs(
         # Little is owed now, so engines leave, but not before they have finished.
         return await asyncio.gather(*(sampled(name, request(f"r{n}", 5)) for n in range(3)))
 
-    samples = [sample for call in asyncio.run(story()) for sample in call]
+    samples = [sample for call in asyncio.run(scenario()) for sample in call]
     assert {sample.stop_cause for sample in samples} == {"natural"}
     assert [sample.thinking_tokens for sample in samples] == [5 * SECOND] * 3
     wait_until(lambda: engines(name) == {"RUNNING": 1}, 180)

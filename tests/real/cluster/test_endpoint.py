@@ -1,4 +1,4 @@
-"""The whole house: real Ray Serve, real vLLM, the embedded model, and the openai client."""
+"""The whole server: real Ray Serve, real vLLM, the embedded model, and the openai client."""
 
 import json
 import subprocess

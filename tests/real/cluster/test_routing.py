@@ -49,7 +49,7 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
         assert isinstance(last, Sample)
         return last
 
-    async def story() -> list[tuple[str, str]]:
+    async def scenario() -> list[tuple[str, str]]:
         engine = FailoverEngine(
             RemoteEnginePool(serve.get_deployment_handle("EngineReplica", application))
         )
@@ -65,6 +65,6 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
             homes.append((first.replica, (await one(engine, again)).replica))
         return homes
 
-    homes = asyncio.run(story())
+    homes = asyncio.run(scenario())
     assert len({first for first, _ in homes}) == 2
     assert [again for _, again in homes] == [first for first, _ in homes]

@@ -240,7 +240,7 @@ def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: S
     budget = Budget(500, 500, answer_tokens=16)
     wanted = SampleRequest("freed", (("user", questions()[0]),), tuple(range(8)), budget)
 
-    async def story() -> tuple[float, float]:
+    async def scenario() -> tuple[float, float]:
         async def watch() -> list[Sample]:
             return [event async for event in engine.sample(wanted) if isinstance(event, Sample)]
 
@@ -257,7 +257,7 @@ def test_cancelled_chains_free_their_kv_cache(loop: asyncio.Runner, wandering: S
         assert {sample.stop_cause for sample in await running} == {"cancelled"}
         return full, freed
 
-    full, freed = loop.run(asyncio.wait_for(story(), 60))
+    full, freed = loop.run(asyncio.wait_for(scenario(), 60))
     assert freed < full / 2
 
 

@@ -48,7 +48,7 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
     core = core_of_newest_engine()
     wanted = request(questions(1)[0], LONG, chains=(0, 1, 2), temperature=None)
 
-    async def story() -> list[Sample]:
+    async def scenario() -> list[Sample]:
         await mortal.check()
         running = asyncio.create_task(all_events(mortal.sample(wanted)))
         while mortal.core._working < 3:  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
         later = await asyncio.wait_for(all_events(mortal.sample(wanted)), 30)
         return [event for event in [*events, *later] if isinstance(event, Sample)]
 
-    samples = loop.run(story())
+    samples = loop.run(scenario())
     assert [sample.stop_cause for sample in samples] == ["lost"] * 6
     assert [sample.answer for sample in samples] == [None] * 6
     assert sum(sample.generated_tokens for sample in samples[:3]) > 0

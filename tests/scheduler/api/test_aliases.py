@@ -10,16 +10,16 @@ from scheduler.api.aliases import Alias, listed, resolve
 from scheduler.errors import UnknownModel
 from tests.scheduler.simulation import chat, client_of, make_controller, post
 
-MODEL = "house/simulated"
+MODEL = "org/simulated"
 
 
 @pytest.mark.parametrize(
     ("name", "alias"),
     [
-        ("house/simulated", Alias()),
+        ("org/simulated", Alias()),
         ("simulated", Alias()),
         ("simulated@auto", Alias("priced")),
-        ("house/simulated@off", Alias("fixed")),
+        ("org/simulated@off", Alias("fixed")),
         ("simulated@fixed-0", Alias("fixed", cap=0)),
         ("simulated@fixed-2048", Alias("fixed", cap=2048)),
         ("simulated@vote-8", Alias("majority", samples=8)),

@@ -35,12 +35,12 @@ def refused(reply: httpx.Response, code: str | None = None) -> dict[str, Any]:
     ],
     ids=["empty", "torn", "bytes", "array", "text", "null", "deep", "deep objects", "digits"],
 )  # fmt: skip
-def test_e3_13_what_is_no_json_object_is_refused(raw: bytes) -> None:
+def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     refused(post(raw), "invalid_json")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_e3_13_numbers_that_are_none_are_refused(number: str) -> None:
+def test_numbers_that_are_none_are_refused(number: str) -> None:
     raw = json.dumps(chat(temperature=0.5)).replace("0.5", number)
     refused(post(raw.encode()))
 
@@ -56,7 +56,7 @@ def test_e3_13_numbers_that_are_none_are_refused(number: str) -> None:
     ],
     ids=["messages", "bad messages", "stop", "tools", "metadata"],
 )
-def test_e3_14_what_is_too_much_is_refused_in_few_words(
+def test_what_is_too_much_is_refused_in_few_words(
     fields: dict[str, Any], param: str | None
 ) -> None:
     error = refused(post(chat() | fields))
@@ -74,18 +74,18 @@ def test_e3_14_what_is_too_much_is_refused_in_few_words(
         ("top_logprobs", -1),
     ],
 )
-def test_e3_15_a_value_out_of_range_is_refused_by_its_field(field: str, value: object) -> None:
+def test_a_value_out_of_range_is_refused_by_its_field(field: str, value: object) -> None:
     assert refused(post(chat(logprobs=True) | {field: value}))["param"] == field
 
 
 @pytest.mark.parametrize("field", ["thinking_token_budget", "thinking_budget"])
 @pytest.mark.parametrize("value", [-2, "5", 5.0, True])
-def test_e3_16_a_budget_that_is_none_is_refused(field: str, value: object) -> None:
+def test_a_budget_that_is_none_is_refused(field: str, value: object) -> None:
     assert refused(post(chat() | {field: value}))["param"] == field
 
 
 @pytest.mark.parametrize("value", [-1, 0, 1, 10**9])
-def test_e3_16_a_budget_holds_or_is_clipped_and_told(value: int) -> None:
+def test_a_budget_holds_or_is_clipped_and_told(value: int) -> None:
     reply = post(chat("hopeless question", thinking_token_budget=value))
     assert reply.status_code == 200
     decision = reply.json()["thinkbudget"]["decision"]
@@ -95,19 +95,19 @@ def test_e3_16_a_budget_holds_or_is_clipped_and_told(value: int) -> None:
     assert reply.json()["choices"][0]["message"]["content"]
 
 
-def test_e3_16_a_budget_and_an_effort_that_exclude_each_other_are_refused() -> None:
+def test_a_budget_and_an_effort_that_exclude_each_other_are_refused() -> None:
     body = chat(reasoning_effort="none", thinking_token_budget=100)
     refused(post(body), "conflicting_budget")
 
 
 @pytest.mark.parametrize("over", [1, 10_000])
-def test_e3_16_a_prompt_above_the_context_is_refused(over: int) -> None:
+def test_a_prompt_above_the_context_is_refused(over: int) -> None:
     words = ROOM - 4 - 128 + over  # the answer's reserve has to fit too
     error = refused(post(chat("word " * words)), "context_length_exceeded")
     assert error["param"] == "messages"
 
 
-def test_e3_16_a_prompt_that_just_fits_is_answered_without_thinking() -> None:
+def test_a_prompt_that_just_fits_is_answered_without_thinking() -> None:
     reply = post(chat("word " * (ROOM - 4 - 128)))
     assert reply.status_code == 200
     assert reply.json()["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
@@ -126,9 +126,7 @@ def test_e3_16_a_prompt_that_just_fits_is_answered_without_thinking() -> None:
     ids=["content", "key", "user", "unknown", "unknown key", "stop"],
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_e3_18_half_of_a_letter_is_refused_wherever_it_is(
-    body: dict[str, Any], streamed: bool
-) -> None:
+def test_half_of_a_letter_is_refused_wherever_it_is(body: dict[str, Any], streamed: bool) -> None:
     refused(post(json.dumps(body | {"stream": streamed}).encode()))
 
 
@@ -138,11 +136,11 @@ def test_e3_18_half_of_a_letter_is_refused_wherever_it_is(
     ids=["zero", "bidi", "combining", "joined", "line separator"],
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_e3_18_strange_letters_are_letters(text: str, streamed: bool) -> None:
+def test_strange_letters_are_letters(text: str, streamed: bool) -> None:
     reply = post(chat("easy " + text, user=text, stream=streamed))
     assert reply.status_code == 200
     reply.content.decode()
 
 
-def test_e3_18_a_line_of_megabytes_is_one_line() -> None:
+def test_a_line_of_megabytes_is_one_line() -> None:
     assert post(chat("x" * (2 << 20))).status_code == 200

@@ -117,7 +117,7 @@ def test_a_label_that_is_none_is_refused_by_its_field(body: dict[str, Any], para
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
-async def test_e3_23_a_reward_that_is_no_number_never_reaches_the_curves() -> None:
+async def test_a_reward_that_is_no_number_never_reaches_the_curves() -> None:
     async with client_of(await make_controller()) as client:
         for value in (b"NaN", b"Infinity", b"1e400"):
             raw = b'{"outcome_id": "x", "reward": ' + value + b"}"

@@ -130,8 +130,6 @@ async def test_an_engine_that_ends_a_call_without_its_samples_counts_as_dead() -
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("after", [0.0, 0.05, 1.0, 3.01, 6.01, 6.05])
 async def test_a_stream_goes_on_unbroken_on_another_engine(fault: str, after: float) -> None:
-    """E3, rows 1 to 3."""
-
     asked = request(stream=0)
     whole = await undisturbed(asked)
     harness = FaultHarness.of(watchdog_seconds=5.0)
@@ -205,8 +203,6 @@ async def test_an_engine_that_is_slow_but_alive_is_not_left() -> None:
 
 
 async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
-    """E3, row 4."""
-
     asked = request(8, budget=Budget(600))
     whole = await undisturbed(asked)
     harness = FaultHarness.of()
@@ -219,8 +215,6 @@ async def test_the_votes_of_a_dead_engine_are_cast_elsewhere() -> None:
 
 
 async def test_without_any_engine_a_request_waits_and_is_then_refused() -> None:
-    """E3, row 5."""
-
     harness = FaultHarness.of(["a"], queue_seconds=20.0)
     clock = asyncio.get_running_loop().time
     asking = harness.ask(request())
@@ -255,8 +249,6 @@ async def test_every_request_of_a_herd_is_answered_however_often_engines_die() -
 
 @pytest.mark.parametrize("when", ["running", "without an engine", "on a hung engine"])
 async def test_a_cancelled_request_ends_at_once_and_says_what_it_had_cost(when: str) -> None:
-    """E3, row 10."""
-
     harness = FaultHarness.of(["a"])
     clock = asyncio.get_running_loop().time
     asking = harness.ask(request(3))
@@ -386,8 +378,6 @@ class Ward:
 async def test_a_poison_request_costs_two_engines_and_none_of_its_neighbours(
     tokens: int, neighbours: int, size: int
 ) -> None:
-    """E3, row 19."""
-
     ward = Ward(tokens, size)
     harness = ward.harness()
     innocent = [
@@ -434,7 +424,7 @@ async def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float)
 async def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(
     engines: list[str],
 ) -> None:
-    """E3, row 19: the same question again, before this gateway could have heard of it."""
+    """The same question again, before this gateway could have heard of it."""
 
     quarantine = Quarantine()
     harness = FaultHarness.of(engines, quarantine=quarantine)

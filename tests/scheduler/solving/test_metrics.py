@@ -1,7 +1,6 @@
 """What is counted, under which names, and that no label can grow without bound."""
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -40,15 +39,17 @@ def test_an_outcome_is_counted_by_tokens_and_chains() -> None:
     assert seen['budget_tokens_count{policy="majority"}'] == 1
 
 
-def test_waits_are_counted_by_chain() -> None:
+def test_extensions_are_counted_by_chain() -> None:
     metrics, outcome = answered("fixed", extensions=2)
-    assert values(metrics)["extensions_total"] == max(r.sample.extensions for r in outcome.records)
+    assert [r.sample.extensions for r in outcome.records] == [2]
+    assert values(metrics)["extensions_total"] == 2
 
 
 def test_chains_that_were_ended_early_say_why() -> None:
     metrics, outcome = answered("adaptive_consistency", wave=8)
     cancelled = sum(r.sample.stop_cause == "cancelled" for r in outcome.records)
-    assert values(metrics).get('early_stops_total{reason="cancelled"}', 0.0) == cancelled
+    assert cancelled > 0
+    assert values(metrics)['early_stops_total{reason="cancelled"}'] == cancelled
 
 
 def test_chains_that_moved_or_were_lost_are_counted() -> None:
@@ -88,28 +89,20 @@ def test_classes_past_the_bound_are_one() -> None:
 
 def test_the_age_of_a_curve_is_since_it_last_moved() -> None:
     now = [0.0]
-    metrics = Metrics(clock=lambda: now[0])
+    metrics, (_, outcome) = Metrics(clock=lambda: now[0]), answered("fixed")
     name = 'curve_age_seconds{class="default"}'
-    metrics._saw_curve("default", 0.0)
-    assert name not in values(metrics)
-    metrics._saw_curve("default", 5.0)
+
+    def settle(queries: float) -> float | None:
+        """The age of a curve of so many queries, as an outcome saw it."""
+        considered = replace(outcome.considered, queries=queries)
+        metrics.settled(replace(outcome, considered=considered))
+        return values(metrics).get(name)
+
+    assert settle(0.0) is None
+    assert settle(5.0) == 0.0
     now[0] = 7.0
-    metrics._saw_curve("default", 5.0)
-    assert values(metrics)[name] == 7.0
-    metrics._saw_curve("default", 6.0)
-    assert values(metrics)[name] == 0.0
-
-
-def test_counting_an_outcome_takes_a_fraction_of_a_millisecond() -> None:
-    metrics, outcome = answered("fixed")
-    best = min(_seconds(metrics, outcome) for _ in range(200))
-    assert best < 3e-4
-
-
-def _seconds(metrics: Metrics, outcome: Outcome) -> float:
-    began = time.perf_counter()
-    metrics.settled(outcome)
-    return time.perf_counter() - began
+    assert settle(5.0) == 7.0
+    assert settle(6.0) == 0.0
 
 
 def test_operators_see_tasks_that_were_left_behind() -> None:

@@ -179,7 +179,7 @@ def test_quotas_are_told_in_headers_and_kept(tmp_path: Path) -> None:
     assert models.status_code == 200  # reading costs nothing
 
 
-E3_13 = {
+NOT_AN_OBJECT = {
     "torn": b"{",
     "empty": b"",
     "utf-8": b'{"model": "\xff"}',
@@ -195,8 +195,8 @@ E3_13 = {
 }
 
 
-@pytest.mark.parametrize("raw", E3_13.values(), ids=E3_13)
-def test_e3_13_what_is_not_a_json_object_is_a_400(raw: bytes) -> None:
+@pytest.mark.parametrize("raw", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
+def test_what_is_not_a_json_object_is_a_400(raw: bytes) -> None:
     reply = asked("POST", CHAT, content=raw)
     error = error_of(reply)
     assert (reply.status_code, error["type"]) == (400, "invalid_request_error")
@@ -206,7 +206,7 @@ def test_e3_13_what_is_not_a_json_object_is_a_400(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
-def test_e3_13_a_body_that_says_it_is_something_else_is_a_400(kind: str) -> None:
+def test_a_body_that_says_it_is_something_else_is_a_400(kind: str) -> None:
     body = json.dumps(chat()).encode()
     reply = asked("POST", CHAT, content=body, headers={"Content-Type": kind})
     assert (reply.status_code, error_of(reply)["param"]) == (400, "content-type")
@@ -223,7 +223,7 @@ def test_e3_13_a_body_that_says_it_is_something_else_is_a_400(kind: str) -> None
     ],
     ids=["messages", "letters", "stops"],
 )
-def test_e3_14_what_is_too_much_of_one_field_is_a_400(fields: dict[str, Any], param: str) -> None:
+def test_what_is_too_much_of_one_field_is_a_400(fields: dict[str, Any], param: str) -> None:
     reply = asked("POST", CHAT, json=chat() | fields)
     assert (reply.status_code, error_of(reply)["param"]) == (400, param)
 
@@ -236,7 +236,7 @@ def test_e3_14_what_is_too_much_of_one_field_is_a_400(fields: dict[str, Any], pa
     + [("temperature", value) for value in (-1, 1e9, True, "hot")]
     + [("seed", value) for value in (2**64, -(2**64), 1.5, True)],
 )
-def test_e3_15_a_number_out_of_range_is_a_400_that_names_it(field: str, value: object) -> None:
+def test_a_number_out_of_range_is_a_400_that_names_it(field: str, value: object) -> None:
     body = chat(logprobs=True) | {field: value}
     reply = asked("POST", CHAT, json=body)
     error = error_of(reply)
@@ -249,13 +249,13 @@ def test_e3_15_a_number_out_of_range_is_a_400_that_names_it(field: str, value: o
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_e3_13_no_bytes_at_all_make_a_server_error(raw: bytes) -> None:
+def test_no_bytes_at_all_make_a_server_error(raw: bytes) -> None:
     reply = asked("POST", CHAT, content=raw)
     assert reply.status_code == 400
     assert error_of(reply)["type"] == "invalid_request_error"
 
 
-async def test_e3_14_a_body_that_is_too_large_is_refused_by_what_it_declares() -> None:
+async def test_a_body_that_is_too_large_is_refused_by_what_it_declares() -> None:
     app, read = make_app(await make_controller(), access=LOCAL), []
 
     async def receive() -> dict[str, Any]:
@@ -267,7 +267,7 @@ async def test_e3_14_a_body_that_is_too_large_is_refused_by_what_it_declares() -
     assert not read
 
 
-async def test_e3_14_a_body_that_declares_nothing_is_read_as_far_as_the_limit() -> None:
+async def test_a_body_that_declares_nothing_is_read_as_far_as_the_limit() -> None:
     app, read = make_app(await make_controller(), access=LOCAL), []
 
     async def receive() -> dict[str, Any]:
@@ -280,7 +280,7 @@ async def test_e3_14_a_body_that_declares_nothing_is_read_as_far_as_the_limit() 
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"x", b"1, 1", b"9" * 5000])
-async def test_e3_14_a_length_that_is_none_is_refused(length: bytes) -> None:
+async def test_a_length_that_is_none_is_refused(length: bytes) -> None:
     app = make_app(await make_controller(), access=LOCAL)
 
     async def receive() -> dict[str, Any]:
@@ -291,7 +291,7 @@ async def test_e3_14_a_length_that_is_none_is_refused(length: bytes) -> None:
     assert len(json.dumps(error)) < 2048
 
 
-async def test_e3_14_a_slow_upload_is_cut_off() -> None:
+async def test_a_slow_upload_is_cut_off() -> None:
     app = make_app(await make_controller(), access=LOCAL)
 
     async def receive() -> dict[str, Any]:
@@ -303,7 +303,7 @@ async def test_e3_14_a_slow_upload_is_cut_off() -> None:
     assert asyncio.get_running_loop().time() == pytest.approx(30)
 
 
-def test_e3_14_a_loris_on_the_wire_gets_a_408_that_is_not_to_be_retried() -> None:
+def test_a_loris_on_the_wire_gets_a_408_that_is_not_to_be_retried() -> None:
     async def main() -> None:
         limits = LimitsConfig(upload_seconds=0.3)
         async with served(make_app(await make_controller(), access=LOCAL, limits=limits)) as port:
@@ -459,9 +459,7 @@ class Slow(SimulatedEngine):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("samples", [1, 8])
-def test_e3_10_a_client_that_leaves_ends_every_chain_within_a_second(
-    stream: bool, samples: int
-) -> None:
+def test_a_client_that_leaves_ends_every_chain_within_a_second(stream: bool, samples: int) -> None:
     async def main() -> None:
         engine = Slow()
         controller = await make_controller(engine, policy="majority", samples=samples)
@@ -486,7 +484,7 @@ def test_e3_10_a_client_that_leaves_ends_every_chain_within_a_second(
     asyncio.run(main())
 
 
-async def test_e3_10_a_client_that_leaves_the_queue_gives_its_place_up() -> None:
+async def test_a_client_that_leaves_the_queue_gives_its_place_up() -> None:
     controller = await make_controller(Slow())
     controller.admission = Admission(LimitsConfig(max_running=1, max_queue=1))
     app = make_app(controller, access=LOCAL)
@@ -525,7 +523,7 @@ async def test_e3_10_a_client_that_leaves_the_queue_gives_its_place_up() -> None
     assert asyncio.get_running_loop().time() < 5
 
 
-async def test_e3_12_a_herd_of_a_thousand_requests_gets_json_every_time() -> None:
+async def test_a_herd_of_a_thousand_requests_gets_json_every_time() -> None:
     controller = await make_controller(SimulatedEngine(slots=16))
     controller.admission = Admission(LimitsConfig(max_running=32, max_queue=64), slots=16)
     transport = httpx.ASGITransport(make_app(controller, access=LOCAL))

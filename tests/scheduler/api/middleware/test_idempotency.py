@@ -60,14 +60,14 @@ class Counting(SimulatedEngine):
 
 Client = httpx.AsyncClient
 Fields = dict[str, Any]
-Scene = Callable[[Client, Counting], Coroutine[Any, Any, None]]
+Scenario = Callable[[Client, Counting], Coroutine[Any, Any, None]]
 
 
-def play(scene: Scene) -> None:
+def run_scenario(scenario: Scenario) -> None:
     async def main() -> None:
         engine = Counting()
         async with client_of(await make_controller(engine)) as client:
-            await scene(client, engine)
+            await scenario(client, engine)
 
     run_virtual(main())
 
@@ -77,8 +77,8 @@ async def sent(client: Client, key: dict[str, str] | None = None, **fields: Any)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_e3_25_a_retry_gets_the_finished_result_and_nothing_runs_twice(stream: bool) -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+def test_a_retry_gets_the_finished_result_and_nothing_runs_twice(stream: bool) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         first, second = await sent(client, stream=stream), await sent(client, stream=stream)
         assert first.status_code == second.status_code == 200
         assert first.content == second.content
@@ -86,12 +86,12 @@ def test_e3_25_a_retry_gets_the_finished_result_and_nothing_runs_twice(stream: b
         assert first.headers["x-request-id"] != second.headers["x-request-id"]
         assert engine.asked == 1
 
-    play(scene)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_e3_25_a_retry_while_it_runs_joins_it_from_the_beginning(stream: bool) -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+def test_a_retry_while_it_runs_joins_it_from_the_beginning(stream: bool) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(sent(client, stream=stream))]
             for _ in range(4):
@@ -100,20 +100,20 @@ def test_e3_25_a_retry_while_it_runs_joins_it_from_the_beginning(stream: bool) -
         assert engine.asked == 1
         assert len({task.result().content for task in tasks}) == 1
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_without_a_key_every_request_runs() -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         for _ in range(2):
             await client.post(CHAT, json=chat())
         assert engine.asked == 2
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_a_key_with_another_body_is_refused() -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         await sent(client)
         reply = await sent(client, question="another question")
         error = reply.json()["error"]
@@ -121,44 +121,44 @@ def test_a_key_with_another_body_is_refused() -> None:
         assert error["type"] == "invalid_request_error"
         assert engine.asked == 1
 
-    play(scene)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "caf\u00e9"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         headers = [(b"Idempotency-Key", key.encode("latin-1"))]
         reply = await client.post(CHAT, json=chat(), headers=headers)
         assert reply.status_code == 400
         assert reply.json()["error"]["param"] == "Idempotency-Key"
         assert engine.asked == 0
 
-    play(scene)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_failed_may_be_tried_again(stream: bool) -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         engine.broken = True
         failed = await sent(client, stream=stream)
         assert "engine_unavailable" in failed.text
         engine.broken = False
         assert "engine_unavailable" not in (await sent(client, stream=stream)).text
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_a_refusal_is_not_kept() -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         assert (await sent(client, temperature=7)).status_code == 400
         assert (await sent(client)).status_code == 200
 
-    play(scene)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_first_callers_leave_is_not_the_end_for_the_others(stream: bool) -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         first = asyncio.create_task(sent(client, stream=stream))
         await asyncio.sleep(0.05)
         second = asyncio.create_task(sent(client, stream=stream))
@@ -168,13 +168,13 @@ def test_the_first_callers_leave_is_not_the_end_for_the_others(stream: bool) -> 
         assert reply.status_code == 200 and "Answer" in reply.text
         assert engine.asked == 1
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_a_caller_who_left_may_come_again_in_time_and_otherwise_it_ends() -> None:
     slow: Fields = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
 
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         first = asyncio.create_task(sent(client, **slow))
         await asyncio.sleep(0.05)
         first.cancel()
@@ -183,7 +183,7 @@ def test_a_caller_who_left_may_come_again_in_time_and_otherwise_it_ends() -> Non
         assert (await sent(client, **slow)).status_code == 200
         assert engine.asked == 1
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_an_execution_that_nobody_comes_back_for_is_ended(
@@ -192,7 +192,7 @@ def test_an_execution_that_nobody_comes_back_for_is_ended(
     monkeypatch.setattr(idempotency, "ORPHAN_SECONDS", 0.01)
     assert ORPHAN_SECONDS > 1
 
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         first = asyncio.create_task(sent(client))
         await asyncio.sleep(0.02)
         first.cancel()
@@ -201,11 +201,11 @@ def test_an_execution_that_nobody_comes_back_for_is_ended(
         assert (await sent(client)).status_code == 200
         assert engine.asked == 2
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_results_are_forgotten_in_time() -> None:
-    async def scene(client: Client, engine: Counting) -> None:
+    async def scenario(client: Client, engine: Counting) -> None:
         await sent(client)
         await asyncio.sleep(KEPT_SECONDS - 1)
         await sent(client)
@@ -214,7 +214,7 @@ def test_results_are_forgotten_in_time() -> None:
         await sent(client)
         assert engine.asked == 2
 
-    play(scene)
+    run_scenario(scenario)
 
 
 async def _answers(scope: Any, receive: Any, send: Any) -> None:
@@ -302,11 +302,11 @@ class Shared:
             raise ConnectionError("the bookkeeper is away")
 
 
-SharedScene = Callable[[list[Client], Counting, Shared], Coroutine[Any, Any, None]]
+SharedScenario = Callable[[list[Client], Counting, Shared], Coroutine[Any, Any, None]]
 SLOW: Fields = {"thinkbudget": {"policy": "fixed", "extensions": 6}}
 
 
-def play_shared(scene: SharedScene) -> None:
+def run_shared_scenario(scenario: SharedScenario) -> None:
     """Three gateways, one engine."""
 
     async def main() -> None:
@@ -318,14 +318,14 @@ def play_shared(scene: SharedScene) -> None:
                 transport = httpx.ASGITransport(app, raise_app_exceptions=False)
                 client = httpx.AsyncClient(transport=transport, base_url="http://test")
                 clients.append(await stack.enter_async_context(client))
-            await scene(clients, engine, shared)
+            await scenario(clients, engine, shared)
 
     run_virtual(main())
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_over_all_controllers_it_runs_once(stream: bool) -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         calls = [sent(client, stream=stream, **SLOW) for client in clients * 3]
         replies = await asyncio.gather(*calls)
         replies += [await sent(client, stream=stream, **SLOW) for client in clients]
@@ -335,12 +335,12 @@ def test_over_all_controllers_it_runs_once(stream: bool) -> None:
         assert len({reply.headers["content-type"] for reply in replies}) == 1
         assert len({reply.headers["x-request-id"] for reply in replies}) == len(replies)
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_another_body_is_refused_at_another_controller(is_over: bool) -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         first = asyncio.create_task(sent(clients[0]))
         await (asyncio.sleep(0.05) if not is_over else first)
         reply = await sent(clients[1], question="another question")
@@ -348,12 +348,12 @@ def test_another_body_is_refused_at_another_controller(is_over: bool) -> None:
         assert (await first).status_code == 200
         assert engine.asked == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_error_is_not_kept_for_other_controllers(stream: bool) -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.broken = True
         assert "engine_unavailable" in (await sent(clients[0], stream=stream)).text
         engine.broken = False
@@ -361,11 +361,11 @@ def test_an_error_is_not_kept_for_other_controllers(stream: bool) -> None:
         assert "engine_unavailable" not in replies[0].text
         assert len({reply.content for reply in replies}) == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_a_dead_controllers_request_runs_again_where_it_is_waited_for() -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         now = asyncio.get_running_loop().time
         fingerprint = hashlib.sha256(
             httpx.Request("POST", "http://test", json=chat()).content
@@ -377,11 +377,11 @@ def test_a_dead_controllers_request_runs_again_where_it_is_waited_for() -> None:
         assert len({reply.content for reply in replies}) == 1
         assert engine.asked == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_a_caller_who_left_may_wait_at_another_controller_for_as_long_as_it_takes() -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.delay = 3 * ORPHAN_SECONDS
         first = asyncio.create_task(sent(clients[0]))
         await asyncio.sleep(1)
@@ -389,11 +389,11 @@ def test_a_caller_who_left_may_wait_at_another_controller_for_as_long_as_it_take
         assert (await sent(clients[1])).status_code == 200
         assert engine.asked == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_one_that_nobody_waits_for_anywhere_is_ended_and_may_run_again() -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.delay = 3 * ORPHAN_SECONDS
         for client in clients[:2]:
             call = asyncio.create_task(sent(client))
@@ -404,13 +404,13 @@ def test_one_that_nobody_waits_for_anywhere_is_ended_and_may_run_again() -> None
         assert (await sent(clients[1])).status_code == 200
         assert engine.asked == 2
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_while_the_bookkeeper_is_away_each_controller_has_its_own(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         shared.away = True
         for client in clients[:2]:
             first, second = await sent(client), await sent(client)
@@ -430,7 +430,7 @@ def test_while_the_bookkeeper_is_away_each_controller_has_its_own(
         assert len({reply.content for reply in replies}) == 1
 
     with caplog.at_level("WARNING", "thinkbudget"):
-        play_shared(scene)
+        run_shared_scenario(scenario)
 
 
 @pytest.mark.parametrize("is_noticed", [False, True])
@@ -438,7 +438,7 @@ def test_while_the_bookkeeper_is_away_each_controller_has_its_own(
 def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(
     forgets: bool, is_noticed: bool
 ) -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.delay = 60
         first = asyncio.create_task(sent(clients[0]))
         await asyncio.sleep(5)
@@ -455,11 +455,11 @@ def test_what_runs_elsewhere_is_waited_for_while_the_bookkeeper_is_replaced(
         assert engine.asked == 1
         assert len({reply.content for reply in replies}) == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_a_reply_that_is_ready_while_the_bookkeeper_is_replaced_reaches_the_others() -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         engine.delay = 5
         first = asyncio.create_task(sent(clients[0]))
         await asyncio.sleep(1)
@@ -471,12 +471,12 @@ def test_a_reply_that_is_ready_while_the_bookkeeper_is_replaced_reaches_the_othe
         assert (await second).content == reply.content
         assert engine.asked == 1
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
 
 
 def test_requests_without_a_key_ask_nobody() -> None:
-    async def scene(clients: list[Client], engine: Counting, shared: Shared) -> None:
+    async def scenario(clients: list[Client], engine: Counting, shared: Shared) -> None:
         assert (await clients[0].post(CHAT, json=chat())).status_code == 200
         assert shared.asked == 0
 
-    play_shared(scene)
+    run_shared_scenario(scenario)
