@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -165,6 +166,18 @@ def test_a_policy_of_a_config_file_is_checked_before_anything_starts(folder: Pat
     assert "prised" in result.stderr
 
 
+def test_only_flags_that_are_given_win_over_a_file(folder: Path) -> None:
+    (folder / "serve.toml").write_text(
+        "port = 0\nengine.kind = 'simulated'\npolicy.name = 'fixed'\n", encoding="utf-8"
+    )
+    result = ran("serve", "--config", "serve.toml", "--policy", "prised")
+    assert "port must be greater than or equal to 1, got 0" in result.stderr
+    result = ran("serve", "--config", "serve.toml", "--policy", "prised", "--port", "8000")
+    assert result.exit_code == 2
+    assert "prised" in result.stderr
+    assert "Usage" not in result.output
+
+
 def test_ask_prints_the_thinking_the_answer_and_what_was_spent() -> None:
     result = ran("ask", "easy question", *SIMULATED)
     assert result.exit_code == 0, result.output
@@ -233,14 +246,14 @@ def test_an_experiment_runs_once_and_is_reported(folder: Path) -> None:
     assert (folder / "runs" / "trial" / "report" / "report.png").is_file()
 
 
-def test_the_doctor_lists_what_it_found_with_its_mends() -> None:
+def test_the_doctor_lists_what_it_found_with_advice() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         result = ran("doctor", "--port", taken.getsockname()[1])
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 8
     assert all(line[:2] in ("ok", "--", "!!") for line in lines)
     assert all("->" in line for line in lines if line.startswith("!!"))
     assert any(line.startswith("!!  port") for line in lines)
@@ -254,6 +267,13 @@ def test_policies_and_engines_are_listed_in_the_help() -> None:
     assert set(POLICY_NAMES) == set(POLICIES)
     text = CliRunner().invoke(main, ["serve", "--help"]).output
     assert all(name in text for name in (*POLICIES, *ENGINE_KINDS))
+
+
+def test_roles_of_keys_are_those_that_access_knows() -> None:
+    from scheduler.admission.access import Role
+    from scheduler.cli.keys_command import ROLES
+
+    assert get_args(Role) == ROLES
 
 
 def test_flags_beside_a_file_win(tmp_path: Path) -> None:

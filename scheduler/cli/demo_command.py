@@ -9,12 +9,13 @@ from scheduler.cli.serve_command import serving
 
 
 @click.command()
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True, help="Port of the endpoint.")
 @click.option("--questions", "count", type=click.IntRange(5, 100_000), default=200,
               show_default=True, help="Questions for each policy.")  # fmt: skip
-@click.option("--price", type=float, default=0.0003, show_default=True)
+@click.option("--price", type=float, default=0.0003, show_default=True,
+              help="Accuracy that one token must buy; lower thinks more.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"),
-              show_default=True)  # fmt: skip
+              show_default=True, help="Folder of the results.")  # fmt: skip
 def demo(port: int, count: int, price: float, out: Path) -> None:
     """Serve the embedded model, ask it hundreds of questions under five policies, and compare."""
     import asyncio

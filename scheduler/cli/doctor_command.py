@@ -4,14 +4,15 @@ import click
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
+              help="Port that the endpoint is to use.")  # fmt: skip
 def doctor(port: int) -> None:
-    """Say what is here and what is missing, with the mend."""
+    """Check what this machine has, and say what to do about what is missing."""
     from scheduler.cli.doctor import examine
 
     findings = examine(port)
     for finding in findings:
-        sign = "ok" if not finding.mend else "!!" if finding.fatal else "--"
-        mend = f"  -> {finding.mend}" if finding.mend else ""
-        click.echo(f"{sign}  {finding.what:<10} {finding.found}{mend}")
+        sign = "ok" if not finding.advice else "!!" if finding.fatal else "--"
+        advice = f"  -> {finding.advice}" if finding.advice else ""
+        click.echo(f"{sign}  {finding.what:<10} {finding.found}{advice}")
     raise SystemExit(1 if any(finding.fatal for finding in findings) else 0)

@@ -16,9 +16,12 @@ def experiment() -> None:
 @experiment.command("run")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
-              help="Folder of the outcomes.  [default: runs/NAME of FILE]")  # fmt: skip
+              help="Folder of the results.  [default: runs/NAME of FILE]")  # fmt: skip
 def experiment_run(file: Path, out: Path | None) -> None:
-    """Run the policies x seeds of FILE (TOML); what is there already is not run again."""
+    """Run the policies x seeds of FILE (TOML).
+
+    A policy and seed with a result in OUT is skipped.
+    """
     import asyncio
 
     from scheduler.config import ExperimentConfig

@@ -8,8 +8,10 @@ import click
 from scheduler.cli.options import one_line_errors
 
 FILE = click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path),
-                    default=Path("keys.jsonl"), show_default=True)  # fmt: skip
+                    default=Path("keys.jsonl"), show_default=True, help="File of keys.")  # fmt: skip
 LIMIT = click.IntRange(min=1)
+# As scheduler.admission.access.Role, which is heavy to import; a test holds them together.
+ROLES = ("inference", "batch", "admin")
 
 
 @click.group()
@@ -20,20 +22,22 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("name")
 @FILE
-@click.option("--role", default="inference", show_default=True, help="inference, batch or admin.")
-@click.option("--priority", is_flag=True, help="Let it use the tier of that name.")
-@click.option("--requests-per-minute", type=LIMIT)
-@click.option("--tokens-per-minute", type=LIMIT)
-@click.option("--tokens-per-day", type=LIMIT)
-@click.option("--reserved-tokens", type=LIMIT, help="Of all its running queries, at worst.")
+@click.option("--role", type=click.Choice(ROLES), default="inference", show_default=True,
+              help="What the key may do (docs/serving.md).")  # fmt: skip
+@click.option("--priority", is_flag=True, help="Allow service_tier=priority.")
+@click.option("--requests-per-minute", type=LIMIT, help="Requests in a minute.")
+@click.option("--tokens-per-minute", type=LIMIT, help="Tokens in a minute.")
+@click.option("--tokens-per-day", type=LIMIT, help="Tokens in a day.")
+@click.option("--reserved-tokens", type=LIMIT,
+              help="Limit of the worst-case tokens of all its requests running at once.")  # fmt: skip
 def keys_create(name: str, path: Path, role: str, priority: bool, **limits: int | None) -> None:
     """Make a key for NAME, and show it: this once, as only its hash is kept."""
     from scheduler.admission.limits import KeyLimits
     from scheduler.api.keys import create
 
-    own = KeyLimits(**limits) if any(limits.values()) else None
+    key_limits = KeyLimits(**limits) if any(limits.values()) else None
     with one_line_errors():
-        secret = create(path, name, role=role, priority=priority, limits=own)
+        secret = create(path, name, role=role, priority=priority, limits=key_limits)
     click.echo(secret)
 
 
@@ -50,9 +54,9 @@ def keys_list(path: Path) -> None:
         tiers = " priority" if key.priority else ""
         click.echo(f"{key.name:<24} {key.role:<9}{tiers} created {key.created}  {state}")
         limits = asdict(key.limits) if key.limits else {}
-        for limit, most in limits.items():
-            if most is not None:
-                click.echo(f"{'':<24} {limit} {most}")
+        for limit, value in limits.items():
+            if value is not None:
+                click.echo(f"{'':<24} {limit} {value}")
 
 
 @keys.command("revoke")

@@ -57,12 +57,14 @@ def start(
     _join(verbose)
     host, port = _bound_address(config)
     config.access.require(host)
-    if joins and config.application in serve.status().applications and not replace:
+    replaces = joins and config.application in serve.status().applications
+    if replaces and not replace:
         raise ValueError(
             f"application {config.application!r} runs on this cluster already: "
             "replace it with --replace, or name another one with --application"
         )
-    fit = _fitting(config, warn)
+    # The engines that are replaced leave their GPUs to those that come.
+    fit = config.replicas if replaces else _fitting(config, warn)
     try:
         serve.start(
             http_options={
@@ -79,6 +81,9 @@ def start(
             time.sleep(POLL_SECONDS)
     except (*UNREACHABLE, RuntimeError) as error:
         raise CannotStart(_reason(_messages(config.application, str(error)))) from error
+    except KeyboardInterrupt:
+        stop(config.application)
+        raise
     return f"http://{host}:{port}"
 
 
@@ -174,7 +179,7 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
 
 
 def _reason(text: str) -> str:
-    """The error itself, out of the traces that it has come with from another process.
+    """The error's whole message in one line, out of the traces that it came with from a replica.
 
     Indented lines below the error's own belong to it, as those of a validation error do.
     """

@@ -26,6 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
+from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
 
 # Tokens of a chain that nobody watches come so many at a time.
@@ -234,6 +235,7 @@ class VllmCore:
 
 
 def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
+    end_cores_with_their_parent()
     logs = config.logging_config
     with contextlib.ExitStack() as stack:
         if logs.configure_logging and logs.pylogging_config_file is None:

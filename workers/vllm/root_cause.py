@@ -24,7 +24,8 @@ class FirstError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            message = "".join(traceback.format_exception_only(error)).strip()
+            # In one line: of several, those who pass the error on keep the first alone.
+            message = " ".join("".join(traceback.format_exception_only(error)).split())
             with contextlib.suppress(OSError), self._path.open("x", encoding="utf-8") as file:
                 file.write(message)
 

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from policies.plan import Budget
+from scheduler.admission.access import AccessConfig
 from scheduler.config import EngineConfig, ScalingConfig, ServeConfig
 from tests.endpoint import free_port
 from workers.engine import SampleRequest
@@ -239,6 +240,46 @@ def test_engines_that_do_not_fit_are_told_and_the_others_serve(cluster: None) ->
     impossible = EngineConfig(kind="simulated", model="simulated", tensor_parallel_size=8)
     with pytest.raises(ValueError, match="an engine needs 8 GPUs on one node, the cluster has"):
         start(ServeConfig(engine=impossible, port=free_port()))
+
+
+def test_an_application_on_the_cluster_is_replaced_only_when_asked(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from ray import serve
+
+    from scheduler.cluster import launch
+
+    port = free_port()
+    serve.shutdown()
+    serve.start(
+        http_options={"host": "0.0.0.0", "port": port},
+        controller_options={"runtime_env": {"env_vars": launch.CONTROLLER}},
+    )
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    without_keys = ServeConfig(engine=ENGINE, port=free_port())
+    with pytest.raises(ValueError, match=r"host '0\.0\.0\.0' can be reached .* no keys are asked"):
+        launch.start(without_keys)
+    assert serve.status().applications == {}
+
+    first = replace(without_keys, access=AccessConfig(insecure_no_auth=True))
+    address = launch.start(first)
+    assert address == f"http://0.0.0.0:{port}"
+    # As many engines as there are GPUs: the second application needs those of the first.
+    second = replace(first, engine=replace(ENGINE, model="another", tensor_parallel_size=4))
+    with pytest.raises(ValueError, match="'thinkbudget' runs on this cluster already: .*--replace"):
+        launch.start(second)
+    assert served_model(port) == "simulated"
+    assert launch.start(second, replace=True) == address
+    wait_until(lambda: served_model(port) == "another", 60)
+    serve.delete("thinkbudget")
+
+
+def served_model(port: int) -> str:
+    reply = httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30)
+    name: str = reply.json()["data"][0]["id"]
+    return name
 
 
 def body(seconds: float, **more: Any) -> dict[str, Any]:

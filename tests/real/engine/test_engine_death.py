@@ -1,9 +1,12 @@
-"""A core that hangs is found, one that dies loses its chains, one that cannot start says why."""
+"""How engine cores fail: one hangs, dies, cannot start, or loses the process that uses it."""
 
 import asyncio
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +87,42 @@ def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
     setup = Setup(VllmOptions(str(broken), kv_cache_gib=0.1))
     with pytest.raises(RuntimeError, match="the engine core did not start: .*SafetensorError: "):
         VllmCore(setup)
+
+
+HOLD_AN_ENGINE = """
+import asyncio
+import psutil
+from workers.vllm.core import VllmOptions
+from workers.vllm.engine import VllmEngine
+
+async def main():
+    engine = VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.1))
+    print(*[p.pid for p in psutil.Process().children() if "EngineCore" in p.name()], flush=True)
+    await asyncio.sleep(600)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_core_ends_with_a_process_that_is_killed() -> None:
+    command = [sys.executable, "-c", HOLD_AN_ENGINE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        core = None
+        try:
+            for line in process.stdout:  # vLLM logs to the same place
+                if line.strip().isdigit():
+                    core = psutil.Process(int(line))
+                    break
+            assert core is not None, "no engine core was started"
+            process.kill()
+            process.wait()
+            ends = time.monotonic() + 30
+            while core.is_running() and core.status() != psutil.STATUS_ZOMBIE:
+                assert time.monotonic() < ends, "the engine core outlives the process that used it"
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            if core is not None and core.is_running():
+                core.kill()

@@ -212,6 +212,12 @@ def test_chains_that_had_to_move_are_told() -> None:
     assert replied(chat("easy question"))["thinkbudget"]["spent"]["retries"] == 0
 
 
+def test_extensions_of_a_fixed_policy_are_told_as_such() -> None:
+    options = {"policy": "fixed", "extensions": 2}
+    decision = replied(chat("medium question", thinkbudget=options))["thinkbudget"]["decision"]
+    assert (decision["kind"], decision["samples"]) == ("extend", 1)
+
+
 def test_waits_are_told_as_such() -> None:
     options = {"policy": "priced", "exploration": 0.0}
     told = replied(chat("medium question", thinkbudget=options))["thinkbudget"]

@@ -1,4 +1,4 @@
-"""What is missing is told together with its mend."""
+"""What is missing is listed with advice."""
 
 import socket
 
@@ -17,21 +17,21 @@ def findings() -> list[DoctorCheck]:
 
 def test_everything_is_looked_at_once(findings: list[DoctorCheck]) -> None:
     assert [finding.what for finding in findings] == [
-        "python", "ray", "torch", "vllm", "gpu", "memory", "port", "sqlite", "s1-pocket",
+        "python", "ray", "torch", "vllm", "gpu", "memory", "port", "s1-pocket",
     ]  # fmt: skip
     assert all(finding.found for finding in findings)
 
 
-def test_what_is_fatal_or_missing_has_a_mend(findings: list[DoctorCheck]) -> None:
+def test_what_is_fatal_or_missing_has_advice(findings: list[DoctorCheck]) -> None:
     for finding in findings:
         if finding.fatal or finding.found in ("missing", "none"):
-            assert finding.mend, finding
+            assert finding.advice, finding
 
 
 def test_what_is_well_has_none(findings: list[DoctorCheck]) -> None:
     by_name = {finding.what: finding for finding in findings}
     assert by_name["python"] == DoctorCheck("python", by_name["python"].found)
-    assert by_name["port"].mend == ""
+    assert by_name["port"].advice == ""
     free = float(by_name["memory"].found.split()[0])
     assert by_name["memory"].fatal is (free < NEEDED_MEMORY_GIB) or free == NEEDED_MEMORY_GIB
 
@@ -44,4 +44,4 @@ def test_a_taken_port_is_found() -> None:
         (finding,) = [f for f in examine(port) if f.what == "port"]
     assert finding.fatal
     assert str(port) in finding.found
-    assert "--port" in finding.mend
+    assert "--port" in finding.advice

@@ -32,10 +32,10 @@ def configure(file: str) -> None:
 def test_the_first_error_of_all_processes_is_the_reason() -> None:
     context = multiprocessing.get_context("spawn")
     with (
-        pytest.raises(RuntimeError, match=r"did not start: ValueError: no room$"),
+        pytest.raises(RuntimeError, match=r"did not start: ValueError: no room of 2 GiB$"),
         root_cause_kept(USUAL, "core") as file,
     ):
-        for message in ("no room", "an echo of it"):
+        for message in ("no room\n  of 2 GiB", "an echo of it"):
             core = context.Process(target=fail, args=(file, message))
             core.start()
             core.join()
