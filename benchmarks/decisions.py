@@ -1,4 +1,4 @@
-"""How long `priced` takes to decide and its statistics to learn, however much it has seen.
+"""How long a decision of `priced` and an update of its statistics take, whatever came before.
 
     python -m benchmarks.decisions [--quick]
 
@@ -9,7 +9,6 @@ its statistics and its curve, pickled. "Flat" compares the most with the least t
 last line is JSON.
 """
 
-import json
 import multiprocessing
 import pickle
 import time
@@ -24,6 +23,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from benchmarks.goals import at_most, report
 from policies.base import Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
@@ -31,6 +31,7 @@ from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Tally, Vote
+from scheduler.progress import progress
 
 QUERIES = (1000, 100_000, 1_000_000)
 CLASSES = (1, 100, 1000)
@@ -147,13 +148,13 @@ def show(name: str, row: DecisionTimes) -> None:
 
 
 @contextmanager
-def fits() -> Iterator[None]:
+def fitting_process() -> Iterator[None]:
     """Curves are fitted in another process until the block ends."""
     context = multiprocessing.get_context("spawn")
-    begun, end = context.Event(), context.Event()
-    process = context.Process(target=_fit_on, args=(begun, end), daemon=True)
+    started, end = context.Event(), context.Event()
+    process = context.Process(target=_fit_on, args=(started, end), daemon=True)
     process.start()
-    begun.wait()
+    started.wait()
     try:
         yield
     finally:
@@ -161,29 +162,42 @@ def fits() -> Iterator[None]:
         process.join()
 
 
-def _fit_on(begun: Event, end: Event) -> None:
+def _fit_on(started: Event, end: Event) -> None:
     rng, statistics = Random(1), ClassStatistics()
     learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
     while not end.is_set():
         fit(statistics, parent=statistics, price=PRICE)
-        begun.set()
+        started.set()
+
+
+def _during_fits(decided: int, rng: Random) -> float:
+    """Microseconds of a decision (p99) while another process fits."""
+    statistics = ClassStatistics()
+    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
+    curve = fit(statistics, price=PRICE)
+    with fitting_process():
+        middle, high = np.quantile(decisions([curve], decided, rng), (0.5, 0.99))
+    print(f"{'during fits':>32}: decision p50 {middle:.1f} us, p99 {high:.1f} us")
+    return float(high)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])
 @click.option("--quick", is_flag=True, help="A tenth of the queries and of the classes.")
 def main(quick: bool) -> None:
     part, decided, rng = (10 if quick else 1), 2000, Random(0)
-    few, *_, many = by_queries([max(1000, n // part) for n in QUERIES], decided, rng)
-    one, *_, all_ = by_classes([max(1, n // part) for n in CLASSES], decided, rng)
-    statistics = ClassStatistics()
-    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
-    curve = fit(statistics, price=PRICE)
-    with fits():
-        during = decisions([curve], decided, rng)
-    middle, high = np.quantile(during, (0.5, 0.99))
-    print(f"{'during fits':>32}: decision p50 {middle:.1f} us, p99 {high:.1f} us")
-    values = {
-        "decision p99 during a fit, microseconds": (float(high), DECIDED),
+    with progress("decisions", len(QUERIES) + len(CLASSES) + 1) as bar:
+
+        def counted(rows: Iterator[DecisionTimes]) -> Iterator[DecisionTimes]:
+            for row in rows:
+                bar.advance()
+                yield row
+
+        few, *_, many = counted(by_queries([max(1000, n // part) for n in QUERIES], decided, rng))
+        one, *_, all_ = counted(by_classes([max(1, n // part) for n in CLASSES], decided, rng))
+        high = _during_fits(decided, rng)
+        bar.advance()
+    limits = {
+        "decision p99 during a fit, microseconds": (high, DECIDED),
         "update, microseconds": (max(many.update, all_.update), UPDATED),
         "flat over queries: decision p50": (many.median / few.median, FLAT),
         "flat over queries: update": (many.update / few.update, FLAT),
@@ -191,14 +205,7 @@ def main(quick: bool) -> None:
         "flat over classes: decision p50": (all_.median / one.median, FLAT),
         "flat over classes: bytes of a class": (all_.bytes / one.bytes, FLAT),
     }
-    print(
-        json.dumps(
-            {
-                name: {"value": round(value, 2), "goal": goal, "met": value <= goal}
-                for name, (value, goal) in values.items()
-            }
-        )
-    )
+    report({name: at_most(value, limit) for name, (value, limit) in limits.items()})
 
 
 if __name__ == "__main__":

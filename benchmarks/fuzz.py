@@ -1,4 +1,4 @@
-"""Bad requests by the thousand: no 5xx, no reply over 2 kB, flat memory.
+"""Bad requests by the thousand: no 5xx, no response over 2 kB, flat memory.
 
 One in ten is made by Schemathesis from the OpenAPI document, so that it is almost right; the others
 by Hypothesis: right bodies with one part replaced by any JSON, and any bytes. They go to the whole
@@ -35,7 +35,7 @@ from scheduler.solving.pricing import Pricing
 from workers.simulated.clock import VirtualTimeLoop
 from workers.simulated.engine import SimulatedEngine
 
-MOST_BYTES = 2048
+MAX_BYTES = 2048
 KEPT = 2000
 TURN = {"role": "user", "content": "easy question"}
 CHAT = {
@@ -80,16 +80,16 @@ class Found:
     def bad(self) -> int:
         return sum(count for status, count in self.statuses.items() if 400 <= status < 500)
 
-    def note(self, asked: str, reply: httpx.Response) -> None:
-        self.statuses[reply.status_code] += 1
-        if reply.status_code < 400:
+    def note(self, asked: str, response: httpx.Response) -> None:
+        self.statuses[response.status_code] += 1
+        if response.status_code < 400:
             return
-        self.longest = max(self.longest, len(reply.content))
-        error = reply.json().get("error") or {} if reply.status_code < 500 else {}
-        self.failed += reply.status_code >= 500 or not isinstance(error.get("message"), str)
-        self.long += len(reply.content) > MOST_BYTES
+        self.longest = max(self.longest, len(response.content))
+        error = response.json().get("error") or {} if response.status_code < 500 else {}
+        self.failed += response.status_code >= 500 or not isinstance(error.get("message"), str)
+        self.long += len(response.content) > MAX_BYTES
         if self.failed + self.long > len(self.faults) and len(self.faults) < 20:
-            self.faults.append(f"{reply.status_code} for {asked[:500]}: {reply.text[:200]}")
+            self.faults.append(f"{response.status_code} for {asked[:500]}: {response.text[:200]}")
 
 
 async def made() -> FastAPI:
@@ -164,8 +164,8 @@ def run(requests: int, bar: Progress | None = None) -> tuple[Found, float]:
 
         def ask(path: str, body: bytes) -> None:
             headers = {"content-type": "application/json"}
-            reply = runner.run(client.post(path, headers=headers, content=body))
-            found.note(f"{path} {body!r}", reply)
+            response = runner.run(client.post(path, headers=headers, content=body))
+            found.note(f"{path} {body!r}", response)
 
         def send(path: str, body: bytes) -> None:
             ask(path, body)

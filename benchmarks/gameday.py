@@ -77,10 +77,10 @@ def main(rows: str, port: int, page: Path | None, quick: bool) -> None:
     config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2, limits=limits)
     with harness.open_server(config):
         found = asyncio.run(run_rows(config, names))
-    told = table(found)
-    print(told)
+    rows_table = table(found)
+    print(rows_table)
     if page:
-        page.write_text(HEAD + told + "\n", encoding="utf-8")
+        page.write_text(HEAD + rows_table + "\n", encoding="utf-8")
     goals = {
         "requests lost": at_most(sum(f.lost for f in found), 0),
         "texts that differ": at_most(sum(f.doubled for f in found), 0),

@@ -20,19 +20,19 @@ class VoteLearner:
         self._unfitted: dict[str, int] = defaultdict(int)
         self.curves: dict[str, ClassCurve] = {}
 
-    def observe(self, seen: Observation) -> None:
-        own = self._known[seen.query_class]
-        own.observe(seen)
-        self._unfitted[seen.query_class] += 1
-        if self._unfitted[seen.query_class] < 0.1 * own.queries:
+    def observe(self, observation: Observation) -> None:
+        statistics_of_class = self._known[observation.query_class]
+        statistics_of_class.observe(observation)
+        self._unfitted[observation.query_class] += 1
+        if self._unfitted[observation.query_class] < 0.1 * statistics_of_class.queries:
             return
-        self._unfitted[seen.query_class] = 0
+        self._unfitted[observation.query_class] = 0
         others = ClassStatistics()
         for statistics in self._known.values():
-            if statistics is not own:
+            if statistics is not statistics_of_class:
                 others.merge(statistics)
-        self.curves[seen.query_class] = fit(
-            own,
+        self.curves[observation.query_class] = fit(
+            statistics_of_class,
             parent=others,
             price=self._price,
             round_tokens=self._round_tokens,

@@ -1,17 +1,16 @@
 """The priced policy against fixed settings, live: the embedded model on real vLLM, over HTTP.
 
-Every setting answers the same questions. `priced` begins cold, on a server of its own for every
-price, and is told the right answer after each of its questions. Fixed settings are forced
-extensions
+Every setting answers the same questions. `priced` starts cold, on a server of its own for every
+price, and gets the right answer with each of its questions. Fixed settings are forced extensions
 and majorities. Tokens are compared at the accuracy of the best fixed setting, and at shares of what
 it gains over one pass; in between, both sides may mix two of their settings. Intervals are a
 bootstrap over questions.
 
-What there is to be learned is shown, too: the best rules for "Wait" and majorities by class and
-price, chosen in hindsight from what the fixed settings said to the same questions. What these miss
-is out of reach of these ways to spend, however fast one learns.
+"Rules known beforehand" show what there is to learn: the best rules for extensions and majorities
+by class and price, chosen in hindsight from what the fixed settings answered to the same questions.
+No policy that extends and votes can learn to do better.
 
-    python -m benchmarks.live [--quick]
+    python -m benchmarks.live [--questions N] [--quick]
 """
 
 import asyncio
@@ -75,7 +74,7 @@ async def ask_all(
     url: str, options: dict[str, Any], questions: list[Question], bar: Progress
 ) -> list[LiveAnswer]:
     """In the order of the questions."""
-    told: dict[int, LiveAnswer] = {}
+    answers: dict[int, LiveAnswer] = {}
     waiting = iter(enumerate(questions))
     client = Client(url)
 
@@ -84,24 +83,24 @@ async def ask_all(
             learning = {"learn": options["policy"] == "priced"}
             if learning["learn"]:
                 learning |= {"reference_answer": question.answer}
-            reply = await client.answer(
+            response = await client.answer(
                 {
                     "model": POCKET,
                     "messages": [{"role": "user", "content": question.question}],
                     "thinkbudget": options | learning | {"query_class": question.query_class},
                 }
             )
-            account = reply["thinkbudget"]
+            account = response["thinkbudget"]
             answer, spent = account["answer"], account["spent"]
             right, closing = is_right(answer, question.answer), spent["by_kind"]["answer"]
-            told[place] = LiveAnswer(right, spent["tokens"], answer, closing)
+            answers[place] = LiveAnswer(right, spent["tokens"], answer, closing)
             bar.advance(str(options))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CONCURRENCY):
             group.create_task(worker())
     await client.close()
-    return [told[place] for place in range(len(questions))]
+    return [answers[place] for place in range(len(questions))]
 
 
 def compared(table: Floats, fixed: int, sample: QuerySample) -> dict[float, Estimate]:
@@ -121,7 +120,7 @@ def compared(table: Floats, fixed: int, sample: QuerySample) -> dict[float, Esti
 
 def run(questions: list[Question], replicas: int) -> list[list[LiveAnswer]]:
     """All settings in turn: the fixed ones on one server, every price on a server of its own."""
-    told = []
+    answers = []
     servers: list[tuple[float, list[dict[str, Any]]]] = [(DEFAULT_PRICE, list(FIXED.values()))]
     servers += [(price, [{"policy": "priced"}]) for price in PRICES]
     with progress("live", len(questions) * (len(FIXED) + len(PRICES))) as bar:
@@ -131,38 +130,39 @@ def run(questions: list[Question], replicas: int) -> list[list[LiveAnswer]]:
             with open_server(config):
                 for options in settings:
                     url = f"http://127.0.0.1:{config.port}"
-                    told.append(asyncio.run(ask_all(url, options, questions, bar)))
-    return told
+                    answers.append(asyncio.run(ask_all(url, options, questions, bar)))
+    return answers
 
 
-def known(told: Sequence[Sequence[LiveAnswer]], classes: Sequence[str]) -> Floats:
+def known(answers: Sequence[Sequence[LiveAnswer]], classes: Sequence[str]) -> Floats:
     """By price, question, and (right, tokens): rules that are the best for these very questions."""
-    ways = [_ways(dict(zip(FIXED, each, strict=True))) for each in zip(*told, strict=True)]
-    played = []
+    paths = [_paths(dict(zip(FIXED, each, strict=True))) for each in zip(*answers, strict=True)]
+    results = []
     for price in KNOWN_PRICES:
         rules = {
-            name: best_rule([w for w, c in zip(ways, classes, strict=True) if c == name], price)
+            name: best_rule([w for w, c in zip(paths, classes, strict=True) if c == name], price)
             for name in set(classes)
         }
         ends = [
-            rules[name].play(way[rules[name].way]) for way, name in zip(ways, classes, strict=True)
+            rules[name].follow(each_paths[rules[name].method])
+            for each_paths, name in zip(paths, classes, strict=True)
         ]
-        played.append([(end.right, end.tokens) for end in ends])
-    return np.array(played, dtype=np.float64)
+        results.append([(end.right, end.tokens) for end in ends])
+    return np.array(results, dtype=np.float64)
 
 
-def _ways(told: Mapping[str, LiveAnswer]) -> dict[str, Path]:
-    """A chain that is asked whether to go on answers at every end; a fixed one at the last."""
-    extensions = [told[label] for label in EXTENSIONS]
+def _paths(answers: Mapping[str, LiveAnswer]) -> dict[str, Path]:
+    """A chain that the policy may extend answers at every end; a fixed one only at the last."""
+    extensions = [answers[label] for label in EXTENSIONS]
     answered = accumulate((one.answer_tokens for one in extensions), initial=0)
     passed = zip(states([one.answer for one in extensions]), extensions, answered, strict=False)
-    ways: dict[str, Path] = {
-        label: [Step(0, told[label].right, told[label].tokens)] for label in VOTES
+    paths: dict[str, Path] = {
+        label: [Step(0, answers[label].right, answers[label].tokens)] for label in VOTES
     }
-    ways["extensions"] = [
+    paths["extensions"] = [
         Step(state, one.right, one.tokens + extra) for state, one, extra in passed
     ]
-    return ways
+    return paths
 
 
 def _sample(classes: NDArray[np.int64]) -> QuerySample:
@@ -176,16 +176,16 @@ def _sample(classes: NDArray[np.int64]) -> QuerySample:
 @click.option("--quick", is_flag=True, help="100 questions.")
 def main(count: int, replicas: int, quick: bool) -> None:
     questions = spread(load_questions(POCKET), 100 if quick else count)
-    told = run(questions, replicas)
-    table = np.array([[each[:2] for each in row] for row in told], dtype=np.float64)
-    asked = [question.query_class for question in questions]
-    classes = np.unique(asked, return_inverse=True)[1]
+    answers = run(questions, replicas)
+    table = np.array([[each[:2] for each in row] for row in answers], dtype=np.float64)
+    class_names = [question.query_class for question in questions]
+    classes = np.unique(class_names, return_inverse=True)[1]
     halves = {"": slice(None), ", second half": slice(len(questions) // 2, None)}
     for label, (accuracy, tokens) in zip(FIXED, table.mean(axis=1), strict=False):
         click.echo(f"{label:>14}: {accuracy:6.1%} at {tokens:6.1f} tokens a question")
     for price, (accuracy, tokens) in zip(PRICES, table.mean(axis=1)[len(FIXED) :], strict=True):
         click.echo(f"{f'priced {price:.0e}':>14}: {accuracy:6.1%} at {tokens:6.1f}")
-    hindsight = np.concatenate([table[: len(FIXED)], known(told[: len(FIXED)], asked)])
+    hindsight = np.concatenate([table[: len(FIXED)], known(answers[: len(FIXED)], class_names)])
     for share, ratio in compared(hindsight, len(FIXED), _sample(classes)).items():
         click.echo(f"rules known beforehand, {share:.0%} of that gain: {figure(ratio)}")
     goals = [

@@ -109,7 +109,7 @@ def mean_tokens(traces: Sequence[VoteTrace]) -> float:
     return max(1.0, float(np.mean(means)))
 
 
-def play_all(
+def replay_all(
     traces: Sequence[VoteTrace],
     families: Sequence[str],
     *,
@@ -117,7 +117,7 @@ def play_all(
     queries: int,
     quick: bool,
 ) -> Iterator[tuple[str, ComparisonRun]]:
-    """Each class alone, then all of them mixed; what does not learn is played once for both."""
+    """Each class alone, then all mixed; settings that learn nothing are replayed once for both."""
     streams = [
         [arrivals(trace, queries, Random(f"{seed}/{trace.query_class}")) for trace in traces]
         for seed in range(seeds)
@@ -138,10 +138,10 @@ def play_all(
     scopes = [(trace.query_class, [number]) for number, trace in enumerate(traces)]
     scopes += [(MIXED, list(range(len(traces))))] if len(traces) > 1 else []
     for scope, members in scopes:
-        ours = settings(families, mean_tokens([traces[n] for n in members]), quick=quick)
+        chosen = settings(families, mean_tokens([traces[n] for n in members]), quick=quick)
         tables = []
-        with progress(scope, len(ours) * seeds) as bar:
-            for setting in ours:
+        with progress(scope, len(chosen) * seeds) as bar:
+            for setting in chosen:
                 parts = []
                 for seed in range(seeds):
                     if setting.learns:
@@ -150,14 +150,14 @@ def play_all(
                         parts += [alone(setting, n, seed) for n in members]
                     bar.advance(setting.label)
                 tables.append(np.concatenate(parts))
-        yield scope, ComparisonRun(ours, np.stack(tables), _sample(streams, members))
+        yield scope, ComparisonRun(chosen, np.stack(tables), _sample(streams, members))
 
 
 def _learned(setting: VoteSetting, classes: Sequence[Sequence[VoteArrival]], seed: int) -> Floats:
     """VoteResult in the order of the mixed stream, told class by class."""
     stream = mixed(classes, Random(seed))
     table = _table(replay(setting, stream, seed))
-    names = [asked.query.query_class for asked in stream]
+    names = [arrival.query.query_class for arrival in stream]
     return np.concatenate(
         [
             table[[place for place, name in enumerate(names) if name == one[0].query.query_class]]
@@ -174,10 +174,10 @@ def _sample(
     streams: Sequence[Sequence[Sequence[VoteArrival]]], members: Sequence[int]
 ) -> QuerySample:
     rows = [
-        (number, asked.question, seed)
+        (number, arrival.question, seed)
         for seed, classes in enumerate(streams)
         for number in members
-        for asked in classes[number]
+        for arrival in classes[number]
     ]
     return QuerySample(*np.array(rows).T)
 
@@ -207,7 +207,7 @@ def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> Non
         seeds, queries = 1, min(queries, 100)
     reached = [
         goal
-        for scope, run in play_all(
+        for scope, run in replay_all(
             recorded.votes, families, seeds=seeds, queries=queries, quick=quick
         )
         for goal in goals(scope, run)

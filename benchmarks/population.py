@@ -148,7 +148,7 @@ class SimulatedOutcome(NamedTuple):
 
 def solve(
     policy: Policy,
-    asked: SimulatedQuestion,
+    simulated: SimulatedQuestion,
     rng: Random,
     *,
     curve: ClassCurve | None = None,
@@ -159,7 +159,7 @@ def solve(
     A `labelled` query brings its right answer. Every end of an extended chain costs an answer; a
     chain that is cut early guesses.
     """
-    query = asked.query if labelled else replace(asked.query, reference=None)
+    query = simulated.query if labelled else replace(simulated.query, reference=None)
     tally = Tally()
     plan: Plan | None = None
     start: Draw | None = None
@@ -173,26 +173,26 @@ def solve(
             case Extend():
                 extensions = tally.history[-1].extensions + decision.extensions
                 answers = (extensions + 1) * ANSWER_TOKENS
-                end = asked.greedy[extensions]
+                end = simulated.greedy[extensions]
                 new = [replace(end, tokens=end.thinking_tokens + answers)]
             case Draw(temperature=0.0):
-                new = [asked.greedy[decision.budget.extensions]]
+                new = [simulated.greedy[decision.budget.extensions]]
             case Draw():
                 drawn = len(tally.votes)
-                new = list(asked.sampled[drawn : drawn + decision.samples])
+                new = list(simulated.sampled[drawn : drawn + decision.samples])
             case _:
                 raise ValueError(f"chains of this population cannot be steered, got {decision!r}")
         plan = decision.plan
         if isinstance(decision, Draw):
             start = start or decision
-            new = [_cut(vote, decision.budget.max_thinking_tokens, asked.guess) for vote in new]
+            new = [_cut(vote, decision.budget.max_thinking_tokens, simulated.guess) for vote in new]
         for vote in new:
             tally = tally.add(vote)
     assert start is not None
     return (
-        SimulatedOutcome(asked.query.query_class, asked.right(tally.leader), tally.tokens),
+        SimulatedOutcome(simulated.query.query_class, simulated.right(tally.leader), tally.tokens),
         Observation(
-            asked.query.query_class,
+            simulated.query.query_class,
             tally.history,
             start.budget,
             start.temperature,
@@ -222,13 +222,20 @@ def learn(
     """From a cold start, with a share of the answers checked."""
     learner = VoteLearner(policy.price or DEFAULT_PRICE)
     outcomes = []
-    for asked in questions:
-        curve, is_labelled = learner.curves.get(asked.query.query_class), rng.random() < labelled
-        outcome, seen = solve(policy, asked, rng, curve=curve, labelled=is_labelled)
+    for simulated in questions:
+        curve, is_labelled = (
+            learner.curves.get(simulated.query.query_class),
+            rng.random() < labelled,
+        )
+        outcome, observation = solve(policy, simulated, rng, curve=curve, labelled=is_labelled)
         if is_labelled:
-            right = {b.answer: asked.right(b.answer) for b in seen.history if b.answer is not None}
-            seen = replace(seen, right=right)
-        learner.observe(seen)
+            right = {
+                b.answer: simulated.right(b.answer)
+                for b in observation.history
+                if b.answer is not None
+            }
+            observation = replace(observation, right=right)
+        learner.observe(observation)
         outcomes.append(outcome)
     return outcomes
 
@@ -260,10 +267,10 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
     accurate; "<" where none is: then by the tokens of the most accurate one.
     """
     streams = [stream(seed, queries) for seed in range(seeds)]
-    settled = [fixed_outcomes(policy, streams) for policy in (FIXED | ADAPTIVE).values()]
+    fixed_runs = [fixed_outcomes(policy, streams) for policy in (FIXED | ADAPTIVE).values()]
     print(f"{seeds} streams of {queries} queries, {len(SHAPES)} classes, cold start")
     print(f"{'setting':24}{'accuracy':>9}{'tokens':>8}")
-    for name, runs in zip(FIXED | ADAPTIVE, settled, strict=True):
+    for name, runs in zip(FIXED | ADAPTIVE, fixed_runs, strict=True):
         reached = mean(list(chain.from_iterable(runs)))
         print(f"{name:24}{reached.accuracy:9.3f}{reached.tokens:8.0f}")
     columns = f"{'accuracy':>9}{'tokens':>8}{'/ hull':>8}{'worth':>7}{'best fixed':>11}"
@@ -279,7 +286,7 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
                 ours = mean([one for run in runs for one in run[start:]])
                 peers = [
                     mean([one for run in setting for one in run[start:]])
-                    for setting in settled[: len(FIXED)]
+                    for setting in fixed_runs[: len(FIXED)]
                 ]
                 hull = tokens_at(peers, ours.accuracy)
                 ratio = f"{ours.tokens / hull:.2f}"
@@ -294,7 +301,9 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
 def fixed_outcomes(
     policy: Policy, streams: Sequence[Sequence[SimulatedQuestion]]
 ) -> list[list[SimulatedOutcome]]:
-    return [[solve(policy, asked, Random(0))[0] for asked in asked_all] for asked_all in streams]
+    return [
+        [solve(policy, simulated, Random(0))[0] for simulated in questions] for questions in streams
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Policies replayed on prefix traces: every one is asked just as the scheduler asks it.
+"""Policies replayed on prefix traces: every one decides on what the scheduler would show it.
 
 A recorded chain can be tried, concluded or cut only where an answer was forced out of it: a trial
 that is asked for at some position comes at the first such prefix at or past it (for the ends of
@@ -86,7 +86,7 @@ def arrivals(
     return [PrefixArrival(rng.choice(chains), rng.random() < labels) for _ in range(queries)]
 
 
-def play(
+def replay_chain(
     setting: PrefixSetting,
     trace: PrefixTrace,
     chain: Traced,
@@ -125,13 +125,13 @@ def play(
         raise ValueError(f"{setting.label}: one chain was recorded, got {begin!r}")
     probes: list[Probe] = []
     answered, cause = _end(chain, begin.budget), "natural"
-    for prefix in _tried(chain, begin.probing, begin.budget):
+    for prefix in _probed(chain, begin.probing, begin.budget):
         probes.append(Probe(0, prefix.tokens, prefix.answer, prefix.probability))
-        said = decide(Tally(), begin.plan, probes, 1)
-        if isinstance(said, Conclude):
+        decision = decide(Tally(), begin.plan, probes, 1)
+        if isinstance(decision, Conclude):
             answered, cause = prefix, "early_exit"
             break
-        if isinstance(said, Stop):
+        if isinstance(decision, Stop):
             answered, cause = Prefix(prefix.tokens, None, 0.0, False), "cancelled"
             break
     tokens = answered.tokens + len(probes) * costs.trial + costs.answer
@@ -159,19 +159,19 @@ def _end(chain: Traced, budget: Budget) -> Prefix:
     return within[-1] if within else Prefix(cap, None, 0.0, False)
 
 
-def _tried(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[Prefix]:
+def _probed(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[Prefix]:
     """The prefixes at which a chain is asked for a trial answer."""
     if probing is None:
         return
-    most = min(chain.tokens, budget.max_thinking_tokens + 1)
-    done, asked = 0, 0
+    limit = min(chain.tokens, budget.max_thinking_tokens + 1)
+    done, count = 0, 0
     for prefix in chain.prefixes:
-        if not done < prefix.tokens < most or asked >= probing.most:
+        if not done < prefix.tokens < limit or count >= probing.most:
             continue
         every = probing.every
         is_due = probing.paragraphs or any(done < at <= prefix.tokens for at in probing.at)
         if is_due or (every and prefix.tokens // every > done // every):
-            done, asked = prefix.tokens, asked + 1
+            done, count = prefix.tokens, count + 1
             yield prefix
 
 
@@ -203,11 +203,11 @@ def replay(
 ) -> tuple[list[PrefixResult], PrefixCurve]:
     """A stream under a policy that learns, and what it knows in the end."""
     rng, learner, outcomes = Random(seed), PrefixLearner(setting.price), []
-    for asked in stream:
-        chain, labelled = trace.chains[asked.chain], asked.labelled
-        played, trajectory = play(
+    for arrival in stream:
+        chain, labelled = trace.chains[arrival.chain], arrival.labelled
+        result, trajectory = replay_chain(
             setting, trace, chain, rng, learner.curve, costs, labelled=labelled
         )
-        learner.observe(trajectory if asked.labelled else trajectory._replace(right={}))
-        outcomes.append(played)
+        learner.observe(trajectory if arrival.labelled else trajectory._replace(right={}))
+        outcomes.append(result)
     return outcomes, learner.curve

@@ -2,7 +2,8 @@
 
     python -m benchmarks.prefixes [--traces DIR] [--seeds N] [--quick]
 
-DIR holds prefix traces (see benchmarks/recordings.py), each file a query class. `priced_exit` has
+DIR holds prefix traces (see benchmarks/recordings.py), each file a query class; without DIR the
+chains are simulated (benchmarks/prefix_population.py). `priced_exit` has
 its price for a knob, starts cold, and is told the right answers of a tenth of its queries; all of
 its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
 settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import Floats, Goal, figure, tokens_at
 from benchmarks.goals import report
+from benchmarks.prefix_population import simulated_trace
 from benchmarks.prefix_replay import (
     LABELLED,
     Costs,
@@ -37,8 +39,8 @@ from benchmarks.prefix_replay import (
     PrefixResult,
     PrefixSetting,
     arrivals,
-    play,
     replay,
+    replay_chain,
     thinned,
 )
 from benchmarks.recordings import PrefixTrace, load_recordings
@@ -48,7 +50,6 @@ from policies.curves.exit_statistics import ExitStatistics
 from policies.priced_exit import PricedExit
 from scheduler.progress import progress
 
-TRACES = Path(__file__).parent / "traces"
 OURS, PEERS = "priced_exit", ("dynasor", "deer")
 PRICES = (0.01, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Accuracy that a mean chain must buy."""
@@ -93,7 +94,7 @@ def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[Prefi
 
 
 class PrefixBenchmark:
-    """One trace: what peers make of each of its chains is played once for all."""
+    """One trace: peers are replayed on each of its chains once for all parts."""
 
     def __init__(self, trace: PrefixTrace, costs: Costs, labels: float, *, quick: bool) -> None:
         self.trace, self.costs, self.labels, self.quick = trace, costs, labels, quick
@@ -105,39 +106,39 @@ class PrefixBenchmark:
     def _each(self, setting: PrefixSetting, curve: PrefixCurve | None = None) -> list[PrefixResult]:
         rng = Random(0)
         return [
-            play(setting, self.trace, chain, rng, curve, self.costs)[0]
+            replay_chain(setting, self.trace, chain, rng, curve, self.costs)[0]
             for chain in self.trace.chains
         ]
 
     def streams(self, seeds: int, early: int, late: int) -> Iterator[Part]:
         """From a cold start: the first queries, all of them, and the last third."""
         settings = ours(self.trace, quick=self.quick)
-        chains, played = [], []
+        chains, results = [], []
         everything = range(len(self.trace.chains))
         with progress(self.trace.query_class, seeds * len(settings)) as bar:
             for seed in range(seeds):
                 stream = arrivals(everything, late, Random(f"{seed}"), self.labels)
-                chains.append([asked.chain for asked in stream])
+                chains.append([arrival.chain for arrival in stream])
                 runs = []
                 for setting in settings:
                     outcomes, _ = replay(setting, self.trace, stream, seed, self.costs)
                     runs.append(outcomes)
                     bar.advance(setting.label)
-                played.append(runs)
-        asked, table = np.array(chains), np.array(played, dtype=np.float64)
+                results.append(runs)
+        chosen_chains, table = np.array(chains), np.array(results, dtype=np.float64)
         for name, part, goals in (
             (f"first {early} queries", slice(0, early), GOALS["early"]),
             (f"all {late} queries", slice(0, late), GOALS["late"]),
             (f"last third of {late} queries", slice(late - late // 3, late), {}),
         ):
-            yield self._part(name, asked[:, part], table[:, :, part], goals)
+            yield self._part(name, chosen_chains[:, part], table[:, :, part], goals)
 
     def held_out(self, seeds: int, queries: int) -> Iterator[Part]:
         """Learned on one half of the questions, judged on the other."""
         settings = ours(self.trace, quick=self.quick)
         frozen = ours(self.trace, quick=self.quick, explore=False)
         number = self.questions.max() + 1
-        asked, played = [], []
+        chosen_chains, results = [], []
         tuned: list[NDArray[np.bool_]] = []
         with progress(f"{self.trace.query_class}, halves", 2 * seeds * len(settings)) as bar:
             for seed in range(seeds):
@@ -151,10 +152,10 @@ class PrefixBenchmark:
                         each = np.array(self._each(frozen[place], curve), dtype=np.float64)
                         result[place, ~learned] = each[~learned]
                         bar.advance(setting.label)
-                asked.append(np.arange(len(half)))
-                played.append(result)
+                chosen_chains.append(np.arange(len(half)))
+                results.append(result)
                 tuned.append(half)
-        chains, table = np.array(asked), np.array(played)
+        chains, table = np.array(chosen_chains), np.array(results)
         hindsight = self._part("other half, peers tuned on it", chains, table, {})
         yield hindsight
         yield hindsight._replace(
@@ -164,20 +165,20 @@ class PrefixBenchmark:
         )
 
     def known(self) -> Part:
-        """Nothing to learn: rules from all chains to their end, checked, and played on the same."""
+        """Rules from all chains to their end, checked, then replayed on the same chains."""
         run_to_end = PrefixSetting(OURS, "whole", PricedExit(exploration=1.0), price=1e-9)
         statistics, rng = ExitStatistics(), Random(0)
         for chain in self.trace.chains:
-            statistics.add(play(run_to_end, self.trace, chain, rng, costs=self.costs)[1])
-        played = []
+            statistics.add(replay_chain(run_to_end, self.trace, chain, rng, costs=self.costs)[1])
+        results = []
         for setting in ours(self.trace, quick=self.quick, explore=False):
             exits = fit_exits(statistics, prices=[setting.price])
-            played.append(self._each(setting, PrefixCurve(exits)))
+            results.append(self._each(setting, PrefixCurve(exits)))
         each = np.array([np.arange(len(self.trace.chains))])
-        return self._part("rules known beforehand", each, np.array([played], np.float64), {})
+        return self._part("rules known beforehand", each, np.array([results], np.float64), {})
 
     def _tuned(self, halves: Sequence[NDArray[np.bool_]], like: Part) -> dict[str, Floats]:
-        """Peers at their best on one half at each price, played on the other."""
+        """Peers at their best on one half at each price, replayed on the other."""
         mean = float(np.mean([chain.tokens for chain in self.trace.chains]))
         place = {cell: number for number, cell in enumerate(like.cells)}
         families: dict[str, Floats] = {}
@@ -194,17 +195,21 @@ class PrefixBenchmark:
             families[family] = sums
         return families
 
-    def _part(self, name: str, asked: Places, ours: Floats, goals: Mapping[str, float]) -> Part:
-        """`asked` by seed and query, `ours` by seed, setting, query and (right, tokens)."""
+    def _part(
+        self, name: str, chosen_chains: Places, ours: Floats, goals: Mapping[str, float]
+    ) -> Part:
+        """`chosen_chains` by seed, query; `ours` by seed, setting, query, (right, tokens)."""
         cells: dict[tuple[int, int], int] = {}
         where = np.array(
             [
                 [cells.setdefault((seed, self.questions[chain]), len(cells)) for chain in row]
-                for seed, row in enumerate(asked)
+                for seed, row in enumerate(chosen_chains)
             ]
         )
         families: dict[str, list[Floats]] = {}
-        settings = [(s.family, row[asked]) for s, row in zip(self.peers, self.table, strict=True)]
+        settings = [
+            (s.family, row[chosen_chains]) for s, row in zip(self.peers, self.table, strict=True)
+        ]
         settings += [(OURS, ours[:, place]) for place in range(ours.shape[1])]
         for family, outcomes in settings:
             sums = np.zeros((len(cells), 2))
@@ -234,8 +239,24 @@ def judged(query_class: str, part: Part) -> Iterator[Goal]:
         yield Goal(f"{query_class}, {part.name}: over {family}", compared[family][-1], goal)
 
 
+def _recorded(folder: Path | None) -> Sequence[PrefixTrace]:
+    """The prefix traces of a folder; simulated ones without a folder."""
+    if folder is None:
+        print("no --traces: simulated chains, which say nothing of a model", file=sys.stderr)
+        return [simulated_trace()]
+    try:
+        recorded = load_recordings(folder)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if not recorded.prefixes:
+        raise click.UsageError(f"{folder}: no prefix traces; see benchmarks/recordings.py")
+    for name in recorded.skipped:
+        print(f"{name}: no trace, skipped", file=sys.stderr)
+    return recorded.prefixes
+
+
 @click.command(help=(__doc__ or "").split("\n\n")[0])
-@click.option("--traces", type=click.Path(path_type=Path), default=TRACES, show_default=False)
+@click.option("--traces", type=click.Path(path_type=Path), help="Folder of prefix traces.")
 @click.option("--seeds", default=3, type=click.IntRange(1, 1000))
 @click.option("--early", default=1500, type=click.IntRange(20))
 @click.option("--late", default=15_000, type=click.IntRange(60))
@@ -245,7 +266,7 @@ def judged(query_class: str, part: Part) -> Iterator[Goal]:
 @click.option("--keep", default=1.0, type=click.FloatRange(0, 1), help="Share of prefixes kept.")
 @click.option("--quick", is_flag=True, help="One seed, a tenth of the queries, half the prices.")
 def main(
-    traces: Path,
+    traces: Path | None,
     seeds: int,
     early: int,
     late: int,
@@ -255,24 +276,17 @@ def main(
     keep: float,
     quick: bool,
 ) -> None:
-    try:
-        recorded = load_recordings(traces)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if not recorded.prefixes:
-        raise click.UsageError(f"{traces}: no prefix traces; see benchmarks/recordings.py")
-    for name in recorded.skipped:
-        print(f"{name}: no trace, skipped", file=sys.stderr)
+    recorded = _recorded(traces)
     if quick:
         seeds, early, late = 1, max(20, early // 10), max(60, late // 10)
     if early > late:
         raise click.UsageError(f"early must be at most late ({late}), got {early}")
     reached: list[Goal] = []
-    for trace in recorded.prefixes:
+    for trace in recorded:
         kept = thinned(trace, keep, Random(0))
-        bench = PrefixBenchmark(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
-        streams, halves = bench.streams(seeds, early, late), bench.held_out(seeds, late)
-        for part in (*streams, *halves, bench.known()):
+        benchmark = PrefixBenchmark(kept, Costs(trial_tokens, answer_tokens), labels, quick=quick)
+        streams, halves = benchmark.streams(seeds, early, late), benchmark.held_out(seeds, late)
+        for part in (*streams, *halves, benchmark.known()):
             reached += judged(trace.query_class, part)
     print()
     for goal in reached:

@@ -1,6 +1,6 @@
 """Records how s1-pocket answers its question set when it is sampled: vote traces, one file a class.
 
-    python -m benchmarks.record_traces [--questions N] [--samples N] [--out DIR]
+    python -m benchmarks.record_traces [--questions N] [--samples N] [--out DIR] [--quick]
 
 The model runs on real vLLM with the product's own engine, at temperature 1 and without a cap that
 matters. `length` counts every token of the chain, forced ones included.
@@ -10,12 +10,14 @@ import asyncio
 import csv
 import gzip
 import io
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import click
 
+from benchmarks.goals import at_least, report
 from benchmarks.recordings import VOTE_COLUMNS
 from policies.plan import Budget
 from policies.sampling import SamplingParams
@@ -28,6 +30,9 @@ from workers.engine import Engine, SampleRequest
 from workers.models import POCKET
 from workers.sample import Sample
 
+TRACES = Path(__file__).parent / "traces"
+ANSWERED = 0.95
+"""Goal: chains without an answer cast no vote, so that few may lack one."""
 TEMPERATURE = 1.0
 MAX_THINKING_TOKENS = 1000
 ANSWER_TOKENS = 16
@@ -52,10 +57,10 @@ async def sample(engine: Engine, question: Question, samples: int) -> list[Sampl
 async def record(
     engine: Engine, questions: Sequence[Question], samples: int, bar: Progress
 ) -> list[list[Sample]]:
-    room = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(question: Question) -> list[Sample]:
-        async with room:
+        async with slots:
             chains = await sample(engine, question, samples)
         bar.advance(question.id)
         return chains
@@ -81,28 +86,38 @@ def write(path: Path, questions: Sequence[Question], recorded: Sequence[Sequence
     path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
-async def record_all(questions: int, samples: int, out: Path) -> None:
+async def record_all(questions: int, samples: int, out: Path) -> float:
+    """Returns the share of chains that gave an answer."""
+    answered: list[bool] = []
     classes: dict[str, list[Question]] = {}
     for question in load_questions(POCKET):
-        asked = classes.setdefault(question.query_class, [])
-        if len(asked) < questions:
-            asked.append(question)
+        chosen = classes.setdefault(question.query_class, [])
+        if len(chosen) < questions:
+            chosen.append(question)
     engine = make_engine(EngineConfig(kind="vllm", model=POCKET))
     try:
-        for name, asked in classes.items():
-            with progress(name, len(asked)) as bar:
-                recorded = await record(engine, asked, samples, bar)
-            write(out / f"pocket_{name}.csv.gz", asked, recorded)
+        for name, chosen in classes.items():
+            with progress(name, len(chosen)) as bar:
+                recorded = await record(engine, chosen, samples, bar)
+            write(out / f"pocket_{name}.csv.gz", chosen, recorded)
+            answered += [chain.answer is not None for chains in recorded for chain in chains]
     finally:
         await engine.close()
+    return sum(answered) / len(answered)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])
 @click.option("--questions", default=200, type=click.IntRange(1), help="Of each class.")
 @click.option("--samples", default=40, type=click.IntRange(1, 1024), help="Of each question.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "traces")
-def main(questions: int, samples: int, out: Path) -> None:
-    asyncio.run(record_all(questions, samples, out))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: the traces that ship.")
+@click.option("--quick", is_flag=True, help="2 questions of each class, 4 samples, kept nowhere.")
+def main(questions: int, samples: int, out: Path | None, quick: bool) -> None:
+    if quick:
+        questions, samples = min(questions, 2), min(samples, 4)
+    with tempfile.TemporaryDirectory() as nowhere:
+        folder = out or (Path(nowhere) if quick else TRACES)
+        answered = asyncio.run(record_all(questions, samples, folder))
+    report({"share of chains with an answer": at_least(answered, ANSWERED)})
 
 
 if __name__ == "__main__":

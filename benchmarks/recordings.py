@@ -24,7 +24,7 @@ PREFIX_COLUMNS = (
     "pred_prob",
     "correct",
 )
-_MOST_TOKENS = 1e9
+_MAX_TOKENS = 1e9
 
 
 class Sampled(NamedTuple):
@@ -83,10 +83,10 @@ class _Row:
         return value.strip()
 
     def tokens(self, column: str) -> int:
-        return round(self._number(column, most=_MOST_TOKENS))
+        return round(self._number(column, max_=_MAX_TOKENS))
 
     def probability(self, column: str) -> float:
-        return self._number(column, most=1.0)
+        return self._number(column, max_=1.0)
 
     def right(self, column: str) -> bool:
         value = self.text(column).lower()
@@ -94,12 +94,12 @@ class _Row:
             raise self.bad(column, value)
         return value in ("1", "true")
 
-    def _number(self, column: str, *, most: float) -> float:
+    def _number(self, column: str, *, max_: float) -> float:
         try:
             value = float(self.text(column))
         except ValueError:
             raise self.bad(column, self._fields.get(column)) from None
-        if not (math.isfinite(value) and 0 <= value <= most):
+        if not (math.isfinite(value) and 0 <= value <= max_):
             raise self.bad(column, value)
         return value
 
@@ -119,8 +119,8 @@ def load_recordings(folder: Path) -> Recordings:
         elif columns >= set(PREFIX_COLUMNS):
             prefixes.append(_prefixes(name, path))
         elif "qid" in columns:
-            wanted = PREFIX_COLUMNS if "prefix_tokens" in columns else VOTE_COLUMNS
-            missing = ", ".join(column for column in wanted if column not in columns)
+            required = PREFIX_COLUMNS if "prefix_tokens" in columns else VOTE_COLUMNS
+            missing = ", ".join(column for column in required if column not in columns)
             raise ValueError(f"{path}:1: columns are missing: {missing}")
         else:
             skipped.append(path.name)

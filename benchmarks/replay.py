@@ -1,4 +1,4 @@
-"""Policies replayed on vote traces: every one is asked just as the scheduler asks it.
+"""Policies replayed on vote traces: every one decides on what the scheduler would show it.
 
 A question comes up with its recorded chains in an order of its own; all policies meet the same
 questions in the same order with the same chains. A wave's chains come in one by one; a policy that
@@ -45,7 +45,7 @@ class VoteSetting:
 
 @dataclass(frozen=True, slots=True)
 class VoteArrival:
-    """A question that is asked: its place in the trace, and its chains in the order drawn."""
+    """A question that comes up: its place in the trace, and its chains in the order drawn."""
 
     question: int
     query: Query
@@ -101,15 +101,15 @@ def _arrival(trace: VoteTrace, question: int, number: int, rng: Random) -> VoteA
     return VoteArrival(question, query, tuple(chains), known, labelled)
 
 
-def play(
-    setting: VoteSetting, asked: VoteArrival, rng: Random, curve: ClassCurve | None = None
+def replay_query(
+    setting: VoteSetting, arrival: VoteArrival, rng: Random, curve: ClassCurve | None = None
 ) -> tuple[VoteResult, Observation]:
     """Answer one query; when its recorded chains are used up, the vote so far has to do."""
     tally, plan, budget = Tally(), None, Budget(0)
     rounds = longest = tokens = 0
-    decide, history = setting.policy.decide, asked.chains
+    decide, history = setting.policy.decide, arrival.chains
     while True:
-        decision = decide(_situation(setting, asked, tally, plan, curve), rng)
+        decision = decide(_situation(setting, arrival, tally, plan, curve), rng)
         if isinstance(decision, Stop):
             break
         if not isinstance(decision, Draw):
@@ -125,34 +125,34 @@ def play(
         for end in range(start + 1, start + len(wave)):
             part = Tally(history[:end])
             pending = start + len(wave) - end
-            said = decide(_situation(setting, asked, part, plan, curve, pending), rng)
-            if isinstance(said, Stop):
-                wave, decision = history[start:end], said
+            interim = decide(_situation(setting, arrival, part, plan, curve, pending), rng)
+            if isinstance(interim, Stop):
+                wave, decision = history[start:end], interim
                 break
         tally = Tally(history[: start + len(wave)])
         if isinstance(decision, Stop):
             break
-    seen = Observation(
-        asked.query.query_class,
+    observation = Observation(
+        arrival.query.query_class,
         tally.history,
         budget,
         None,
         plan,
-        asked.truths(tally.history) if asked.labelled else {},
+        arrival.truths(tally.history) if arrival.labelled else {},
     )
-    return VoteResult(tally.leader in asked.right, tokens, rounds, longest), seen
+    return VoteResult(tally.leader in arrival.right, tokens, rounds, longest), observation
 
 
 def _situation(
     setting: VoteSetting,
-    asked: VoteArrival,
+    arrival: VoteArrival,
     tally: Tally,
     plan: Plan | None,
     curve: ClassCurve | None,
     pending: int = 0,
 ) -> Situation:
     return Situation(
-        query=asked.query,
+        query=arrival.query,
         tally=tally,
         max_thinking_tokens=MAX_THINKING_TOKENS,
         curve=curve,
@@ -166,12 +166,12 @@ def replay(setting: VoteSetting, stream: Iterable[VoteArrival], seed: int) -> li
     """A stream under one setting; a policy that learns starts cold."""
     rng, learner = Random(seed), VoteLearner(setting.price or 1e-6, setting.round_tokens)
     outcomes = []
-    for asked in stream:
-        curve = learner.curves.get(asked.query.query_class)
-        played, seen = play(setting, asked, rng, curve)
+    for arrival in stream:
+        curve = learner.curves.get(arrival.query.query_class)
+        result, observation = replay_query(setting, arrival, rng, curve)
         if setting.learns:
-            learner.observe(seen)
-        outcomes.append(played)
+            learner.observe(observation)
+        outcomes.append(result)
     return outcomes
 
 
@@ -179,10 +179,10 @@ def known(trace: VoteTrace) -> ClassStatistics:
     """What nobody knows who serves: every vote of a class that was recorded, checked."""
     statistics, rng = ClassStatistics(), Random(0)
     for question in range(len(trace.questions)):
-        asked = _arrival(trace, question, question, rng)
-        right = asked.truths(asked.chains)
-        seen = Observation(trace.query_class, asked.chains, Budget(0), None, None, right)
-        statistics.observe(seen)
+        arrival = _arrival(trace, question, question, rng)
+        right = arrival.truths(arrival.chains)
+        observation = Observation(trace.query_class, arrival.chains, Budget(0), None, None, right)
+        statistics.observe(observation)
     return statistics
 
 
@@ -191,7 +191,7 @@ def replay_known(
 ) -> list[VoteResult]:
     """A stream of one class under a policy that has nothing to learn of it."""
     curve, rng = fit(statistics, price=setting.price, ladder=(1.0,)), Random(0)
-    return [play(setting, asked, rng, curve)[0] for asked in stream]
+    return [replay_query(setting, arrival, rng, curve)[0] for arrival in stream]
 
 
 def mixed(streams: Sequence[Sequence[VoteArrival]], rng: Random) -> list[VoteArrival]:

@@ -27,15 +27,15 @@ WATCHED = (harness.GATEWAY, harness.PROXY, harness.SERVE_CONTROLLER)
 class SoakRecord:
     """What became of the requests, and how the long-lived processes grew.
 
-    One row a look: seconds, MB, file descriptors, threads; and the tasks of one gateway's loop.
+    `observations`: seconds, MB, file descriptors, threads, and tasks of one gateway's loop.
     """
 
     def __init__(self) -> None:
         self.ends: Counter[str] = Counter()
         self.kills = 0
-        self.seen: list[tuple[float, float, float, float, float]] = []
+        self.observations: list[tuple[float, float, float, float, float]] = []
 
-    async def look(self, at: FaultHarness, began: float) -> None:
+    async def observe(self, at: FaultHarness, began: float) -> None:
         memory = handles = threads = 0.0
         for process in psutil.Process().children(recursive=True):
             if any(name in harness.title(process) for name in WATCHED):
@@ -43,10 +43,10 @@ class SoakRecord:
                 handles += process.num_fds()
                 threads += process.num_threads()
         tasks = await at.gauge("thinkbudget_tasks")
-        self.seen.append((time.monotonic() - began, memory, handles, threads, tasks))
+        self.observations.append((time.monotonic() - began, memory, handles, threads, tasks))
 
     def note(self) -> str:
-        _, memory, handles, threads, tasks = self.seen[-1]
+        _, memory, handles, threads, tasks = self.observations[-1]
         return (
             f"{dict(self.ends)}, {self.kills} kills, {memory:.0f} MB, {handles:.0f} files, "
             f"{threads:.0f} threads, {tasks:.0f} tasks"
@@ -54,7 +54,7 @@ class SoakRecord:
 
     def growth(self, column: int) -> float:
         """Least-squares slope an hour of the second half: the first half is warming up."""
-        half = np.array(self.seen[len(self.seen) // 2 :])
+        half = np.array(self.observations[len(self.observations) // 2 :])
         half = half[np.isfinite(half[:, column])]
         if len(half) < 3:
             return float("nan")
@@ -68,54 +68,58 @@ def mixed(rng: random.Random) -> dict[str, Any]:
     if kind == "vote":
         votes = {"policy": "majority", "samples": 4, "max_thinking_tokens": 200}
         return body(number, 200, stream=False, temperature=1.0, thinkbudget=votes)
-    wanted = body(number, rng.choice([50, 200, 500]), stream=kind == "stream")
+    request = body(number, rng.choice([50, 200, 500]), stream=kind == "stream")
     if kind == "priced":
-        wanted["thinkbudget"] = {"policy": "priced", "query_class": f"soak {number % 4}"}
-    return wanted
+        request["thinkbudget"] = {"policy": "priced", "query_class": f"soak {number % 4}"}
+    return request
 
 
-async def client(at: FaultHarness, seed: int, ends: float, tally: SoakRecord) -> None:
+async def client(at: FaultHarness, seed: int, ends: float, record: SoakRecord) -> None:
     """Asks, reads to the end, and asks again; leaves in the middle now and then."""
     rng = random.Random(seed)
     while time.monotonic() < ends:
-        wanted = mixed(rng)
+        request = mixed(rng)
         if rng.random() < 0.05:
-            asking = asyncio.create_task(at.ask(wanted))
+            pending = asyncio.create_task(at.ask(request))
             await asyncio.sleep(rng.uniform(0.05, 1.0))
-            asking.cancel()
-            tally.ends["left"] += 1
+            pending.cancel()
+            record.ends["left"] += 1
             continue
-        told = await at.ask(wanted)
-        code = (told.error or {}).get("code")
-        end = "ok" if told.whole else "refused" if told.refused else f"{told.status} {code}"
-        tally.ends["broken" if told.broken else end] += 1
+        response = await at.ask(request)
+        code = (response.error or {}).get("code")
+        end = f"{response.status} {code}"
+        if response.whole:
+            end = "ok"
+        elif response.refused:
+            end = "refused"
+        record.ends["broken" if response.broken else end] += 1
         await asyncio.sleep(rng.uniform(0, 0.5))
 
 
-async def killer(at: FaultHarness, every: float, ends: float, tally: SoakRecord) -> None:
+async def killer(at: FaultHarness, every: float, ends: float, record: SoakRecord) -> None:
     rng = random.Random(0)
     while time.monotonic() + every < ends:
         await asyncio.sleep(every)
         # One that is still being replaced has no core yet.
         if engines := at.engines():
             kill(rng.choice(rng.choice(engines)))
-            tally.kills += 1
+            record.kills += 1
 
 
-async def run(config: ServeConfig, minutes: float, kill_every: float, tally: SoakRecord) -> None:
+async def run(config: ServeConfig, minutes: float, kill_every: float, record: SoakRecord) -> None:
     at = FaultHarness(config)
     await at.whole_again()
     began = time.monotonic()
     ends = began + 60 * minutes
     async with asyncio.TaskGroup() as work:
         for seed in range(CLIENTS):
-            work.create_task(client(at, seed, ends, tally))
-        work.create_task(killer(at, kill_every, ends, tally))
+            work.create_task(client(at, seed, ends, record))
+        work.create_task(killer(at, kill_every, ends, record))
         with progress("soak, ten-second steps", int(6 * minutes)) as bar:
             while time.monotonic() < ends:
                 await asyncio.sleep(10)
-                await tally.look(at, began)
-                bar.advance(tally.note())
+                await record.observe(at, began)
+                bar.advance(record.note())
 
 
 @click.command()
@@ -127,24 +131,24 @@ def main(minutes: float, kill_every: float, port: int, quick: bool) -> None:
     minutes, kill_every = (2, 45) if quick else (minutes, kill_every)
     engine = EngineConfig(kv_cache_gib=0.3)
     config = ServeConfig(engine=engine, port=port, replicas=2, gateways=2)
-    tally = SoakRecord()
-    # What was seen until an interrupt is a result too.
+    record = SoakRecord()
+    # What was observed until an interrupt is a result too.
     with harness.open_server(config), contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(config, minutes, kill_every, tally))
-    if not tally.seen:
-        raise click.ClickException("interrupted before anything was seen")
-    asked = sum(tally.ends.values()) - tally.ends["left"]
-    success = tally.ends["ok"] / max(1, asked)
-    took = tally.seen[-1][0] / 60
-    print(f"{took:.0f} of {minutes:.0f} minutes, {tally.kills} kills: {dict(tally.ends)}")
+        asyncio.run(run(config, minutes, kill_every, record))
+    if not record.observations:
+        raise click.ClickException("interrupted before the first observation")
+    requests = sum(record.ends.values()) - record.ends["left"]
+    success = record.ends["ok"] / max(1, requests)
+    took = record.observations[-1][0] / 60
+    print(f"{took:.0f} of {minutes:.0f} minutes, {record.kills} kills: {dict(record.ends)}")
     for column, name in ((1, "MB"), (2, "file descriptors"), (3, "threads"), (4, "tasks")):
-        first, last = tally.seen[0][column], tally.seen[-1][column]
-        print(f"{name}: {first:.0f} -> {last:.0f}, {tally.growth(column):+.1f} an hour at the end")
+        first, last = record.observations[0][column], record.observations[-1][column]
+        print(f"{name}: {first:.0f} -> {last:.0f}, {record.growth(column):+.1f} an hour at the end")
     goals = {
         "success": at_least(success, 0.999),
-        "memory, MB an hour": at_most(tally.growth(1), 5),
-        "file descriptors an hour": at_most(tally.growth(2), 5),
-        "tasks an hour": at_most(tally.growth(4), 5),
+        "memory, MB an hour": at_most(record.growth(1), 5),
+        "file descriptors an hour": at_most(record.growth(2), 5),
+        "tasks an hour": at_most(record.growth(4), 5),
     }
     report(goals)
 

@@ -1,4 +1,4 @@
-"""What the live comparison calls known beforehand: the best rules for what was said."""
+"""What the live comparison calls known beforehand: the best rules for what was answered."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ EASY, HARD = ["4"] * 6, ["1", "2", "4", "4", "4", "4"]
 """Answers by Wait; "4" is right."""
 
 
-def told(extensions: list[str], *, votes_right: bool = False) -> list[LiveAnswer]:
-    """What every fixed setting said to one question: a Wait costs 300 tokens, an answer 5."""
+def answers(extensions: list[str], *, votes_right: bool = False) -> list[LiveAnswer]:
+    """What every fixed setting answered to one question: a Wait costs 300 tokens, an answer 5."""
     ends = {
         f"{w} extensions": LiveAnswer(given == "4", 300 * (w + 1) + 5, given, 5)
         for w, given in enumerate(extensions)
@@ -23,11 +23,11 @@ def told(extensions: list[str], *, votes_right: bool = False) -> list[LiveAnswer
 
 def test_rules_known_beforehand_wait_in_the_class_where_it_pays_and_while_it_pays() -> None:
     classes = ["easy", "hard"] * 10
-    asked = [told(EASY if name == "easy" else HARD) for name in classes]
+    asked = [answers(EASY if name == "easy" else HARD) for name in classes]
     by_setting = [list(column) for column in zip(*asked, strict=True)]
-    played = known(by_setting, classes)
-    assert played.shape == (len(KNOWN_PRICES), 20, 2)
-    cheap, dear = played[0], played[-1]
+    results = known(by_setting, classes)
+    assert results.shape == (len(KNOWN_PRICES), 20, 2)
+    cheap, dear = results[0], results[-1]
     easy = np.arange(20) % 2 == 0
     assert cheap[:, 0].all()
     assert cheap[easy, 1] == pytest.approx(305)
@@ -36,6 +36,6 @@ def test_rules_known_beforehand_wait_in_the_class_where_it_pays_and_while_it_pay
 
 
 def test_rules_known_beforehand_vote_where_only_votes_help() -> None:
-    asked = [told(["1"] * 6, votes_right=True)] * 4
-    played = known([list(column) for column in zip(*asked, strict=True)], ["sum"] * 4)
-    assert played[0].tolist() == [[1.0, 500.0]] * 4
+    asked = [answers(["1"] * 6, votes_right=True)] * 4
+    results = known([list(column) for column in zip(*asked, strict=True)], ["sum"] * 4)
+    assert results[0].tolist() == [[1.0, 500.0]] * 4

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import SettingMean
-from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, play, replay, thinned
+from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, replay, replay_chain, thinned
 from benchmarks.prefixes import main
 from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from policies import build
@@ -41,7 +41,7 @@ def played(name: str, **options: object) -> tuple[bool, int, ProbeTrajectory]:
     setting = PrefixSetting(
         name, name, PricedExit() if name == "priced_exit" else build(name, **options)
     )
-    (right, tokens), trajectory = play(setting, TRACE, CHAIN, Random(0), None, COSTS)
+    (right, tokens), trajectory = replay_chain(setting, TRACE, CHAIN, Random(0), None, COSTS)
     return right, tokens, trajectory
 
 

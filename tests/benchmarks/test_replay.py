@@ -12,7 +12,15 @@ from benchmarks.comparison import LEVELS
 from benchmarks.frontier import QuerySample, SettingMean, estimate, tokens_at, weights
 from benchmarks.policies import main
 from benchmarks.recordings import Sampled, VoteTrace
-from benchmarks.replay import VoteSetting, arrivals, known, mixed, play, replay, replay_known
+from benchmarks.replay import (
+    VoteSetting,
+    arrivals,
+    known,
+    mixed,
+    replay,
+    replay_known,
+    replay_query,
+)
 from policies import build
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.majority import Majority
@@ -49,26 +57,26 @@ def test_every_question_comes_up_once_before_any_comes_up_twice() -> None:
 
 def test_a_majority_pays_for_its_chains_and_votes() -> None:
     (asked,) = arrivals(trace(questions=1), 1, Random(2))
-    played, seen = play(setting(Majority(5)), asked, Random(0))
-    assert played.tokens == sum(vote.tokens for vote in asked.chains[:5])
-    assert played.rounds == 1
-    assert played.longest == max(vote.tokens for vote in asked.chains[:5])
-    assert seen.history == asked.chains[:5]
+    result, observation = replay_query(setting(Majority(5)), asked, Random(0))
+    assert result.tokens == sum(vote.tokens for vote in asked.chains[:5])
+    assert result.rounds == 1
+    assert result.longest == max(vote.tokens for vote in asked.chains[:5])
+    assert observation.history == asked.chains[:5]
 
 
 def test_a_wave_that_is_stopped_early_is_paid_for_in_full() -> None:
     easy = [asked for asked in arrivals(trace(), 20, Random(0)) if asked.question % 2]
     asked = next(asked for asked in easy if {b.answer for b in asked.chains[:3]} == {"r"})
     policy = AdaptiveConsistency(0.8, wave=8)
-    played, seen = play(setting(policy), asked, Random(0))
-    assert len(seen.history) < 8
-    assert played.tokens == sum(vote.tokens for vote in asked.chains[:8])
+    result, observation = replay_query(setting(policy), asked, Random(0))
+    assert len(observation.history) < 8
+    assert result.tokens == sum(vote.tokens for vote in asked.chains[:8])
 
 
 def test_when_the_recorded_chains_are_used_up_the_vote_so_far_has_to_do() -> None:
     (asked,) = arrivals(trace(questions=1, samples=3), 1, Random(2))
-    played, seen = play(setting(Majority(40)), asked, Random(0))
-    assert len(seen.history) == 3 and played.rounds == 1
+    result, observation = replay_query(setting(Majority(40)), asked, Random(0))
+    assert len(observation.history) == 3 and result.rounds == 1
 
 
 def test_a_mixed_stream_keeps_the_order_within_a_class() -> None:
@@ -87,8 +95,8 @@ def test_a_learning_policy_sees_labels_of_a_tenth_of_its_queries_only() -> None:
     assert share == pytest.approx(0.1, abs=0.03)
     labelled = next(asked for asked in stream if asked.labelled)
     silent = next(asked for asked in stream if not asked.labelled)
-    assert play(setting(Majority(3)), labelled, Random(0))[1].right
-    assert not play(setting(Majority(3)), silent, Random(0))[1].right
+    assert replay_query(setting(Majority(3)), labelled, Random(0))[1].right
+    assert not replay_query(setting(Majority(3)), silent, Random(0))[1].right
 
 
 def test_priced_spends_less_where_tokens_are_dearer() -> None:

@@ -1,0 +1,43 @@
+"""A benchmark's servers are started, restarted on a port of their own, and stopped."""
+
+import sys
+from pathlib import Path
+
+import click
+import httpx
+import psutil
+import pytest
+
+from benchmarks.load import completions_client
+from benchmarks.servers import BenchmarkServer
+
+SERVE = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
+
+
+def running(marker: str) -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if marker in " ".join(child.cmdline())]
+
+
+def test_a_server_answers_within_the_block_and_is_gone_after_it(tmp_path: Path) -> None:
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-c", f"{SERVE}  # {tmp_path}", str(port)]
+
+    (tmp_path / "health").write_text("from the other checkout")
+    made = BenchmarkServer("files", command, completions_client, checkout=tmp_path)
+    with made as server:
+        (first,) = running(str(tmp_path))
+        port = first.cmdline()[-1]
+        assert httpx.get(f"http://127.0.0.1:{port}/health").text == "from the other checkout"
+        server.restart()
+        (second,) = running(str(tmp_path))
+        assert second.pid != first.pid
+    assert not running(str(tmp_path))
+
+
+def test_a_server_that_ends_at_once_is_an_error_with_what_it_printed() -> None:
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-c", "import sys; sys.exit('no such model')"]
+
+    with pytest.raises(click.ClickException, match=r"broken: .*status 1[\s\S]*no such model"):
+        BenchmarkServer("broken", command, completions_client).start()
