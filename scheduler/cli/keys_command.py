@@ -8,7 +8,7 @@ import click
 from scheduler.cli.options import one_line_errors
 
 FILE = click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path),
-                    default=Path("keys.jsonl"), show_default=True, help="File of keys.")  # fmt: skip
+                    default=Path("keys.jsonl"), show_default=True, help="Keys file.")  # fmt: skip
 LIMIT = click.IntRange(min=1)
 # As scheduler.admission.access.Role, which is heavy to import; a test holds them together.
 ROLES = ("inference", "batch", "admin")
@@ -29,7 +29,7 @@ def keys() -> None:
 @click.option("--tokens-per-minute", type=LIMIT, help="Tokens in a minute.")
 @click.option("--tokens-per-day", type=LIMIT, help="Tokens in a day.")
 @click.option("--reserved-tokens", type=LIMIT,
-              help="Limit of the worst-case tokens of all its requests running at once.")  # fmt: skip
+              help="Worst-case tokens of all its requests running at once.")  # fmt: skip
 def keys_create(name: str, path: Path, role: str, priority: bool, **limits: int | None) -> None:
     """Make a key for NAME, and show it: this once, as only its hash is kept."""
     from scheduler.admission.limits import KeyLimits

@@ -1,7 +1,7 @@
 """Ends an engine core when the process that started it is gone.
 
-A client that ends in order shuts its core down. A client that is killed cannot, and vLLM's core does
-not look: it would keep its memory for ever. The core's own workers end with the core.
+A client that ends in order shuts its core down. A client that is killed cannot, and vLLM's core
+does not look: it would keep its memory for ever. The core's own workers end with the core.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ _run_engine_core = EngineCoreProc.run_engine_core
 def end_cores_with_their_parent() -> None:
     """Every engine core that this process starts from now on ends when this process does."""
     # vLLM has no hook that runs before a core loads its model.
-    EngineCoreProc.run_engine_core = staticmethod(run_engine_core)  # type: ignore[method-assign]
+    EngineCoreProc.run_engine_core = staticmethod(run_engine_core)
 
 
 def run_engine_core(*args: Any, **kwargs: Any) -> None:
