@@ -11,7 +11,10 @@ import pytest
 from benchmarks.load import completions_client
 from benchmarks.servers import BenchmarkServer
 
-SERVE = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
+SERVE = (
+    "import http.server as s, sys; "
+    "s.test(s.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
+)
 
 
 def running(marker: str) -> list[psutil.Process]:

@@ -1,6 +1,7 @@
 """The whole server: real Ray Serve, real vLLM, the embedded model, and the openai client."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from workers.models import POCKET_FOLDER
 # The warnings of torch and vLLM are not ours to mend.
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 QUESTION = "a=3 b=a*7-2+5 c=b+4*3 c?"
 
 
@@ -148,6 +150,20 @@ def test_a_batch_runs_over_http_and_resumes(endpoint: Endpoint, tmp_path: Path) 
     assert "7 answered, 5 done before, 1 failed" in again.stdout
     ids = [json.loads(line)["custom_id"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert sorted(ids) == sorted(f"line-{n}" for n in range(12))
+
+
+def test_the_example_asks_with_openais_client(endpoint: Endpoint) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "ask.py", endpoint.url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^answer: \S", done.stdout, re.MULTILINE)
+    spent = re.search(r"^tokens: (\d+) chains: (\d+)$", done.stdout, re.MULTILINE)
+    assert spent is not None
+    assert 0 < int(spent[1]) <= 1000 and int(spent[2]) >= 1
 
 
 def test_a_taken_port_is_told_with_the_flag_that_changes_it(endpoint: Endpoint) -> None:
