@@ -1,10 +1,13 @@
 """Values that many tests need, made in one place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from policies.base import Query
 from policies.sampling import SamplingParams
+from scheduler.engines.multiplex_server import MultiplexServer
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
 
@@ -18,3 +21,13 @@ def changed(asked: Asked, **changes: Any) -> Asked:
     sampling = {name: value for name, value in changes.items() if name in _SAMPLING}
     others = {name: value for name, value in changes.items() if name not in _SAMPLING}
     return replace(asked, sampling=replace(asked.sampling, **sampling), **others)
+
+
+@contextmanager
+def call_open(server: MultiplexServer, call: int) -> Iterator[None]:
+    """A call that runs on a replica within the block."""
+    server.open(call)
+    try:
+        yield
+    finally:
+        server.close(call)

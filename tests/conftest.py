@@ -1,9 +1,11 @@
 """Nothing in the tests may reach for a network, and no test may fail for being slow."""
 
+import asyncio
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,8 +41,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(test):
         return None
     wanted = inspect.signature(test).parameters
-    run_virtual(test(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    run_virtual(within_a_month(test(**{name: pyfuncitem.funcargs[name] for name in wanted})))
     return True
+
+
+async def within_a_month(test: Coroutine[Any, Any, None]) -> None:
+    """A test that waits for what never comes would run for ever if anything ticks beside it."""
+    async with asyncio.timeout(30 * 86_400):
+        await test
 
 
 HEAVY = ("ray", "vllm")

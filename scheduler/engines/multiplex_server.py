@@ -4,8 +4,8 @@ A message costs more than what is in it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from itertools import takewhile
 
 from scheduler.engines.pool import EventBatch
@@ -44,16 +44,15 @@ class MultiplexServer:
         """Idle, and nobody reads what may come."""
         return self._reader is None and self.is_idle
 
-    @contextmanager
-    def open(self, call: int) -> Iterator[None]:
-        """While the call runs; its end is sent."""
+    def open(self, call: int) -> None:
+        """The call runs from now on: heartbeats are sent of it."""
         self._calls[call] = _now()
-        try:
-            yield
-        finally:
-            del self._calls[call]
-            self._ended.append(call)
-            self._news.set()
+
+    def close(self, call: int) -> None:
+        """The call runs no more; its end is sent."""
+        del self._calls[call]
+        self._ended.append(call)
+        self._news.set()
 
     def post(self, call: int, event: EngineEvent) -> None:
         self._events.setdefault(call, []).append(event)

@@ -42,21 +42,22 @@ class ReplicaCalls:
             yield Taken(self._replica)
             return
         taken = asyncio.get_running_loop().create_future()
-        with server.open(call):  # at once: a server without calls may be dropped
-            task = asyncio.create_task(self._collect(request, server, call, taken, on_event))
-            self._running[task] = server, call
-            try:
-                await asyncio.wait([task, taken], return_when=asyncio.FIRST_COMPLETED)
-                if task.done() and not task.cancelled():  # `drain` cancels it
-                    task.result()
-                yield Taken(self._replica)
-                await asyncio.wait([task])
-                if not task.cancelled():
-                    task.result()
-            finally:
-                del self._running[task]
-                task.cancel()
-                await asyncio.wait([task])
+        server.open(call)  # at once: a server without calls may be dropped
+        task = asyncio.create_task(self._collect(request, server, call, taken, on_event))
+        task.add_done_callback(lambda _task: server.close(call))
+        self._running[task] = server, call
+        try:
+            await asyncio.wait([task, taken], return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and not task.cancelled():  # `drain` cancels it
+                task.result()
+            yield Taken(self._replica)
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+        finally:
+            del self._running[task]
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _collect(
         self,

@@ -10,6 +10,7 @@ import pytest
 from scheduler.engines.multiplex_client import CONNECT_SECONDS, CallQueues, MultiplexedStream
 from scheduler.engines.multiplex_server import MultiplexServer
 from scheduler.engines.pool import EngineDied, EventBatch
+from tests.builders import call_open
 from workers.engine import EngineEvent
 from workers.sample import Accepted
 
@@ -58,7 +59,7 @@ async def _next(line: AsyncGenerator[Any]) -> Any:
 async def test_every_call_gets_its_own_in_order() -> None:
     harness = FaultHarness()
     with harness.stream.register(1), harness.stream.register(2):
-        with harness.server.open(2):
+        with call_open(harness.server, 2):
             harness.server.post(2, FIRST)
             harness.server.post(1, FIRST)
             harness.server.post(2, SECOND)

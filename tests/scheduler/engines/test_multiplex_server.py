@@ -14,6 +14,7 @@ from scheduler.engines.multiplex_server import (
     MultiplexServer,
 )
 from scheduler.engines.pool import EventBatch
+from tests.builders import call_open
 from workers.sample import Accepted
 
 EVENTS = [Accepted(number) for number in range(6)]
@@ -44,7 +45,7 @@ async def test_what_comes_soon_after_a_message_waits_for_the_next() -> None:
 
 async def test_what_was_posted_before_anybody_read_is_kept_and_the_end_comes_last() -> None:
     server = MultiplexServer("replica")
-    with server.open(7):
+    with call_open(server, 7):
         server.post(7, EVENTS[0])
     assert not server.is_idle
     stream = await opened(server)
@@ -55,7 +56,7 @@ async def test_what_was_posted_before_anybody_read_is_kept_and_the_end_comes_las
 async def test_a_stream_stays_open_with_heartbeats_while_a_call_runs_and_is_closed_after() -> None:
     server, clock = MultiplexServer("replica"), asyncio.get_running_loop().time
     stream = await opened(server)
-    with server.open(1):
+    with call_open(server, 1):
         later(5 * IDLE_SECONDS, server.post, 1, EVENTS[0])
         heartbeats = 0
         while (frames := await anext(stream)) == ((1, EventBatch("replica")),):
@@ -78,7 +79,7 @@ async def test_a_silent_call_is_reported_alive_beside_one_that_sends_all_the_tim
 
     sending = asyncio.create_task(send())
     reported: list[float] = []
-    with server.open(1), server.open(2):
+    with call_open(server, 1), call_open(server, 2):
         stream = await opened(server)
         while clock() < 20.0:
             frames = dict(await anext(stream))
@@ -106,7 +107,7 @@ async def test_an_idle_server_is_in_use_while_somebody_reads() -> None:
 
 async def test_another_reader_in_its_place_gets_all_that_was_not_sent() -> None:
     server = MultiplexServer("replica")
-    with server.open(1):
+    with call_open(server, 1):
         old = await opened(server)
         waiting = asyncio.ensure_future(_next(old))
         await asyncio.sleep(0)
@@ -126,7 +127,7 @@ def _next(stream: MultiplexedStream) -> Coroutine[Any, Any, Any]:
 async def test_a_call_is_told_that_its_replica_leaves_before_it_ends() -> None:
     server = MultiplexServer("replica")
     stream = await opened(server)
-    with server.open(1):
+    with call_open(server, 1):
         server.post(1, EVENTS[0])
         server.leave(1)
     frames = await anext(stream)
