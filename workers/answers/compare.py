@@ -57,7 +57,7 @@ def same(one: Form, other: Form, leaf: Leaf) -> bool | None:
             return _formulas(first.letter, second.latex, leaf)
         case Truth(), Truth():
             return first.value == second.value
-        case (Truth(), Words()) | (Words(), Truth()):
+        case Truth(), Words():
             return first.words == second.words
         case Listing(), Listing():
             return _listings(first, second, leaf)

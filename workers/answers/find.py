@@ -4,13 +4,13 @@ import re
 
 from workers.answers.boxes import boxes, last_box
 from workers.answers.characters import plain_characters
-from workers.answers.forms import Words, form_of, is_formula
+from workers.answers.forms import Words, form_of
 from workers.answers.json_answer import json_value, last_json
 from workers.answers.latex import tidy
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
 from workers.answers.spec import AnswerSpec
-from workers.answers.statements import behind, statements
+from workers.answers.statements import is_unfinished, statements
 
 MAX_REPLY = 20_000
 """Characters at the end of a reply that are read."""
@@ -40,7 +40,7 @@ def find_answer(reply: str, spec: AnswerSpec = AUTO, forced: str = "") -> str | 
         if not _says_something(text):
             return None
         # As any other statement, in whatever words it was forced.
-        text = f"Answer: {text.lstrip(' :*')}" if not text.startswith("\n") else f"Answer:{text}"
+        text = f"Answer: {text.lstrip(' :*')}"
     if spec.kind == "json":
         return last_json(text)
     if spec.kind == "auto" and text[:1] in "{[`" and json_value(text) is not None:
@@ -81,6 +81,8 @@ def _found(text: str, spec: AnswerSpec) -> str | None:
         # It was cut short: its beginning is no answer.
         text = text[:unclosed]
         return _settled(last_said(text), spec) if "\n" in text.strip() else None
+    if is_unfinished(text):
+        return None
     return _settled(last_said(text), spec)
 
 
@@ -110,11 +112,7 @@ _TAGS = re.compile(r"<\|?(?:im_end|im_start|endoftext|eot_id|end_of_turn|/s)\|?>
 def _plain_reply(text: str) -> str:
     """The reply with plain characters, without bold marks, empty boxes and control tokens."""
     text = plain_characters(_TAGS.sub("", text))
-    return (
-        _BOLD.sub("", _EMPTY_BOX.sub("", text))
-        if "*" in text or "_" in text or "{" in text
-        else text
-    )
+    return _BOLD.sub("", _EMPTY_BOX.sub("", text))
 
 
 _SAYING = re.compile(r"[^\W_]|[°%$€£∅∞+\-]\S|\\[a-zA-Z]")
@@ -125,6 +123,3 @@ def _says_something(text: str) -> bool:
     if _SAYING.search(text) is None:
         return False
     return _SAYING.search(_NOTHING.sub(" ", text)) is not None
-
-
-__all__ = ["AUTO", "behind", "find_answer", "find_reference", "is_formula"]

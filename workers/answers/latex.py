@@ -25,6 +25,7 @@ _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\}|[a-zA-Z](?![a-zA-Z]))")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])")
+_BEFORE_POWER = re.compile(r"\s+\^")
 _SYNONYMS = tuple(
     (re.compile(rf"\\(?:{old})(?![a-zA-Z])"), new)
     for old, new in {
@@ -73,7 +74,7 @@ def commands(text: str) -> str:
         if words == text:
             break
         text = words
-    text = _DEGREE.sub("°", text)
+    text = _BEFORE_POWER.sub("^", _DEGREE.sub("°", text))
     text = _FRACTION.sub(r"\\frac", text)
     text = _SHORT_FRACTION.sub(
         lambda found: rf"\frac{{{_inner(found[1])}}}{{{_inner(found[2])}}}", text

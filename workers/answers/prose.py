@@ -9,11 +9,16 @@ from workers.answers.numbers import number_of
 from workers.answers.units import unit_of
 
 MAX_LINE = 200
-_SPAN = re.compile(r"(?<!\\)\$\$(.+?)\$\$|(?<![\\\w])\$(?!\s)([^$\n]+?)(?<![\\\s])\$(?!\d)|\\\((.+?)\\\)|"
-                   r"\\\[(.+?)\\\]", re.DOTALL)  # fmt: skip
+_SPAN = re.compile(
+    r"(?<!\\)\$\$(.+?)\$\$|(?<![\\\w])\$(?!\s)([^$\n]+?)(?<![\\\s])\$(?!\d)|"
+    r"\\\((.+?)\\\)|\\\[(.+?)\\\]",
+    re.DOTALL,
+)
 _SENTENCE = re.compile(r"[.!?](?=\s+[^\s\d]|\s*$)|\.(?=\s+\d)|;\s")
-_ABBREVIATION = re.compile(r"(?:^|[\s(\"])(?:[A-Za-z]|dr|mr|mrs|ms|prof|st|mt|vs|no|approx|e\.g|i\.e|"
-                           r"jr|sr|u\.s|ph)$", re.IGNORECASE)  # fmt: skip
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"])(?:[A-Za-z]|dr|mr|mrs|ms|prof|st|mt|vs|no|approx|e\.g|i\.e|jr|sr|u\.s|ph)$",
+    re.IGNORECASE,
+)
 _REASON = re.compile(
     r",?\s+(?:because|since|as\s|which|where|so\s+that|when|given|due|after|weil|denn|car\s|parce|"
     r"porque|perch[ée]|poiché|потому|так\s+как)\b|\s+\(|\s+—\s|,\s+(?:so|and|but)\s",
@@ -40,6 +45,7 @@ _NUMBER = re.compile(
 _CHOICE = re.compile(
     r"(?<![\w'\\])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?=[\s.,:;)*]|$)|A(?=[.,:;)*]|\s*$))(?!\w)"
 )
+_BULLET = re.compile(r"^\s*[-*+•]\s+(?!\d+\s*$)")
 _FENCE = re.compile(r"^\s*(?:```\w*|~~~|---+|\*\*\*+|===+|</?\w+>|\$\$|\\\[|\\\]|[*_#>\s]+)\s*$")
 
 
@@ -66,7 +72,7 @@ def last_said(text: str) -> str:
     lines = [line for line in text.splitlines() if not _FENCE.match(line) and line.strip()]
     if not lines:
         return ""
-    line = lines[-1].strip()
+    line = _BULLET.sub("", lines[-1]).strip()
     if len(line) > MAX_LINE:
         line = line[-MAX_LINE:]
     spans = list(_SPAN.finditer(line))

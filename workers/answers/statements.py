@@ -1,4 +1,4 @@
-"""Where a reply states its answer: "Answer: 5", "the final answer is", "Antwort", "答案", <answer>."""
+"""Where a reply states its answer: "Answer: 5", "the answer is", "Antwort", "答案", <answer>."""
 
 import re
 from collections.abc import Iterator
@@ -47,13 +47,18 @@ _EAST = re.compile(
     r"\s{0,3}(?P<sign>[:=])?"
 )
 _HEADING = re.compile(
-    rf"^[ \t]*(?:#{{1,6}}[ \t]*|\*\*|__)(?:(?:{_NOUNS})|答案|答え|정답)[ \t]*(?:\*\*|__)?[ \t]*:?[ \t]*$",
+    rf"^[ \t]*(?:#{{1,6}}[ \t]*|\*\*|__)(?:(?:{_NOUNS})|答案|答え|정답)"
+    r"[ \t]*(?:\*\*|__)?[ \t]*:?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAGGED = re.compile(r"<\s*(?:final_?)?answer\s*>", re.IGNORECASE)
 _END_TAG = re.compile(r"<\s*/\s*(?:final_?)?answer\s*>", re.IGNORECASE)
 # GSM8K ends its solutions so; a heading of Markdown begins with words.
 _HASHES = re.compile(r"^####[ \t]*(?=[-+$€£(\\.]*\d)([^\n]{1,400})", re.MULTILINE)
+_LAST_WORDS = re.compile(
+    rf"(?:^|[\s*_#])(?:{_NOUNS}|答案|答え|解答|정답|답)(?:\s+(?:{_VERBS})|[은는是为は])?[\s*_`:=$#\"]*\Z",
+    re.IGNORECASE,
+)
 _NOT_STATED = re.compile(
     r"\s*(?:correct|right|wrong|incorrect|not\b|found|given|obtained|the\s+same|as\s+follows|"
     r"unique|clear|obvious|known|determined|based\b|below|above)",
@@ -78,8 +83,18 @@ def statements(text: str) -> Iterator[Statement]:
             if not colon and not found["verb"]:
                 continue
             stated = behind(text, found.end(), next_line=bool(colon))
-            if stated and not (not colon and _NOT_STATED.match(stated)):
+            if not stated or is_unfinished(stated[:40]):
+                continue
+            if colon or not _NOT_STATED.match(stated):
                 yield Statement(found.end(), stated, bool(colon))
+
+
+_BULLET = re.compile(r"^\s*[-*+•]\s+")
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether a reply ends where it was about to state its answer: "Final Answer:"."""
+    return _LAST_WORDS.search(text[-100:]) is not None
 
 
 _MATH = re.compile(r"\s*(?:\$\$(.+?)\$\$|\\\[(.+?)\\\]|```\w*\n(.+?)\n```)", re.DOTALL)
@@ -95,9 +110,9 @@ def behind(text: str, at: int, *, next_line: bool = True) -> str:
     lead = _ONLY_MARKS.match(window)
     if lead is not None and next_line and (block := _MATH.match(window, _to_marks(window))):
         return next(part for part in block.groups() if part is not None)
-    for line in window.split("\n")[: 6 if next_line else 1]:
+    for number, line in enumerate(window.split("\n")[: 6 if next_line else 1]):
         if not _ONLY_MARKS.fullmatch(line):
-            return line[:MAX_LINE]
+            return (_BULLET.sub("", line) if number else line)[:MAX_LINE]
     return ""
 
 

@@ -3,9 +3,11 @@
 import re
 import unicodedata
 
-_PUNCTUATION = re.compile(r"[^\w\s+#%°$€£-]|_", re.UNICODE)
+_PUNCTUATION = re.compile(r"[^\w\s+#%°$€£\ue000-\ue003-]|_", re.UNICODE)
 _INNER = re.compile(r"(?<=\w)['’](?=\w)")
-_DECIMAL_POINT = re.compile(r"(?<=\d)[.,:/](?=\d)")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[.,:/](?=\d)")
+_HIDDEN = "\ue000\ue001\ue002\ue003"
+_HIDE, _SHOW = str.maketrans(".,:/", _HIDDEN), str.maketrans(_HIDDEN, ".,:/")
 _ARTICLES = frozenset(["a", "an", "the"])
 # At the beginning only: they are words of other languages elsewhere.
 # fmt: off
@@ -27,9 +29,10 @@ _FALSE = frozenset({
 def words_of(text: str) -> str:
     """ "The  'Eiffel Tower'." is "eiffel tower". Empty only where there is no letter or digit."""
     text = unicodedata.normalize("NFKC", text).casefold()
-    text = _DECIMAL_POINT.sub("\0", _INNER.sub("", text))
+    text = _INNER.sub("", text)
+    text = _BETWEEN_DIGITS.sub(lambda found: found.group().translate(_HIDE), text)
     words = _PUNCTUATION.sub(" ", text.replace("-", " ") if text.strip(" -") else text)
-    listed = words.replace("\0", ".").split()
+    listed = words.translate(_SHOW).split()
     kept = [word for word in listed if word not in _ARTICLES] or listed
     if len(kept) > 1 and kept[0] in _FIRST:
         kept = kept[1:]
