@@ -1,6 +1,6 @@
 """The command line: every command imports what it needs when it is called, so that help is instant.
 
-Exit codes: 0 done, 1 unexpected, 2 wrong input (one line says what), 3 a batch with failed rows,
+Exit codes: 0 done, 1 unexpected, 2 wrong input (one line says what), 3 some lines failed,
 4 a batch that must not be resumed, 130 interrupted.
 """
 
@@ -14,6 +14,7 @@ from scheduler.cli.curves_command import classes, curves
 from scheduler.cli.demo_command import demo
 from scheduler.cli.doctor_command import doctor
 from scheduler.cli.experiment_command import experiment, report
+from scheduler.cli.grade_command import grade
 from scheduler.cli.keys_command import keys
 from scheduler.cli.serve_command import serve
 from training.train_command import train
@@ -26,7 +27,9 @@ def main() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 
-COMMANDS = (serve, ask, batch, experiment, report, curves, classes, keys, train, demo, doctor)
+COMMANDS = (
+    serve, ask, batch, experiment, report, grade, curves, classes, keys, train, demo, doctor,
+)  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
 

@@ -126,6 +126,7 @@ IMPORTERS = {
         "scheduler/api/responses_shape.py",
         "scheduler/api/messages.py",
     },
+    "math_verify": {"workers/answers/math_process.py", "benchmarks/grading.py"},
     "prometheus_client": {"scheduler/solving/metrics.py"},
     "fastapi": {
         "scheduler/api/app.py",

@@ -11,7 +11,7 @@ from policies.sampling import SamplingParams
 from scheduler.api import aliases, budget
 from scheduler.api import response as reply
 from scheduler.api.ignored_fields import unheeded
-from scheduler.api.messages import NamedTool, canonical
+from scheduler.api.messages import NamedTool, as_json
 from scheduler.api.policy_selection import select
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest, parse
@@ -114,14 +114,14 @@ def _choice(job: PreparedQuery, at: int, sample: Sample | None) -> dict[str, Any
 def _tools(request: ChatRequest) -> str | None:
     if not request.tools:
         return None
-    return canonical([tool.model_dump(exclude_none=True) for tool in request.tools])
+    return as_json([tool.model_dump(exclude_none=True) for tool in request.tools])
 
 
 def _tool_choice(request: ChatRequest) -> str | None:
     choice = request.tool_choice
     if not request.tools or choice is None:
         return None
-    return canonical(choice.model_dump() if isinstance(choice, NamedTool) else choice)
+    return as_json(choice.model_dump() if isinstance(choice, NamedTool) else choice)
 
 
 def _class_of(controller: Controller, request: ChatRequest) -> str:

@@ -12,8 +12,9 @@ FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-def canonical(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+def as_json(value: object) -> str:
+    """Keys keep the order they were sent in: models are shown them, and fill them in, in it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class TextPart(BaseModel):
@@ -75,7 +76,7 @@ class RequestMessage(BaseModel):
             "reasoning": self.reasoning or self.reasoning_content,
         }
         given = {key: value for key, value in fields.items() if value}
-        return canonical(given) if given else ""
+        return as_json(given) if given else ""
 
 
 class Function(BaseModel):
@@ -116,7 +117,7 @@ class ResponseFormat(BaseModel):
     def _complete(self) -> Self:
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema must be given if, and only if, the type is json_schema")
-        if self.json_schema and len(canonical(self.json_schema.schema_)) > MAX_SCHEMA_BYTES:
+        if self.json_schema and len(as_json(self.json_schema.schema_)) > MAX_SCHEMA_BYTES:
             raise ValueError(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes")
         return self
 
@@ -125,4 +126,4 @@ class ResponseFormat(BaseModel):
         """JSON for the engine; None where any text will do."""
         if self.type == "text":
             return None
-        return canonical(self.model_dump(by_alias=True, exclude_none=True))
+        return as_json(self.model_dump(by_alias=True, exclude_none=True))

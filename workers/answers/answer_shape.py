@@ -1,5 +1,6 @@
 """What form an answer must have: free text, JSON of a schema, or calls of tools."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +110,8 @@ def _schema(schema: Any, field: str) -> str | None:
     """As JSON. Bounded, for engines compile it."""
     if schema is None:
         return None
-    text = canonical(schema)
+    # In the order it was given: a model fills in the properties in that order.
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > MOST_SCHEMA_BYTES:
         raise Refused(field, f"{field}: the schema is larger than {MOST_SCHEMA_BYTES} bytes")
     depth, widest = _extent(schema)

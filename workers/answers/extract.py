@@ -1,41 +1,65 @@
-"""The short answer inside a model's reply, in a form in which equal answers are equal strings."""
+"""The answer inside a reply as one string, in a form in which plainly equal answers are equal.
 
-import re
+Formulas that are equal only by mathematics stay different strings: `equality` compares those.
+"""
 
-# Bounded and without nested repetition: replies are untrusted, and may be long.
-# Looks ahead, so that an "Answer:" inside what follows another one is found too.
-_MARKED = re.compile(r"answer\s*(?:is\s*)?[:=]\s*(?=([^\n]{1,200}))", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\{([^{}]{1,200})\}")
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_WRAPPING = re.compile(r"^[\s*$\"'`]+|[\s*$\"'`.]+$")
+from functools import lru_cache
+
+from workers.answers.compare import plain_number, same, squeezed
+from workers.answers.equality import spelt_alike
+from workers.answers.find import AUTO, find_answer, find_reference
+from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
+from workers.answers.latex import tidy
+from workers.answers.numbers import Number
+from workers.answers.units import NONE
 
 
-def extract(reply: str) -> str | None:
-    """The last boxed value, else what follows the last "Answer:", else the last line that is text.
+def extract(reply: str, forced: str = "") -> str | None:
+    """The answer that a reply settles on, normalised. None when there is none.
 
-    Numbers lose their thousands commas, leading zeros and trailing ".0"; other answers are
-    compared without case, outer quotes, dollar signs or a final full stop. None when the reply
-    has no text.
+    `forced` are words that were put at the head of the reply: alone they are no answer.
     """
-    text = reply[-20_000:]
-    if boxed := _BOXED.findall(text):
-        return normalise(boxed[-1])
-    if marked := _MARKED.findall(text):
-        return normalise(marked[-1])
-    lines = [line for line in text.splitlines() if line.strip()]
-    return normalise(lines[-1][:200]) if lines else None
+    answer = find_answer(reply, AUTO, forced)
+    return None if answer is None else normalise(answer)
 
 
 def normalise(answer: str) -> str | None:
-    plain = _WRAPPING.sub("", answer)
-    if _NUMBER.fullmatch(plain):
-        whole, _, fraction = plain.replace(",", "").lstrip("+").partition(".")
-        negative, whole = whole.startswith("-"), whole.lstrip("-").lstrip("0") or "0"
-        fraction = fraction.rstrip("0")
-        sign = "-" if negative and (whole != "0" or fraction) else ""
-        return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
-    return " ".join(plain.lower().split()) or None
+    """One spelling: "1/2", "0.50" and `\\frac{1}{2}` are "0.5", "(B)" is "b". None if empty."""
+    form = form_of(answer)
+    match form:
+        case Equation(right=Number() as right):
+            return _number(right, answer)
+        case Number():
+            return _number(form, answer)
+        case Choice(letter=letter):
+            return letter.lower()
+        case Truth(words=words):
+            return words.split()[0]
+        case Json(value=value):
+            return value
+        case Formula(latex=latex) | Listing(latex=latex) | Equation(latex=latex):
+            return squeezed(latex) or None
+        case Words(words=words):
+            return " ".join(words.split()) or None
 
 
+@lru_cache(8192)
 def is_right(answer: str | None, reference: str) -> bool:
-    return answer is not None and answer == normalise(reference)
+    """Whether an answer says what the reference says, without the comparison of formulas."""
+    if answer is None:
+        return False
+    expected = find_reference(reference)
+    if expected is None:
+        return False
+    plainly = same(form_of(answer), form_of(expected), lambda _one, _other: None)
+    return plainly is True or (plainly is None and spelt_alike(answer, expected))
+
+
+def _number(number: Number, answer: str) -> str:
+    value = plain_number(number)
+    if number.unit == NONE or number.unit.kind.isupper():  # money
+        return plain_number(Number(number.size))
+    if number.unit.kind == "percent":
+        return f"{value}%"
+    words = tidy(answer).lstrip("+-0123456789.,/ '").strip()
+    return f"{value} {words.lower()}" if words and words[0].isalpha() else value

@@ -1,0 +1,125 @@
+"""The answer inside a model's reply, and inside a reference as data sets write it."""
+
+import re
+
+from workers.answers.boxes import boxes, last_box
+from workers.answers.characters import plain_characters
+from workers.answers.forms import Words, form_of
+from workers.answers.json_answer import json_value, last_json
+from workers.answers.latex import tidy
+from workers.answers.numbers import number_of
+from workers.answers.prose import clipped, last_choice, last_number, last_said
+from workers.answers.spec import AnswerSpec
+from workers.answers.statements import is_unfinished, statements
+
+MAX_REPLY = 20_000
+"""Characters at the end of a reply that are read."""
+AUTO = AnswerSpec()
+_THOUGHTS = re.compile(r"</think(?:ing)?>|<\|im_start\|>answer\n")
+_REFERENCE_LINE = re.compile(r"^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE)
+
+
+def find_answer(reply: str, spec: AnswerSpec = AUTO, forced: str = "") -> str | None:
+    """The answer that a reply settles on, tidy; None where it has none.
+
+    In order: the last box, tag, "Answer:" or "the answer is" with a value; a vaguer statement;
+    what the last line says. `forced` are words that were put at the head of the reply, such as
+    "Final Answer:": they state what follows them, and nothing where nothing does. A `pattern` of
+    the spec is not looked at here. Never raises.
+    """
+    if spec.kind == "none":
+        return None
+    text = reply[-MAX_REPLY:]
+    if len(reply) > MAX_REPLY:
+        forced = ""
+    if ended := list(_THOUGHTS.finditer(text)):
+        text = text[ended[-1].end() :]
+    text = text.strip()
+    if forced.strip() and text.startswith(forced.strip()):
+        text = text[len(forced.strip()) :]
+        if not _says_something(text):
+            return None
+        # As any other statement, in whatever words it was forced.
+        text = f"Answer: {text.lstrip(' :*')}"
+    if spec.kind == "json":
+        return last_json(text)
+    if spec.kind == "auto" and text[:1] in "{[`" and json_value(text) is not None:
+        return last_json(text)
+    return _found(_plain_reply(text), spec)
+
+
+def find_reference(reference: str, spec: AnswerSpec = AUTO) -> str | None:
+    """The answer in a reference: "#### 10", a solution with boxes, "Answer: 10", or all of it."""
+    text = reference.strip()
+    if spec.kind == "json":
+        return last_json(text) or text
+    if found := _REFERENCE_LINE.search(text):
+        return tidy(found[1]) or None
+    if last_box(text) is not None or "\n" in text or any(statements(plain_characters(text))):
+        return find_answer(text, spec)
+    return tidy(text) if _says_something(text) else None
+
+
+def _found(text: str, spec: AnswerSpec) -> str | None:
+    # A box inside of a statement is that statement's; the later of two counts.
+    candidates = [(box.start, True, box.content) for box in [last_box(text)] if box]
+    weak: list[tuple[int, str]] = []
+    for statement in statements(text):
+        value = clipped(statement.text)
+        if not _says_something(value):
+            continue
+        if statement.strong or _is_value(value, spec):
+            candidates.append((statement.start, False, value))
+        else:
+            weak.append((statement.start, value))
+    if candidates:
+        return _settled(max(candidates)[2], spec)
+    if weak:
+        return _settled(max(weak)[1], spec)
+    _, unclosed = boxes(text)
+    if unclosed is not None:
+        # It was cut short: its beginning is no answer.
+        text = text[:unclosed]
+        return _settled(last_said(text), spec) if "\n" in text.strip() else None
+    if is_unfinished(text):
+        return None
+    return _settled(last_said(text), spec)
+
+
+def _settled(value: str, spec: AnswerSpec) -> str | None:
+    """A tidy answer, for numbers and choices without the words round it."""
+    if not _says_something(value):
+        return None
+    answer = tidy(value)
+    if spec.kind == "number" and number_of(answer) is None:
+        return last_number(value) or answer or None
+    if spec.is_choice and isinstance(form_of(answer), Words):
+        return last_choice(value) or answer or None
+    return answer or None
+
+
+def _is_value(text: str, spec: AnswerSpec) -> bool:
+    """Whether it is more than prose: a number, a letter, a formula."""
+    answer = tidy(text)
+    return not isinstance(form_of(answer, "auto"), Words) or (spec.kind == "text" and bool(answer))
+
+
+_BOLD = re.compile(r"(?<![\w)\]}^])\*\*|\*\*(?![\w(\[{\\.-])|(?<![\w])__(?=\S)|(?<=\S)__(?!\w)")
+_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{[\s{}$]*\}")
+_TAGS = re.compile(r"<\|?(?:im_end|im_start|endoftext|eot_id|end_of_turn|/s)\|?>")
+
+
+def _plain_reply(text: str) -> str:
+    """The reply with plain characters, without bold marks, empty boxes and control tokens."""
+    text = plain_characters(_TAGS.sub("", text))
+    return _BOLD.sub("", _EMPTY_BOX.sub("", text))
+
+
+_SAYING = re.compile(r"[^\W_]|[°%$€£∅∞+\-]\S|\\[a-zA-Z]")
+_NOTHING = re.compile(r"\\(?:boxed|fbox|framebox|text|mathrm|left|right)\b|\$|[{}()\[\]\\]")
+
+
+def _says_something(text: str) -> bool:
+    if _SAYING.search(text) is None:
+        return False
+    return _SAYING.search(_NOTHING.sub(" ", text)) is not None

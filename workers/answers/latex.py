@@ -1,0 +1,123 @@
+"""LaTeX and Markdown round an answer are removed, and its commands brought to one spelling."""
+
+import re
+
+from workers.answers.boxes import unboxed
+from workers.answers.characters import plain_characters
+
+MAX_ANSWER = 4000
+"""Characters of an answer that are looked at."""
+
+_PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"),
+          ("```", "```"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"))  # fmt: skip
+_WORDS = re.compile(
+    r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox|"
+    r"operatorname\*?|bm|boldsymbol|emph|underline|textnormal|mathnormal)\s*\{([^{}]*)\}"
+)
+_DROPPED = re.compile(
+    r"\\(?:left|right|middle|bigl?|bigr|Bigl?|Bigr|biggl?|biggr|Biggl?|Biggr|displaystyle|"
+    r"textstyle|limits|nolimits|rm|bf|it|tt|boldmath|mathstrut|strut|phantom\{[^{}]*\})(?![a-zA-Z])"
+    r"\.?"
+)
+_SPACE = re.compile(r"\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspace|hspace\{[^{}]*\}|"
+                    r"hfill|newline)(?![a-zA-Z])|(?<!\\)~")  # fmt: skip
+_FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\}|[a-zA-Z](?![a-zA-Z]))")
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
+_DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])")
+_BEFORE_POWER = re.compile(r"\s+\^")
+_SYNONYMS = tuple(
+    (re.compile(rf"\\(?:{old})(?![a-zA-Z])"), new)
+    for old, new in {
+        "leq|leqslant|leqq": r"\\le", "geq|geqslant|geqq": r"\\ge", "neq": r"\\ne",
+        "lbrace": r"\\{", "rbrace": r"\\}", "div": "/", "ast": "*", "percent": "%",
+        "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|",
+        "dots|cdots|ldots|dotsc": r"\\ldots", "lparen": "(", "rparen": ")", "lbrack": "[",
+        "rbrack": "]", "minus": "-", "textdollar": "$", "pounds": "£", "euro": "€",
+    }.items()
+)  # fmt: skip
+_SPACES = re.compile(r"\s+")
+# "- 5" is a number, "- five" an item of a list.
+_LIST_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s*(?=\S)|[-*+•]\s+(?=[^\s\d.$\\(]))")
+# Verbs that stand behind an answer in Japanese, Korean and Chinese.
+_ENDING = re.compile(
+    r"(?<=.)\s*(?:です|である|だ|でした|となります|になります|となる|입니다|이에요|예요|이다|됩니다)[.!\s]*$"
+)
+
+
+def tidy(answer: str) -> str:
+    """An answer without what is only round it: delimiters, emphasis, spacing, a final full stop.
+
+    `$\\left(\\dfrac12,\\,3\\right)$` is `(\\frac{1}{2}, 3)`. Formulas keep LaTeX's commands, in
+    one spelling; words lose `\\text`.
+    """
+    text = _SPACES.sub(" ", plain_characters(answer[:MAX_ANSWER])).strip()
+    if "\\" in text or "{,}" in text:
+        text = commands(unboxed(text))
+    if not text.isascii():
+        text = _ENDING.sub("", text)
+    for _ in range(6):
+        bare = peeled(text)
+        if bare == text:
+            break
+        text = bare
+    return text
+
+
+def commands(text: str) -> str:
+    """One spelling of LaTeX's commands."""
+    text = text.replace("{,}", ",").replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&")
+    text = text.replace(r"\#", "#").replace(r"\_", "_")
+    text = _SPACE.sub(" ", _DROPPED.sub(" ", text)).replace(r"\cdotp", r"\cdot")
+    for _ in range(4):
+        words = _WORDS.sub(r" \1 ", text)
+        if words == text:
+            break
+        text = words
+    text = _BEFORE_POWER.sub("^", _DEGREE.sub("°", text))
+    text = _FRACTION.sub(r"\\frac", text)
+    text = _SHORT_FRACTION.sub(
+        lambda found: rf"\frac{{{_inner(found[1])}}}{{{_inner(found[2])}}}", text
+    )
+    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    for old, new in _SYNONYMS:
+        text = old.sub(new, text)
+    return _SPACES.sub(" ", text).strip()
+
+
+def peeled(text: str) -> str:
+    """One layer less of delimiters, emphasis and punctuation."""
+    text = _LIST_MARK.sub("", text).strip() if len(text) > 1 else text.strip()
+    for opening, closing in _PAIRS:
+        if (
+            len(text) >= len(opening) + len(closing)
+            and text.startswith(opening)
+            and text.endswith(closing)
+        ):
+            inner = text[len(opening) : -len(closing)]
+            # "$5$ and $6$" is no single formula.
+            if opening not in inner and closing not in inner:
+                return inner.strip()
+    if not text.strip("*_$`\"' .,;:#"):
+        return ""
+    if text[-1] in ".,;:":
+        # "10^5." ends a sentence, "1..." is no number.
+        return text[:-1].rstrip()
+    for mark in ("**", "__", "```", "`", "$$"):
+        if text.count(mark) == 1:
+            # Half of a pair: the other one was cut off with the text round the answer.
+            if text.startswith(mark) and not text[len(mark) :].startswith(mark):
+                return text[len(mark) :].strip()
+            if text.endswith(mark):
+                return text[: -len(mark)].strip()
+    if text.endswith("$") and text.count("$") == 1:
+        return text[:-1].strip()
+    if text[0] in "\"'" and text.count(text[0]) == 1:
+        return text[1:].strip()
+    if text[-1] == '"' and text.count('"') == 1:
+        return text[:-1].strip()
+    return text
+
+
+def _inner(group: str) -> str:
+    return group[1:-1] if group[0] == "{" else group
