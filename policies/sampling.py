@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from policies.answer_spec import AnswerSpec
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -25,3 +27,5 @@ class SamplingParams:
     priority: int = 0
     #: Only requests with the same salt share cached prefixes (vLLM's `cache_salt`).
     cache_salt: str = ""
+    #: What an answer is: how it is found in a reply, and when two are the same.
+    answer: AnswerSpec = AnswerSpec()

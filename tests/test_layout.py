@@ -15,8 +15,19 @@ CONTRACT = {"policies.base", "policies.plan", "policies.signals", "policies.tall
 MAY_IMPORT = {
     "policies": {"policies.curves"},
     "policies.curves": CONTRACT,
-    "workers": {"policies.plan", "policies.sampling", "policies.signals", "workers.answers"},
-    "workers.answers": {"policies.sampling", "workers.engine", "workers.sample"},
+    "workers": {
+        "policies.answer_spec",
+        "policies.plan",
+        "policies.sampling",
+        "policies.signals",
+        "workers.answers",
+    },
+    "workers.answers": {
+        "policies.answer_spec",
+        "policies.sampling",
+        "workers.engine",
+        "workers.sample",
+    },
     "workers.simulated": {"policies.plan", "policies.sampling", "policies.signals", "workers"},
     "workers.vllm": {"policies.sampling", "workers"},
     "scheduler.errors": set[str](),

@@ -276,7 +276,8 @@ class ChainEngine:
     def _sample(self, running: Running, before: int, seconds: float, probe_tokens: int) -> Sample:
         chain, meter = running.chain, running.watchers.meter
         text = self.format.decode([*chain.forced_answer, *chain.answer]).strip()
-        text, calls, answer = running.run_options.shape.read(text)
+        forced = self.format.decode(chain.forced_answer)
+        text, calls, answer = running.run_options.shape.read(text, forced)
         forced_thinking = chain.forced_tokens - len(chain.closing)
         reasoning = len(chain.thinking) - forced_thinking - before
         assert chain.stop_cause is not None, "a driver left a chain unfinished"

@@ -68,8 +68,10 @@ class Trials:
         finally:
             self._open.discard(name)
         if finished:
+            forced = format_.decode(format_.forced_answer)
             text = format_.decode([*format_.forced_answer, *tokens]).strip()
+            answer = extract(text, forced, running.run_options.shape.answer)
             probability = geometric_mean(certainty, len(tokens)) or 0.0
             cost = len(closing) + len(tokens) + (delta.finish == "stop")
-            probe = Probe(running.number, len(thinking), extract(text), probability, text, cost)
+            probe = Probe(running.number, len(thinking), answer, probability, text, cost)
             self._emit(probe)

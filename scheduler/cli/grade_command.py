@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from workers.answers.spec import KINDS
+from policies.answer_spec import KINDS
 
 
 @click.command()

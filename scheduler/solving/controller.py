@@ -20,6 +20,7 @@ from scheduler.curves.feedback import PendingFeedback
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.records import ObservationRecord
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from scheduler.solving.answers import QueryAnswers
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
@@ -29,6 +30,7 @@ from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import worst_query
 from scheduler.solving.trace import request_id, tracing
+from workers.answers.grader import Grader
 from workers.engine import Engine, EngineInfo, Refused
 from workers.sample import OnEvent
 
@@ -54,6 +56,7 @@ class Controller:
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
+    grader: Grader = field(default_factory=Grader)
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
 
     async def answer(
@@ -122,6 +125,7 @@ class Controller:
             raise DeadlineExceeded(query.limits.deadline_seconds)
         if stop.reason == "failed" and not run.samples:
             raise Overloaded("no engine could finish a sample of this request; try again")
+        await run.answers.grade(run.records, query.reference)
         outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
@@ -153,7 +157,8 @@ class Controller:
             price=policy.options.price or self.pricing.now(load=load, tenant=tenant),
             load=load,
             exploration_runs=self._exploration_runs,
-            learns=learn,
+            learns=learn and query.sampling.answer.kind != "none",
+            answers=QueryAnswers(self.grader, query.sampling.answer),
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")

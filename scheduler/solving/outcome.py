@@ -1,6 +1,7 @@
 """One answered query, as it is logged: what was decided, what it cost, and how it turned out."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +18,6 @@ from policies.signals import Probe
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep, SampleRecord
 from scheduler.solving.run import QueryRun
-from workers.answers.extract import is_right
 from workers.forcing import UNANSWERED
 from workers.sample import Sample
 
@@ -163,7 +163,10 @@ class Outcome:
 
 
 def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outcome:
-    """What a finished run comes to: the leader's answer, in the words of its cheapest chain."""
+    """What a finished run comes to: the leader's answer, in the words of its cheapest chain.
+
+    Where nothing votes, it is the surest chain.
+    """
     tally = run.tally if stop.weights is None else run.tally.weighed(dict(stop.weights))
     leader, voting = tally.leader, {vote.chain for vote in tally.voting}
     behind = [
@@ -171,8 +174,7 @@ def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outc
         for sample in run.samples.values()
         if sample.answer == leader and (leader is None or sample.chain in voting)
     ]
-    chosen = min(behind, key=lambda sample: sample.thinking_tokens, default=None)
-    reference = run.query.reference
+    chosen = min(behind, key=_surest if leader is None else _cheapest, default=None)
     return Outcome(
         query=run.query,
         model=model,
@@ -187,10 +189,22 @@ def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outc
         tokens=_count(run.records),
         seconds=run.seconds,
         price=run.price,
-        correct=None if reference is None else is_right(leader, reference),
+        correct=None
+        if run.answers.right is None
+        else leader is not None and run.answers.right[leader],
         records=tuple(run.records),
         considered=DecisionInputs.of(run),
     )
+
+
+def _cheapest(sample: Sample) -> int:
+    return sample.thinking_tokens
+
+
+def _surest(sample: Sample) -> tuple[float, int]:
+    confidence = sample.confidence
+    measured = [part for part in confidence or () if part is not None]
+    return -(measured[0] if measured else -math.inf), sample.thinking_tokens
 
 
 def observation(run: QueryRun, *, chance: float | None = None) -> Observation | None:
@@ -205,11 +219,6 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     trajectory = _trajectory(run)
     if run.steered and trajectory is None:
         return None
-    right: dict[str, bool] = {}
-    if run.query.reference is not None:
-        answers = {vote.answer for vote in run.tally.history}
-        answers |= {probe.answer for probe in trajectory.probes} if trajectory else set()
-        right = {a: is_right(a, run.query.reference) for a in answers if a is not None}
     temperature = run.records[0].temperature
     return Observation(
         run.query.query_class,
@@ -217,7 +226,7 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
         run.plan.budget,
         temperature,
         run.plan,
-        right,
+        dict(run.answers.right or {}),
         trajectory,
         chance,
     )

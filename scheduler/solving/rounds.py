@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from policies.base import Draw, Extend
 from policies.plan import Budget
 from policies.signals import Probe
 from workers.engine import SampleRequest
@@ -62,3 +63,16 @@ class Round:
 def in_order(probes: Iterable[Probe]) -> tuple[Probe, ...]:
     """By chain, and then by where they branched off."""
     return tuple(sorted(probes, key=lambda probe: (probe.chain, probe.thinking_tokens)))
+
+
+def name_of(decision: Draw | Extend) -> str:
+    """Of the plan of a policy that has none."""
+    return "extend" if isinstance(decision, Extend) else f"draw {decision.samples}"
+
+
+def steers(decision: Draw | Extend) -> bool:
+    """Whether a decision changes what chains do otherwise than by a cap or an extension."""
+    budget, signals = decision.budget, decision.signals
+    ends = signals is not None and signals.end_below is not None
+    own_text = budget.extension_text is not None
+    return bool(decision.suffix) or ends or own_text or budget.compat or not budget.answer_when_cut

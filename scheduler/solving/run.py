@@ -5,15 +5,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from policies.answer_spec import AnswerSpec
 from policies.base import Conclude, Draw, Extend, Query, Situation, Stop
 from policies.curves.curve import ClassCurve
 from policies.plan import Budget, Plan
-from policies.signals import Probe
+from policies.signals import Probe, Signals
 from policies.tally import Tally, Vote
+from scheduler.solving.answers import QueryAnswers
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Account
-from scheduler.solving.rounds import DecisionStep, Round, SampleRecord, StepKind, in_order
+from scheduler.solving.rounds import (
+    DecisionStep,
+    Round,
+    SampleRecord,
+    StepKind,
+    in_order,
+    name_of,
+    steers,
+)
 from scheduler.solving.token_limits import fit, within_limits, worst_case
+from workers.answers.grader import Grader
 from workers.engine import SampleRequest
 from workers.forcing import UNANSWERED
 from workers.sample import Accepted, Delta, Sample
@@ -42,6 +53,8 @@ class QueryRun:
     exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
     #: Whether the curves learn from this query.
     learns: bool = True
+    #: Which of its answers are the same, and which are right.
+    answers: QueryAnswers = field(default_factory=lambda: QueryAnswers(Grader(), AnswerSpec()))
     #: Seconds, monotonic.
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
@@ -146,7 +159,7 @@ class QueryRun:
         if not chains:
             return False
         plan = decision.plan or self.plan
-        self._follow(plan or Plan(_name(decision), decision.budget, decision.temperature))
+        self._follow(plan or Plan(name_of(decision), decision.budget, decision.temperature))
         temperature = self._temperature(decision.temperature)
         request = SampleRequest(
             query=self.query.id,
@@ -158,7 +171,7 @@ class QueryRun:
             stream=0 if stream and 0 in chains else None,
             suffix=decision.suffix,
             probing=probing,
-            signals=decision.signals,
+            signals=decision.signals or self._signals(chains),
             expected_tokens=self._expected(budget, len(chains), done),
         )
         self._last = decision
@@ -171,7 +184,7 @@ class QueryRun:
             pending=set(chains),
         )
         self.account.reserve(self._round.reserved)
-        self.steered |= _steers(decision)
+        self.steered |= steers(decision)
         return True
 
     def _follow(self, plan: Plan) -> None:
@@ -192,7 +205,8 @@ class QueryRun:
         tokens, and neither vote nor teach: the policy has stopped.
         """
         missing, last = self.query.choices - len(self.samples), self._last
-        if missing <= 0 or last is None or self.tally.leader is None:
+        nothing = self.tally.leader is None and not self.answers.is_open_ended
+        if missing <= 0 or last is None or nothing:
             return None
         budget = next(step.budget for step in reversed(self.steps) if step.budget)
         return Draw(missing, budget, plan=self.plan, suffix=last.suffix)
@@ -217,6 +231,10 @@ class QueryRun:
         lost = {r.sample.chain for r in self.records if r.sample.stop_cause == "lost"}
         most = self.max_chains + len(lost) if votes else MAX_CHAINS
         return list(range(first, min(first + decision.samples, most, MAX_CHAINS)))
+
+    def _signals(self, chains: list[int]) -> Signals | None:
+        """Of several replies that cannot vote, the surest is returned."""
+        return Signals() if self.answers.is_open_ended and len(chains) > 1 else None
 
     def _temperature(self, planned: float | None) -> float | None:
         """The caller's temperature, unless it would make all votes the same."""
@@ -293,15 +311,3 @@ class QueryRun:
         if self.late:
             return Stop("deadline")
         return Stop("failed") if self._lost_rounds >= MAX_LOST_ROUNDS else None
-
-
-def _name(decision: Draw | Extend) -> str:
-    return "extend" if isinstance(decision, Extend) else f"draw {decision.samples}"
-
-
-def _steers(decision: Draw | Extend) -> bool:
-    """Whether a decision changes what chains do otherwise than by a cap or an extension."""
-    budget, signals = decision.budget, decision.signals
-    ends = signals is not None and signals.end_below is not None
-    own_text = budget.extension_text is not None
-    return bool(decision.suffix) or ends or own_text or budget.compat or not budget.answer_when_cut

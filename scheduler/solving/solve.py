@@ -42,6 +42,8 @@ async def _decide(
             return Stop("budget")
         if stop := await _round(run, engine, policy, rng, on_event) or run.blocked():
             return stop
+        if run.answers.is_open_ended and run.samples:
+            return Stop("plan done")
 
 
 async def _round(
@@ -53,7 +55,7 @@ async def _round(
         async with aclosing(engine.sample(run.request)) as events:
             async for event in events:
                 if isinstance(event, Probe | Sample):
-                    run.take(event)
+                    run.take(await run.answers.grouped(event))
                     if policy:
                         stop = stop or await _steer(run, engine, policy, rng)
                 elif isinstance(event, Accepted | Delta) and run.shows(event) and on_event:

@@ -1,9 +1,10 @@
 """What form an answer must have: free text, JSON of a schema, or calls of tools."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from policies.answer_spec import AnswerSpec
 from workers.answers.extract import extract
 from workers.answers.tool_calls import (
     as_answer,
@@ -27,7 +28,7 @@ class AnswerShape:
     """`tools` are OpenAI's, for the chat template; None: none may be called. `names` are theirs.
 
     `schema` is what the answer is held to while it is generated, as JSON. With `forced` it makes a
-    call, of the tool `only` if that is given.
+    call, of the tool `only` if that is given. `answer` is how free text is read.
     """
 
     tools: list[dict[str, Any]] | None = None
@@ -35,14 +36,22 @@ class AnswerShape:
     schema: str | None = None
     forced: bool = False
     only: str | None = None
+    answer: AnswerSpec = AnswerSpec()
 
     @property
     def plain(self) -> bool:
         """Whether it is free text, which may be shown as it comes."""
         return self.tools is None and self.schema is None
 
-    def read(self, text: str) -> tuple[str, tuple[ToolCall, ...], str | None]:
-        """What to show of an answer's text, the calls in it, and what votes are counted by."""
+    def read(self, text: str, forced: str = "") -> tuple[str, tuple[ToolCall, ...], str | None]:
+        """What to show of an answer's text, the calls in it, and what votes are counted by.
+
+        `forced` are words that were put at the head of the text: alone they are no answer.
+        """
+        shown, calls, answer = self._read(text, forced)
+        return shown, calls, None if self.answer.kind == "none" else answer
+
+    def _read(self, text: str, forced: str) -> tuple[str, tuple[ToolCall, ...], str | None]:
         if self.tools is not None:
             rest, calls = (
                 ("", forced_calls(text, self.names, self.only))
@@ -52,7 +61,7 @@ class AnswerShape:
             if calls:
                 return rest, calls, as_answer(calls)
         if self.schema is None:
-            return text, (), extract(text)
+            return text, (), extract(text, forced, self.answer)
         try:
             return text, (), canonical(parse(text))
         except ValueError:  # it was cut short
@@ -61,6 +70,10 @@ class AnswerShape:
 
 def shape_of(request: SampleRequest) -> AnswerShape:
     """Raises Refused."""
+    return replace(_shape_of(request), answer=request.sampling.answer)
+
+
+def _shape_of(request: SampleRequest) -> AnswerShape:
     wanted = _wanted(
         _parsed(request.sampling.response_format, "response_format") or {"type": "text"}
     )

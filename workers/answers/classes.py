@@ -2,8 +2,8 @@
 
 import asyncio
 
+from policies.answer_spec import AnswerSpec
 from workers.answers.equality import AUTO, Equality
-from workers.answers.spec import AnswerSpec
 
 MAX_COMPARED = 64
 """Representatives that a new answer is compared with, the oldest first."""

@@ -5,7 +5,8 @@ Formulas that are equal only by mathematics stay different strings: `equality` c
 
 from functools import lru_cache
 
-from workers.answers.compare import plain_number, same, squeezed
+from policies.answer_spec import AnswerSpec
+from workers.answers.compare import plain_number, same
 from workers.answers.equality import spelt_alike
 from workers.answers.find import AUTO, find_answer, find_reference
 from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
@@ -14,18 +15,18 @@ from workers.answers.numbers import Number
 from workers.answers.units import NONE
 
 
-def extract(reply: str, forced: str = "") -> str | None:
+def extract(reply: str, forced: str = "", spec: AnswerSpec = AUTO) -> str | None:
     """The answer that a reply settles on, normalised. None when there is none.
 
     `forced` are words that were put at the head of the reply: alone they are no answer.
     """
-    answer = find_answer(reply, AUTO, forced)
-    return None if answer is None else normalise(answer)
+    answer = find_answer(reply, spec, forced)
+    return None if answer is None else normalise(answer, spec)
 
 
-def normalise(answer: str) -> str | None:
+def normalise(answer: str, spec: AnswerSpec = AUTO) -> str | None:
     """One spelling: "1/2", "0.50" and `\\frac{1}{2}` are "0.5", "(B)" is "b". None if empty."""
-    form = form_of(answer)
+    form = form_of(answer, "choice" if spec.is_choice else spec.kind)
     match form:
         case Equation(right=Number() as right):
             return _number(right, answer)
@@ -38,7 +39,7 @@ def normalise(answer: str) -> str | None:
         case Json(value=value):
             return value
         case Formula(latex=latex) | Listing(latex=latex) | Equation(latex=latex):
-            return squeezed(latex) or None
+            return " ".join(latex.split()) or None
         case Words(words=words):
             return " ".join(words.split()) or None
 

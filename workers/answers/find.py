@@ -2,6 +2,7 @@
 
 import re
 
+from policies.answer_spec import AnswerSpec
 from workers.answers.boxes import boxes, last_box
 from workers.answers.characters import plain_characters
 from workers.answers.forms import Words, form_of
@@ -9,7 +10,6 @@ from workers.answers.json_answer import json_value, last_json
 from workers.answers.latex import tidy
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
-from workers.answers.spec import AnswerSpec
 from workers.answers.statements import is_unfinished, statements
 
 MAX_REPLY = 20_000

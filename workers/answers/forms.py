@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from policies.answer_spec import Kind
 from workers.answers.json_answer import json_value
 from workers.answers.latex import tidy
 from workers.answers.lists import parts_of
 from workers.answers.numbers import Number, number_of
-from workers.answers.spec import Kind
 from workers.answers.units import NONE, Unit, unit_of
 from workers.answers.words import truth_of, words_of
 

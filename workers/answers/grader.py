@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from policies.answer_spec import AnswerSpec
 from workers.answers.equality import AUTO, Equality, Method, Verdict
-from workers.answers.find import find_answer, find_reference
+from workers.answers.find import MAX_REPLY, find_answer, find_reference
 from workers.answers.math_pool import MathPool, Undecided
-from workers.answers.spec import AnswerSpec
 
 MAX_SHOWN = 80
 
@@ -29,6 +29,14 @@ class Grader:
         self._pool = pool
         self.equality = Equality(pool)
 
+    async def find(self, reply: str, spec: AnswerSpec = AUTO, forced: str = "") -> str | None:
+        """The answer in a reply; the pattern of `spec` is run in the pool. Raises Undecided."""
+        if spec.pattern is None:
+            return find_answer(reply, spec, forced)
+        if self._pool is None:
+            raise Undecided("down")
+        return await self._pool.find(spec.pattern, reply[-MAX_REPLY:])
+
     def grade_at_once(self, reply: str, reference: str, spec: AnswerSpec = AUTO) -> Grade | None:
         """Without waiting: for numbers, choices, words and JSON.
 
@@ -40,12 +48,10 @@ class Grader:
 
     async def grade(self, reply: str, reference: str, spec: AnswerSpec = AUTO) -> Grade:
         """As `grade_at_once`, formulas and patterns included. Never raises because of a reply."""
-        answer = find_answer(reply, spec)
-        if spec.pattern is not None and self._pool is not None:
-            try:
-                answer = await self._pool.find(spec.pattern, reply[-20_000:])
-            except Undecided as undecided:
-                return Grade(False, f"the pattern was not run: {undecided.failure}", "none")
+        try:
+            answer = await self.find(reply, spec)
+        except Undecided as undecided:
+            return Grade(False, f"the pattern was not run: {undecided.failure}", "none")
         if (grade := self._grade(answer, reference, spec)) is not None:
             return grade
         expected = find_reference(reference, spec)

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from policies.answer_spec import AnswerSpec
 from workers.answers.grader import Grade, Grader
 from workers.answers.math_pool import MathPool, PoolLimits
-from workers.answers.spec import AnswerSpec
 
 MAX_LINE_BYTES = 16 << 20
 MAX_UNDER_WAY = 256

@@ -1,5 +1,6 @@
 """What a finished run comes to, and what is written down of it."""
 
+import asyncio
 import json
 from pathlib import Path
 from random import Random
@@ -37,6 +38,7 @@ def run_with(*samples: Sample, query: Query | None = None) -> QueryRun:
     for sample in samples:
         run.take(sample)
     run.settle()
+    asyncio.run(run.answers.grade(run.records, run.query.reference))
     return run
 
 

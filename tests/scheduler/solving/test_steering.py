@@ -34,6 +34,7 @@ async def answered(
     built = build(policy, **options)
     stop = await solve(run, engine=engine or SimulatedEngine(), policy=built, rng=Random(0))
     assert run.account.reserved == 0
+    await run.answers.grade(run.records, run.query.reference)
     outcome = build_outcome(run, stop, model="simulated", policy=policy)
     assert outcome.tokens.total == run.tokens == run.account.spent
     return run, outcome
