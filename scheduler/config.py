@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from policies.answer_spec import AnswerSpec, Kind
 from policies.price import DEFAULT_PRICE, Price
 from policies.shares import Shares
 from scheduler.admission.access import AccessConfig
@@ -133,6 +134,27 @@ class ScalingConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class AnswerConfig:
+    """What the answers of one class are, where a request does not say (docs/requests.md)."""
+
+    kind: Kind = Field(default="auto", description="How answers are read and compared.")
+    choices: tuple[str, ...] = Field(
+        default=(), description="Of a multiple choice: the texts of A, B, C..., or the letters."
+    )
+    pattern: str | None = Field(
+        default=None,
+        description="A regular expression: its last match, or the group in it, is the answer.",
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.spec
+
+    @property
+    def spec(self) -> AnswerSpec:
+        return AnswerSpec(self.kind, self.choices, self.pattern)
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ServeConfig:
     """The settings of a server: `thinkbudget serve --config FILE`."""
 
@@ -166,6 +188,9 @@ class ServeConfig:
         default=None,
         description="Fitted classes for queries that name none (`thinkbudget classes fit`).",
     )
+    answers: dict[str, AnswerConfig] = Field(
+        default_factory=dict, description="What answers are, by class."
+    )
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
@@ -181,6 +206,10 @@ class ServeConfig:
     @property
     def pricing(self) -> PriceConfig:
         return self.price if isinstance(self.price, PriceConfig) else PriceConfig(self.price)
+
+    @property
+    def answer_specs(self) -> dict[str, AnswerSpec]:
+        return {name: answer.spec for name, answer in self.answers.items()}
 
     @property
     def policy_options(self) -> dict[str, Any]:

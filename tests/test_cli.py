@@ -261,10 +261,12 @@ def test_the_doctor_lists_what_it_found_with_advice() -> None:
 
 def test_policies_and_engines_are_listed_in_the_help() -> None:
     from policies import POLICIES
-    from scheduler.cli.options import POLICY_NAMES
+    from policies.answer_spec import KINDS
+    from scheduler.cli.options import ANSWER_KINDS, POLICY_NAMES
     from scheduler.config import ENGINE_KINDS
 
     assert set(POLICY_NAMES) == set(POLICIES)
+    assert ANSWER_KINDS == KINDS
     text = CliRunner().invoke(main, ["serve", "--help"]).output
     assert all(name in text for name in (*POLICIES, *ENGINE_KINDS))
 

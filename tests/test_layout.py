@@ -75,6 +75,7 @@ MAY_IMPORT = {
     },
     "scheduler.client": {
         "policies",
+        "workers.answers",
         "scheduler.api",
         "scheduler.config",
         "scheduler.settings",

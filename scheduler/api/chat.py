@@ -6,6 +6,7 @@
 import uuid
 from typing import Any
 
+from policies.answer_spec import AnswerSpec
 from policies.base import Limits, Message, Query
 from policies.sampling import SamplingParams
 from scheduler.api import aliases, budget
@@ -61,6 +62,7 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             tool_choice=_tool_choice(request),
             response_format=request.response_format.given if request.response_format else None,
             priority=PRIORITIES.get(reply.tier_of(request), 0),
+            answer=_answer_spec(controller, request, query_class),
         ),
         choices=request.choices,
     )
@@ -122,6 +124,13 @@ def _tool_choice(request: ChatRequest) -> str | None:
     if not request.tools or choice is None:
         return None
     return as_json(choice.model_dump() if isinstance(choice, NamedTool) else choice)
+
+
+def _answer_spec(controller: Controller, request: ChatRequest, query_class: str) -> AnswerSpec:
+    """As the request says, or the settings for its class."""
+    if request.thinkbudget.answer is not None:
+        return request.thinkbudget.answer.spec
+    return controller.answer_specs.get(query_class, AnswerSpec())
 
 
 def _class_of(controller: Controller, request: ChatRequest) -> str:

@@ -6,10 +6,18 @@ which of them are told back); unknown keys inside `thinkbudget` are refused.
 
 import math
 import re
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from policies.answer_spec import AnswerSpec, Kind
 from scheduler.api.messages import MAX_LETTERS, NamedTool, RequestMessage, ResponseFormat, Tool
 from scheduler.errors import InvalidRequest
 from scheduler.json_body import check_text
@@ -64,6 +72,24 @@ class TemplateOptions(BaseModel):
     thinking_budget: TokenCount | None = None
 
 
+class AnswerOptions(BaseModel):
+    """What an answer is: how it is found in a reply, and when two are the same."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: Kind = "auto"
+    choices: Annotated[list[str], Field(max_length=26)] = Field(default_factory=list)
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.spec
+        return self
+
+    @property
+    def spec(self) -> AnswerSpec:
+        return AnswerSpec(self.kind, tuple(self.choices), self.pattern)
+
+
 class BudgetOptions(BaseModel):
     """`thinkbudget`: limits of this query, what it is learned as, and options of its policy.
 
@@ -81,6 +107,7 @@ class BudgetOptions(BaseModel):
     query_class: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     reference_answer: Annotated[str, StringConstraints(max_length=1000)] | None = None
     learn: Flag = True
+    answer: AnswerOptions | None = None
     stream: Literal["lead", "winner", "none"] = "lead"
     dry_run: Flag = False
 

@@ -40,7 +40,8 @@ async def exposition(controller: Controller) -> bytes:
         await check(controller)
     controller.metrics.queue_depth.set(controller.admission.waiting)
     controller.metrics.tasks.set(len(asyncio.all_tasks()))
-    return controller.metrics.text(controller.engine.stats())
+    answers = controller.grader.equality.counts
+    return controller.metrics.text(controller.engine.stats(), answers)
 
 
 def versions(controller: Controller) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class BatchJob:
     """Answers the lines of a file that are not done, at most `concurrency` at a time.
 
     A `price` goes with every line that leaves its policy open; it follows what the lines cost.
+    `options` are fields of the `thinkbudget` object of every line that does not have them.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class BatchJob:
         concurrency: int,
         progress: Progress,
         price: Price | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         self._source, self._files, self._answer = source, files, answer
         self._done, self._progress, self._price = done, progress, price
+        self._options = options or {}
         self._gate = asyncio.Semaphore(concurrency)
         self._seen: set[str] = set()
         self._answered = self._failed = self._skipped = self._tokens = 0
@@ -117,7 +120,7 @@ class BatchJob:
 
     async def _answer_line(self, custom_id: str, number: int, body: dict[str, Any]) -> None:
         try:
-            reply = await self._answer(_priced(body, self._price) if self._price else body)
+            reply = await self._answer(self._completed(body))
             line, spent = _answered(custom_id, reply)
         except RequestError as error:
             if error.status in REFUSED_FOR_ALL:
@@ -130,6 +133,13 @@ class BatchJob:
             self._record(line, spent)
         finally:
             self._gate.release()
+
+    def _completed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with the job's options and price, where it says nothing itself."""
+        own = body.get("thinkbudget") or {}
+        if self._options and isinstance(own, dict):
+            body = body | {"thinkbudget": self._options | own}
+        return _priced(body, self._price) if self._price else body
 
     def _record(self, line: str, spent: int) -> None:
         self._write(self._out, line)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from scheduler.cli.options import endpoint_options, engine_options, one_line_errors
+from scheduler.cli.options import ANSWER_KINDS, endpoint_options, engine_options, one_line_errors
 
 
 @click.group()
@@ -22,6 +22,10 @@ def batch() -> None:
               help="Lines answered at the same time.")  # fmt: skip
 @click.option("--budget", type=float, metavar="TOKENS",
               help="Aim at about so many tokens for the job. A goal, not a limit.")  # fmt: skip
+@click.option("--answer-kind", type=click.Choice(ANSWER_KINDS),
+              help="What answers are, where a line does not say (docs/requests.md).")  # fmt: skip
+@click.option("--answer-pattern", metavar="REGEX",
+              help="Finds the answer in a reply: its last match, or the group in it.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Resume in OUT although another job began it.")
 def batch_run(
     source: Path,
@@ -30,6 +34,8 @@ def batch_run(
     api_key: str | None,
     concurrency: int,
     budget: float | None,
+    answer_kind: str | None,
+    answer_pattern: str | None,
     force: bool,
     **flags: Any,
 ) -> None:
@@ -39,6 +45,7 @@ def batch_run(
     """
     import asyncio
 
+    from scheduler.api.protocol import AnswerOptions
     from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
     from scheduler.batch.job import BatchJob, JobEnded, Summary
     from scheduler.client.http_client import check_endpoint
@@ -47,8 +54,12 @@ def batch_run(
     from scheduler.startup import settings
 
     files = Files.beside(out)
-    manifest = ({"url": url} if url else flags) | ({"budget": budget} if budget else {})
+    given = {"kind": answer_kind, "pattern": answer_pattern}
+    answer = {name: value for name, value in given.items() if value is not None}
+    options = {"answer": answer} if answer else {}
+    manifest = ({"url": url} if url else flags) | ({"budget": budget} if budget else {}) | options
     with one_line_errors():
+        AnswerOptions.model_validate(answer)
         if url is not None:
             check_endpoint(url, api_key)
         where = url or settings(**flags)
@@ -71,6 +82,7 @@ def batch_run(
                     concurrency=concurrency,
                     progress=bar,
                     price=price,
+                    options=options,
                 )
                 return await job.run()
 

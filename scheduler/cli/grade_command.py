@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from policies.answer_spec import KINDS
+from scheduler.cli.options import ANSWER_KINDS
 
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write each line with its grade here.")  # fmt: skip
-@click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True,
+@click.option("--kind", type=click.Choice(ANSWER_KINDS), default="auto", show_default=True,
               help="What answers are, where a line has no kind of its own.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True,
               help="Processes that compare formulas.")  # fmt: skip

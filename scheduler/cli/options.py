@@ -15,6 +15,9 @@ POLICY_NAMES = (
     "step_conditional", "token_conditional",
 )  # fmt: skip
 
+# Of policies/answer_spec.py; a test holds them together, too.
+ANSWER_KINDS = ("auto", "number", "math", "choice", "text", "json", "none")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -13,13 +13,15 @@ from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.factory import make_engine
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
+from workers.answers.grader import Grader
+from workers.answers.math_pool import MathPool
 
 
 @asynccontextmanager
 async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
     """Starts the engine, and ends it with the block."""
     policy = build(config.policy.name, **config.policy_options)
-    engine = make_engine(config.engine)
+    engine, pool = make_engine(config.engine), MathPool()
     try:
         yield Controller(
             engine=engine,
@@ -28,9 +30,12 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
             curves=DurableCurveStore(round_tokens=config.pricing.round_tokens),
             pricing=Pricing.of(config.pricing),
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+            grader=Grader(pool),
+            answer_specs=config.answer_specs,
         )
     finally:
         await engine.close()
+        await pool.close()
 
 
 @asynccontextmanager

@@ -38,6 +38,8 @@ from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
+from workers.answers.grader import Grader
+from workers.answers.math_pool import MathPool
 
 # Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
 UNLIMITED = 1_000_000
@@ -80,6 +82,8 @@ class Gateway:
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+            grader=Grader(MathPool()),
+            answer_specs=config.answer_specs,
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
         self._exchanging = asyncio.create_task(keep_exchanging(cache))

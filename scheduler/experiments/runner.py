@@ -21,7 +21,8 @@ from scheduler.experiments.question_sets import Question, load_questions, spread
 from scheduler.progress import Progress
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
-from workers.answers.extract import is_right
+from workers.answers.grader import Grader
+from workers.answers.math_pool import MathPool
 from workers.engine import Engine
 
 
@@ -72,8 +73,9 @@ async def run(
     asked = question_set(config)
     engine = make_engine(config.engine)
     try:
-        for pair in todo:
-            await _run_pair(config, pair, asked, engine, folder, progress)
+        async with MathPool() as pool:
+            for pair in todo:
+                await _run_pair(config, pair, asked, engine, Grader(pool), folder, progress)
     finally:
         await engine.close()
 
@@ -83,6 +85,7 @@ async def _run_pair(
     pair: PolicySeed,
     asked: list[Question],
     engine: Engine,
+    grader: Grader,
     folder: Path,
     progress: Progress,
 ) -> None:
@@ -97,6 +100,7 @@ async def _run_pair(
             curves=curves,
             pricing=Pricing(Price(config.price)),
             seed=pair.seed,
+            grader=grader,
         )
         queries = iter(_queries(config, pair, asked))
 
@@ -104,7 +108,8 @@ async def _run_pair(
             for query, reference in queries:
                 outcome = await controller.answer(query)
                 line = outcome.as_dict() | {"policy": pair.label, "seed": pair.seed}
-                line |= {"reference": reference, "correct": is_right(outcome.answer, reference)}
+                correct = await grader.is_right(outcome.answer, reference)
+                line |= {"reference": reference, "correct": correct}
                 log.write(json.dumps(line) + "\n")
                 progress.advance(f"{pair.label}, seed {pair.seed}")
 

@@ -8,7 +8,6 @@ from policies.signals import Probe
 from scheduler.solving.rounds import SampleRecord
 from workers.answers.classes import EquivalenceClasses
 from workers.answers.extract import normalise
-from workers.answers.find import find_reference
 from workers.answers.grader import Grader
 from workers.answers.math_pool import Undecided
 from workers.forcing import UNANSWERED
@@ -49,12 +48,8 @@ class QueryAnswers:
         if reference is None:
             return
         self.right = {}
-        expected = find_reference(reference, self._spec)
         for answer in {answer for record in records for answer in _answers(record)}:
-            self.right[answer] = expected is not None and await self._same(answer, expected)
-
-    async def _same(self, answer: str, expected: str) -> bool:
-        return (await self._grader.equality.same(answer, expected, self._spec)).same
+            self.right[answer] = await self._grader.is_right(answer, reference, self._spec)
 
     async def _answer_of(self, event: Probe | Sample) -> str | None:
         """The engine finds answers itself, but for those that a caller's pattern finds."""

@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TextIO
 
+from policies.answer_spec import AnswerSpec
 from policies.base import Policy, Query, Stop
 from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
@@ -41,7 +43,8 @@ log = logging.getLogger("thinkbudget")
 class Controller:
     """`policy` is the one used unless a query brings its own, be it only with its own price.
 
-    `violations` counts, by kind, the parts of budgets that chains have broken: none, but for bugs.
+    `answer_specs` says what answers are, by class. `violations` counts, by kind, the parts of
+    budgets that chains have broken: none, but for bugs.
     """
 
     engine: Engine
@@ -57,6 +60,7 @@ class Controller:
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(default_factory=Admission)
     grader: Grader = field(default_factory=Grader)
+    answer_specs: Mapping[str, AnswerSpec] = field(default_factory=dict)
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
 
     async def answer(

@@ -36,7 +36,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._classes: set[str] = set()
-        self._engine: dict[str, int] = {}
+        self._counted: dict[tuple[str, str], int] = {}
         self._curves: dict[str, tuple[float, float]] = {}
         asked = ("policy", "class")
         self.requests = self._counter("requests", "Requests that ended.", *asked, "outcome")
@@ -59,6 +59,12 @@ class Metrics:
         )
         self.engine_events = self._counter(
             "engine_events", "Engines' deaths, and what came of them.", "kind"
+        )
+        self.comparisons = self._counter(
+            "answer_comparisons",
+            "Pairs of answers, by what compared them: fast, math, text, json; slow, down, killed, "
+            "busy, hostile and unreadable are formulas of which only the spelling was compared.",
+            "method",
         )
         self.rejections = self._counter("admission_rejections", "Not admitted.", "reason")
         self.violations = self._counter("violations", "Budgets that were broken.", "kind")
@@ -111,12 +117,19 @@ class Metrics:
         self._classes.add(query_class)
         return query_class
 
-    def text(self, engine: Mapping[str, int] | None = None) -> bytes:
-        """Everything, in Prometheus's text format; `engine` is what its side has counted so far."""
+    def text(
+        self, engine: Mapping[str, int] | None = None, answers: Mapping[str, int] | None = None
+    ) -> bytes:
+        """Everything, in Prometheus's text format.
+
+        `engine` and `answers` are what the engines and the comparison of answers have counted.
+        """
         now = self._clock()
-        for kind, count in (engine or {}).items():
-            self.engine_events.labels(kind).inc(count - self._engine.get(kind, 0))
-            self._engine[kind] = count
+        for counter, counts in ((self.engine_events, engine), (self.comparisons, answers)):
+            for kind, count in (counts or {}).items():
+                before = self._counted.get((counter._name, kind), 0)
+                counter.labels(kind).inc(count - before)
+                self._counted[counter._name, kind] = count
         for label, (queries, since) in self._curves.items():
             self.curve_age.labels(label).set(now - since)
             self.curve_queries.labels(label).set(queries)

@@ -11,10 +11,12 @@ from workers.answers.latex import tidy
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
 from workers.answers.statements import is_unfinished, statements
+from workers.answers.words import words_of
 
 MAX_REPLY = 20_000
 """Characters at the end of a reply that are read."""
 AUTO = AnswerSpec()
+MAX_NESTED = 3
 _THOUGHTS = re.compile(r"</think(?:ing)?>|<\|im_start\|>answer\n")
 _REFERENCE_LINE = re.compile(r"^####[ \t]*(\S[^\n]*)\s*\Z", re.MULTILINE)
 
@@ -65,7 +67,7 @@ def _found(text: str, spec: AnswerSpec) -> str | None:
     candidates = [(box.start, True, box.content) for box in [last_box(text)] if box]
     weak: list[tuple[int, str]] = []
     for statement in statements(text):
-        value = clipped(statement.text)
+        value = clipped(_innermost(statement.text))
         if not _says_something(value):
             continue
         if statement.strong or _is_value(value, spec):
@@ -94,8 +96,30 @@ def _settled(value: str, spec: AnswerSpec) -> str | None:
     if spec.kind == "number" and number_of(answer) is None:
         return last_number(value) or answer or None
     if spec.is_choice and isinstance(form_of(answer), Words):
-        return last_choice(value) or answer or None
+        return _named_choice(answer, spec) or last_choice(value) or answer or None
     return answer or None
+
+
+def _innermost(text: str) -> str:
+    """Of "Final Answer: the answer is Paris" what the last of the two states."""
+    for _ in range(MAX_NESTED):
+        if not (inside := list(statements(text))):
+            break
+        text = inside[-1].text
+    return text
+
+
+def _named_choice(answer: str, spec: AnswerSpec) -> str | None:
+    """The one choice whose text is in the answer; None where there are several, or none."""
+    said = f" {words_of(answer)} "
+    named = [choice for choice in spec.choices if f" {words_of(choice)} " in said]
+    # "blue" is in "light blue", which is the choice that was meant.
+    longest = [
+        one
+        for one in named
+        if not any(one != other and words_of(one) in words_of(other) for other in named)
+    ]
+    return longest[0] if len(longest) == 1 else None
 
 
 def _is_value(text: str, spec: AnswerSpec) -> bool:

@@ -58,6 +58,13 @@ class Grader:
         assert answer is not None and expected is not None
         return _graded(answer, expected, await self.equality.same(answer, expected, spec))
 
+    async def is_right(self, answer: str | None, reference: str, spec: AnswerSpec = AUTO) -> bool:
+        """Whether an answer that was found says what the reference says."""
+        expected = find_reference(reference, spec)
+        if answer is None or expected is None:
+            return False
+        return (await self.equality.same(answer, expected, spec)).same
+
     def _grade(self, answer: str | None, reference: str, spec: AnswerSpec) -> Grade | None:
         if spec.kind == "none":
             return Grade(False, "answers of kind none are not graded", "none")

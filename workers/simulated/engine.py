@@ -48,7 +48,10 @@ class _Orders:
 
 @dataclass(slots=True)
 class SimulatedEngine:
-    """`tokens_per_second` is one chain's speed; chains beyond `slots` wait for their turn."""
+    """`tokens_per_second` is one chain's speed; chains beyond `slots` wait for their turn.
+
+    Chains write the same answer in one of the `spellings` each, by turns; `{}` is the answer.
+    """
 
     seed: int = 0
     tokens_per_second: float = 1000.0
@@ -56,6 +59,7 @@ class SimulatedEngine:
     max_model_len: int = 4096
     model: str = "simulated"
     replica: str = "simulated"
+    spellings: tuple[str, ...] = ("{}",)
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _orders: dict[tuple[str, int], _Orders] = field(init=False, default_factory=dict)
@@ -237,7 +241,8 @@ class SimulatedEngine:
         probe_tokens: int,
     ) -> Sample:
         found = None if cause in UNANSWERED else course.fate.answer_at(at)
-        reply = reply_of(request, found, course.fate.probability_at(at))
+        spelling = self.spellings[number % len(self.spellings)]
+        reply = reply_of(request, found, course.fate.probability_at(at), spelling)
         reserve = request.budget.answer_tokens
         answer_tokens = 0 if found is None else min(ANSWER_TOKENS, reserve)
         generated = max(0, at - course.begin) + answer_tokens

@@ -21,19 +21,24 @@ class SimulatedReply(NamedTuple):
     logprobs: tuple[ScoredToken, ...]
 
 
-def reply_of(request: SampleRequest, answer: str | None, probability: float) -> SimulatedReply:
-    """All of an answer's tokens, which are words, are as probable as the answer."""
+def reply_of(
+    request: SampleRequest, answer: str | None, probability: float, spelling: str = "{}"
+) -> SimulatedReply:
+    """All of an answer's tokens, which are words, are as probable as the answer.
+
+    `spelling` is how an answer in plain text is written; `{}` in it is the answer.
+    """
     if answer is None:
         return SimulatedReply("", (), None, ())
     shape = shape_of(request)
-    written = _written(shape, answer)
+    written = _written(shape, answer, spelling)
     text, calls, vote = shape.read(written)
     scores: tuple[ScoredToken, ...] = ()
     if request.sampling.logprobs is not None:
         scores = tuple(
             _scored(word, probability, request.sampling.logprobs) for word in _words(written)
         )
-    return SimulatedReply(text, calls, answer if shape.plain else vote, scores)
+    return SimulatedReply(text, calls, vote, scores)
 
 
 async def completion(
@@ -65,10 +70,10 @@ async def completion(
     yield Completed("length", request.max_tokens)
 
 
-def _written(shape: AnswerShape, answer: str) -> str:
+def _written(shape: AnswerShape, answer: str, spelling: str) -> str:
     """Of several tools the first one is called."""
     if shape.plain:
-        return f"Final Answer: {answer}"
+        return "Final Answer: " + spelling.replace("{}", answer)
     found = {"answer": answer}
     if shape.tools is None or shape.only is not None:
         return json.dumps(found)
