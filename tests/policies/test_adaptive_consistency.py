@@ -30,7 +30,7 @@ def test_four_equal_votes_settle_and_three_do_not() -> None:
     assert policy.decide(situation("aaaa"), Random(0)) == Stop("settled")
 
 
-def test_the_last_wave_is_no_larger_than_what_is_left() -> None:
+def test_the_last_round_is_no_larger_than_what_is_left() -> None:
     draw = AdaptiveConsistency(max_samples=6, wave=4).decide(situation("abab"), Random(0))
     assert isinstance(draw, Draw) and draw.samples == 2
     assert AdaptiveConsistency(max_samples=4).decide(situation("abab"), Random(0)) == Stop(

@@ -22,7 +22,7 @@ def situation(*tries: tuple[int, str], pending: int = 0) -> Situation:
     return Situation(Query("q", ()), Tally(votes), 500, pending=pending)
 
 
-def test_tries_are_drawn_in_waves_and_give_no_answer_when_cut() -> None:
+def test_tries_are_drawn_in_rounds_and_give_no_answer_when_cut() -> None:
     budget = Budget(100, answer_when_cut=False)
     assert POLICY.decide(situation(), Random(0)) == Draw(3, budget, 1.0)
     five = situation(*((chain, "rejected") for chain in range(5)))
