@@ -316,8 +316,8 @@ async def test_what_an_engine_refuses_is_refused() -> None:
 async def test_a_querys_later_rounds_go_where_its_prefix_is_cached() -> None:
     harness = FaultHarness.of()
     for query in ("one", "two", "three", "four"):
-        waves = [samples(await harness.ask(request(query=query, chains=1))) for _ in range(3)]
-        assert len({wave[0].replica for wave in waves}) == 1
+        rounds = [samples(await harness.ask(request(query=query, chains=1))) for _ in range(3)]
+        assert len({found[0].replica for found in rounds}) == 1
 
 
 class Poisoned(SimulatedEngine):
