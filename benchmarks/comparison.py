@@ -29,7 +29,7 @@ from benchmarks.replay import VoteSetting
 LEVELS = (0.5, 0.75, 0.9)
 REPLICATES = 300
 MIXED = "mixed"
-FIXED, TUNED, OURS, WAVES = "majority", "adaptive_consistency", "priced", "priced_in_waves"
+FIXED, TUNED, OURS, IN_ROUNDS = "majority", "adaptive_consistency", "priced", "priced_in_rounds"
 KNOWN = "priced_known"
 ALONE = (FIXED, OURS, KNOWN)
 """Families that ask once anyway."""
@@ -61,7 +61,7 @@ def replicated(run: ComparisonRun) -> list[dict[str, list[SettingMean]]]:
             {
                 family: points if family in ALONE else [once, *points]
                 for family, points in families.items()
-                if family != WAVES
+                if family != IN_ROUNDS
             }
         )
     return replicates
@@ -125,10 +125,10 @@ def goals(scope: str, run: ComparisonRun) -> Iterator[Goal]:
         for name, peers in (FIXED, [FIXED]), ("best peer", families):
             ratios[f"{KNOWN}: {name}"] = against(replicates, peers, KNOWN)
     _show_ratios(ratios)
-    if WAVES in {setting.family for setting in run.settings}:
-        tokens, time = in_waves(run)
-        yield Goal(f"{scope}: tokens of waves over 16 votes, 0.2 points less", tokens, 0.5)
-        yield Goal(f"{scope}: time of waves over 16 votes at once", time, 1.2)
+    if IN_ROUNDS in {setting.family for setting in run.settings}:
+        tokens, time = in_rounds(run)
+        yield Goal(f"{scope}: tokens of rounds over 16 votes, 0.2 points less", tokens, 0.5)
+        yield Goal(f"{scope}: time of rounds over 16 votes at once", time, 1.2)
     if scope == MIXED:
         yield Goal("mixed: tokens over fixed majority", ratios[FIXED][-1], 0.45)
         yield Goal("mixed: tokens over the best tuned peer", ratios["best peer"][-1], 0.75)
@@ -139,21 +139,21 @@ def goals(scope: str, run: ComparisonRun) -> Iterator[Goal]:
         yield Goal(f"{scope}: tokens over {TUNED}'s default, 0.2 points less", nearly, 0.75)
 
 
-def in_waves(run: ComparisonRun) -> tuple[Estimate, Estimate]:
-    """Tokens and time of the best setting in waves, over those of 16 votes sent all at once.
+def in_rounds(run: ComparisonRun) -> tuple[Estimate, Estimate]:
+    """Tokens and time of the best setting in rounds, over those of 16 votes sent all at once.
 
     The best has at most `LOSS` less accuracy, and is the nearest to its two goals.
     """
     drawn = weights(run.sample, REPLICATES + 1, np.random.default_rng(0))
     means = np.einsum("bq,sqv->bsv", drawn, run.table, optimize=True)
     labels = [setting.label for setting in run.settings]
-    waves = [place for place, setting in enumerate(run.settings) if setting.family == WAVES]
+    rounds = [place for place, setting in enumerate(run.settings) if setting.family == IN_ROUNDS]
     ratios = []
     for each in means:
         accuracy, tokens, time = each[labels.index(ALL_AT_ONCE)]
         found = [
             (each[place, 1] / tokens, each[place, 2] / time)
-            for place in waves
+            for place in rounds
             if each[place, 0] >= accuracy - LOSS
         ]
         ratios.append(min(found, key=lambda pair: max(pair[0] / 0.5, pair[1] / 1.2), default=None))

@@ -21,7 +21,7 @@ from random import Random
 import click
 import numpy as np
 
-from benchmarks.comparison import FIXED, KNOWN, MIXED, OURS, TUNED, WAVES, ComparisonRun, goals
+from benchmarks.comparison import FIXED, IN_ROUNDS, KNOWN, MIXED, OURS, TUNED, ComparisonRun, goals
 from benchmarks.frontier import Floats, QuerySample
 from benchmarks.goals import report
 from benchmarks.recordings import VoteTrace, load_recordings
@@ -55,7 +55,7 @@ PRICES: Mapping[str, Sequence[float]] = {
     "difficulty_knapsack": (0.0005, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
     OURS: OWN,
     KNOWN: OWN,
-    WAVES: (0.0005, 0.002, 0.005),
+    IN_ROUNDS: (0.0005, 0.002, 0.005),
 }
 """Accuracy that a mean chain must buy."""
 ROUNDS = (2.0, 8.0)
@@ -72,12 +72,12 @@ def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> lis
         for value in thinned(grid, quick):
             options: dict[str, object] = {option: value}
             if family in ONE_BY_ONE:
-                options["wave"] = 1
+                options["samples_per_round"] = 1
             chosen.append(
                 VoteSetting(family, f"{family} {option}={value:g}", build(family, **options))
             )
         for part in thinned(PRICES.get(family, ()), quick):
-            for chains in (ROUNDS[-1:] if quick else ROUNDS) if family == WAVES else (0.0,):
+            for chains in (ROUNDS[-1:] if quick else ROUNDS) if family == IN_ROUNDS else (0.0,):
                 label = f"{family} price={part:g}/chain" + (f" round={chains:g}" * (chains > 0))
                 policy, price = _learner(family), part / mean_tokens
                 rounds = chains * mean_tokens
@@ -86,7 +86,7 @@ def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> lis
 
 
 def _learner(family: str) -> Policy:
-    if family in (OURS, WAVES, KNOWN):
+    if family in (OURS, IN_ROUNDS, KNOWN):
         explores = {"exploration": 0.0} if family == KNOWN else {}
         return build("priced", votes_only=True, max_samples=max(VOTES), **explores)
     return build(family)

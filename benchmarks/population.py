@@ -255,7 +255,7 @@ FIXED: dict[str, Policy] = {
     **{f"votes {votes}": Majority(votes) for votes in (1, 2, 4, 8, 16)},
 }
 ADAPTIVE: dict[str, Policy] = {
-    f"adaptive {threshold}": AdaptiveConsistency(threshold, max_samples=16, wave=1)
+    f"adaptive {threshold}": AdaptiveConsistency(threshold, max_samples=16, samples_per_round=1)
     for threshold in (0.8, 0.95)
 }
 

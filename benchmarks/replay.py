@@ -1,8 +1,8 @@
 """Policies replayed on vote traces: every one decides on what the scheduler would show it.
 
 A question comes up with its recorded chains in an order of its own; all policies meet the same
-questions in the same order with the same chains. A wave's chains come in one by one; a policy that
-stops within a wave pays for all of it. A policy that learns starts cold, and is told the right
+questions in the same order with the same chains. A round's chains come in one by one; a policy that
+stops within a round pays for all of it. A policy that learns starts cold, and is told the right
 answers of some queries only.
 """
 
@@ -22,7 +22,7 @@ from policies.tally import Tally, Vote
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
-LEARNING = {"priced", "priced_in_waves", "bayesian_stopping", "difficulty_knapsack"}
+LEARNING = {"priced", "priced_in_rounds", "bayesian_stopping", "difficulty_knapsack"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +116,20 @@ def replay_query(
             raise ValueError(f"{setting.label}: votes were recorded, no {type(decision).__name__}")
         plan, budget = decision.plan or plan, decision.budget
         start = len(tally.history)
-        wave = history[start : start + decision.samples]
-        if not wave:
+        drawn = history[start : start + decision.samples]
+        if not drawn:
             break
         rounds += 1
-        longest += max(vote.tokens for vote in wave)
-        tokens += sum(vote.tokens for vote in wave)
-        for end in range(start + 1, start + len(wave)):
+        longest += max(vote.tokens for vote in drawn)
+        tokens += sum(vote.tokens for vote in drawn)
+        for end in range(start + 1, start + len(drawn)):
             part = Tally(history[:end])
-            pending = start + len(wave) - end
+            pending = start + len(drawn) - end
             interim = decide(_situation(setting, arrival, part, plan, curve, pending), rng)
             if isinstance(interim, Stop):
-                wave, decision = history[start:end], interim
+                drawn, decision = history[start:end], interim
                 break
-        tally = Tally(history[: start + len(wave)])
+        tally = Tally(history[: start + len(drawn)])
         if isinstance(decision, Stop):
             break
     observation = Observation(

@@ -1,10 +1,9 @@
 """Which of two modes a server is in, where it runs with its engine on two cores.
 
-vLLM's own server and ray.serve.llm answer 16 or more streams in one of two modes, whose rates
-differ by a factor of two to three. In the slow mode requests reach the engine late: its batches
-hold about a third of the requests that clients have in flight (`vllm:iteration_tokens_total`), and
-half of a request's time passes before the engine has it. vLLM's core and its worker wait for each
-other by spinning, on the cores that the HTTP process and the core's own input thread need.
+vLLM's own server and ray.serve.llm were seen to answer 16 or more streams at one of two rates, a
+factor of two to three apart. Why is not known. In the slow mode the engine's batches held
+about a third of the requests in flight (`vllm:iteration_tokens_total`). One hypothesis: vLLM's core
+and its worker wait for each other by spinning, on the two cores that the HTTP process needs.
 
 A comparison means something only if it says which mode the other server was in.
 """
@@ -16,7 +15,7 @@ Mode = Literal["fast", "slow"]
 BATCHED = 6.0
 """In the fast mode a server of 16 or more streams is at least so many times as fast as of one.
 
-Measured on two cores: 8 to 14 in the fast mode, 3 to 5 in the slow one.
+Seen on two cores, not always idle ones: 8 to 14 in the fast mode, 3 to 5 in the slow one.
 """
 APART = 1.5
 """Rates of two modes differ by more than this factor; rates within one by less."""

@@ -43,7 +43,7 @@ class Certified(Voting):
         if left <= 0:
             return Stop("not certified")
         budget = situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
-        return Draw(min(self.wave, left), budget, self.temperature)
+        return Draw(min(self.samples_per_round, left), budget, self.temperature)
 
     def certified(self, situation: Situation) -> str | None:
         """The answer that is certified by the votes so far, in the order in which they were asked

@@ -22,7 +22,7 @@ LONG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional(Policy):
-    """One chain, greedy as in the paper, whose question ends with a wish for its length."""
+    """One chain, greedy as in the paper, whose question ends with an instruction for its length."""
 
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
@@ -45,12 +45,12 @@ class Conditional(Policy):
         return 1
 
     @property
-    def wish(self) -> str:
+    def instruction(self) -> str:
         raise NotImplementedError
 
     @property
     def cap(self) -> int | None:
-        """The wish as a budget, where it is to be forced."""
+        """The instruction as a budget, where it is to be forced."""
         return None
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
@@ -58,7 +58,7 @@ class Conditional(Policy):
             return Stop("plan done")
         caps = [cap for cap in (self.cap, self.max_thinking_tokens) if cap is not None]
         budget = situation.budget(min(caps, default=None), answer_tokens=self.answer_tokens)
-        return Draw(1, budget, self.temperature, final=True, suffix=f"\n\n{self.wish}")
+        return Draw(1, budget, self.temperature, final=True, suffix=f"\n\n{self.instruction}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class TokenConditional(Conditional):
         return "token_conditional"
 
     @property
-    def wish(self) -> str:
+    def instruction(self) -> str:
         return f"Think for up to {self.tokens} tokens."
 
     @property
@@ -106,7 +106,7 @@ class StepConditional(Conditional):
         return "step_conditional"
 
     @property
-    def wish(self) -> str:
+    def instruction(self) -> str:
         return f"Think for up to {self.steps} steps."
 
     @property
@@ -125,5 +125,5 @@ class ClassConditional(Conditional):
         return "class_conditional"
 
     @property
-    def wish(self) -> str:
+    def instruction(self) -> str:
         return LONG if self.length == "long" else SHORT

@@ -79,13 +79,13 @@ class DeepConfOnline(DeepConf):
     samples: int = 32
     measure: Measure = "lowest"
     warmup: int = 16
-    wave: int = 4
+    samples_per_round: int = 4
     consensus: float = 0.95
 
     def __post_init__(self) -> None:
         DeepConf.__post_init__(self)
         check_int("warmup", self.warmup, at_least=1, at_most=1024)
-        check_int("wave", self.wave, at_least=1, at_most=1024)
+        check_int("samples_per_round", self.samples_per_round, at_least=1, at_most=1024)
         check_number("consensus", self.consensus, above=0, at_most=1)
         if self.warmup > self.samples:
             raise ValueError(f"warmup ({self.warmup}) is above samples ({self.samples})")
@@ -107,7 +107,7 @@ class DeepConfOnline(DeepConf):
             return Stop("settled", as_weights(weights))
         if (left := self.samples - len(votes)) <= 0:
             return Stop("plan done", as_weights(weights))
-        return self._draw(situation, min(self.wave, left), end_below=least)
+        return self._draw(situation, min(self.samples_per_round, left), end_below=least)
 
 
 def threshold(votes: Iterable[Vote], measure: Measure, keep: float) -> float | None:

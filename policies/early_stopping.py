@@ -32,6 +32,6 @@ class EarlyStopping(Voting):
         last = {vote.answer for vote in votes[-self.window :]}
         return len(last) == 1 and None not in last
 
-    def next_wave(self, situation: Situation) -> int:
+    def next_round(self, situation: Situation) -> int:
         """The rest of the window: nothing can be settled before it is full."""
         return self.window - len(situation.tally.votes) % self.window

@@ -15,21 +15,21 @@ class RejectionSampling(Policy):
     """Tries at temperature 1 until one ends its thinking within the cap (s1, section 5.1).
 
     The paper tries without limit; here after `max_tries` none is accepted, and there is no answer.
-    `wave` tries run at once. The first in the order of their drawing is taken, not the first to
-    finish: that would favour short chains among those accepted. So the answer is the one that
-    tries one after another would have found.
+    `samples_per_round` tries run at once. The first in the order of their drawing is taken, not the
+    first to finish: that would favour short chains among those accepted. So the answer is the one
+    that tries one after another would have found.
     """
 
     max_thinking_tokens: int | None = None
     max_tries: int = 64
-    wave: int = 4
+    samples_per_round: int = 4
     answer_tokens: int = 128
     temperature: float | None = 1.0
 
     def __post_init__(self) -> None:
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
         check_int("max_tries", self.max_tries, at_least=1, at_most=1024)
-        check_int("wave", self.wave, at_least=1, at_most=1024)
+        check_int("samples_per_round", self.samples_per_round, at_least=1, at_most=1024)
         check_number("temperature", self.temperature, above=0, at_most=2, optional=True)
 
     @property
@@ -59,4 +59,4 @@ class RejectionSampling(Policy):
         budget = situation.budget(
             self.max_thinking_tokens, answer_tokens=self.answer_tokens, answer_when_cut=False
         )
-        return Draw(min(self.wave, left), budget, self.temperature)
+        return Draw(min(self.samples_per_round, left), budget, self.temperature)

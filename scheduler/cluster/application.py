@@ -1,6 +1,6 @@
 """The Ray Serve application: three deployments, and how they reach each other. Imports ray.
 
-Gateway (HTTP, holds the controller) --one call a wave--> EngineReplica (one engine each)
+Gateway (HTTP, holds the controller) --one call a round--> EngineReplica (one engine each)
 Gateway <--one stream of what all its calls there tell-- EngineReplica
 Gateway --observations in, new curves back, a few times a second--> CurveStoreActor (one replica)
 """

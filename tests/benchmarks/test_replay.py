@@ -64,10 +64,10 @@ def test_a_majority_pays_for_its_chains_and_votes() -> None:
     assert observation.history == asked.chains[:5]
 
 
-def test_a_wave_that_is_stopped_early_is_paid_for_in_full() -> None:
+def test_a_round_that_is_stopped_early_is_paid_for_in_full() -> None:
     easy = [asked for asked in arrivals(trace(), 20, Random(0)) if asked.question % 2]
     asked = next(asked for asked in easy if {b.answer for b in asked.chains[:3]} == {"r"})
-    policy = AdaptiveConsistency(0.8, wave=8)
+    policy = AdaptiveConsistency(0.8, samples_per_round=8)
     result, observation = replay_query(setting(policy), asked, Random(0))
     assert len(observation.history) < 8
     assert result.tokens == sum(vote.tokens for vote in asked.chains[:8])
@@ -152,7 +152,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         ]
         text = "\n".join(["qid,sid,length,answer,correct", *rows])
         (tmp_path / f"{name}.csv").write_text(text)
-    names = "majority,adaptive_consistency,priced,priced_known,priced_in_waves"
+    names = "majority,adaptive_consistency,priced,priced_known,priced_in_rounds"
     options = ["--traces", str(tmp_path), "--quick", "--queries", "20", "--policies", names]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
@@ -162,7 +162,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         goals
     )
     assert sum(name.startswith(("alpha:", "beta:")) for name in goals) == 8
-    assert "mixed: time of waves over 16 votes at once" in goals
+    assert "mixed: time of rounds over 16 votes at once" in goals
     for goal in goals.values():
         value = goal["value"]
         assert goal["met"] is (value is not None and value <= goal["goal"])

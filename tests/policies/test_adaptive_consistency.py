@@ -25,13 +25,15 @@ def test_the_chance_of_a_lead_is_a_binomial_tail(leader: int, runner_up: int) ->
 
 
 def test_four_equal_votes_settle_and_three_do_not() -> None:
-    policy = AdaptiveConsistency(wave=1)
+    policy = AdaptiveConsistency(samples_per_round=1)
     assert isinstance(policy.decide(situation("aaa"), Random(0)), Draw)
     assert policy.decide(situation("aaaa"), Random(0)) == Stop("settled")
 
 
-def test_the_last_wave_is_no_larger_than_what_is_left() -> None:
-    draw = AdaptiveConsistency(max_samples=6, wave=4).decide(situation("abab"), Random(0))
+def test_the_last_round_is_no_larger_than_what_is_left() -> None:
+    draw = AdaptiveConsistency(max_samples=6, samples_per_round=4).decide(
+        situation("abab"), Random(0)
+    )
     assert isinstance(draw, Draw) and draw.samples == 2
     assert AdaptiveConsistency(max_samples=4).decide(situation("abab"), Random(0)) == Stop(
         "plan done"

@@ -71,7 +71,7 @@ def test_the_threshold_keeps_the_share_that_it_should(sure: list[float], keep: f
     assert min(sure) <= least <= max(sure) or np.isclose(least, [min(sure), max(sure)]).any()
 
 
-ONLINE = DeepConfOnline(samples=8, warmup=4, wave=2, keep=0.5, window=32)
+ONLINE = DeepConfOnline(samples=8, warmup=4, samples_per_round=2, keep=0.5, window=32)
 WARM: list[AnswerAndConfidence] = [("a", 4.0), ("b", 6.0), ("b", 8.0), ("a", 10.0)]
 
 

@@ -11,7 +11,8 @@ from policies.plan import Budget
 from policies.rejection import RejectionSampling
 from policies.tally import Tally, Vote
 
-POLICY = RejectionSampling(max_thinking_tokens=100, max_tries=6, wave=3)
+SIZE = "samples_per_round"
+POLICY = RejectionSampling(max_thinking_tokens=100, max_tries=6, samples_per_round=3)
 
 
 def situation(*tries: tuple[int, str], pending: int = 0) -> Situation:
@@ -22,7 +23,7 @@ def situation(*tries: tuple[int, str], pending: int = 0) -> Situation:
     return Situation(Query("q", ()), Tally(votes), 500, pending=pending)
 
 
-def test_tries_are_drawn_in_waves_and_give_no_answer_when_cut() -> None:
+def test_tries_are_drawn_in_rounds_and_give_no_answer_when_cut() -> None:
     budget = Budget(100, answer_when_cut=False)
     assert POLICY.decide(situation(), Random(0)) == Draw(3, budget, 1.0)
     five = situation(*((chain, "rejected") for chain in range(5)))
@@ -52,7 +53,13 @@ def test_after_the_last_try_none_is_accepted_and_nothing_is_answered() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("max_tries", 0), ("max_tries", 5000), ("wave", 0), ("temperature", 0), ("temperature", 2.5)],
+    [
+        ("max_tries", 0),
+        ("max_tries", 5000),
+        (SIZE, 0),
+        ("temperature", 0),
+        ("temperature", 2.5),
+    ],
 )
 def test_a_wrong_option_is_named_with_its_value(option: str, value: Any) -> None:
     with pytest.raises(ValueError) as caught:

@@ -111,7 +111,11 @@ def log_ratio_bits(leader: int, runner_up: int) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_martingale_rule_names_a_wrong_mode_less_often_than_delta(seed: int) -> None:
-    rng, policy, wrong = Random(seed), PriorPosteriorRatio(answers=3, delta=0.2, wave=1), 0
+    rng, policy, wrong = (
+        Random(seed),
+        PriorPosteriorRatio(answers=3, delta=0.2, samples_per_round=1),
+        0,
+    )
     for _ in range(100):
         answers = ""
         while isinstance(decide(policy, answers), Draw):

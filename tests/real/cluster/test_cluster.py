@@ -128,7 +128,7 @@ def deployed(cluster: None) -> Iterator[Callable[[ServeConfig], str]]:
         serve.delete(name)
 
 
-def test_a_wave_goes_home_spills_when_home_is_full_and_avoids_whom_it_must(
+def test_a_query_stays_on_its_replica_unless_that_is_full_or_avoided(
     deployed: Callable[[ServeConfig], str],
 ) -> None:
     from dataclasses import replace

@@ -373,7 +373,7 @@ def test_never_above_its_limits_and_nothing_leaks(
     run_virtual(main())
 
 
-async def test_of_a_herd_of_a_thousand_what_fits_is_answered() -> None:
+async def test_of_a_thousand_requests_at_once_what_fits_is_answered() -> None:
     engine = SimulatedEngine(slots=16)
     controller = await make_controller(engine)
     controller.admission = Admission(LimitsConfig(max_running=32, max_queue=100), slots=16)

@@ -319,7 +319,8 @@ JSON = st.recursive(
 )
 OPTIONS = st.sampled_from(
     [
-        *BudgetOptions.model_fields, "samples", "extensions", "max_thinking_tokens", "wave",
+        *BudgetOptions.model_fields, "samples", "extensions", "max_thinking_tokens",
+        "samples_per_round",
         "min_thinking_tokens", "answer_tokens", "temperature", "threshold", "price", "exploration",
         "extension_text", "harness_compat", "probe_every", "agree", "keep", "measure", "warmup",
         "max_tries", "tokens", "forced", "length",

@@ -241,12 +241,12 @@ def test_a_book_of_another_version_is_refused() -> None:
 
 def test_where_waiting_has_a_price_more_votes_are_drawn_at_once() -> None:
     seen = [votes(answers=answers) for answers in ("777", "787", "778", "788", "77") * 4]
-    waves = []
+    rounds = []
     for round_tokens in (0.0, 500.0):
         store = CurveStore(round_tokens=round_tokens)
         for one in seen:
             store.observe(one)
         curve = store.curve("m", "sums")
         assert curve is not None and (rule := curve.plan_table(PRICE / 8).vote_rule) is not None
-        waves.append(rule.first_round)
-    assert waves[1] > waves[0]
+        rounds.append(rule.first_round)
+    assert rounds[1] > rounds[0]

@@ -232,7 +232,7 @@ async def test_without_any_engine_a_request_waits_and_is_then_refused() -> None:
     assert (sample.stop_cause, sample.thinking_tokens) == ("natural", 600)
 
 
-async def test_every_request_of_a_herd_is_answered_however_often_engines_die() -> None:
+async def test_every_one_of_many_requests_is_answered_however_often_engines_die() -> None:
     harness = FaultHarness.of()
     asked = [request(2, query=f"q{n}", question=f"hard question {n}", stream=0) for n in range(30)]
     whole = [await undisturbed(one) for one in asked]
@@ -313,11 +313,11 @@ async def test_what_an_engine_refuses_is_refused() -> None:
         await FaultHarness.of().ask(request(question="word " * 5000))
 
 
-async def test_a_querys_later_waves_go_where_its_prefix_is_cached() -> None:
+async def test_a_querys_later_rounds_go_where_its_prefix_is_cached() -> None:
     harness = FaultHarness.of()
     for query in ("one", "two", "three", "four"):
-        waves = [samples(await harness.ask(request(query=query, chains=1))) for _ in range(3)]
-        assert len({wave[0].replica for wave in waves}) == 1
+        rounds = [samples(await harness.ask(request(query=query, chains=1))) for _ in range(3)]
+        assert len({found[0].replica for found in rounds}) == 1
 
 
 class Poisoned(SimulatedEngine):
@@ -421,7 +421,7 @@ async def test_what_kills_slowly_is_watched_for_longer_each_time(seconds: float)
 
 
 @pytest.mark.parametrize("engines", [["a"], []])
-async def test_what_another_gateway_puts_away_neither_waits_nor_runs_here(
+async def test_what_another_gateway_blocks_neither_waits_nor_runs_here(
     engines: list[str],
 ) -> None:
     """The same question again, before this gateway could have heard of it."""

@@ -96,7 +96,7 @@ def test_only_the_latest_questions_are_kept() -> None:
     assert [quarantine.deaths(str(number)) for number in range(5)] == [0, 0, 1, 1, 1]
 
 
-def test_a_herd_that_is_cleared_sets_nobody_free() -> None:
+def test_many_cleared_questions_free_no_blocked_one() -> None:
     now = 0.0
     quarantine = Quarantine(most=3, seconds=600.0, clock=lambda: now)
     for _ in range(2):

@@ -40,7 +40,7 @@ def test_a_call_goes_where_the_fewest_tokens_are_owed_not_the_fewest_calls() -> 
     assert known.rank(("a", "b"), RoutingConstraints(PendingWork(100, 1))) == ["b", "a"]
 
 
-def test_a_wave_goes_home_while_it_fits_and_then_spills() -> None:
+def test_a_query_stays_on_its_replica_while_it_fits_and_then_spills() -> None:
     known = routes(slots=8)
     known.send("earlier", "a", PendingWork(9000, 5))
     assert known.rank(NAMES, RoutingConstraints(PendingWork(100, 3), affinity="a"))[0] == "a"

@@ -76,7 +76,7 @@ async def test_of_many_queries_of_a_cold_class_at_once_few_are_exploration_runs(
 
 
 async def test_the_ledger_has_what_the_outcomes_say() -> None:
-    controller = await make_controller(policy="adaptive_consistency", wave=8)
+    controller = await make_controller(policy="adaptive_consistency", samples_per_round=8)
     queries = [make_query(f"medium question {n}", id=str(n)) for n in range(5)]
     outcomes = await answered(controller, *queries)
     ledger = controller.ledger

@@ -26,7 +26,7 @@ def test_any_sequence_keeps_the_books_straight(
 ) -> None:
     ledger = Ledger(limit)
     accounts: list[Account] = [ledger.open()]
-    waves: list[tuple[Account, int]] = []
+    rounds: list[tuple[Account, int]] = []
     ever_reserved = 0
     for move, amount in migrations:
         account = picks.choice(accounts)
@@ -40,10 +40,10 @@ def test_any_sequence_keeps_the_books_straight(
                 assert (account.reserved, ledger.reserved) == before
             else:
                 account.reserve(amount)
-                waves.append((account, amount))
+                rounds.append((account, amount))
                 ever_reserved += amount
-        elif waves:
-            account, reserved = waves.pop(picks.randrange(len(waves)))
+        elif rounds:
+            account, reserved = rounds.pop(picks.randrange(len(rounds)))
             account.settle(reserved=reserved, spent=int(reserved * amount))
         books: list[Ledger | Account] = [ledger, *accounts]
         for one in books:

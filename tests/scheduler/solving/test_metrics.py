@@ -46,7 +46,7 @@ def test_extensions_are_counted_by_chain() -> None:
 
 
 def test_chains_that_were_ended_early_say_why() -> None:
-    metrics, outcome = answered("adaptive_consistency", wave=8)
+    metrics, outcome = answered("adaptive_consistency", samples_per_round=8)
     cancelled = sum(r.sample.stop_cause == "cancelled" for r in outcome.records)
     assert cancelled > 0
     assert values(metrics)['early_stops_total{reason="cancelled"}'] == cancelled

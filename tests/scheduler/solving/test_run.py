@@ -1,4 +1,4 @@
-"""What a wave may cost, what is shown of it, and at which temperature it is sampled."""
+"""What a round may cost, what is shown of it, and at which temperature it is sampled."""
 
 from contextlib import aclosing
 from random import Random
@@ -38,7 +38,9 @@ POLICIES = st.one_of(
     st.builds(lambda samples: build("deepconf", samples=samples), st.integers(1, 12)),
     st.builds(lambda most: build("deepconf_online", warmup=most, samples=12), st.integers(1, 12)),
     st.builds(
-        lambda most, wave: build("rejection_sampling", max_thinking_tokens=most, wave=wave),
+        lambda most, size: build(
+            "rejection_sampling", max_thinking_tokens=most, samples_per_round=size
+        ),
         st.none() | st.integers(0, 300),
         st.integers(1, 8),
     ),
@@ -50,7 +52,9 @@ POLICIES = st.one_of(
         st.integers(1, 12),
         st.none() | st.integers(0, 300),
     ),
-    st.builds(lambda wave: build("adaptive_consistency", wave=wave), st.integers(1, 10)),
+    st.builds(
+        lambda size: build("adaptive_consistency", samples_per_round=size), st.integers(1, 10)
+    ),
     st.builds(lambda tokens: build("priced", answer_tokens=tokens), st.integers(1, 200)),
 )
 
@@ -67,7 +71,7 @@ def test_what_does_not_fit_loses_chains_first() -> None:
     assert run.account.reserved == 3 * WORST
 
 
-def test_a_wave_tells_what_it_will_likely_take() -> None:
+def test_a_round_tells_what_it_will_likely_take() -> None:
     run = run_of()
     assert run.dispatch(Draw(2, BUDGET), stream=False)
     assert run.request.expected_tokens == 2 * WORST
@@ -163,7 +167,7 @@ def test_an_extension_that_cannot_add_a_token_is_refused() -> None:
 
 
 async def _drive(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None:
-    """As `solve` does, but looks at the books after every wave."""
+    """As `solve` does, but looks at the books after every round."""
     rng = Random(0)
     while not isinstance(decision := policy.decide(run.situation(), rng), Stop):
         if not run.dispatch(decision, stream=False):
@@ -180,7 +184,7 @@ async def _drive(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None
 
 
 async def _steer(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None:
-    """Conclude what the policy concludes; nothing is cancelled, so that every wave ends itself."""
+    """Conclude what the policy concludes; nothing is cancelled, so that every round ends itself."""
     while run.pending:
         decision = policy.decide(run.situation(), Random(0))
         if not isinstance(decision, Conclude) or not run.conclude(decision.chain):
@@ -195,7 +199,7 @@ async def _steer(run: QueryRun, policy: Policy, engine: SimulatedEngine) -> None
     law=st.sampled_from(list(LAWS)),
     number=st.integers(0, 50),
 )
-def test_no_wave_spends_more_than_it_reserved(
+def test_no_round_spends_more_than_it_reserved(
     limit: int | None, policy: Policy, law: str, number: int
 ) -> None:
     async def main() -> None:

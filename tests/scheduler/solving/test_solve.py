@@ -124,9 +124,9 @@ async def test_majority_draws_all_its_chains_and_stops() -> None:
     assert run.account.reserved == 0
 
 
-async def test_a_settled_vote_cancels_the_rest_of_its_wave_and_counts_what_it_cost() -> None:
+async def test_a_settled_vote_cancels_the_rest_of_its_round_and_counts_what_it_cost() -> None:
     run = make_run("easy question")
-    assert await solved(run, AdaptiveConsistency(wave=16)) == Stop("settled")
+    assert await solved(run, AdaptiveConsistency(samples_per_round=16)) == Stop("settled")
     cancelled = [r.sample for r in run.records if r.sample.stop_cause == "cancelled"]
     assert len(run.records) == 16
     assert len(cancelled) + len(run.tally.votes) == 16
@@ -162,7 +162,7 @@ async def test_lost_chains_are_drawn_again_once_the_engine_is_back() -> None:
     assert sum(sample.tokens for sample in lost) > 0
 
 
-async def test_three_lost_waves_fail() -> None:
+async def test_three_lost_rounds_fail() -> None:
     engine, run = SimulatedEngine(), make_run()
     engine.kill()
     assert await solved(run, Majority(samples=2), engine) == Stop("failed")
@@ -225,7 +225,7 @@ async def test_a_limit_that_no_chain_fits_into_stops_before_anything_is_drawn() 
     assert run.account.reserved == 0
 
 
-async def test_an_error_of_the_policy_comes_out_as_it_is_and_ends_the_wave() -> None:
+async def test_an_error_of_the_policy_comes_out_as_it_is_and_ends_the_round() -> None:
     run = make_run("medium question")
     with pytest.raises(LookupError, match="a bug"):
         await solved(run, Broken())

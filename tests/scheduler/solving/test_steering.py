@@ -156,9 +156,9 @@ def test_deepconf_online_spends_less_than_all_its_votes() -> None:
 
 async def test_rejection_sampling_takes_the_first_try_that_fits() -> None:
     found = {}
-    for wave in (1, 5):
+    for size in (1, 5):
         run, outcome = await answered(
-            "rejection_sampling", max_thinking_tokens=70, wave=wave, max_tries=40
+            "rejection_sampling", max_thinking_tokens=70, samples_per_round=size, max_tries=40
         )
         tries = [r.sample for r in run.records if r.sample.stop_cause != "cancelled"]
         assert {t.stop_cause for t in tries} == {"natural", "rejected"}
@@ -167,7 +167,7 @@ async def test_rejection_sampling_takes_the_first_try_that_fits() -> None:
         assert outcome.tokens.reasoning == sum(
             t.thinking_tokens for t in tries if t.stop_cause == "natural"
         )
-        found[wave] = (outcome.answer, outcome.chosen.chain, outcome.agreement)
+        found[size] = (outcome.answer, outcome.chosen.chain, outcome.agreement)
         assert observation(run) is None
     # Tries side by side find what tries one after another would have found.
     assert found[1] == found[5]

@@ -523,7 +523,7 @@ async def test_a_client_that_leaves_the_queue_gives_its_place_up() -> None:
     assert asyncio.get_running_loop().time() < 5
 
 
-async def test_a_herd_of_a_thousand_requests_gets_json_every_time() -> None:
+async def test_a_thousand_requests_at_once_get_json_every_time() -> None:
     controller = await make_controller(SimulatedEngine(slots=16))
     controller.admission = Admission(LimitsConfig(max_running=32, max_queue=64), slots=16)
     transport = httpx.ASGITransport(make_app(controller, access=LOCAL))
