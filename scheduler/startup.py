@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from policies import build
 from scheduler.api.keys import read_keys
 from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
+from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
 
 log = logging.getLogger("thinkbudget")
@@ -52,9 +52,11 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
 def validate(config: ServeConfig) -> ServeConfig:
     """Check the settings and the files they name before anything starts. Raises ValueError."""
     check(config.engine)
-    build(config.policy.name, **config.policy_options)
+    build_policy(config.policy.name, **config.policy_options)
+    # Gateways need not run in the folder that this process runs in.
+    policy = replace(config.policy, name=absolute(config.policy.name))
+    config = replace(config, policy=policy)
     if config.access.keys is not None:
-        # Gateways need not run in the folder that this process runs in.
         keys = Path(config.access.keys).resolve()
         read_keys(keys)
         config = replace(config, access=replace(config.access, keys=str(keys)))

@@ -54,7 +54,7 @@ def engine_options(command: F) -> F:
                      "name]"),
         click.option("--max-model-len", type=int, help="Context in tokens."),
         click.option("--policy", default="priced", show_default=True, metavar="NAME",
-                     help=f"One of {', '.join(POLICY_NAMES)}."),
+                     help=f"One of {', '.join(POLICY_NAMES)}; or one of your own, FILE.py:CLASS."),
         click.option("--price", type=float, metavar="ACCURACY",
                      help="How much the chance of a right answer must rise per extra token, or "
                      "thinking stops. Lower thinks more; 0.0003 is 3 points per 100 tokens.  "

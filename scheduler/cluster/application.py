@@ -17,7 +17,6 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
-import policies
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.cluster.curve_store_actor import (
@@ -34,6 +33,7 @@ from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
+from scheduler.policy_file import build_policy
 from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -75,7 +75,7 @@ class Gateway:
             engine=pool,
             info=info,
             admission=admission,
-            policy=policies.build(config.policy.name, **config.policy_options),
+            policy=build_policy(config.policy.name, **config.policy_options),
             curves=cache,
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
