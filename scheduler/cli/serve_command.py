@@ -66,6 +66,10 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             click.echo(f"serving {config.engine.model} at {address}/v1")
+            from scheduler.cluster.launch import recommended_sampling
+
+            if sampling := recommended_sampling(config.application):
+                click.echo(f"sampling, as the model's makers recommend: {sampling}")
             threading.Event().wait()
         click.echo("finishing running requests; interrupt again to stop at once", err=True)
 

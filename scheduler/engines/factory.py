@@ -23,8 +23,8 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
 
         assert config.recording is not None
         return ReplayedEngine.read(Path(config.recording))
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     return VllmEngine(
         VllmOptions(

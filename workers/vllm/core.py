@@ -2,104 +2,35 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vllm import SamplingParams as VllmSamplingParams
-from vllm.config import StructuredOutputsConfig
-from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
 from vllm.logger import DEFAULT_LOGGING_CONFIG
 from vllm.outputs import RequestOutput
-from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-from vllm.tokenizers.registry import cached_tokenizer_from_config
-from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
+from workers.recommended import DEFAULT_TEMPERATURE
 from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
+from workers.vllm.setup import Setup
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
 # Where many chains are watched, each hears of several tokens at a time: every delta costs the same.
 LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
-
-
-@dataclass(frozen=True, slots=True)
-class VllmOptions:
-    """What to load and how. `kv_cache_gib=None` is 1 on CPU, and all that is free on a GPU.
-
-    `watchdog_seconds`: a core that has work and says nothing for so long counts as hung; must be
-    longer than the prefill of the longest prompt.
-    """
-
-    model: str
-    max_model_len: int | None = None
-    max_num_seqs: int = 64
-    tensor_parallel_size: int = 1
-    kv_cache_gib: float | None = None
-    watchdog_seconds: float = 30.0
-
-
-class Setup:
-    """What can be known of an engine before it is started, which takes half a minute."""
-
-    def __init__(self, options: VllmOptions) -> None:
-        on_cpu = current_platform.is_cpu()
-        # Left alone on CPU, vLLM claims most of the node's memory for its cache.
-        cache = options.kv_cache_gib or (1.0 if on_cpu else None)
-        arguments = AsyncEngineArgs(
-            model=options.model,
-            max_model_len=options.max_model_len,
-            max_num_seqs=options.max_num_seqs,
-            tensor_parallel_size=options.tensor_parallel_size,
-            dtype="float32" if on_cpu else "auto",
-            kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
-            enforce_eager=on_cpu,
-            enable_prefix_caching=True,
-            scheduling_policy="priority",
-            # Between the parts of JSON a model may say spaces for ever. What this backend cannot
-            # hold to is refused; "auto" would try others, with other bounds.
-            structured_outputs_config=StructuredOutputsConfig(
-                backend="xgrammar", disable_any_whitespace=True
-            ),
-            # Code of a model is not run; weights of other kinds are pickles, and so code too.
-            trust_remote_code=False,
-            load_format="safetensors",
-        )
-        self.options = options
-        self.on_cpu = on_cpu
-        self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
-        if (
-            on_cpu
-            and options.tensor_parallel_size == 1
-            and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
-        ):
-            self._run_in_core()
-        # vLLM names its tokenizer by a protocol that lacks templates and added tokens, hence Any.
-        self.tokenizer: Any = cached_tokenizer_from_config(self.config.model_config)
-        ends = self.config.model_config.try_get_generation_config().get("eos_token_id") or ()
-        self.end_of_turn: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends)
-
-    def _run_in_core(self) -> None:
-        """Have the core's own process run the model on all cores but one, as on a GPU it would.
-
-        On CPU vLLM takes a process of its own for that, with its threads bound to cores; the two
-        then wait for each other by spinning, on the cores that the servers need.
-        """
-        self.config.parallel_config.distributed_executor_backend = "uni"
-        # Read by the core when it starts; what Ray puts there is of its own reckoning.
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
+# How tokens are drawn where the makers' recommendation is not meant.
+NEUTRAL = {"temperature": DEFAULT_TEMPERATURE}
 
 
 class VllmCore:
@@ -112,10 +43,8 @@ class VllmCore:
         self.max_model_len: int = model_config.max_model_len
         # Of the embedding; may be more than the tokenizer knows.
         self.vocabulary: int = model_config.get_vocab_size()
-        self.recommended: dict[str, Any] = {
-            "temperature": 1.0,
-            **model_config.get_diff_sampling_param(),
-        }
+        self.recommended = setup.recommended
+        self._setup = setup  # its files are those of the engine
         self.watchdog_seconds = setup.options.watchdog_seconds
         # With chunked prefill one seeded request kills a CPU engine.
         self.seeds = not setup.on_cpu
@@ -222,16 +151,17 @@ class VllmCore:
 
     def _drawing(self, options: GenerateOptions) -> dict[str, Any]:
         """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
+        made = self.recommended.values if options.recommended else NEUTRAL
         if options.params.temperature == 0:
             # Greedy: the recommended truncations would only warn.
-            return {**self.recommended, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+            return {**made, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
         asked = {
             "temperature": options.params.temperature,
             "top_p": options.params.top_p,
             "seed": options.params.seed if self.seeds else None,
         }
         overrides = {name: value for name, value in asked.items() if value is not None}
-        return {**self.recommended, **overrides}
+        return {**made, **overrides}
 
 
 def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:

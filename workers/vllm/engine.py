@@ -8,7 +8,8 @@ from workers.chain_engine import ChainEngine, ChainOptions
 from workers.drivers import why_not
 from workers.format import ThinkingFormat, bind, named_format
 from workers.models import default_format, locate
-from workers.vllm.core import Setup, VllmCore, VllmOptions
+from workers.vllm.core import VllmCore
+from workers.vllm.setup import Setup, VllmOptions
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class VllmEngine(ChainEngine):
             tokens,
             ChainOptions(
                 model=options.model,
-                temperature=float(core.recommended["temperature"]),
+                temperature=float(core.recommended.values["temperature"]),
+                sampling=str(core.recommended),
                 slots=options.max_num_seqs,
                 driver=driver,
                 replica=replica,

@@ -28,8 +28,8 @@ LONG = Budget(1800, 1800, answer_tokens=32)
 
 @pytest.fixture
 def mortal(loop: asyncio.Runner) -> Iterator[ChainEngine]:
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     async def start() -> ChainEngine:
         options = VllmOptions("s1-pocket", kv_cache_gib=0.1, watchdog_seconds=WATCHDOG_SECONDS)
@@ -78,7 +78,8 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
 
 
 def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
-    from workers.vllm.core import Setup, VllmCore, VllmOptions
+    from workers.vllm.core import VllmCore
+    from workers.vllm.setup import Setup, VllmOptions
 
     broken = tmp_path / "broken"
     shutil.copytree(POCKET_FOLDER, broken)
@@ -92,7 +93,7 @@ def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
 HOLD_AN_ENGINE = """
 import asyncio
 import psutil
-from workers.vllm.core import VllmOptions
+from workers.vllm.setup import VllmOptions
 from workers.vllm.engine import VllmEngine
 
 async def main():
