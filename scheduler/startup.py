@@ -24,6 +24,7 @@ FLAGS = {
     "format_": "engine.format",
     "max_model_len": "engine.max_model_len",
     "tensor_parallel_size": "engine.tensor_parallel_size",
+    "vllm": "engine.vllm",
     "policy": "policy.name",
     "max_replicas": "scaling.max_replicas",
     "keys": "access.keys",
@@ -43,6 +44,8 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
             place = merged
             for folder in folders:
                 place = place.setdefault(folder, {})
+            if isinstance(value, dict):
+                value = place.get(name, {}) | value
             if flag == "policy" and place.get(name) not in (None, value):
                 place.pop("options", None)
             place[name] = value

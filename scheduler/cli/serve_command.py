@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 @click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
 def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) -> None:
     """Serve an OpenAI-compatible endpoint until interrupted."""
+    import os
     import signal
     import threading
 
+    from scheduler.engines.factory import check_by_vllm
     from scheduler.settings import read_table
     from scheduler.startup import settings
 
@@ -57,6 +59,8 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             flags = {name: value for name, value in flags.items() if _is_given(context, name)}
         with named(config_file):
             config = settings(table, **flags)
+            # On a cluster the engines' hardware is not that of this machine.
+            check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
     with one_line_errors(), serving(config, replace=replace, verbose=verbose) as address:

@@ -1,9 +1,17 @@
 """An engine by its settings. Heavy imports happen only for the engine that is asked for."""
 
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scheduler.config import EngineConfig
 from workers.engine import Engine
+
+if TYPE_CHECKING:
+    from workers.vllm.setup import VllmOptions
 
 
 def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
@@ -24,20 +32,23 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
         assert config.recording is not None
         return ReplayedEngine.read(Path(config.recording))
     from workers.vllm.engine import VllmEngine
-    from workers.vllm.setup import VllmOptions
 
     return VllmEngine(
-        VllmOptions(
-            model=config.model,
-            max_model_len=config.max_model_len,
-            max_num_seqs=config.max_num_seqs,
-            tensor_parallel_size=config.tensor_parallel_size,
-            kv_cache_gib=config.kv_cache_gib,
-            watchdog_seconds=config.watchdog_seconds,
-        ),
-        format_=config.format,
-        driver=config.driver,
-        replica=replica,
+        _vllm_options(config), format_=config.format, driver=config.driver, replica=replica
+    )
+
+
+def _vllm_options(config: EngineConfig) -> "VllmOptions":
+    from workers.vllm.setup import VllmOptions
+
+    return VllmOptions(
+        model=config.model,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        tensor_parallel_size=config.tensor_parallel_size,
+        kv_cache_gib=config.kv_cache_gib,
+        watchdog_seconds=config.watchdog_seconds,
+        arguments=config.vllm,
     )
 
 
@@ -52,3 +63,25 @@ def check(config: EngineConfig) -> None:
         locate(config.model)
         if not isinstance(config.format, ThinkingFormat):
             named_format(config.format or default_format(config.model))
+
+
+def check_by_vllm(config: EngineConfig, *, whole: bool) -> None:
+    """Have vLLM itself check the arguments that are meant for it. Raises ValueError.
+
+    In a process of its own, since vLLM takes long to import and keeps much memory. `whole` is
+    whether this machine has the hardware of the engines. Without vLLM here, nothing is checked.
+    """
+    if config.kind != "vllm" or not config.vllm or find_spec("vllm") is None:
+        return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(_check_by_vllm, config, whole).result()
+
+
+def _check_by_vllm(config: EngineConfig, whole: bool) -> None:
+    from workers.models import locate
+
+    options = _vllm_options(replace(config, model=locate(config.model)))
+    try:
+        options.check(whole=whole)
+    except ValueError as error:
+        raise ValueError(f"engine: {error}") from None  # those of pydantic cannot be pickled

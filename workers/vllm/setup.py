@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vllm.tokenizers.registry import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 
 from workers.recommended import FILE, ends_of_turn, read_settings, recommended
+from workers.vllm.arguments import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,18 @@ class VllmOptions:
     tensor_parallel_size: int = 1
     kv_cache_gib: float | None = None
     watchdog_seconds: float = 30.0
+    #: Further engine arguments of vLLM's own, by name.
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, *, whole: bool) -> None:
+        """Raise ValueError for arguments that no engine could start with.
+
+        The `whole` configuration can be checked only where there is the hardware of the engine.
+        """
+        if whole:
+            _engine_arguments(self).create_engine_config(UsageContext.ENGINE_CONTEXT)
+        else:
+            parsed(self.arguments)
 
 
 class Setup:
@@ -40,33 +53,16 @@ class Setup:
 
     def __init__(self, options: VllmOptions) -> None:
         on_cpu = current_platform.is_cpu()
-        # Left alone on CPU, vLLM claims most of the node's memory for its cache.
-        cache = options.kv_cache_gib or (1.0 if on_cpu else None)
-        arguments = AsyncEngineArgs(
-            model=options.model,
-            max_model_len=options.max_model_len,
-            max_num_seqs=options.max_num_seqs,
-            tensor_parallel_size=options.tensor_parallel_size,
-            dtype="float32" if on_cpu else "auto",
-            kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
-            enforce_eager=on_cpu,
-            enable_prefix_caching=True,
-            scheduling_policy="priority",
-            # Between the parts of JSON a model may say spaces for ever. What this backend cannot
-            # hold to is refused; "auto" would try others, with other bounds.
-            structured_outputs_config=StructuredOutputsConfig(
-                backend="xgrammar", disable_any_whitespace=True
-            ),
-            # Code of a model is not run; weights of other kinds are pickles, and so code too.
-            trust_remote_code=False,
-            load_format="safetensors",
-        )
         self.options = options
         self.on_cpu = on_cpu
-        self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+        self.config: Any = _engine_arguments(options).create_engine_config(
+            UsageContext.ENGINE_CONTEXT
+        )
         if (
             on_cpu
             and options.tensor_parallel_size == 1
+            and self.config.parallel_config.pipeline_parallel_size == 1
+            and "distributed_executor_backend" not in parsed(options.arguments)
             and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
         ):
             self._run_in_core()
@@ -117,3 +113,34 @@ class Setup:
 
 def _listed(ends: Any) -> tuple[Any, ...]:
     return tuple(ends) if isinstance(ends, list | tuple) else (ends,)
+
+
+def _engine_arguments(options: VllmOptions) -> AsyncEngineArgs:
+    """What this project promises needs, what the user sets, and else what suits the hardware."""
+    on_cpu = current_platform.is_cpu()
+    given = parsed(options.arguments)
+    cache = options.kv_cache_gib
+    if cache is None and on_cpu and "gpu_memory_utilization" not in given:
+        cache = 1.0  # left alone on CPU, vLLM claims most of the node's memory
+    usual = {
+        "dtype": "float32" if on_cpu else "auto",
+        "enforce_eager": on_cpu,
+        "enable_prefix_caching": True,
+        # Weights of other kinds are pickles, and so code.
+        "load_format": "safetensors",
+    }
+    return AsyncEngineArgs(
+        model=options.model,
+        max_model_len=options.max_model_len,
+        max_num_seqs=options.max_num_seqs,
+        tensor_parallel_size=options.tensor_parallel_size,
+        kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
+        scheduling_policy="priority",
+        # Between the parts of JSON a model may say spaces for ever. What this backend cannot
+        # hold to is refused; "auto" would try others, with other bounds.
+        structured_outputs_config=StructuredOutputsConfig(
+            backend="xgrammar", disable_any_whitespace=True
+        ),
+        trust_remote_code=False,
+        **(usual | given),
+    )
