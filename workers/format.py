@@ -170,7 +170,10 @@ def bind(
     """
 
     def ids(text: str, field: str) -> tuple[int, ...]:
-        found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        try:
+            found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        except (TypeError, UnicodeError):  # half of a surrogate pair, say
+            found = ()
         # Some tokenizers drop or replace what they do not know, without a word.
         if text and tokenizer.decode(list(found), skip_special_tokens=False) != text:
             raise ValueError(

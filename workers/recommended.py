@@ -68,16 +68,21 @@ def ends_of_turn(found: object) -> tuple[int, ...]:
 
 def read_settings(model: str, revision: str | None = None) -> Any:
     """The contents of the makers' file in a folder, or in the cache of the hub; {} without one."""
-    path = Path(model, FILE)
-    if not Path(model).is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        try:
-            cached = try_to_load_from_cache(model, FILE, revision=revision)
-        except ValueError:  # no name that a hub could know
-            cached = None
-        path = Path(cached) if isinstance(cached, str) else path
+    path = find_file(model, FILE, revision)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8")) if path else {}
     except (OSError, ValueError):
         return {}
+
+
+def find_file(model: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a model in its folder, or in the cache of the hub; None where it is in neither."""
+    if Path(model).is_dir():
+        return Path(model, name) if Path(model, name).is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        cached = try_to_load_from_cache(model, name, revision=revision)
+    except ValueError:  # no name that a hub could know
+        return None
+    return Path(cached) if isinstance(cached, str) else None

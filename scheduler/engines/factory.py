@@ -59,10 +59,12 @@ def check(config: EngineConfig) -> None:
     if config.kind == "vllm":
         from workers.format import ThinkingFormat, named_format
         from workers.models import default_format, locate
+        from workers.vocabulary import check_format
 
-        locate(config.model)
-        if not isinstance(config.format, ThinkingFormat):
-            named_format(config.format or default_format(config.model))
+        model, format_ = locate(config.model), config.format
+        if not isinstance(format_, ThinkingFormat):
+            format_ = named_format(format_ or default_format(config.model))
+        check_format(format_, model, config.vllm)
 
 
 def check_by_vllm(config: EngineConfig, *, whole: bool) -> None:
@@ -84,4 +86,6 @@ def _check_by_vllm(config: EngineConfig, whole: bool) -> None:
     try:
         options.check(whole=whole)
     except ValueError as error:
-        raise ValueError(f"engine: {error}") from None  # those of pydantic cannot be pickled
+        # Those of pydantic cannot be pickled, and are long.
+        told = error.errors()[0]["msg"] if hasattr(error, "errors") else error
+        raise ValueError(f"engine: {told}") from None
