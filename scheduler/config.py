@@ -41,7 +41,8 @@ class EngineConfig:
     )
     watchdog_seconds: PositiveSeconds = Field(
         default=30.0,
-        description="An engine that has work and is silent for so many seconds is replaced.",
+        description="An engine that has work and is silent for so many seconds is replaced; "
+        "the time to read long prompts, by the speed measured, comes on top.",
     )
     max_model_len: Positive | None = Field(
         default=None, description="Context in tokens. Default: the model's."

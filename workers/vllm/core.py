@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,11 +23,14 @@ from workers.recommended import DEFAULT_TEMPERATURE
 from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
 from workers.vllm.setup import Setup
+from workers.watchdog import Watchdog
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
 # Where many chains are watched, each hears of several tokens at a time: every delta costs the same.
 LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
+# Prompts are assumed to be read so slowly until that is measured.
+CPU_SECONDS_PER_TOKEN, GPU_SECONDS_PER_TOKEN = 0.05, 0.001
 # How tokens are drawn where the makers' recommendation is not meant.
 NEUTRAL = {"temperature": DEFAULT_TEMPERATURE}
 
@@ -45,19 +47,21 @@ class VllmCore:
         self.vocabulary: int = model_config.get_vocab_size()
         self.recommended = setup.recommended
         self._setup = setup  # its files are those of the engine
-        self.watchdog_seconds = setup.options.watchdog_seconds
+        self.watchdog = Watchdog(
+            setup.options.watchdog_seconds,
+            seconds_per_token=CPU_SECONDS_PER_TOKEN if setup.on_cpu else GPU_SECONDS_PER_TOKEN,
+            step_tokens=setup.config.scheduler_config.max_num_batched_tokens,
+        )
         # With chunked prefill one seeded request kills a CPU engine.
         self.seeds = not setup.on_cpu
         self._config = setup.config
-        self._working = 0
-        self._heard = time.monotonic()
 
     async def generate(
         self, name: str, tokens: Sequence[int], call: GenerateCall, options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         parameters = self._parameters(call, options)
         outputs = self._generate(name, tokens, parameters, options)
-        async for delta in self._deltas(outputs, options):
+        async for delta in self._deltas(outputs, options, len(tokens)):
             yield delta
 
     def open_session(self, name: str, options: GenerateOptions) -> StreamingSession:
@@ -71,8 +75,7 @@ class VllmCore:
             await self._llm.check_health()
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
-        silence = time.monotonic() - self._heard
-        if self._working and silence > self.watchdog_seconds:
+        if (silence := self.watchdog.overdue()) is not None:
             raise CoreDied(f"the engine core has said nothing for {silence:.0f} s and has work")
 
     def check_schema(self, schema: str) -> None:
@@ -105,15 +108,13 @@ class VllmCore:
         return outputs
 
     async def _deltas(
-        self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions
+        self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions, prompt_tokens: int
     ) -> AsyncGenerator[OutputDelta]:
         """The new tokens of every output; vLLM's way of dying becomes ours."""
-        if not self._working:
-            self._heard = time.monotonic()
-        self._working += 1
+        prefill = self.watchdog.begin(prompt_tokens)
         try:
             async for output in outputs:
-                self._heard = time.monotonic()
+                self.watchdog.heard(prefill, output.num_cached_tokens or 0)
                 made = output.outputs[0]
                 if made.finish_reason not in (None, "stop", "length", "abort"):
                     raise CoreDied(f"the engine core gave a request up: {made.finish_reason}")
@@ -127,7 +128,7 @@ class VllmCore:
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
         finally:
-            self._working -= 1
+            self.watchdog.end(prefill)
 
     def _parameters(self, call: GenerateCall, options: GenerateOptions) -> VllmSamplingParams:
         schema = options.schema
@@ -181,10 +182,12 @@ class _StreamingSession:
         self._core, self._name, self._options = core, name, options
         self._inputs: asyncio.Queue[StreamingInput | None] = asyncio.Queue()
         self._first: VllmSamplingParams | None = None
+        self._prompt_tokens = 0
 
     def append(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         parameters = self._core._parameters(call, self._options)
-        self._first = self._first or parameters
+        if self._first is None:
+            self._first, self._prompt_tokens = parameters, len(tokens)
         prompt = _input(tokens, self._options)
         self._inputs.put_nowait(StreamingInput(prompt=prompt, sampling_params=parameters))
         if last:
@@ -196,7 +199,7 @@ class _StreamingSession:
             self._stream(), self._first, self._name, priority=self._options.params.priority
         )
         try:
-            async for delta in self._core._deltas(outputs, self._options):
+            async for delta in self._core._deltas(outputs, self._options, self._prompt_tokens):
                 yield delta
         finally:
             self._inputs.put_nowait(None)

@@ -24,8 +24,8 @@ from workers.vllm.arguments import parsed
 class VllmOptions:
     """What to load and how. `kv_cache_gib=None` is 1 on CPU, and all that is free on a GPU.
 
-    `watchdog_seconds`: a core that has work and says nothing for so long counts as hung; must be
-    longer than the prefill of the longest prompt.
+    `watchdog_seconds`: a core that has work and says nothing for so long counts as hung. The time
+    to read long prompts comes on top (workers/watchdog.py).
     """
 
     model: str
