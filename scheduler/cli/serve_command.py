@@ -50,7 +50,7 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
 
     from scheduler.engines.factory import check_by_vllm
     from scheduler.settings import read_table
-    from scheduler.startup import settings
+    from scheduler.startup import require_curves, settings
 
     with one_line_errors():
         table = read_table(config_file) if config_file else {}
@@ -59,6 +59,9 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             flags = {name: value for name, value in flags.items() if _is_given(context, name)}
         with named(config_file):
             config = settings(table, **flags)
+            if not replace:
+                # An application that is replaced leaves the file to the one that comes.
+                require_curves(config)
             # On a cluster the engines' hardware is not that of this machine.
             check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
