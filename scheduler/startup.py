@@ -1,6 +1,6 @@
 """Settings from command-line flags, and the checks made before anything is started."""
 
-import logging
+import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,8 @@ from scheduler.engines.factory import check
 from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
 
-log = logging.getLogger("thinkbudget")
-
+# A server that was killed keeps its files for so long at most.
+HOLDER_SECONDS = 5.0
 
 # Where each command-line flag stands in the settings.
 FLAGS = {
@@ -24,6 +24,7 @@ FLAGS = {
     "format_": "engine.format",
     "max_model_len": "engine.max_model_len",
     "tensor_parallel_size": "engine.tensor_parallel_size",
+    "vllm": "engine.vllm",
     "policy": "policy.name",
     "max_replicas": "scaling.max_replicas",
     "keys": "access.keys",
@@ -43,6 +44,8 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
             place = merged
             for folder in folders:
                 place = place.setdefault(folder, {})
+            if isinstance(value, dict):
+                value = place.get(name, {}) | value
             if flag == "policy" and place.get(name) not in (None, value):
                 place.pop("options", None)
             place[name] = value
@@ -64,6 +67,18 @@ def validate(config: ServeConfig) -> ServeConfig:
         QueryClasses.load(Path(config.classes))
     if config.curves is not None and Path(config.curves).is_file():
         load(Path(config.curves))
-    if config.curves is not None and (pid := holder(Path(config.curves))):
-        log.warning("%s is being written by another process (%s): waiting", config.curves, pid)
     return config
+
+
+def require_curves(config: ServeConfig, wait_seconds: float = HOLDER_SECONDS) -> None:
+    """Raise ValueError if another process writes the curves file, once it had time to end."""
+    if config.curves is None:
+        return
+    until = time.monotonic() + wait_seconds
+    while (pid := holder(Path(config.curves))) is not None:
+        if time.monotonic() >= until:
+            raise ValueError(
+                f"curves {config.curves!r} is being written by another process ({pid}): "
+                "two servers cannot share the file; stop that one, or name another file"
+            )
+        time.sleep(0.1)

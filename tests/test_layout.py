@@ -118,6 +118,7 @@ MAY_IMPORT = {
 IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket_curves.py"},
     "ray": {"scheduler/cluster/"},
+    "transformers": {"workers/vocabulary.py", "training/"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
     "pydantic": {
         "scheduler/settings.py",

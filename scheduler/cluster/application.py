@@ -31,6 +31,7 @@ from scheduler.config import ServeConfig
 from scheduler.curves.cache import CurveCache, keep_exchanging
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
+from scheduler.engines.factory import check_by_vllm
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
 from scheduler.policy_file import build_policy
@@ -140,6 +141,7 @@ def application(config: ServeConfig) -> serve.Application:
 def build(args: dict[str, Any]) -> serve.Application:
     """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
     config = validate(from_table(ServeConfig, args))
+    check_by_vllm(config.engine, whole=False)
     # What Serve's proxies are bound to is not told; on a cluster it is a network.
     config.access.require("0.0.0.0")
     return application(config)
@@ -149,7 +151,10 @@ def gpus_of_one(config: ServeConfig) -> int:
     """GPUs that one engine takes."""
     if config.engine.gpus is not None:
         return config.engine.gpus
-    return config.engine.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+    if not ray.cluster_resources().get("GPU"):
+        return 0
+    stages = int(config.engine.vllm.get("pipeline_parallel_size", 1))
+    return config.engine.tensor_parallel_size * stages
 
 
 def _number(config: ServeConfig) -> dict[str, Any]:

@@ -158,6 +158,7 @@ class Controller:
             load=load,
             exploration_runs=self._exploration_runs,
             learns=learn,
+            greedy=self.info.greedy,
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")

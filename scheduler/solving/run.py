@@ -42,6 +42,8 @@ class QueryRun:
     exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
     #: Whether the curves learn from this query.
     learns: bool = True
+    #: Whether the model's thinking format means a single chain to be greedy.
+    greedy: bool = True
     #: Seconds, monotonic.
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
@@ -111,6 +113,7 @@ class QueryRun:
             load=self.load,
             exploration_runs=self.exploration_runs.of(self.query.query_class),
             learns=self.learns,
+            greedy=self.greedy or self.query.sampling.temperature == 0,
             probes=probes,
         )
 
