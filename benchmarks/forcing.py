@@ -172,8 +172,8 @@ async def cancelling(bench: Bench) -> float:
 
 
 async def measure(quick: bool) -> dict[str, dict[str, Any]]:
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     options = VllmOptions("s1-pocket", kv_cache_gib=0.5)
     plain = VllmEngine(options)

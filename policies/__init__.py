@@ -49,7 +49,9 @@ POLICIES: dict[str, type[Policy]] = {
 def build(name: str, /, **options: object) -> Policy:
     """A policy by name. Raises ValueError that names what is wrong and the nearest right name."""
     if name not in POLICIES:
-        raise ValueError(f"unknown policy {name!r}{_nearest(name, list(POLICIES))}")
+        near = get_close_matches(name, POLICIES, n=1, cutoff=0.4)
+        advice = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown policy {name!r}; {advice}There are {', '.join(POLICIES)}")
     _check_options(POLICIES[name], name, options)
     return POLICIES[name](**options)
 

@@ -160,7 +160,9 @@ class Situation:
     the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
     exploration runs of
     the class that are under way, by the name of their plan; where nothing may be learned of this
-    query (`learns`), nothing is tried for the sake of later ones.
+    query (`learns`), nothing is tried for the sake of later ones. `greedy` tells whether a chain
+    that stands alone is decoded greedily: the thinking format means it so, or the caller asks for
+    temperature 0. Many models repeat themselves for ever when they are.
     """
 
     query: Query
@@ -176,6 +178,11 @@ class Situation:
     probes: tuple[Probe, ...] = ()
     exploration_runs: Mapping[str, int] = field(default_factory=dict)
     learns: bool = True
+    greedy: bool = True
+
+    def chain_temperature(self, asked: float | None) -> float | None:
+        """Of a single chain: as asked, else 0 where one is meant to be greedy, else the model's."""
+        return 0.0 if asked is None and self.greedy else asked
 
     def budget(self, max_thinking_tokens: int | None, **fields: Any) -> Budget:
         """A budget that fits the context, see `Budget.capped`; a cap of None is all its room."""

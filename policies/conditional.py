@@ -22,11 +22,11 @@ LONG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional(Policy):
-    """One chain, greedy as in the paper, whose question ends with an instruction for its length."""
+    """One chain, sampled as `fixed` is, whose question ends with an instruction for its length."""
 
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
-    temperature: float | None = 0.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
@@ -58,7 +58,8 @@ class Conditional(Policy):
             return Stop("plan done")
         caps = [cap for cap in (self.cap, self.max_thinking_tokens) if cap is not None]
         budget = situation.budget(min(caps, default=None), answer_tokens=self.answer_tokens)
-        return Draw(1, budget, self.temperature, final=True, suffix=f"\n\n{self.instruction}")
+        temperature = situation.chain_temperature(self.temperature)
+        return Draw(1, budget, temperature, final=True, suffix=f"\n\n{self.instruction}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,10 @@ from policies.plan import Budget, check_number
 class Fixed(Policy):
     """Budget forcing with a fixed cap and a fixed number of extensions (s1, section 3.1).
 
-    Greedy unless a temperature is given, as in the paper. `max_thinking_tokens=None` is all that
-    the context allows. `harness_compat` and `readme_compat` follow the paper's own code.
+    Without a `temperature` it is greedy where the model's thinking format means it so, as s1's
+    does, and else sampled as the model's makers recommend. `max_thinking_tokens=None` is all that
+    the context allows. `harness_compat` and `readme_compat` follow the paper's own code, and are
+    greedy without a `temperature`.
     """
 
     max_thinking_tokens: int | None = None
@@ -21,7 +23,7 @@ class Fixed(Policy):
     extensions: int = 0
     extension_text: str | None = None
     answer_tokens: int = 128
-    temperature: float | None = 0.0
+    temperature: float | None = None
     harness_compat: bool = False
     readme_compat: bool = False
 
@@ -50,7 +52,10 @@ class Fixed(Policy):
         if situation.tally.history:
             return Stop("plan done")
         budget = self._budget().capped(situation.max_thinking_tokens)
-        return Draw(1, budget, self.temperature, final=True)
+        # The paper's code decodes greedily, whatever the model.
+        is_paper = self.harness_compat or self.readme_compat
+        asked = 0.0 if is_paper and self.temperature is None else self.temperature
+        return Draw(1, budget, situation.chain_temperature(asked), final=True)
 
     def _budget(self) -> Budget:
         return Budget.within(

@@ -102,6 +102,10 @@ class Forecast(NamedTuple):
     tokens: float
 
 
+# Names of plans for one chain: it is extended step by step, or cut short.
+SINGLE_CHAIN_PLANS = frozenset({"extensions", "cap"})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a policy means to do with one query: chosen once, kept to its end, logged.
@@ -120,6 +124,21 @@ class Plan:
     propensity: float = 1.0
     forecast: Forecast | None = None
     price: float | None = None
+
+    @property
+    def is_single_chain(self) -> bool:
+        """Whether it is of one chain, extended or cut short, rather than of votes."""
+        return is_single_chain(self.temperature, self)
+
+
+def is_single_chain(temperature: float | None, plan: Plan | None) -> bool:
+    """Whether chains sampled at this temperature show extensions and caps, rather than votes.
+
+    Greedy ones do. Where the thinking format means no chain to be greedy, those of a plan for one
+    chain do, sampled as the model's makers recommend.
+    """
+    named = plan is not None and plan.name in SINGLE_CHAIN_PLANS
+    return temperature == 0 or (temperature is None and named)
 
 
 def check_int(

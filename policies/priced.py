@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from policies.curves.plan_table import Arm, PlanTable
     from policies.curves.vote_rule import VoteRule
 
-GREEDY = 0.0
 COLD_RUNS = 3
 """Exploration runs of each kind that a class needs before its curve is trusted."""
 EXPLORATION_VOTES = 6
@@ -35,15 +34,15 @@ ATTEMPTS = 3
 class Priced(Policy):
     """One plan per query: the one with the highest value * accuracy - price * tokens.
 
-    Plans are a greedy chain that is extended as long as its state says that a "Wait" pays, votes
-    as long as the next one pays, and a greedy chain cut short. One price for all classes puts
+    Plans are a chain that is extended as long as its state says that a "Wait" pays, votes as long
+    as the next one pays, and a chain cut short. Single chains are greedy where the model's thinking
+    format means it so, and else sampled as votes are. One price for all classes puts
     tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
     The first queries of a class are exploration runs, later a share of at most `exploration` that
     falls
     with the square root of the queries seen; up to as many are trials of what may yet prove best,
     and further ones of more votes (policies/exploration.py). A `price` of None is whatever the
-    server asks. `votes_only` is for models that should not be decoded greedily, as many reasoning
-    models.
+    server asks. `votes_only` leaves the single chains out.
     """
 
     price: float | None = None
@@ -144,7 +143,7 @@ class Priced(Policy):
             most = arm.max_thinking_tokens
             cap = most if cap is None else min(cap, most)
         budget = situation.budget(cap, answer_tokens=self.answer_tokens)
-        temperature = None if kind == "votes" else GREEDY
+        temperature = None if kind == "votes" else situation.chain_temperature(None)
         forecast = arm.forecast if arm and not is_exploration else None
         price = arm.price if arm else None
         return Plan(kind, budget, temperature, is_exploration, propensity, forecast, price)

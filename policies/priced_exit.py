@@ -38,7 +38,7 @@ class PricedExit(Policy):
     answer_tokens: int = 128
     probe_tokens: int = 20
     exploration: float = 0.08
-    temperature: float | None = 0.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         check_number("price", self.price, above=0, below=1, optional=True)
@@ -87,7 +87,7 @@ class PricedExit(Policy):
         return Plan(
             "exit",
             self._budget().capped(situation.max_thinking_tokens),
-            self.temperature,
+            situation.chain_temperature(self.temperature),
             is_exploration,
             chance if is_exploration else 1 - chance,
             rule.forecast if rule else None,

@@ -12,7 +12,7 @@ from policies.signals import Probe, Probing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed(Policy):
-    """A rule says where to probe, and which trial answers will do; greedy unless told otherwise.
+    """A rule says where to probe, and which trial answers will do; sampled as `fixed` is.
 
     Every trial costs tokens, at most `probe_tokens` and the delimiters: on short chains the trials
     can cost more than the early end saves.
@@ -21,7 +21,7 @@ class Probed(Policy):
     probe_tokens: int = 20
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
-    temperature: float | None = 0.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         check_int("probe_tokens", self.probe_tokens, at_least=1)
@@ -57,4 +57,5 @@ class Probed(Policy):
         if situation.probes and self.will_do(situation.probes):
             return Conclude(situation.probes[-1].chain)
         budget = self.budget().capped(situation.max_thinking_tokens)
-        return Draw(1, budget, self.temperature, final=True, probing=self.probing(budget))
+        temperature = situation.chain_temperature(self.temperature)
+        return Draw(1, budget, temperature, final=True, probing=self.probing(budget))

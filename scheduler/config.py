@@ -12,6 +12,7 @@ from scheduler.admission.access import AccessConfig
 from scheduler.admission.limits import LimitsConfig
 from scheduler.curves.feedback import FeedbackConfig
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
+from workers.engine_arguments import check_arguments
 from workers.format import ThinkingFormat
 
 EngineKind = Literal["vllm", "simulated", "replayed"]
@@ -41,7 +42,8 @@ class EngineConfig:
     )
     watchdog_seconds: PositiveSeconds = Field(
         default=30.0,
-        description="An engine that has work and is silent for so many seconds is replaced.",
+        description="An engine that has work and is silent for so many seconds is replaced; "
+        "the time to read long prompts, by the speed measured, comes on top.",
     )
     max_model_len: Positive | None = Field(
         default=None, description="Context in tokens. Default: the model's."
@@ -55,6 +57,11 @@ class EngineConfig:
     kv_cache_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="KV cache in GiB. Default: 1 on CPUs, all free memory on GPUs."
     )
+    vllm: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further engine arguments of vLLM's own, such as `quantization` "
+        "(docs/serving.md).",
+    )
     recording: str | None = Field(
         default=None, description="Outcome log that a `replayed` engine draws from."
     )
@@ -63,6 +70,9 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.kind == "replayed" and self.recording is None:
             raise ValueError("recording must name an outcome log when kind is 'replayed'")
+        if self.vllm and self.kind != "vllm":
+            raise ValueError(f"vllm holds arguments of vLLM, but kind is {self.kind!r}")
+        check_arguments(self.vllm)
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -13,6 +13,7 @@ RequestError            answered with `status` and an OpenAI error object
   KeyReused             422  an idempotency key was used with another body
   RateLimited           429  a quota is used up, or the queue is full
   PoisonRequest         500  engines have died of the request
+  PolicyFailed          500  a policy of the operator's own has failed
   Overloaded            503  no engine can take the request now
   Draining              503  this server is about to stop
   DeadlineExceeded      504  the query's deadline came before any answer
@@ -141,6 +142,16 @@ class PoisonRequest(RequestError):
     def __init__(self, deaths: int) -> None:
         message = f"{deaths} engines have died while they ran this request; it is not tried again"
         super().__init__(message, code="poison_request")
+
+
+class PolicyFailed(RequestError):
+    """`spent` is what the query had cost by then, in tokens."""
+
+    headers = {"x-should-retry": "false"}
+
+    def __init__(self, policy: str, query: str, why: str) -> None:
+        super().__init__(f"policy {policy!r}, query {query}: it {why}", code="policy_failed")
+        self.spent = 0
 
 
 class Overloaded(RequestError):

@@ -1,21 +1,21 @@
 """Settings from command-line flags, and the checks made before anything is started."""
 
-import logging
+import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from policies import build
 from scheduler.api.keys import read_keys
 from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
+from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
 
-log = logging.getLogger("thinkbudget")
-
+# A server that was killed keeps its files for so long at most.
+HOLDER_SECONDS = 5.0
 
 # Where each command-line flag stands in the settings.
 FLAGS = {
@@ -24,6 +24,7 @@ FLAGS = {
     "format_": "engine.format",
     "max_model_len": "engine.max_model_len",
     "tensor_parallel_size": "engine.tensor_parallel_size",
+    "vllm": "engine.vllm",
     "policy": "policy.name",
     "max_replicas": "scaling.max_replicas",
     "keys": "access.keys",
@@ -43,6 +44,8 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
             place = merged
             for folder in folders:
                 place = place.setdefault(folder, {})
+            if isinstance(value, dict):
+                value = place.get(name, {}) | value
             if flag == "policy" and place.get(name) not in (None, value):
                 place.pop("options", None)
             place[name] = value
@@ -52,9 +55,11 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
 def validate(config: ServeConfig) -> ServeConfig:
     """Check the settings and the files they name before anything starts. Raises ValueError."""
     check(config.engine)
-    build(config.policy.name, **config.policy_options)
+    build_policy(config.policy.name, **config.policy_options)
+    # Gateways need not run in the folder that this process runs in.
+    policy = replace(config.policy, name=absolute(config.policy.name))
+    config = replace(config, policy=policy)
     if config.access.keys is not None:
-        # Gateways need not run in the folder that this process runs in.
         keys = Path(config.access.keys).resolve()
         read_keys(keys)
         config = replace(config, access=replace(config.access, keys=str(keys)))
@@ -62,6 +67,18 @@ def validate(config: ServeConfig) -> ServeConfig:
         QueryClasses.load(Path(config.classes))
     if config.curves is not None and Path(config.curves).is_file():
         load(Path(config.curves))
-    if config.curves is not None and (pid := holder(Path(config.curves))):
-        log.warning("%s is being written by another process (%s): waiting", config.curves, pid)
     return config
+
+
+def require_curves(config: ServeConfig, wait_seconds: float = HOLDER_SECONDS) -> None:
+    """Raise ValueError if another process writes the curves file, once it had time to end."""
+    if config.curves is None:
+        return
+    until = time.monotonic() + wait_seconds
+    while (pid := holder(Path(config.curves))) is not None:
+        if time.monotonic() >= until:
+            raise ValueError(
+                f"curves {config.curves!r} is being written by another process ({pid}): "
+                "two servers cannot share the file; stop that one, or name another file"
+            )
+        time.sleep(0.1)

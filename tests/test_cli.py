@@ -253,7 +253,8 @@ def test_the_doctor_lists_what_it_found_with_advice() -> None:
         result = ran("doctor", "--port", taken.getsockname()[1])
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
+    assert any("sampling" in line and "temperature 1" in line for line in lines)
     assert all(line[:2] in ("ok", "--", "!!") for line in lines)
     assert all("->" in line for line in lines if line.startswith("!!"))
     assert any(line.startswith("!!  port") for line in lines)

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "scheduler.json_body": {"scheduler.errors"},
     "scheduler.progress": set[str](),
     "scheduler.settings": set[str](),
+    "scheduler.policy_file": {"policies"},
     "scheduler.admission": {"policies", "scheduler.errors", "scheduler.settings"},
     "scheduler.curves": {"policies", "scheduler.settings"},
     "scheduler.config": {
@@ -69,6 +70,7 @@ MAY_IMPORT = {
         "scheduler.admission",
         "scheduler.api",
         "scheduler.config",
+        "scheduler.policy_file",
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
@@ -78,6 +80,7 @@ MAY_IMPORT = {
         "workers.answers",
         "scheduler.api",
         "scheduler.config",
+        "scheduler.policy_file",
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
@@ -96,6 +99,8 @@ MAY_IMPORT = {
         "workers",
         "scheduler.client",
         "scheduler.config",
+        "scheduler.errors",
+        "scheduler.policy_file",
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
@@ -108,6 +113,7 @@ MAY_IMPORT = {
         "scheduler.admission",
         "scheduler.api",
         "scheduler.config",
+        "scheduler.policy_file",
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
@@ -124,6 +130,7 @@ MAY_IMPORT = {
 IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket_curves.py"},
     "ray": {"scheduler/cluster/"},
+    "transformers": {"workers/vocabulary.py", "training/"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
     "pydantic": {
         "scheduler/settings.py",

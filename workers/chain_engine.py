@@ -38,6 +38,8 @@ class ChainOptions:
 
     model: str
     temperature: float = 1.0
+    #: The recommended values of sampling that are in force, in words.
+    sampling: str = ""
     slots: int = 64
     driver: str = "session"
     replica: str = ""
@@ -62,6 +64,8 @@ class ChainEngine:
             options.temperature,
             options.slots,
             self.core.seeds,
+            self.format.strings.greedy,
+            options.sampling,
         )
 
     async def load(self) -> Load:
@@ -185,6 +189,8 @@ class ChainEngine:
         confidence = signals.top if signals else None
         thinking = GenerateOptions(
             replace(params, logprobs=confidence),
+            # The paper's code knows no recommended values.
+            recommended=not request.budget.compat,
             live=request.stream == number or watched,
             concurrency=1 if watched else self._count,
         )

@@ -49,6 +49,8 @@ class GenerateOptions:
     schema: str | None = None
     #: Log-probabilities of the prompt's tokens and of so many likeliest ones. None: none.
     prompt_logprobs: int | None = None
+    #: Whether what is not asked for is as the model's makers recommend; else it is neutral.
+    recommended: bool = True
 
 
 class StreamingSession(Protocol):

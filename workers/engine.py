@@ -35,7 +35,8 @@ class EngineInfo(NamedTuple):
     """What the scheduler must know of an engine.
 
     `temperature` is the model's recommended one; `slots` is how many chains run at once; `seeds`
-    tells whether a request's seed is heeded.
+    tells whether a request's seed is heeded; `greedy` whether the thinking format means a single
+    chain to be greedy. `sampling` is what its makers recommend and is in force, in words.
     """
 
     model: str
@@ -44,6 +45,8 @@ class EngineInfo(NamedTuple):
     temperature: float
     slots: int
     seeds: bool = False
+    greedy: bool = True
+    sampling: str = ""
 
 
 class Load(NamedTuple):

@@ -37,6 +37,9 @@ class ThinkingFormat:
     stops: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
     extension_text: str = "Wait"
+    #: Whether a chain that stands alone is meant to be greedy, as in the paper. Many models repeat
+    #: themselves for ever when they are decoded so.
+    greedy: bool = False
 
     def __post_init__(self) -> None:
         for field in ("name", "end", "end_on_cut", "extension_text"):
@@ -63,6 +66,7 @@ S1 = ThinkingFormat(
     stops=("<|im_start|>",),
     end="<|im_start|>answer",
     end_on_cut="<|im_start|>answer\nFinal Answer:",
+    greedy=True,
 )
 THINK_TAGS = ThinkingFormat(
     name="think-tags",
@@ -79,6 +83,7 @@ S1_STEPS = ThinkingFormat(
     stop_texts=("<|im_start|>0", "<|im_start|>-", "<|im_start|>answer"),
     end="<|im_start|>answer",
     end_on_cut="<|im_start|>answer\nFinal Answer:",
+    greedy=True,
 )
 FORMATS = {format_.name: format_ for format_ in (S1, THINK_TAGS, S1_STEPS)}
 
@@ -165,7 +170,10 @@ def bind(
     """
 
     def ids(text: str, field: str) -> tuple[int, ...]:
-        found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        try:
+            found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        except (TypeError, UnicodeError):  # half of a surrogate pair, say
+            found = ()
         # Some tokenizers drop or replace what they do not know, without a word.
         if text and tokenizer.decode(list(found), skip_special_tokens=False) != text:
             raise ValueError(

@@ -43,6 +43,9 @@ class ReplayedEngine:
         for outcome in outcomes:
             found = _chains(outcome["samples"])
             self._records.setdefault(outcome["question"], []).extend(found)
+        # Of a model that is never decoded greedily, single chains are sampled too.
+        known = [record.greedy for records in self._records.values() for record in records]
+        self._greedy = any(known) or not known
         self._drawn: dict[tuple[str, int], _Record] = {}
         self._ended_by: dict[tuple[str, int], str] = {}
         self._waiting: dict[str, set[int]] = {}
@@ -53,7 +56,7 @@ class ReplayedEngine:
         return cls((json.loads(line) for line in lines), model=f"replayed:{path.name}")
 
     async def info(self) -> EngineInfo:
-        return EngineInfo(self._model, "s1", 1 << 20, 1.0, 1 << 10)
+        return EngineInfo(self._model, "s1", 1 << 20, 1.0, 1 << 10, greedy=self._greedy)
 
     async def load(self) -> Load:
         return Load(0, 0, 0.0)

@@ -53,7 +53,7 @@ class Trials:
         certainty, finished = 0.0, False
         asked = running.run_options.thinking
         params = replace(asked.params, temperature=0, logprobs=0, seed=None, top_p=None)
-        greedy = GenerateOptions(params)
+        greedy = GenerateOptions(params, recommended=asked.recommended)
         deltas = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
         try:
             async with aclosing(deltas):

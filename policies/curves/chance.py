@@ -15,7 +15,7 @@ def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> f
         return None
     if plan.name == "cap" and curve.length:
         return curve.length.at(plan.budget.max_thinking_tokens).accuracy
-    if plan.temperature != 0:
+    if not plan.is_single_chain:
         standing = Tally(tally.voting[:MAX_VOTES]).standing
         return float(curve.votes.right[INDEX[standing], 0]) if curve.votes else None
     if curve.extension is None:

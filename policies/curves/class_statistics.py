@@ -29,17 +29,17 @@ class ClassStatistics:
     queries: float = 0.0
     #: Of them with a label, from a reference answer or sent later.
     labelled: float = 0.0
-    #: Exploration runs of greedy chains.
+    #: Exploration runs of single chains.
     exploration_chains: float = 0.0
     #: Exploration runs of votes.
     exploration_votes: float = 0.0
     #: Queries that brought their reference answer.
     referenced: float = 0.0
-    #: Greedy chains, extended step by step.
+    #: Single chains, extended step by step.
     extensions: ExtensionCounts = field(default_factory=ExtensionCounts)
-    #: Sampled chains, by their last standing.
+    #: Chains that vote, by their last standing.
     votes: VoteCounts = field(default_factory=VoteCounts)
-    #: Thinking tokens of greedy chains, ended and cut.
+    #: Thinking tokens of single chains, ended and cut.
     lengths: LengthCounts = field(default_factory=LengthCounts)
     #: Chains with trial answers; None where no chain was probed.
     exits: ExitStatistics | None = None
@@ -47,7 +47,7 @@ class ClassStatistics:
     served: dict[str, ServedCounts] = field(default_factory=dict)
 
     def observe(self, observation: Observation) -> None:
-        """Greedy chains show extensions and caps, sampled ones votes, probed ones exits.
+        """Single chains show extensions and caps, others votes, probed ones exits.
 
         Raises ValueError for an observation that cannot be.
         """
@@ -63,7 +63,7 @@ class ClassStatistics:
         if observation.trajectory is not None:
             return
         is_exploration = observation.plan is not None and observation.plan.is_exploration
-        if observation.temperature == 0.0:
+        if observation.is_single_chain:
             self.exploration_chains += is_exploration
             self._observe_chain(observation)
         else:

@@ -150,7 +150,7 @@ def _signals(observation: Observation) -> dict[str, float]:
     if observation.plan is not None and observation.plan.name == "cap":
         return {}
     first = history[0]
-    kind = "chain" if observation.temperature == 0 else "vote"
+    kind = "chain" if observation.is_single_chain else "vote"
     length = math.log2(max(1, first.thinking_tokens)) / _OCTAVES
     signals = {f"{kind} length": min(1.0, length)}
     if (right := observation.truth(first.answer)) is not None:

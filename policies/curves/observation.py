@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.vote_counts import MOST_TOKENS
-from policies.plan import Budget, Plan
+from policies.plan import Budget, Plan, is_single_chain
 from policies.tally import Vote
 
 
@@ -29,6 +29,11 @@ class Observation:
     trajectory: ProbeTrajectory | None = None
     #: Predicted chance that the served answer is right; None without a prediction.
     chance: float | None = None
+
+    @property
+    def is_single_chain(self) -> bool:
+        """Whether it shows extensions and caps, rather than votes."""
+        return is_single_chain(self.temperature, self.plan)
 
     def truth(self, answer: str | None) -> bool | None:
         """Whether an answer is right; no answer at all is wrong as soon as any label is known."""

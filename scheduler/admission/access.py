@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as settings
 from scheduler.admission.limits import KeyLimits
 from scheduler.settings import STRICT
 
-Role = Literal["inference", "batch", "admin"]
+Role = Literal["inference", "batch", "metrics", "admin"]
 ANY = "*"
 
 
@@ -73,7 +73,8 @@ class Caller:
     """Whose request it is: a key's name, its role and limits; nameless where there are no keys.
 
     `cache_salt` keeps the cached prefixes of one key apart from those of the others. `priority`
-    allows it that tier; keys of role batch are served in tier flex, whatever they ask for.
+    allows it that tier; keys of role batch are served in tier flex, whatever they ask for. Those of
+    role metrics may read the metrics and nothing else.
     """
 
     name: str = ""
@@ -84,8 +85,9 @@ class Caller:
 
     def may(self, path: str) -> bool:
         """Whether its role lets it use a path: what is not named here is for administrators."""
-        is_inference = path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
-        return self.role == "admin" or is_inference
+        if self.role in ("admin", "metrics"):
+            return self.role == "admin" or path == "/metrics"
+        return path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
 
     def urgency(self, priority: int) -> int:
         """The priority that it gets when it asks for one; the lower, the sooner."""

@@ -40,6 +40,7 @@ async def exposition(controller: Controller) -> bytes:
         await check(controller)
     controller.metrics.queue_depth.set(controller.admission.waiting)
     controller.metrics.tasks.set(len(asyncio.all_tasks()))
+    controller.metrics.saw_curves(controller.curves.sizes(controller.info.model))
     answers = controller.grader.equality.counts
     return controller.metrics.text(controller.engine.stats(), answers)
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import psutil
 
-from workers.models import POCKET_FOLDER
+from workers.models import POCKET_FOLDER, locate
+from workers.recommended import FILE, read_settings, recommended
 
 NEEDED_MEMORY_GIB = 4.0
 
@@ -25,7 +26,7 @@ class DoctorCheck(NamedTuple):
     fatal: bool = False
 
 
-def examine(port: int) -> list[DoctorCheck]:
+def examine(port: int, model: str) -> list[DoctorCheck]:
     return [
         _python(),
         _package("ray", "pip install 'ray[serve]==2.60.0'"),
@@ -35,6 +36,7 @@ def examine(port: int) -> list[DoctorCheck]:
         _memory(),
         _port(port),
         _pocket(),
+        _sampling(model),
     ]
 
 
@@ -109,3 +111,12 @@ def _pocket() -> DoctorCheck:
     if weights.is_file():
         return DoctorCheck("s1-pocket", f"{weights.stat().st_size / 1e6:.1f} MB")
     return DoctorCheck("s1-pocket", "missing", "train it: thinkbudget train pocket", fatal=True)
+
+
+def _sampling(model: str) -> DoctorCheck:
+    try:
+        found = recommended(read_settings(locate(model)))
+    except ValueError as error:
+        return DoctorCheck("sampling", "unknown", str(error), fatal=True)
+    ignored = f"not followed in {FILE}: {', '.join(found.ignored)}" if found.ignored else ""
+    return DoctorCheck("sampling", f"{model}: {found._replace(ignored=())}", ignored)

@@ -20,7 +20,8 @@ def experiment() -> None:
 def experiment_run(file: Path, out: Path | None) -> None:
     """Run the policies x seeds of FILE (TOML).
 
-    A policy and seed with a result in OUT is skipped.
+    A policy and seed with a result in OUT is skipped. Exit code 3: a policy of yours has failed on
+    some questions; they count as wrong.
     """
     import asyncio
 
@@ -38,8 +39,11 @@ def experiment_run(file: Path, out: Path | None) -> None:
         todo, asked = runner.missing(config, folder), runner.question_set(config)
         run: Any = asyncio.run if config.engine.kind == "vllm" else run_virtual
         with progress("experiment", len(todo) * len(asked)) as bar:
-            run(runner.run(config, todo, folder, bar))
+            failures = run(runner.run(config, todo, folder, bar))
+    if failures:
+        click.echo(f"{len(failures)} questions failed, the first: {failures[0]}", err=True)
     click.echo(f"outcomes in {folder}; see: thinkbudget report {folder}")
+    raise SystemExit(3 if failures else 0)
 
 
 @click.command()

@@ -45,6 +45,17 @@ def named(file: Path | None) -> Iterator[None]:
         raise ValueError(f"{file}: {error}" if file else str(error)) from error
 
 
+def _vllm_arguments(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, Any] | None:
+    from workers.engine_arguments import read_pairs
+
+    try:
+        return read_pairs(pairs) or None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def engine_options(command: F) -> F:
     """The flags that say which model thinks, and by which policy."""
     options = [
@@ -56,8 +67,11 @@ def engine_options(command: F) -> F:
                      help="Thinking format: s1, s1-steps or think-tags.  [default: by the model's "
                      "name]"),
         click.option("--max-model-len", type=int, help="Context in tokens."),
+        click.option("--vllm", multiple=True, metavar="KEY=VALUE", callback=_vllm_arguments,
+                     help="An engine argument of vLLM's own, such as quantization=fp8; may be "
+                     "given several times."),
         click.option("--policy", default="priced", show_default=True, metavar="NAME",
-                     help=f"One of {', '.join(POLICY_NAMES)}."),
+                     help=f"One of {', '.join(POLICY_NAMES)}; or one of your own, FILE.py:CLASS."),
         click.option("--price", type=float, metavar="ACCURACY",
                      help="How much the chance of a right answer must rise per extra token, or "
                      "thinking stops. Lower thinks more; 0.0003 is 3 points per 100 tokens.  "

@@ -44,11 +44,13 @@ if TYPE_CHECKING:
 @click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
 def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) -> None:
     """Serve an OpenAI-compatible endpoint until interrupted."""
+    import os
     import signal
     import threading
 
+    from scheduler.engines.factory import check_by_vllm
     from scheduler.settings import read_table
-    from scheduler.startup import settings
+    from scheduler.startup import require_curves, settings
 
     with one_line_errors():
         table = read_table(config_file) if config_file else {}
@@ -57,6 +59,11 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             flags = {name: value for name, value in flags.items() if _is_given(context, name)}
         with named(config_file):
             config = settings(table, **flags)
+            if not replace:
+                # An application that is replaced leaves the file to the one that comes.
+                require_curves(config)
+            # On a cluster the engines' hardware is not that of this machine.
+            check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
     with one_line_errors(), serving(config, replace=replace, verbose=verbose) as address:
@@ -66,6 +73,10 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             click.echo(f"serving {config.engine.model} at {address}/v1")
+            from scheduler.cluster.launch import recommended_sampling
+
+            if sampling := recommended_sampling(config.application):
+                click.echo(f"sampling, as the model's makers recommend: {sampling}")
             threading.Event().wait()
         click.echo("finishing running requests; interrupt again to stop at once", err=True)
 

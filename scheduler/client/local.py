@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policies import build
 from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.factory import make_engine
+from scheduler.policy_file import build_policy
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from workers.answers.grader import Grader
@@ -20,7 +20,7 @@ from workers.answers.math_pool import MathPool
 @asynccontextmanager
 async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
     """Starts the engine, and ends it with the block."""
-    policy = build(config.policy.name, **config.policy_options)
+    policy = build_policy(config.policy.name, **config.policy_options)
     engine, pool = make_engine(config.engine), MathPool()
     try:
         yield Controller(

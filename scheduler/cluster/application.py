@@ -17,7 +17,6 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
-import policies
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.cluster.curve_store_actor import (
@@ -32,8 +31,10 @@ from scheduler.config import ServeConfig
 from scheduler.curves.cache import CurveCache, keep_exchanging
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.autoscaling import TokenBacklog
+from scheduler.engines.factory import check_by_vllm
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
+from scheduler.policy_file import build_policy
 from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -77,7 +78,7 @@ class Gateway:
             engine=pool,
             info=info,
             admission=admission,
-            policy=policies.build(config.policy.name, **config.policy_options),
+            policy=build_policy(config.policy.name, **config.policy_options),
             curves=cache,
             pricing=Pricing.of(config.pricing),
             outcomes=outcomes,
@@ -144,6 +145,7 @@ def application(config: ServeConfig) -> serve.Application:
 def build(args: dict[str, Any]) -> serve.Application:
     """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
     config = validate(from_table(ServeConfig, args))
+    check_by_vllm(config.engine, whole=False)
     # What Serve's proxies are bound to is not told; on a cluster it is a network.
     config.access.require("0.0.0.0")
     return application(config)
@@ -153,7 +155,10 @@ def gpus_of_one(config: ServeConfig) -> int:
     """GPUs that one engine takes."""
     if config.engine.gpus is not None:
         return config.engine.gpus
-    return config.engine.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+    if not ray.cluster_resources().get("GPU"):
+        return 0
+    stages = int(config.engine.vllm.get("pipeline_parallel_size", 1))
+    return config.engine.tensor_parallel_size * stages
 
 
 def _number(config: ServeConfig) -> dict[str, Any]:

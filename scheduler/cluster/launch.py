@@ -20,6 +20,7 @@ from scheduler.cluster.application import application, gpus_of_one
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
 from scheduler.engines.placement import engines_that_fit, shortage
+from workers.engine import EngineInfo
 
 POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 90
@@ -85,6 +86,16 @@ def start(
         stop(config.application)
         raise
     return f"http://{host}:{port}"
+
+
+def recommended_sampling(application: str) -> str:
+    """What the makers of the served model recommend and is in force; "" where nobody can say."""
+    engines = serve.get_deployment_handle("EngineReplica", application)
+    try:
+        info: EngineInfo = engines.info.remote().result(timeout_s=LEAVE_SECONDS)
+    except (*UNREACHABLE, TimeoutError):
+        return ""
+    return info.sampling
 
 
 def _bound_address(config: ServeConfig) -> tuple[str, int]:

@@ -44,6 +44,9 @@ class CurveCache:
         curve = self._curves.get((model, query_class))
         return self._curves.get((model, OTHER)) if curve is None else curve
 
+    def sizes(self, model: str) -> dict[str, float]:
+        return {name: curve.queries for (of, name), curve in self._curves.items() if of == model}
+
     @property
     def count(self) -> int:
         """Classes of which the cache has a curve."""

@@ -1,5 +1,6 @@
 """What gateways and the curve store exchange, and how the curves are reached."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from policies.curves.curve import ClassCurve
@@ -37,6 +38,9 @@ class CurveSource(Protocol):
     """The curves as a controller uses them: in its own process, or a cache of the shared store."""
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None: ...
+
+    def sizes(self, model: str) -> Mapping[str, float]:
+        """The queries that the curve of each class of a model stands on."""
 
     def observe(self, record: ObservationRecord) -> None: ...
 

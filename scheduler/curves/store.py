@@ -76,6 +76,10 @@ class CurveStore:
                 return self.entries[key].curve
         return None
 
+    def sizes(self, model: str) -> dict[str, float]:
+        """The queries of every class of a model."""
+        return {name: self._queries((of, name)) for of, name in self.entries if of == model}
+
     def observe(self, record: ObservationRecord) -> None:
         """Count an observation, and refit its class when enough have come in.
 

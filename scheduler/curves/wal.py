@@ -75,6 +75,9 @@ class DurableCurveStore:
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
         return self.store.curve(model, query_class)
 
+    def sizes(self, model: str) -> dict[str, float]:
+        return self.store.sizes(model)
+
     def observe(self, record: ObservationRecord) -> None:
         """A record that cannot be learned from is logged and left out."""
         self._take_own(record)

@@ -1,9 +1,17 @@
 """An engine by its settings. Heavy imports happen only for the engine that is asked for."""
 
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scheduler.config import EngineConfig
 from workers.engine import Engine
+
+if TYPE_CHECKING:
+    from workers.vllm.setup import VllmOptions
 
 
 def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
@@ -23,21 +31,24 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
 
         assert config.recording is not None
         return ReplayedEngine.read(Path(config.recording))
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
 
     return VllmEngine(
-        VllmOptions(
-            model=config.model,
-            max_model_len=config.max_model_len,
-            max_num_seqs=config.max_num_seqs,
-            tensor_parallel_size=config.tensor_parallel_size,
-            kv_cache_gib=config.kv_cache_gib,
-            watchdog_seconds=config.watchdog_seconds,
-        ),
-        format_=config.format,
-        driver=config.driver,
-        replica=replica,
+        _vllm_options(config), format_=config.format, driver=config.driver, replica=replica
+    )
+
+
+def _vllm_options(config: EngineConfig) -> "VllmOptions":
+    from workers.vllm.setup import VllmOptions
+
+    return VllmOptions(
+        model=config.model,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        tensor_parallel_size=config.tensor_parallel_size,
+        kv_cache_gib=config.kv_cache_gib,
+        watchdog_seconds=config.watchdog_seconds,
+        arguments=config.vllm,
     )
 
 
@@ -48,7 +59,33 @@ def check(config: EngineConfig) -> None:
     if config.kind == "vllm":
         from workers.format import ThinkingFormat, named_format
         from workers.models import default_format, locate
+        from workers.vocabulary import check_format
 
-        locate(config.model)
-        if not isinstance(config.format, ThinkingFormat):
-            named_format(config.format or default_format(config.model))
+        model, format_ = locate(config.model), config.format
+        if not isinstance(format_, ThinkingFormat):
+            format_ = named_format(format_ or default_format(config.model))
+        check_format(format_, model, config.vllm)
+
+
+def check_by_vllm(config: EngineConfig, *, whole: bool) -> None:
+    """Have vLLM itself check the arguments that are meant for it. Raises ValueError.
+
+    In a process of its own, since vLLM takes long to import and keeps much memory. `whole` is
+    whether this machine has the hardware of the engines. Without vLLM here, nothing is checked.
+    """
+    if config.kind != "vllm" or not config.vllm or find_spec("vllm") is None:
+        return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(_check_by_vllm, config, whole).result()
+
+
+def _check_by_vllm(config: EngineConfig, whole: bool) -> None:
+    from workers.models import locate
+
+    options = _vllm_options(replace(config, model=locate(config.model)))
+    try:
+        options.check(whole=whole)
+    except ValueError as error:
+        # Those of pydantic cannot be pickled, and are long.
+        told = error.errors()[0]["msg"] if hasattr(error, "errors") else error
+        raise ValueError(f"engine: {told}") from None

@@ -9,15 +9,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from policies import build
 from policies.base import Message, Policy, Query
 from policies.price import Price
 from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
 from scheduler.curves.wal import DurableCurveStore, save
 from scheduler.engines.factory import make_engine
+from scheduler.errors import PolicyFailed
 from scheduler.experiments.question_sets import Question, load_questions, spread
+from scheduler.policy_file import build_policy
 from scheduler.progress import Progress
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -67,17 +68,24 @@ def missing(config: ExperimentConfig, folder: Path) -> list[PolicySeed]:
 
 async def run(
     config: ExperimentConfig, todo: list[PolicySeed], folder: Path, progress: Progress
-) -> None:
-    """Run the pairs one after another on one engine."""
+) -> list[str]:
+    """Run the pairs one after another on one engine.
+
+    Gives what was wrong with each question that a policy has failed on.
+    """
+    failures: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
     asked = question_set(config)
     engine = make_engine(config.engine)
     try:
+        # On virtual time a process is late at once.
         async with MathPool() as pool:
+            grader = Grader(pool if config.engine.kind == "vllm" else None)
             for pair in todo:
-                await _run_pair(config, pair, asked, engine, Grader(pool), folder, progress)
+                failures += await _run_pair(config, pair, asked, engine, grader, folder, progress)
     finally:
         await engine.close()
+    return failures
 
 
 async def _run_pair(
@@ -88,7 +96,7 @@ async def _run_pair(
     grader: Grader,
     folder: Path,
     progress: Progress,
-) -> None:
+) -> list[str]:
     curves = DurableCurveStore()
     path = pair.path(folder)
     partial = path.with_suffix(".partial")
@@ -103,10 +111,16 @@ async def _run_pair(
             grader=grader,
         )
         queries = iter(_queries(config, pair, asked))
+        failures: list[str] = []
 
         async def worker() -> None:
             for query, reference in queries:
-                outcome = await controller.answer(query)
+                try:
+                    outcome = await controller.answer(query)
+                except PolicyFailed as failed:
+                    failures.append(failed.message)
+                    log.write(json.dumps(_failed(pair, query, reference, failed)) + "\n")
+                    continue
                 line = outcome.as_dict() | {"policy": pair.label, "seed": pair.seed}
                 correct = await grader.is_right(outcome.answer, reference)
                 line |= {"reference": reference, "correct": correct}
@@ -118,6 +132,23 @@ async def _run_pair(
                 group.create_task(worker())
     save(curves.store, path.with_suffix(".curves.json"))
     partial.replace(path)
+    return failures
+
+
+def _failed(pair: PolicySeed, query: Query, reference: str, failed: PolicyFailed) -> dict[str, Any]:
+    """The line of a question that the policy has failed on: it counts as not answered."""
+    return {
+        "id": query.id,
+        "policy": pair.label,
+        "seed": pair.seed,
+        "class": query.query_class,
+        "reference": reference,
+        "answer": None,
+        "correct": False,
+        "tokens": {"total": failed.spent},
+        "seconds": 0.0,
+        "error": failed.message,
+    }
 
 
 def _queries(
@@ -138,4 +169,4 @@ def _queries(
 
 def _policy(config: ExperimentConfig, policy: PolicyConfig) -> Policy:
     serving = ServeConfig(policy=policy, price=config.price, answer_tokens=config.answer_tokens)
-    return build(policy.name, **serving.policy_options)
+    return build_policy(policy.name, **serving.policy_options)

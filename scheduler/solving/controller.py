@@ -21,8 +21,9 @@ from scheduler.curves.exchange import CurveSource
 from scheduler.curves.feedback import PendingFeedback
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.records import ObservationRecord
-from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded, PolicyFailed
 from scheduler.solving.answers import QueryAnswers
+from scheduler.solving.decide import decide
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
@@ -112,6 +113,9 @@ class Controller:
             if not run.samples:
                 raise
             stop = Stop("failed")
+        except PolicyFailed as failed:
+            failed.spent = run.account.spent
+            raise
         except Refused as refused:
             # What is not of the question or the engine was asked for as an option.
             named = refused.field == "messages" or hasattr(SamplingParams, refused.field)
@@ -140,7 +144,7 @@ class Controller:
     def preview(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
         """What would be decided first, and is expected of it; nothing is spent, or learned."""
         run, rng = self._open(query, policy, CALLER.get().name or tenant)
-        decision = policy.decide(run.situation(), rng)
+        decision = decide(policy, run, rng)
         if isinstance(decision, Stop) or not run.dispatch(decision, stream=False):
             raise _too_little(run)
         run.settle()
@@ -163,6 +167,7 @@ class Controller:
             exploration_runs=self._exploration_runs,
             learns=learn and query.sampling.answer.kind != "none",
             answers=QueryAnswers(self.grader, query.sampling.answer),
+            greedy=self.info.greedy,
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")

@@ -99,7 +99,8 @@ class Metrics:
         self.extensions.inc(sum(extensions.values()))
         if len(extensions) > 1:
             self.agreement.observe(outcome.agreement)
-        self._saw_curve(outcome.query.query_class, outcome.considered.queries)
+        if (label := self.class_label(outcome.query.query_class)) != OTHER:
+            self._saw_curve(label, outcome.considered.queries)
 
     def ended(self, trace: Trace) -> None:
         """Count one request."""
@@ -135,9 +136,17 @@ class Metrics:
             self.curve_queries.labels(label).set(queries)
         return generate_latest(self.registry)
 
-    def _saw_curve(self, query_class: str, queries: float) -> None:
+    def saw_curves(self, sizes: Mapping[str, float]) -> None:
+        """The queries that the curve of each class stands on, of all that are loaded."""
+        queries: dict[str, float] = {}
+        for query_class in sorted(sizes, key=lambda name: (-sizes[name], name)):
+            label = self.class_label(query_class)
+            queries[label] = queries.get(label, 0.0) + sizes[query_class]
+        for label, count in queries.items():
+            self._saw_curve(label, count)
+
+    def _saw_curve(self, label: str, queries: float) -> None:
         """A curve has moved when it stands on another number of queries than last time."""
-        label = self.class_label(query_class)
         if queries and self._curves.get(label, (0.0, 0.0))[0] != queries:
             self._curves[label] = (queries, self._clock())
 

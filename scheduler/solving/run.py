@@ -55,6 +55,8 @@ class QueryRun:
     learns: bool = True
     #: Which of its answers are the same, and which are right.
     answers: QueryAnswers = field(default_factory=lambda: QueryAnswers(Grader(), AnswerSpec()))
+    #: Whether the model's thinking format means a single chain to be greedy.
+    greedy: bool = True
     #: Seconds, monotonic.
     clock: Callable[[], float] = time.monotonic
     tally: Tally = field(default_factory=Tally)
@@ -124,6 +126,7 @@ class QueryRun:
             load=self.load,
             exploration_runs=self.exploration_runs.of(self.query.query_class),
             learns=self.learns,
+            greedy=self.greedy or self.query.sampling.temperature == 0,
             probes=probes,
         )
 

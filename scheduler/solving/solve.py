@@ -7,6 +7,7 @@ from random import Random
 
 from policies.base import Conclude, Policy, Stop
 from policies.signals import Probe
+from scheduler.solving.decide import decide
 from scheduler.solving.run import QueryRun
 from workers.engine import Engine
 from workers.sample import Accepted, Delta, OnEvent, Sample
@@ -35,7 +36,7 @@ async def _decide(
     run: QueryRun, engine: Engine, policy: Policy, rng: Random, on_event: OnEvent | None
 ) -> Stop:
     while True:
-        decision = policy.decide(run.situation(), rng)
+        decision = decide(policy, run, rng)
         if isinstance(decision, Stop):
             return decision
         if not run.dispatch(decision, stream=on_event is not None):
@@ -68,7 +69,7 @@ async def _round(
 async def _steer(run: QueryRun, engine: Engine, policy: Policy, rng: Random) -> Stop | None:
     """Ask the policy while chains run: it may conclude one of them, or stop them all."""
     while run.pending:
-        decision = policy.decide(run.situation(), rng)
+        decision = decide(policy, run, rng)
         if isinstance(decision, Stop):
             await engine.cancel(run.query.id)
             return decision

@@ -2,104 +2,37 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vllm import SamplingParams as VllmSamplingParams
-from vllm.config import StructuredOutputsConfig
-from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
 from vllm.logger import DEFAULT_LOGGING_CONFIG
 from vllm.outputs import RequestOutput
-from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-from vllm.tokenizers.registry import cached_tokenizer_from_config
-from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
 from workers.forcing import Finish, GenerateCall
+from workers.recommended import DEFAULT_TEMPERATURE
 from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
+from workers.vllm.setup import Setup
+from workers.watchdog import Watchdog
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16
 # Where many chains are watched, each hears of several tokens at a time: every delta costs the same.
 LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
-
-
-@dataclass(frozen=True, slots=True)
-class VllmOptions:
-    """What to load and how. `kv_cache_gib=None` is 1 on CPU, and all that is free on a GPU.
-
-    `watchdog_seconds`: a core that has work and says nothing for so long counts as hung; must be
-    longer than the prefill of the longest prompt.
-    """
-
-    model: str
-    max_model_len: int | None = None
-    max_num_seqs: int = 64
-    tensor_parallel_size: int = 1
-    kv_cache_gib: float | None = None
-    watchdog_seconds: float = 30.0
-
-
-class Setup:
-    """What can be known of an engine before it is started, which takes half a minute."""
-
-    def __init__(self, options: VllmOptions) -> None:
-        on_cpu = current_platform.is_cpu()
-        # Left alone on CPU, vLLM claims most of the node's memory for its cache.
-        cache = options.kv_cache_gib or (1.0 if on_cpu else None)
-        arguments = AsyncEngineArgs(
-            model=options.model,
-            max_model_len=options.max_model_len,
-            max_num_seqs=options.max_num_seqs,
-            tensor_parallel_size=options.tensor_parallel_size,
-            dtype="float32" if on_cpu else "auto",
-            kv_cache_memory_bytes=int(cache * 2**30) if cache else None,
-            enforce_eager=on_cpu,
-            enable_prefix_caching=True,
-            scheduling_policy="priority",
-            # Between the parts of JSON a model may say spaces for ever. What this backend cannot
-            # hold to is refused; "auto" would try others, with other bounds.
-            structured_outputs_config=StructuredOutputsConfig(
-                backend="xgrammar", disable_any_whitespace=True
-            ),
-            # Code of a model is not run; weights of other kinds are pickles, and so code too.
-            trust_remote_code=False,
-            load_format="safetensors",
-        )
-        self.options = options
-        self.on_cpu = on_cpu
-        self.config: Any = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
-        if (
-            on_cpu
-            and options.tensor_parallel_size == 1
-            and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ
-        ):
-            self._run_in_core()
-        # vLLM names its tokenizer by a protocol that lacks templates and added tokens, hence Any.
-        self.tokenizer: Any = cached_tokenizer_from_config(self.config.model_config)
-        ends = self.config.model_config.try_get_generation_config().get("eos_token_id") or ()
-        self.end_of_turn: tuple[int, ...] = (ends,) if isinstance(ends, int) else tuple(ends)
-
-    def _run_in_core(self) -> None:
-        """Have the core's own process run the model on all cores but one, as on a GPU it would.
-
-        On CPU vLLM takes a process of its own for that, with its threads bound to cores; the two
-        then wait for each other by spinning, on the cores that the servers need.
-        """
-        self.config.parallel_config.distributed_executor_backend = "uni"
-        # Read by the core when it starts; what Ray puts there is of its own reckoning.
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
+# Prompts are assumed to be read so slowly until that is measured.
+CPU_SECONDS_PER_TOKEN, GPU_SECONDS_PER_TOKEN = 0.05, 0.001
+# How tokens are drawn where the makers' recommendation is not meant.
+NEUTRAL = {"temperature": DEFAULT_TEMPERATURE}
 
 
 class VllmCore:
@@ -112,23 +45,23 @@ class VllmCore:
         self.max_model_len: int = model_config.max_model_len
         # Of the embedding; may be more than the tokenizer knows.
         self.vocabulary: int = model_config.get_vocab_size()
-        self.recommended: dict[str, Any] = {
-            "temperature": 1.0,
-            **model_config.get_diff_sampling_param(),
-        }
-        self.watchdog_seconds = setup.options.watchdog_seconds
+        self.recommended = setup.recommended
+        self._setup = setup  # its files are those of the engine
+        self.watchdog = Watchdog(
+            setup.options.watchdog_seconds,
+            seconds_per_token=CPU_SECONDS_PER_TOKEN if setup.on_cpu else GPU_SECONDS_PER_TOKEN,
+            step_tokens=setup.config.scheduler_config.max_num_batched_tokens,
+        )
         # With chunked prefill one seeded request kills a CPU engine.
         self.seeds = not setup.on_cpu
         self._config = setup.config
-        self._working = 0
-        self._heard = time.monotonic()
 
     async def generate(
         self, name: str, tokens: Sequence[int], call: GenerateCall, options: GenerateOptions
     ) -> AsyncGenerator[OutputDelta]:
         parameters = self._parameters(call, options)
         outputs = self._generate(name, tokens, parameters, options)
-        async for delta in self._deltas(outputs, options):
+        async for delta in self._deltas(outputs, options, len(tokens)):
             yield delta
 
     def open_session(self, name: str, options: GenerateOptions) -> StreamingSession:
@@ -142,8 +75,7 @@ class VllmCore:
             await self._llm.check_health()
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
-        silence = time.monotonic() - self._heard
-        if self._working and silence > self.watchdog_seconds:
+        if (silence := self.watchdog.overdue()) is not None:
             raise CoreDied(f"the engine core has said nothing for {silence:.0f} s and has work")
 
     def check_schema(self, schema: str) -> None:
@@ -176,15 +108,13 @@ class VllmCore:
         return outputs
 
     async def _deltas(
-        self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions
+        self, outputs: AsyncGenerator[RequestOutput], options: GenerateOptions, prompt_tokens: int
     ) -> AsyncGenerator[OutputDelta]:
         """The new tokens of every output; vLLM's way of dying becomes ours."""
-        if not self._working:
-            self._heard = time.monotonic()
-        self._working += 1
+        prefill = self.watchdog.begin(prompt_tokens)
         try:
             async for output in outputs:
-                self._heard = time.monotonic()
+                self.watchdog.heard(prefill, output.num_cached_tokens or 0)
                 made = output.outputs[0]
                 if made.finish_reason not in (None, "stop", "length", "abort"):
                     raise CoreDied(f"the engine core gave a request up: {made.finish_reason}")
@@ -198,7 +128,7 @@ class VllmCore:
         except EngineDeadError as error:
             raise CoreDied("the engine core has died") from error
         finally:
-            self._working -= 1
+            self.watchdog.end(prefill)
 
     def _parameters(self, call: GenerateCall, options: GenerateOptions) -> VllmSamplingParams:
         schema = options.schema
@@ -222,16 +152,17 @@ class VllmCore:
 
     def _drawing(self, options: GenerateOptions) -> dict[str, Any]:
         """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
+        made = self.recommended.values if options.recommended else NEUTRAL
         if options.params.temperature == 0:
             # Greedy: the recommended truncations would only warn.
-            return {**self.recommended, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+            return {**made, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
         asked = {
             "temperature": options.params.temperature,
             "top_p": options.params.top_p,
             "seed": options.params.seed if self.seeds else None,
         }
         overrides = {name: value for name, value in asked.items() if value is not None}
-        return {**self.recommended, **overrides}
+        return {**made, **overrides}
 
 
 def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:
@@ -251,10 +182,12 @@ class _StreamingSession:
         self._core, self._name, self._options = core, name, options
         self._inputs: asyncio.Queue[StreamingInput | None] = asyncio.Queue()
         self._first: VllmSamplingParams | None = None
+        self._prompt_tokens = 0
 
     def append(self, tokens: Sequence[int], call: GenerateCall, *, last: bool) -> None:
         parameters = self._core._parameters(call, self._options)
-        self._first = self._first or parameters
+        if self._first is None:
+            self._first, self._prompt_tokens = parameters, len(tokens)
         prompt = _input(tokens, self._options)
         self._inputs.put_nowait(StreamingInput(prompt=prompt, sampling_params=parameters))
         if last:
@@ -266,7 +199,7 @@ class _StreamingSession:
             self._stream(), self._first, self._name, priority=self._options.params.priority
         )
         try:
-            async for delta in self._core._deltas(outputs, self._options):
+            async for delta in self._core._deltas(outputs, self._options, self._prompt_tokens):
                 yield delta
         finally:
             self._inputs.put_nowait(None)

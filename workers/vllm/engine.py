@@ -8,7 +8,8 @@ from workers.chain_engine import ChainEngine, ChainOptions
 from workers.drivers import why_not
 from workers.format import ThinkingFormat, bind, named_format
 from workers.models import default_format, locate
-from workers.vllm.core import Setup, VllmCore, VllmOptions
+from workers.vllm.core import VllmCore
+from workers.vllm.setup import Setup, VllmOptions
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,11 @@ class VllmEngine(ChainEngine):
         strings = named_format(chosen) if isinstance(chosen, str) else chosen
         setup = Setup(replace(options, model=locate(options.model)))
         tokens = bind(strings, setup.tokenizer, setup.end_of_turn)
-        if (reason := why_not(driver, tokens)) is not None:
+        reason = why_not(driver, tokens)
+        if reason is None and driver == "session" and setup.config.speculative_config is not None:
+            # What the core forgets at the end of a call is then not always its last token.
+            reason = "speculative decoding changes some of its chains"
+        if reason is not None and driver != "reprompt":
             log.warning("driver %r is replaced by 'reprompt': %s", driver, reason)
             driver = "reprompt"
         core = VllmCore(setup, stat_loggers=stat_loggers)
@@ -42,7 +47,8 @@ class VllmEngine(ChainEngine):
             tokens,
             ChainOptions(
                 model=options.model,
-                temperature=float(core.recommended["temperature"]),
+                temperature=float(core.recommended.values["temperature"]),
+                sampling=str(core.recommended),
                 slots=options.max_num_seqs,
                 driver=driver,
                 replica=replica,

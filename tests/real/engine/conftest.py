@@ -21,8 +21,8 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def engine(loop: asyncio.Runner) -> Iterator[Engine]:
     """The embedded model on real vLLM."""
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     async def start() -> Engine:
         return VllmEngine(VllmOptions("s1-pocket", kv_cache_gib=0.5))

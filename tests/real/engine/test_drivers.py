@@ -86,8 +86,8 @@ def pocket(engine: ChainEngine) -> Setting:
 @pytest.fixture(scope="module")
 def wandering(loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     from tests.real.engine.core_statistics import Statistics
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     folder = build(tmp_path_factory.mktemp("wandering"))
     options = VllmOptions(str(folder), max_model_len=CONTEXT, kv_cache_gib=KV_CACHE_GIB)

@@ -28,8 +28,8 @@ LONG = Budget(1800, 1800, answer_tokens=32)
 
 @pytest.fixture
 def mortal(loop: asyncio.Runner) -> Iterator[ChainEngine]:
-    from workers.vllm.core import VllmOptions
     from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
 
     async def start() -> ChainEngine:
         options = VllmOptions("s1-pocket", kv_cache_gib=0.1, watchdog_seconds=WATCHDOG_SECONDS)
@@ -54,7 +54,7 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
     async def scenario() -> list[Sample]:
         await mortal.check()
         running = asyncio.create_task(all_events(mortal.sample(wanted)))
-        while mortal.core._working < 3:  # type: ignore[attr-defined]
+        while mortal.core.watchdog.working < 3:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         os.kill(core.pid, signal.SIGSTOP)
@@ -78,7 +78,8 @@ def test_a_core_that_hangs_is_found_and_one_that_dies_loses_its_chains(
 
 
 def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
-    from workers.vllm.core import Setup, VllmCore, VllmOptions
+    from workers.vllm.core import VllmCore
+    from workers.vllm.setup import Setup, VllmOptions
 
     broken = tmp_path / "broken"
     shutil.copytree(POCKET_FOLDER, broken)
@@ -92,7 +93,7 @@ def test_a_core_that_cannot_load_its_model_says_why(tmp_path: Path) -> None:
 HOLD_AN_ENGINE = """
 import asyncio
 import psutil
-from workers.vllm.core import VllmOptions
+from workers.vllm.setup import VllmOptions
 from workers.vllm.engine import VllmEngine
 
 async def main():
@@ -126,3 +127,35 @@ def test_a_core_ends_with_a_process_that_is_killed() -> None:
             process.kill()
             if core is not None and core.is_running():
                 core.kill()
+
+
+def test_a_long_prompt_is_read_in_silence_and_is_no_hang(
+    loop: asyncio.Runner, tmp_path: Path
+) -> None:
+    from tests.real.engine.wandering import build
+    from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
+
+    arguments = {"hf_overrides": {"max_position_embeddings": 16384}}
+    folder = str(build(tmp_path))
+
+    async def scenario() -> tuple[list[Sample], float]:
+        options = VllmOptions(folder, 16384, kv_cache_gib=0.5, watchdog_seconds=0.2,
+                              arguments=arguments)  # fmt: skip
+        engine = VllmEngine(options, format_="s1")
+        try:
+            wanted = request("1 + 2 = 3, " * 1200, Budget(20, answer_tokens=8))
+            running = asyncio.create_task(all_events(engine.sample(wanted)))
+            longest = 0.0
+            while not running.done():
+                await engine.check()  # raises where it counts as hung
+                watchdog = engine.core.watchdog  # type: ignore[attr-defined]
+                longest = max(longest, watchdog.silence)
+                await asyncio.sleep(0.02)
+            return [event for event in running.result() if isinstance(event, Sample)], longest
+        finally:
+            await engine.close()
+
+    (sample,), longest = loop.run(scenario())
+    assert sample.stop_cause == "max_thinking"
+    assert longest > 0.4  # else nothing was shown

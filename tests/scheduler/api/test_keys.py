@@ -122,6 +122,11 @@ def test_salts_are_of_the_name_and_no_two_names_share_one(path: Path) -> None:
         ("inference", "/openapi.json", False),
         ("batch", "//v1/models", False),
         ("admin", "/metrics", True),
+        ("metrics", "/metrics", True),
+        ("metrics", "/v1/chat/completions", False),
+        ("metrics", "/v1/models", False),
+        ("metrics", "/v1/thinkbudget/curves", False),
+        ("metrics", "/openapi.json", False),
     ],
 )
 def test_what_no_role_names_is_for_administrators(role: str, path_: str, allowed: bool) -> None:

@@ -14,6 +14,7 @@ from scheduler.curves.exchange import Report
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore, holder, load, save
+from scheduler.startup import require_curves, settings
 from tests.scheduler.curves.files import copied
 from tests.scheduler.observations import chain, votes
 
@@ -196,3 +197,14 @@ def test_a_store_without_a_path_is_the_same_for_the_same_observations() -> None:
         assert counted(kept.store) == 1
     one, two = (kept.store.as_dict() for kept in stores)
     assert one == two
+
+
+def test_a_server_refuses_a_file_that_another_process_writes(tmp_path: Path) -> None:
+    config = settings({"engine": {"kind": "simulated"}, "curves": str(tmp_path / "curves.json")})
+    require_curves(config, 0.0)
+    with (
+        DurableCurveStore(tmp_path / "curves.json"),
+        pytest.raises(ValueError, match=rf"curves\.json.*pid {os.getpid()}.*name another file"),
+    ):
+        require_curves(config, 0.0)
+    require_curves(config, 0.0)

@@ -115,3 +115,25 @@ def test_operators_see_tasks_that_were_left_behind() -> None:
         return values(controller.metrics)["tasks"]
 
     assert run_virtual(tasks_beside(3)) == run_virtual(tasks_beside(0)) + 3
+
+
+def test_all_loaded_classes_have_gauges_before_any_is_asked() -> None:
+    async def main() -> Metrics:
+        first = await make_controller(policy="majority")
+        for _ in range(3):
+            await first.answer(make_query(query_class="sums"))
+        again = await make_controller(policy="majority")
+        again.curves = first.curves  # as after a restart: loaded, and nothing asked yet
+        await exposition(again)
+        return again.metrics
+
+    assert values(run_virtual(main()))['curve_queries{class="sums"}'] == 3
+
+
+def test_the_gauges_of_many_loaded_classes_are_bounded_and_add_up() -> None:
+    metrics = Metrics()
+    metrics.saw_curves({f"class {n}": 1.0 + (n == 70) for n in range(MAX_CLASSES + 30)})
+    seen = {name: v for name, v in values(metrics).items() if name.startswith("curve_queries")}
+    assert len(seen) == MAX_CLASSES + 1
+    assert seen['curve_queries{class="class 70"}'] == 2
+    assert seen[f'curve_queries{{class="{OTHER}"}}'] == 30

@@ -13,6 +13,7 @@ from policies.fixed import Fixed
 from policies.majority import Majority
 from policies.plan import Budget
 from policies.priced import Priced
+from scheduler.errors import PolicyFailed
 from scheduler.solving.outcome import build_outcome
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import CANCEL_REPORT_SECONDS, solve
@@ -225,9 +226,9 @@ async def test_a_limit_that_no_chain_fits_into_stops_before_anything_is_drawn() 
     assert run.account.reserved == 0
 
 
-async def test_an_error_of_the_policy_comes_out_as_it_is_and_ends_the_round() -> None:
+async def test_an_error_of_the_policy_names_the_query_and_ends_the_round() -> None:
     run = make_run("medium question")
-    with pytest.raises(LookupError, match="a bug"):
+    with pytest.raises(PolicyFailed, match="query q: it raised LookupError: a bug"):
         await solved(run, Broken())
     assert run.account.reserved == 0
     assert await others() == set()

@@ -374,7 +374,7 @@ def test_the_engine_tells_what_it_is() -> None:
     async def main() -> tuple[object, ...]:
         return await SimulatedEngine(slots=7, max_model_len=99, model="mine").info()
 
-    assert run_virtual(main()) == ("mine", "s1", 99, 1.0, 7, True)
+    assert run_virtual(main()) == ("mine", "s1", 99, 1.0, 7, True, True, "")
 
 
 async def events_of(engine: SimulatedEngine, asked: SampleRequest) -> list[EngineEvent]:
