@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 from workers.answers.compare import same, squeezed
 from workers.answers.forms import Choice, Form, Json, Listing, Truth, Words, form_of
-from workers.answers.hostile import is_hostile
+from workers.answers.formulas import is_hostile
 from workers.answers.math_pool import Failure, MathPool, Undecided
 from workers.answers.numbers import Number
 from workers.answers.spec import AnswerSpec
-from workers.answers.to_latex import to_latex
+from workers.answers.formulas import to_latex
 from workers.answers.words import words_of
 
 Method = Literal["fast", "math", "text", "json", "none"]

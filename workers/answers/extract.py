@@ -9,7 +9,7 @@ from workers.answers.compare import plain_number, same, squeezed
 from workers.answers.equality import spelt_alike
 from workers.answers.find import AUTO, find_answer, find_reference
 from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
-from workers.answers.latex import tidy
+from workers.answers.tidy import tidy
 from workers.answers.numbers import Number
 from workers.answers.units import NONE
 
@@ -25,6 +25,16 @@ def extract(reply: str, forced: str = "") -> str | None:
 
 def normalise(answer: str) -> str | None:
     """One spelling: "1/2", "0.50" and `\\frac{1}{2}` are "0.5", "(B)" is "b". None if empty."""
+    plain = _spelt(answer)
+    for _ in range(3):
+        again = plain and _spelt(plain)
+        if again == plain:
+            break
+        plain = again
+    return plain
+
+
+def _spelt(answer: str) -> str | None:
     form = form_of(answer)
     match form:
         case Equation(right=Number() as right):
@@ -57,7 +67,7 @@ def is_right(answer: str | None, reference: str) -> bool:
 
 def _number(number: Number, answer: str) -> str:
     value = plain_number(number)
-    if number.unit == NONE or number.unit.kind.isupper():  # money
+    if number.unit == NONE or number.unit.kind == "DOLLAR":
         return plain_number(Number(number.size))
     if number.unit.kind == "percent":
         return f"{value}%"

@@ -3,10 +3,10 @@
 import re
 
 from workers.answers.boxes import boxes, last_box
-from workers.answers.characters import plain_characters
+from workers.answers.tidy import plain_characters
 from workers.answers.forms import Words, form_of
-from workers.answers.json_answer import json_value, last_json
-from workers.answers.latex import tidy
+from workers.answers.json_answer import json_value, last_json, tagged_json
+from workers.answers.tidy import tidy
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
 from workers.answers.spec import AnswerSpec
@@ -41,6 +41,8 @@ def find_answer(reply: str, spec: AnswerSpec = AUTO, forced: str = "") -> str | 
             return None
         # As any other statement, in whatever words it was forced.
         text = f"Answer: {text.lstrip(' :*')}"
+    if spec.kind in ("auto", "json") and "<tool_call>" in text and (calls := tagged_json(text)):
+        return calls
     if spec.kind == "json":
         return last_json(text)
     if spec.kind == "auto" and text[:1] in "{[`" and json_value(text) is not None:
@@ -63,25 +65,25 @@ def find_reference(reference: str, spec: AnswerSpec = AUTO) -> str | None:
 def _found(text: str, spec: AnswerSpec) -> str | None:
     # A box inside of a statement is that statement's; the later of two counts.
     candidates = [(box.start, True, box.content) for box in [last_box(text)] if box]
-    weak: list[tuple[int, str]] = []
+    weak: list[tuple[int, int, str]] = []
     for statement in statements(text):
         value = clipped(statement.text)
         if not _says_something(value):
             continue
-        if statement.strong or _is_value(value, spec):
+        if statement.strength == 2 or (statement.strength == 1 and _is_value(value, spec)):
             candidates.append((statement.start, False, value))
-        else:
-            weak.append((statement.start, value))
+        elif statement.strength == 1 or _is_value(value, spec):
+            weak.append((statement.strength, statement.start, value))
     if candidates:
         return _settled(max(candidates)[2], spec)
     if weak:
-        return _settled(max(weak)[1], spec)
+        return _settled(max(weak)[2], spec)
     _, unclosed = boxes(text)
     if unclosed is not None:
         # It was cut short: its beginning is no answer.
         text = text[:unclosed]
         return _settled(last_said(text), spec) if "\n" in text.strip() else None
-    if is_unfinished(text):
+    if is_unfinished(text.rstrip(" .")):
         return None
     return _settled(last_said(text), spec)
 
@@ -112,6 +114,8 @@ _TAGS = re.compile(r"<\|?(?:im_end|im_start|endoftext|eot_id|end_of_turn|/s)\|?>
 def _plain_reply(text: str) -> str:
     """The reply with plain characters, without bold marks, empty boxes and control tokens."""
     text = plain_characters(_TAGS.sub("", text))
+    if r"\{" in text:
+        text = re.sub(r"\\\{\s*\\\}", r"\\emptyset ", text)
     return _BOLD.sub("", _EMPTY_BOX.sub("", text))
 
 

@@ -3,7 +3,7 @@
 import re
 
 from workers.answers.boxes import unboxed
-from workers.answers.latex import tidy
+from workers.answers.tidy import tidy
 from workers.answers.lists import parts_of
 from workers.answers.numbers import number_of
 from workers.answers.units import unit_of
@@ -21,7 +21,8 @@ _ABBREVIATION = re.compile(
 )
 _REASON = re.compile(
     r",?\s+(?:because|since|as\s|which|where|so\s+that|when|given|due|after|weil|denn|car\s|parce|"
-    r"porque|perch[ée]|poiché|потому|так\s+как)\b|\s+\(|\s+—\s|,\s+(?:so|and|but)\s",
+    r"porque|perch[ée]|poiché|потому|так\s+как)\b|(?<![,;])(?<!\band)(?<!\bor)(?<!\\cup)\s+\((?!mod\b)|\s+—\s|"
+    r",\s+(?:so|but|and\s+(?:so|it|this|that|we|he|she|they|is|has|not))\s",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
@@ -36,6 +37,15 @@ _CONCLUSION = re.compile(
     r"así|entonces|quindi|dunque|perciò|portanto|logo|assim|所以|因此|故|よって|したがって|따라서|그러므로|"
     r"итак|следовательно|значит|таким\s+образом|поэтому)(?!\w)|^(?:所以|因此|故|よって|したがって|따라서)",
     re.IGNORECASE,
+)
+# A sentence about somebody or something, with one number in it.
+_TOLD = re.compile(
+    r"^(?:there|she|he|they|it|we|you|i|es|er|sie|il|elle|hay|ella|он|она|они)\b", re.IGNORECASE
+)
+_IS_VALUE = re.compile(
+    r".*\s(?:is|are|was|were|equals|be|ist|sind|beträgt|est|es|è|é|равно|равен|составляет)\s*:?\s+([^.]*\S.*)|"
+    r".*(?:是|为|は|은|는)\s*(.+)",
+    re.DOTALL | re.IGNORECASE,
 )
 _EQUALS = re.compile(r"(?:.*[^<>!=])?=\s*([^=]+)$", re.DOTALL)
 _NUMBER = re.compile(
@@ -75,6 +85,13 @@ def last_said(text: str) -> str:
     line = _BULLET.sub("", lines[-1]).strip()
     if len(line) > MAX_LINE:
         line = line[-MAX_LINE:]
+    bare = line.replace("$", "").strip(" .*")
+    if (
+        (parts := parts_of(tidy(bare))) is not None
+        and "=" in bare
+        and all("=" in p for p in parts.items)
+    ):
+        return bare
     spans = list(_SPAN.finditer(line))
     if spans and (span := spans[-1]).end() >= len(line) - 40:
         if not line[: span.start()].strip(" *\"'"):
@@ -83,6 +100,12 @@ def last_said(text: str) -> str:
             return _right_side(_with_unit(line, span))
     if _CONCLUSION.match(line) or (line.count("=") and " " in line and line[:1].isalpha()):
         return _concluded(line)
+    if (value := _IS_VALUE.fullmatch(line.rstrip(" .!*"))) is not None:
+        told = tidy(value[1] or value[2])
+        if number_of(told) is not None or re.fullmatch(r"[(\[]?[A-J][)\]]?", told):
+            return told
+    if _TOLD.match(line) and len(_NUMBER.findall(line)) == 1:
+        return last_number(line) or line
     return line
 
 

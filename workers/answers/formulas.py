@@ -1,4 +1,4 @@
-"""Formulas as people type them, in LaTeX: sqrt(2), 2*pi, x^10, sin(x)."""
+"""Formulas as the processes are given them: in LaTeX, and none that could take too long."""
 
 import re
 
@@ -10,12 +10,12 @@ _INFINITY = re.compile(r"(?<![\\a-zA-Z])(?:infinity|inf|oo)(?![a-zA-Z])", re.IGN
 _ROOT = re.compile(r"\\?(?<![a-zA-Z])sqrt\s*\(")
 _POWER = re.compile(r"\^\s*(-?\d{2,}|-\d)")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_NUMBER_SLASH = re.compile(r"(?<![\w.}])(\d+)\s*/\s*(\d+)(?![\w.])")
+_NUMBER_SLASH = re.compile(r"(?<![\w.}^])(\d+)\s*/\s*(\d+)(?![\w.])")
 
 
 def to_latex(formula: str) -> str:
     """LaTeX stays LaTeX."""
-    text = formula.replace("**", "^")
+    text = formula.replace("**", "^").replace(r"\log_e", r"\ln").replace(r"\log_{e}", r"\ln")
     text = re.sub(r"(?<!\\)\*", r" \\cdot ", text)
     text = _INFINITY.sub(r"\\infty ", text)
     text = _NAMES.sub(r"\\\1 ", text)
@@ -51,3 +51,29 @@ def _closing(text: str, at: int) -> int | None:
         if depth == 0:
             return place
     return None
+
+
+MAX_FORMULA = 600
+MAX_NESTED = 24
+MAX_EXPONENT = 2000
+_TOWER = re.compile(r"\^\s*[{(]?\s*-?\d+\s*[})]?\s*\^|\^\s*[{(]\s*-?\d+\s*\^")
+_EXPONENT = re.compile(r"\^\s*[{(]?\s*-?(\d+)")
+_DIGITS = re.compile(r"\d{61}")
+_FACTORIAL = re.compile(r"(\d{4,})\s*!|!\s*!|!\s*\)\s*!")
+_CODE = re.compile(r"__|\b(?:import|eval|exec|lambda|open|system|subprocess)\b")
+
+
+def is_hostile(latex: str) -> bool:
+    """Whether comparing it would take too long or is no mathematics; linear in its length."""
+    if len(latex) > MAX_FORMULA or _DIGITS.search(latex) or _TOWER.search(latex):
+        return True
+    if _FACTORIAL.search(latex) or _CODE.search(latex) or "\0" in latex:
+        return True
+    if any(len(found) > 4 or int(found) > MAX_EXPONENT for found in _EXPONENT.findall(latex)):
+        return True
+    depth = 0
+    for letter in latex:
+        depth += (letter in "{([") - (letter in "})]")
+        if depth > MAX_NESTED:
+            return True
+    return False

@@ -1,9 +1,9 @@
 """LaTeX and Markdown round an answer are removed, and its commands brought to one spelling."""
 
 import re
+import unicodedata
 
 from workers.answers.boxes import unboxed
-from workers.answers.characters import plain_characters
 
 MAX_ANSWER = 4000
 """Characters of an answer that are looked at."""
@@ -12,20 +12,21 @@ _PAIRS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")
           ("```", "```"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"))  # fmt: skip
 _WORDS = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox|"
-    r"operatorname\*?|bm|boldsymbol|emph|underline|textnormal|mathnormal)\s*\{([^{}]*)\}"
+    r"operatorname\*?|bm|boldsymbol|emph|underline|textnormal|mathnormal)\s*"
+    r"\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 _DROPPED = re.compile(
     r"\\(?:left|right|middle|bigl?|bigr|Bigl?|Bigr|biggl?|biggr|Biggl?|Biggr|displaystyle|"
     r"textstyle|limits|nolimits|rm|bf|it|tt|boldmath|mathstrut|strut|phantom\{[^{}]*\})(?![a-zA-Z])"
     r"\.?"
 )
-_SPACE = re.compile(r"\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspace|hspace\{[^{}]*\}|"
+_SPACE = re.compile(r"(?<!\\)\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspace|hspace\{[^{}]*\}|"
                     r"hfill|newline)(?![a-zA-Z])|(?<!\\)~")  # fmt: skip
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\}|[a-zA-Z](?![a-zA-Z]))")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])")
-_BEFORE_POWER = re.compile(r"\s+\^")
+_BEFORE_POWER = re.compile(r"(?:\s|\{\})+(?=\^|_[\d{])")
 _SYNONYMS = tuple(
     (re.compile(rf"\\(?:{old})(?![a-zA-Z])"), new)
     for old, new in {
@@ -33,7 +34,7 @@ _SYNONYMS = tuple(
         "lbrace": r"\\{", "rbrace": r"\\}", "div": "/", "ast": "*", "percent": "%",
         "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|",
         "dots|cdots|ldots|dotsc": r"\\ldots", "lparen": "(", "rparen": ")", "lbrack": "[",
-        "rbrack": "]", "minus": "-", "textdollar": "$", "pounds": "£", "euro": "€",
+        "rbrack": "]", "minus": "-", "lt": "<", "gt": ">", "mid": "|", "infin": r"\\infty", "textdollar": "$", "pounds": "£", "euro": "€",
     }.items()
 )  # fmt: skip
 _SPACES = re.compile(r"\s+")
@@ -74,7 +75,7 @@ def commands(text: str) -> str:
         if words == text:
             break
         text = words
-    text = _BEFORE_POWER.sub("^", _DEGREE.sub("°", text))
+    text = _BEFORE_POWER.sub("", _DEGREE.sub("°", text))
     text = _FRACTION.sub(r"\\frac", text)
     text = _SHORT_FRACTION.sub(
         lambda found: rf"\frac{{{_inner(found[1])}}}{{{_inner(found[2])}}}", text
@@ -121,3 +122,72 @@ def peeled(text: str) -> str:
 
 def _inner(group: str) -> str:
     return group[1:-1] if group[0] == "{" else group
+
+
+# Removed: soft hyphen, zero-width characters, direction marks, byte order mark.
+_INVISIBLE = dict.fromkeys(
+    [0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F)]
+)
+_SIMPLE = str.maketrans(
+    {
+        **dict.fromkeys("−‐‑‒–﹣－", "-"),
+        **dict.fromkeys("‘’‚‛′´", "'"),
+        **dict.fromkeys("“”„‟«»「」『』", '"'),
+        **dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+                        "\u2009\u200a\u202f\u205f\u3000\t", " "),
+        "⁄": "/", "∕": "/", "％": "%", "。": ". ", "．": ".", "、": ", ", "﹪": "%",
+    }
+)  # fmt: skip
+_SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
+_SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True))
+_RAISED = re.compile(f"[{''.join(_SUPERSCRIPT)}]+")
+_LOWERED = re.compile(f"[{''.join(_SUBSCRIPT)}]+")
+_VULGAR = re.compile("[¼-¾⅐-⅞↉]")
+
+_SIGNS = {
+    "×": r"\times", "⋅": r"\cdot", "·": r"\cdot", "∙": r"\cdot", "÷": "/", "∞": r"\infty",
+    "≤": r"\le", "⩽": r"\le", "≥": r"\ge", "⩾": r"\ge", "≠": r"\ne", "≈": r"\approx", "±": r"\pm",
+    "∪": r"\cup", "∩": r"\cap", "∈": r"\in", "∅": r"\emptyset", "√": r"\sqrt", "→": r"\to",
+    "∖": r"\setminus", "∧": r"\land", "∨": r"\lor", "¬": r"\neg", "ℝ": r"\mathbb{R}",
+    "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
+}  # fmt: skip
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "θ": "theta",
+    "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi",
+    "ω": "omega", "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega",
+}  # fmt: skip
+_SIGN = re.compile(f"[{''.join(_SIGNS)}]")
+# A letter of a Greek word is left alone.
+_GREEK_LETTER = re.compile(f"(?<![\u0370-\u03ff])[{''.join(_GREEK)}](?![\u0370-\u03ff])")
+
+
+def plain_characters(text: str) -> str:
+    """The same text with plain digits, signs, quotes and spaces; ASCII text stays as it is."""
+    if text.isascii():
+        return text.replace("\t", " ") if "\t" in text else text
+    text = text.translate(_INVISIBLE).translate(_SIMPLE)
+    text = _VULGAR.sub(_fraction, text)
+    text = _RAISED.sub(lambda run: f"^{{{_spelt(run.group(), _SUPERSCRIPT)}}}", text)
+    text = _LOWERED.sub(lambda run: f"_{{{_spelt(run.group(), _SUBSCRIPT)}}}", text)
+    # Signs that a compatibility form would lose, such as the double-struck R.
+    text = _SIGN.sub(lambda sign: _SIGNS[sign.group()] + " ", text)
+    text = unicodedata.normalize("NFKC", text).replace("\u2044", "/").translate(_SIMPLE)
+    if not text.isascii():
+        text = "".join(_digit(letter) if letter.isdecimal() else letter for letter in text)
+        text = _GREEK_LETTER.sub(lambda letter: f"\\{_GREEK[letter.group()]} ", text)
+    return text
+
+
+def _digit(letter: str) -> str:
+    return letter if letter.isascii() else str(unicodedata.decimal(letter))
+
+
+def _spelt(run: str, letters: dict[str, str]) -> str:
+    return "".join(letters[letter] for letter in run)
+
+
+def _fraction(found: re.Match[str]) -> str:
+    """¾ as 3/4, with a space before it, so that 1¾ is a mixed number."""
+    letters = unicodedata.normalize("NFKC", found.group()).replace("\u2044", "/")
+    before = found.string[: found.start()][-1:]
+    return f" {letters}" if before.isdigit() else letters
