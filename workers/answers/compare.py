@@ -14,8 +14,8 @@ MIN_PLACES = 6
 """A decimal number of at least so many places equals the fraction that it is rounded from."""
 MAX_UNORDERED = 24
 POUND = Fraction("453.59237")
-# A space between two digits, or between a command and a letter, is needed.
-_SPACE = re.compile(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])|(\d)\s+(?=\d)|\s+")
+# A space between two digits, or between a command and a letter, is needed; so is that of "1, 234".
+_SPACE = re.compile(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])|(\d)\s+(?=\d)|(\d,)\s+(?=\d{3}(?!\d))|\s+")
 _SINGLE = re.compile(r"([_^])\{(\w)\}")
 
 
@@ -28,8 +28,8 @@ def same(one: Form, other: Form, leaf: Leaf) -> bool | None:
     match first, second:
         case Number(), Number():
             return same_numbers(first, second)
-        case Number(), Listing(kind="bare", items=(Number() as whole, Number() as rest)):
-            return _decimal_comma(first, whole, rest)
+        case Number(), Listing(kind="bare", items=(Number(), Number())):
+            return _decimal_comma(first, second)
         case ((Number() | Choice() | Formula() | Listing() | Words() | Truth()), Equation()):
             if isinstance(first, Formula) and "=" in first.latex:
                 return _formulas(first.latex, second.latex, leaf)
@@ -38,6 +38,8 @@ def same(one: Form, other: Form, leaf: Leaf) -> bool | None:
             if _same_name(first.name, second.name):
                 return same(first.right, second.right, leaf)
             if isinstance(first.right, Number) and isinstance(second.right, Number):
+                return False
+            if first.name.replace("'", "") == second.name.replace("'", ""):
                 return False
             return _formulas(first.latex, second.latex, leaf)
         case Number(), Formula():
@@ -137,15 +139,17 @@ def _compatible(one: Unit, other: Unit) -> bool:
     return words[-1] == others[-1] and (set(words) <= set(others) or set(others) <= set(words))
 
 
-def _decimal_comma(number: Number, whole: Number, rest: Number) -> bool:
+_COMMA = re.compile(r"([-+]?\d+),(\d+)(?!\d)(.*)", re.DOTALL)
+
+
+def _decimal_comma(number: Number, listing: Listing) -> bool:
     """Whether 3.14 was written as "3,14": no number is a list of two."""
-    if whole.places != 0 or whole.unit != NONE or rest.places != 0 or rest.value < 0:
+    found = _COMMA.fullmatch(listing.latex)
+    if found is None or not isinstance(listing.items[1], Number):
         return False
-    if not _compatible(number.unit, rest.unit) or not number.places:
-        return False
-    part = Fraction(rest.value, 10**number.places)
-    value = whole.value - part if whole.value < 0 else whole.value + part
-    return part < 1 and value == number.value
+    return _compatible(number.unit, listing.items[1].unit) and number.value == Fraction(
+        f"{found[1]}.{found[2]}"
+    )
 
 
 def _listings(one: Listing, other: Listing, leaf: Leaf) -> bool | None:
@@ -166,6 +170,10 @@ def _listings(one: Listing, other: Listing, leaf: Leaf) -> bool | None:
         return False
     if kinds in ({"set", "tuple"}, {"set", "matrix"}):
         return False
+    letters = all(isinstance(item, Choice) for item in (*one.items, *other.items))
+    if kinds == {"bare"} and letters:
+        # A ranking, say. Where choices are known, `equality` has made sets of these.
+        return one.items == other.items
     if kinds <= {"bare", "set"} and len(one.items) <= MAX_UNORDERED:
         return _matched(one.items, other.items, leaf)
     pairs = zip(one.items, other.items, strict=True)
@@ -197,13 +205,14 @@ def _matched(one: Sequence[Form], other: Sequence[Form], leaf: Leaf) -> bool | N
 
 
 def _same_name(one: str, other: str) -> bool:
-    """f(x) is y, and x_1 and x_2 are solutions for x."""
+    """f(x) is y, f'(x) is dy/dx, and x_1 and x_2 are solutions for x."""
     if one == other or one.partition("_")[0] == other.partition("_")[0]:
         return True
-    functions = [name for name in (one, other) if name.endswith("(x)")]
-    return len(functions) == 1 and "y" in (one, other)
+    names = {re.sub(r"^[a-z]('*)\(x\)$", r"y\1", name) for name in (one, other)}
+    return len(names) == 1 or names == {"y'", r"\frac{dy}{dx}"}
 
 
+_BRACED = re.compile(r"(?<=[_^])\{[^{}]*\}")
 _EQUALS = re.compile(r"(?<![<>!=\\])=(?!=)")
 
 
@@ -211,7 +220,7 @@ def _formulas(one: str, other: str, leaf: Leaf) -> bool | None:
     if squeezed(one) == squeezed(other):
         return True
     # "2x + z = 1" is not 1.
-    sides = [_EQUALS.split(formula) for formula in (one, other)]
+    sides = [_EQUALS.split(_BRACED.sub("", formula)) for formula in (one, other)]
     if (len(sides[0]) > 1) != (len(sides[1]) > 1):
         left = max(sides, key=len)[0].strip()
         if not re.fullmatch(r"\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\s*\([^()]*\))?|[^a-zA-Z]*", left):
@@ -222,7 +231,7 @@ def _formulas(one: str, other: str, leaf: Leaf) -> bool | None:
 def squeezed(latex: str) -> str:
     """A formula without needless spaces and without braces round single characters."""
     kept = (
-        _SPACE.sub(lambda m: f"{m[1] or m[2]} " if m[1] or m[2] else "", latex.strip())
+        _SPACE.sub(lambda m: f"{m[m.lastindex]} " if m.lastindex else "", latex.strip())
         .replace("**", "^")
         .replace(r"\cdot", "*")
         .replace(r"\times", "*")

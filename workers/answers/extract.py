@@ -9,7 +9,6 @@ from workers.answers.compare import plain_number, same, squeezed
 from workers.answers.equality import spelt_alike
 from workers.answers.find import AUTO, find_answer, find_reference
 from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
-from workers.answers.tidy import tidy
 from workers.answers.numbers import Number
 from workers.answers.units import NONE
 
@@ -38,9 +37,9 @@ def _spelt(answer: str) -> str | None:
     form = form_of(answer)
     match form:
         case Equation(right=Number() as right):
-            return _number(right, answer)
+            return _number(right)
         case Number():
-            return _number(form, answer)
+            return _number(form)
         case Choice(letter=letter):
             return letter.lower()
         case Truth(words=words):
@@ -65,11 +64,10 @@ def is_right(answer: str | None, reference: str) -> bool:
     return plainly is True or (plainly is None and spelt_alike(answer, expected))
 
 
-def _number(number: Number, answer: str) -> str:
-    value = plain_number(number)
-    if number.unit == NONE or number.unit.kind == "DOLLAR":
+def _number(number: Number) -> str:
+    kind = number.unit.kind
+    if number.unit == NONE or kind == "DOLLAR":
         return plain_number(Number(number.size))
-    if number.unit.kind == "percent":
-        return f"{value}%"
-    words = tidy(answer).lstrip("+-0123456789.,/ '").strip()
-    return f"{value} {words.lower()}" if words and words[0].isalpha() else value
+    value = plain_number(number)
+    words = kind if kind.isupper() else number.unit_words
+    return f"{value}{words}" if words in ("%", "°") else f"{value} {words.lower()}"

@@ -75,11 +75,12 @@ _CHOICE_WORD = (
     r"respuesta|opción|opzione|opção|вариант|ответ|选项|選択肢)\s*(?:is\s+|:\s*)?)?"
 )
 _LETTER = re.compile(rf"{_CHOICE_WORD}[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
-_LETTER_TEXT = re.compile(rf"{_CHOICE_WORD}(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-J])[).:])\s*(?![A-Z]\.)(\S.*)",
+_LETTER_TEXT = re.compile(rf"{_CHOICE_WORD}(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-J])[).:])\s*(?![A-Z]\.|[,;&])(\S.*)",
                           re.DOTALL)  # fmt: skip
+_LETTER_COMMA = re.compile(r"([A-J]),\s+([a-z]{2,}\s.*)", re.DOTALL)
 _NAME = re.compile(
     r"(\\?[a-zA-Z]+(?:_\{?\w{1,8}\}?)?'{0,2}(?:\s*\([a-zA-Z0-9, ]{1,12}\))?|"
-    r"\(\s*[a-z]\s*(?:,\s*[a-z]\s*)+\))\s*"
+    r"\(\s*[a-z]\s*(?:,\s*[a-z]\s*)+\)|\\frac\{d[a-z]?\}\{d[a-z]\})\s*"
     r"(?:(?<![<>!])=(?!=)|\\equiv(?![a-zA-Z]))\s*(.+)",
     re.DOTALL,
 )
@@ -105,8 +106,9 @@ _SUM = re.compile(
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
           "eight": "8", "nine": "9", "ten": "10", "sixteen": "16"}  # fmt: skip
 _RUNS = re.compile(r"[^\W\d_]{2,}")
-_COMMAND = re.compile(r"\\[a-zA-Z]+")
-_MATHEMATICAL = re.compile(r"[\d\\^_+*/=<>|]|(?<=[\w)]) ?- ?(?=[\w(])|[(\[].*[)\]]")
+_COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[a-zA-Z]+")
+_REALS = frozenset({"all real numbers", "all reals", "all real values", "all real x"})
+_MATHEMATICAL = re.compile(r"[\w)]!|[\d\\^_+*/=<>|]|(?<=[\w)]) ?- ?(?=[\w(])|[(\[].*[)\]]")
 _UNIT_TAIL = re.compile(r"(?:[a-zA-Z°%µ$€£¥]|\\(?:cdot|Omega)|\^\s*\{?-?\d\}?|[/ ])+")
 MAX_DEPTH = 6
 
@@ -136,6 +138,8 @@ def _form(text: str, kind: Kind, depth: int) -> Form:
         return Formula(("-" if infinite[1] == "-" else "") + r"\infty")
     if (number := number_of(text)) is not None:
         return number
+    if text.lower().removeprefix("x is ") in _REALS:
+        return Formula(r"\mathbb{R}")
     if kind != "math" and (choice := _choice(text)) is not None:
         return choice
     if kind == "auto" and (truth := truth_of(text)) is not None:
@@ -198,6 +202,8 @@ def _choice(text: str) -> Choice | None:
         return None
     if letter := _LETTER.fullmatch(text):
         return Choice(letter[1])
+    if found := _LETTER_COMMA.fullmatch(text):
+        return Choice(found[1], words_of(tidy(found[2])))
     if found := _LETTER_TEXT.fullmatch(text):
         return Choice(found[1] or found[2], words_of(tidy(found[3])))
     return None

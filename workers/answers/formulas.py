@@ -25,6 +25,19 @@ def to_latex(formula: str) -> str:
     return _GROUPED.sub("", _powers(text))
 
 
+_LETTER = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]+")
+
+
+def distinct(one: str, other: str) -> tuple[str, str]:
+    """Two formulas in which M and m stay two names: math-verify reads both as m."""
+    letters = [set("".join(_LETTER.findall(latex))) for latex in (one, other)]
+    mixed = {letter for each in letters for letter in each if letter.swapcase() in each}
+    for letter in sorted(letter for letter in mixed if letter.isupper()):
+        subscripted = re.compile(rf"(?<!\\)(?<!\\[a-zA-Z]){letter}(?![_{{])")
+        one, other = (subscripted.sub(rf"{letter}_{{99}} ", latex) for latex in (one, other))
+    return one, other
+
+
 def _roots(text: str) -> str:
     """`sqrt(...)` as `\\sqrt{...}`, brackets matched."""
     for _ in range(16):

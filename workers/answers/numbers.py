@@ -1,7 +1,7 @@
 """Numbers as people and models write them: groups, fractions, percent, money, powers of ten."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from workers.answers.units import CURRENCY_SIGNS, NONE, PERCENT, Unit, unit_of
@@ -19,6 +19,7 @@ class Number:
     unit: Unit = NONE
     places: int | None = None
     """Digits after the decimal point; None: it is no decimal number."""
+    unit_words: str = field(default="", compare=False)
 
     @property
     def size(self) -> Fraction:
@@ -33,7 +34,7 @@ _DECIMAL = (
 )
 _SIGN = r"[-+]?\s*"
 _CURRENCY = re.escape(CURRENCY_SIGNS)
-_CODES = "USD|EUR|GBP|JPY|INR|CNY|CHF|KRW|RUB|CAD|AUD|BRL|MXN|SEK|PLN|TRY|Rs"
+_CODES = "USD|EUR|GBP|JPY|INR|CNY|CHF|KRW|RUB|CAD|AUD|BRL|MXN|SEK|PLN|TRY|Rs\\.?"
 _TEN = r"10\s*(?:\^|\*\*)\s*(?:\{\s*([-+]?\d{1,4})\s*\}|\(\s*([-+]?\d{1,4})\s*\)|([-+]?\d{1,4}))"
 _TIMES = r"\s*(?:\\times|\\cdot|[*x])\s*"
 _SHAPE = re.compile(
@@ -51,6 +52,7 @@ _SHAPE = re.compile(
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)")
 _MODULO = re.compile(r"(?:\\pmod|\\bmod|\\mod|\(?\s*mod)\s*\{?\s*(\d{1,9}|[a-z])\s*\}?\s*\)?")
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 _MINUS = re.compile(r"(?:minus|negative)\s+(?=\S)", re.IGNORECASE)
 # Behind a number these are factors, no unit.
 _NO_UNITS = frozenset({
@@ -105,6 +107,8 @@ def number_of(text: str) -> Number | None:
     if not any(letter.isdigit() for letter in text):
         return _spelt_out(text)
     text = _without_brackets(text)
+    if _HEXADECIMAL.fullmatch(text):
+        return Number(Fraction(int(text, 16)), NONE, None)
     if minus := _MINUS.match(text):
         text = "-" + text[minus.end() :]
     shape = _SHAPE.fullmatch(text)
@@ -175,17 +179,17 @@ def _with_unit(value: Fraction, places: int | None, money: str | None, tail: str
     if _ORDINAL.fullmatch(words):
         words = ""
     if modulo := _MODULO.fullmatch(words):
-        return Number(value, Unit(f"mod {modulo[1]}", known=False), places)
+        return Number(value, Unit(f"mod {modulo[1]}", known=False), places, f"mod {modulo[1]}")
     if money:
         unit = unit_of(money.strip())
-        return Number(value, unit, places) if unit_of(words) in (NONE, unit) else None
+        return Number(value, unit, places, money) if unit_of(words) in (NONE, unit) else None
     if not words:
         return Number(value, NONE, places)
     if len(words) > 60 or not _UNIT_WORDS.fullmatch(words):
         return None
     unit = unit_of(words)
     if unit.kind == "percent":
-        return Number(value, PERCENT, places)
+        return Number(value, PERCENT, places, "%")
     # "5m", "2x", "3ab" without a space may be products; "5cm" and "5 m" are not.
     attached = not tail[0].isspace()
     letters = sum(letter.isalpha() for letter in words)
@@ -193,13 +197,13 @@ def _with_unit(value: Fraction, places: int | None, money: str | None, tail: str
         letters = 3
     if unit.known:
         return (
-            None if attached and letters == 1 and words.isalpha() else Number(value, unit, places)
+            None if attached and letters == 1 and words.isalpha() else Number(value, unit, places, words)
         )
     wordlike = re.match(r"[^\W\d_]{2,}", words) is not None and not set(words) & set("/^*()\\")
     first = re.split(r"[\s.'-]", words, maxsplit=1)[0].lower()
-    if not wordlike or first in _NO_UNITS or (attached and letters < 3):
+    if not wordlike or first in _NO_UNITS or (attached and words.isascii()):
         return None
-    return Number(value, unit, places)
+    return Number(value, unit, places, words)
 
 
 def _without_brackets(text: str) -> str:

@@ -46,8 +46,12 @@ _LATIN = re.compile(
 )
 _EAST = re.compile(
     r"(?:(?:最终|最終|正确|正確|最终的|最終的な)?(?:答案|答え|解答|回答|答|正解)|(?:최종\s*)?(?:정답|답))"
-    r"[\"'*_`\]】)}]{0,4}\s{0,3}(?:选项)?(?P<verb>应该是|應該是|应为|應為|是|为|為|选择|选|選|は|은|는)?\s{0,3}[\"'*_`]{0,4}"
+    r"(?P<sign2>】)?[\"'*_`\])}]{0,4}\s{0,3}(?:选项)?(?P<verb>应该是|應該是|应为|應為|是|为|為|选择|选|選|は|은|는)?\s{0,3}[\"'*_`]{0,4}"
     r"\s{0,3}(?P<sign>[:=])?"
+)
+_CHOSEN = re.compile(r"(?:故|因此|所以|本题|应|应该|因而|綜上|综上)[，,]?\s?(?:选择|選擇|选|選)\s?[:：]?\s?(?=[(（]?[A-Za-zＡ-Ｚ])")
+_GERMAN = re.compile(
+    r"\b(?:ist|lautet|beträgt)\s+(?:die|das)\s+(?:\w+\s+)?(?:antwort|ergebnis|lösung)\s*:?\s+(?=\S)", re.IGNORECASE
 )
 _HEADING = re.compile(
     rf"^[ \t]*(?:#{{1,6}}[ \t]*|\*\*|__)(?:(?:{_NOUNS})|答案|答え|정답)"
@@ -55,7 +59,8 @@ _HEADING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _RESULT = re.compile(
-    r"(?:^|(?<=[.!?;]\s))[ \t>*_#-]*(?:the\s+|das\s+|die\s+|le\s+|la\s+|el\s+|il\s+|o\s+|a\s+)?(?:results?|solution|"
+    r"(?:^|(?<=[.!?;]\s))[ \t>*_#-]*(?:the\s+|das\s+|die\s+|le\s+|la\s+|el\s+|il\s+|o\s+|a\s+)?(?:results?|solutions?|"
+    r"roots|output|conclusion|"
     r"ergebnis|lösung|résultat|resultado|solución|risultato|soluzione|solução|результат|решение)"
     rf"{_MARK}\s{{0,3}}(?:[:=](?!=)|(?:{_VERBS})(?!\w)\s?:?)|(?:^|(?<=[。，,]))\s*(?:因此|所以)?(?:结果|結果|结论)(?:是|为|は|：|:)",
     re.IGNORECASE | re.MULTILINE,
@@ -100,9 +105,13 @@ def statements(text: str) -> Iterator[Statement]:
     for found in _HEADING.finditer(text):
         if stated := behind(text, found.end()):
             yield Statement(found.end(), stated, 2)
+    for pattern in (_CHOSEN, _GERMAN):
+        for found in pattern.finditer(text):
+            yield Statement(found.end(), behind(text, found.end(), next_line=False), 1)
     for pattern in (_LATIN, _EAST):
         for found in pattern.finditer(text):
-            colon = found.groupdict().get("colon") or found["sign"]
+            groups = found.groupdict()
+            colon = groups.get("colon") or groups.get("sign2") or found["sign"]
             if not colon and not found["verb"]:
                 continue
             stated = behind(text, found.end(), next_line=bool(colon))

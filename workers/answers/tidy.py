@@ -24,15 +24,16 @@ _SPACE = re.compile(r"(?<!\\)\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspa
                     r"hfill|newline)(?![a-zA-Z])|(?<!\\)~")  # fmt: skip
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\}|[a-zA-Z](?![a-zA-Z]))")
-_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\[\d+\])?\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])")
+_SCALE_LETTER = re.compile(r"°\s+(?=[CF]\b)")
 _BEFORE_POWER = re.compile(r"(?:\s|\{\})+(?=\^|_[\d{])")
 _SYNONYMS = tuple(
     (re.compile(rf"\\(?:{old})(?![a-zA-Z])"), new)
     for old, new in {
         "leq|leqslant|leqq": r"\\le", "geq|geqslant|geqq": r"\\ge", "neq": r"\\ne",
         "lbrace": r"\\{", "rbrace": r"\\}", "div": "/", "ast": "*", "percent": "%",
-        "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|",
+        "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|", "langle": "(", "rangle": ")",
         "dots|cdots|ldots|dotsc": r"\\ldots", "lparen": "(", "rparen": ")", "lbrack": "[",
         "rbrack": "]", "minus": "-", "lt": "<", "gt": ">", "mid": "|", "infin": r"\\infty", "textdollar": "$", "pounds": "£", "euro": "€",
     }.items()
@@ -42,7 +43,7 @@ _SPACES = re.compile(r"\s+")
 _LIST_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s*(?=\S)|[-*+•]\s+(?=[^\s\d.$\\(]))")
 # Verbs that stand behind an answer in Japanese, Korean and Chinese.
 _ENDING = re.compile(
-    r"(?<=.)\s*(?:です|である|だ|でした|となります|になります|となる|입니다|이에요|예요|이다|됩니다)[.!\s]*$"
+    r"(?<=.)\s*(?:です|である|だ|でした|となります|になります|となる|になる|选项|選項|입니다|이에요|예요|이다|됩니다)[.!\s]*$"
 )
 
 
@@ -67,7 +68,7 @@ def tidy(answer: str) -> str:
 
 def commands(text: str) -> str:
     """One spelling of LaTeX's commands."""
-    text = text.replace("{,}", ",").replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&")
+    text = text.replace("{,}", ",").replace("{:}", ":").replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&")
     text = text.replace(r"\#", "#").replace(r"\_", "_")
     text = _SPACE.sub(" ", _DROPPED.sub(" ", text)).replace(r"\cdotp", r"\cdot")
     for _ in range(4):
@@ -75,12 +76,12 @@ def commands(text: str) -> str:
         if words == text:
             break
         text = words
-    text = _BEFORE_POWER.sub("", _DEGREE.sub("°", text))
+    text = _SCALE_LETTER.sub("°", _BEFORE_POWER.sub("", _DEGREE.sub("°", text)))
     text = _FRACTION.sub(r"\\frac", text)
     text = _SHORT_FRACTION.sub(
         lambda found: rf"\frac{{{_inner(found[1])}}}{{{_inner(found[2])}}}", text
     )
-    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", text)
     for old, new in _SYNONYMS:
         text = old.sub(new, text)
     return _SPACES.sub(" ", text).strip()
@@ -142,12 +143,13 @@ _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "012345678
 _SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True))
 _RAISED = re.compile(f"[{''.join(_SUPERSCRIPT)}]+")
 _LOWERED = re.compile(f"[{''.join(_SUBSCRIPT)}]+")
+_PICTURE = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\ufe0f]")
 _VULGAR = re.compile("[¼-¾⅐-⅞↉]")
 
 _SIGNS = {
     "×": r"\times", "⋅": r"\cdot", "·": r"\cdot", "∙": r"\cdot", "÷": "/", "∞": r"\infty",
     "≤": r"\le", "⩽": r"\le", "≥": r"\ge", "⩾": r"\ge", "≠": r"\ne", "≈": r"\approx", "±": r"\pm",
-    "∪": r"\cup", "∩": r"\cap", "∈": r"\in", "∅": r"\emptyset", "√": r"\sqrt", "→": r"\to",
+    "∪": r"\cup", "∩": r"\cap", "∈": r"\in", "∅": r"\emptyset", "√": r"\sqrt", "∛": r"\sqrt[3]", "⟨": "(", "⟩": ")", "→": r"\to",
     "∖": r"\setminus", "∧": r"\land", "∨": r"\lor", "¬": r"\neg", "ℝ": r"\mathbb{R}",
     "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
 }  # fmt: skip
@@ -165,7 +167,7 @@ def plain_characters(text: str) -> str:
     """The same text with plain digits, signs, quotes and spaces; ASCII text stays as it is."""
     if text.isascii():
         return text.replace("\t", " ") if "\t" in text else text
-    text = text.translate(_INVISIBLE).translate(_SIMPLE)
+    text = _PICTURE.sub("", text.translate(_INVISIBLE)).translate(_SIMPLE)
     text = _VULGAR.sub(_fraction, text)
     text = _RAISED.sub(lambda run: f"^{{{_spelt(run.group(), _SUPERSCRIPT)}}}", text)
     text = _LOWERED.sub(lambda run: f"_{{{_spelt(run.group(), _SUBSCRIPT)}}}", text)

@@ -63,7 +63,7 @@ _TABLE = {
     "JPY": "1 JPY yen 円",
     "CNY": "1 CNY RMB yuan 元 人民币",
     "YEN OR YUAN": "1 ¥",
-    "INR": "1 ₹ INR Rs rupee",
+    "INR": "1 ₹ INR Rs Rs. rupee",
     "KRW": "1 ₩ KRW won 원",
     "RUB": "1 ₽ RUB руб рубль рубля рублей ruble",
     "CHF": "1 CHF",
@@ -154,7 +154,9 @@ def _raised(kind: str, power: int) -> str:
 
 
 def _named(word: str) -> Unit | None:
-    for spelt in (word, word.lower(), _singular(word.lower())):
+    for spelt in (word, word.lower(), _singular(word.lower()), word.upper()):
+        if spelt == word.upper() and len(word) != 3:
+            break
         if spelt in _UNITS:
             return _UNITS[spelt]
     return None

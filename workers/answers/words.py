@@ -5,7 +5,13 @@ import unicodedata
 
 _PUNCTUATION = re.compile(r"[^\w\s+#%°$€£\ue000-\ue003-]|_", re.UNICODE)
 _INNER = re.compile(r"(?<=\w)['’](?=\w)")
-_INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}")
+_INITIALS = re.compile(r"\b[^\W\d_](?:\.[^\W\d_])+\b\.?")
+# Brackets, operators and names as programs have them: all of it counts, case too.
+_CODE = re.compile(r"[\[\]{}=<>|\\^_&@~`]|\w\(|::|;\S")
+_SYNONYMS = {
+    "dne": "does not exist", "limit does not exist": "does not exist",
+    "no solutions": "no solution", "no real solutions": "no real solution",
+}  # fmt: skip
 _LAST_AND = re.compile(r",?\s+and\s+")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[.,:/](?=\d)")
 _HIDDEN = "\ue000\ue001\ue002\ue003"
@@ -29,7 +35,12 @@ _FALSE = frozenset({
 
 
 def words_of(text: str) -> str:
-    """ "The  'Eiffel Tower'." is "eiffel tower". Empty only where there is no letter or digit."""
+    """ "The  'Eiffel Tower'." is "eiffel tower". Empty only where there is no letter or digit.
+
+    Of code only spaces and the kind of quotes do not count.
+    """
+    if _CODE.search(text):
+        return re.sub(r"(?<![\w,])\s+|\s+(?!\w)", "", text.strip()).replace('"', "'")
     text = unicodedata.normalize("NFKC", text).casefold()
     text = _INITIALS.sub(lambda found: found.group().replace(".", ""), _INNER.sub("", text))
     if ", " in text:
@@ -37,10 +48,14 @@ def words_of(text: str) -> str:
     text = _BETWEEN_DIGITS.sub(lambda found: found.group().translate(_HIDE), text)
     words = _PUNCTUATION.sub(" ", text.replace("-", " ") if text.strip(" -") else text)
     listed = words.translate(_SHOW).split()
-    kept = [word for word in listed if word not in _ARTICLES] or listed
+    # "A, B" is no article and B.
+    following = [*listed[1:], ""]
+    pairs = zip(listed, following, strict=False)
+    kept = [word for word, after in pairs if word not in _ARTICLES or len(after) < 2]
     if len(kept) > 1 and kept[0] in _FIRST:
         kept = kept[1:]
-    return " ".join(kept)
+    said = " ".join(kept)
+    return _SYNONYMS.get(said, said)
 
 
 def truth_of(text: str) -> bool | None:
@@ -85,7 +100,7 @@ _DATES = tuple(
 )
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*([ap])\.?\s?m\.?", re.IGNORECASE)
-_VERBATIM = re.compile(r"\d+(?:\s*:\s*\d+)+|\d+(?:-\d+)+|\d{1,2}([/.])\d{1,2}\1\d{4}")
+_VERBATIM = re.compile(r"\d+(?:\s*:\s*\d+)+|\d+(?:-\d+)+|\d{1,2}([/.])\d{1,2}\1\d{4}|(?!\d{1,3}(?:\.\d{3})+\Z)\d+(?:\.\d+){2,}")
 
 
 def fixed_of(text: str) -> str | None:
