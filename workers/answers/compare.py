@@ -209,6 +209,7 @@ def _same_name(one: str, other: str) -> bool:
     if one == other or one.partition("_")[0] == other.partition("_")[0]:
         return True
     names = {re.sub(r"^[a-z]('*)\(x\)$", r"y\1", name) for name in (one, other)}
+    names = {re.sub(r"^([a-z])\(n\)$", r"\1_n", name) for name in names}
     return len(names) == 1 or names == {"y'", r"\frac{dy}{dx}"}
 
 

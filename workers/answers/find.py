@@ -3,14 +3,13 @@
 import re
 
 from workers.answers.boxes import boxes, last_box
-from workers.answers.tidy import plain_characters
 from workers.answers.forms import Words, form_of
 from workers.answers.json_answer import json_value, last_json, tagged_json
-from workers.answers.tidy import tidy
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
 from workers.answers.spec import AnswerSpec
 from workers.answers.statements import is_unfinished, statements
+from workers.answers.tidy import plain_characters, tidy
 
 MAX_REPLY = 20_000
 """Characters at the end of a reply that are read."""
@@ -57,16 +56,17 @@ def find_reference(reference: str, spec: AnswerSpec = AUTO) -> str | None:
         return last_json(text) or text
     if found := _REFERENCE_LINE.search(text):
         return tidy(found[1]) or None
-    if last_box(text) is not None or "\n" in text or any(statements(plain_characters(text))):
-        return find_answer(text, spec)
-    return tidy(text) if _says_something(text) else None
+    return find_answer(text, spec) or (tidy(text) if _says_something(text) else None)
 
 
 def _found(text: str, spec: AnswerSpec) -> str | None:
     # A box inside of a statement is that statement's; the later of two counts.
     candidates = [(box.start, True, box.content) for box in [last_box(text)] if box]
     weak: list[tuple[int, int, str]] = []
+    inside = range(candidates[0][0], last.end) if candidates and (last := last_box(text)) else ()
     for statement in statements(text):
+        if statement.start in inside:
+            continue
         value = clipped(statement.text)
         if not _says_something(value):
             continue
@@ -93,6 +93,9 @@ def _settled(value: str, spec: AnswerSpec) -> str | None:
     if not _says_something(value):
         return None
     answer = tidy(value)
+    if stated := [each for each in statements(answer) if _is_value(each.text, spec)]:
+        # A sentence in a box.
+        answer = tidy(clipped(stated[-1].text))
     if spec.kind == "number" and number_of(answer) is None:
         return last_number(value) or answer or None
     if spec.is_choice and isinstance(form_of(answer), Words):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from workers.answers.json_answer import call_value, json_value
-from workers.answers.tidy import tidy
 from workers.answers.lists import PartsKind, interval_of, parts_of
 from workers.answers.numbers import Number, number_of
 from workers.answers.spec import Kind
+from workers.answers.tidy import tidy
 from workers.answers.units import NONE, Unit, unit_of
 from workers.answers.words import fixed_of, truth_of, words_of
 
@@ -75,16 +75,23 @@ _CHOICE_WORD = (
     r"respuesta|opción|opzione|opção|вариант|ответ|选项|選択肢)\s*(?:is\s+|:\s*)?)?"
 )
 _LETTER = re.compile(rf"{_CHOICE_WORD}[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
-_LETTER_TEXT = re.compile(rf"{_CHOICE_WORD}(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-J])[).:])\s*(?![A-Z]\.|[,;&])(\S.*)",
-                          re.DOTALL)  # fmt: skip
+_LETTER_TEXT = re.compile(
+    rf"{_CHOICE_WORD}(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-J])[).:])\s*(?![A-Z]\.|[,;&])(\S.*)",
+    re.DOTALL,
+)
 _LETTER_COMMA = re.compile(r"([A-J]),\s+([a-z]{2,}\s.*)", re.DOTALL)
 _NAME = re.compile(
-    r"(\\?[a-zA-Z]+(?:_\{?\w{1,8}\}?)?'{0,2}(?:\s*\([a-zA-Z0-9, ]{1,12}\))?|"
+    r"(\\(?:angle|det)\b[^=+*/<>-]{1,30}|[PE]\s?[(\[][^=]{1,30}[)\]]|[A-Za-z]+(?: [a-z]+){1,2}|"
+    r"\\?[a-zA-Z]+(?:_(?:\{\w{1,8}\}|\w{1,8}))?'{0,2}(?:\s*\([a-zA-Z0-9, ]{1,12}\))?|"
     r"\(\s*[a-z]\s*(?:,\s*[a-z]\s*)+\)|\\frac\{d[a-z]?\}\{d[a-z]\})\s*"
     r"(?:(?<![<>!])=(?!=)|\\equiv(?![a-zA-Z]))\s*(.+)",
     re.DOTALL,
 )
-_APPROXIMATELY = re.compile(r"^(?:\\approx|\\sim|≈|~|=|about|approximately|roughly)\s*(?=\S)", re.I)
+_APPROXIMATELY = re.compile(
+    r"^(?:\\(?:approx|sim|to|Rightarrow|implies|therefore)(?![a-zA-Z])|[≈~=⇒∴]|(?:about|approximately|"
+    r"roughly|(?:in|by|around)(?=\s+[12]\d{3}$)))\s*(?=\S)|\s*\((?:approx|rounded|about)[^()]*\)$",
+    re.IGNORECASE,
+)
 # fmt: off
 _FUNCTIONS = frozenset({
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
@@ -130,7 +137,7 @@ def form_of(answer: str, kind: Kind = "auto") -> Form:
 
 
 def _form(text: str, kind: Kind, depth: int) -> Form:
-    if text[:1] in "\\≈~=aAr":
+    if text[:1] in "\\≈~=⇒∴aArRiIbB" or text[-1:] == ")":
         text = _APPROXIMATELY.sub("", text)
     if kind != "math" and (fixed := fixed_of(text)) is not None:
         return Words(fixed, text)
@@ -163,7 +170,7 @@ def _form(text: str, kind: Kind, depth: int) -> Form:
         # Of "x = 3 + 4 = 7" the last.
         last = re.split(r"(?<![<>!=])=(?!=)", named[2])[-1].strip()
         name = re.sub(r"\s", "", named[1])
-        if last and (len(name) <= 12 or not name.isalpha()):
+        if last and not set(name) & set("<>"):
             return Equation(name, _form(tidy(last), kind, depth + 1), text)
     if kind == "math" or is_formula(text):
         return _formula(text)

@@ -22,6 +22,9 @@ _MATRIX = re.compile(
     r"\\end\s*\{\1\}\s*[)\]]?",
     re.DOTALL,
 )
+_LINES = re.compile(
+    r"\\begin\s*\{(aligned|align\*?|gathered|cases|split)\}(.*)\\end\s*\{\1\}", re.DOTALL
+)
 _ROW = re.compile(r"\\\\|\\cr\b")
 # One letter may be a variable: it is a word between numbers only.
 _WORD = re.compile(
@@ -39,6 +42,9 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 def parts_of(text: str) -> Parts | None:
     """The parts of a tidy answer, None where it is one thing. Braces and brackets are matched."""
+    if lines := _LINES.fullmatch(text):
+        stripped = [line.replace("&", "").strip(" ,") for line in _ROW.split(lines[2])]
+        return Parts("bare", tuple(line for line in stripped if line))
     if matrix := _MATRIX.fullmatch(text):
         return _matrix(matrix[2])
     if len(text) < 100 and len(_PLUS_MINUS.findall(text)) == 1:

@@ -52,6 +52,9 @@ _SHAPE = re.compile(
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)")
 _MODULO = re.compile(r"(?:\\pmod|\\bmod|\\mod|\(?\s*mod)\s*\{?\s*(\d{1,9}|[a-z])\s*\}?\s*\)?")
+# "5 ft 6 in", "2 hours and 30 minutes".
+_MEASURE = re.compile(r"(\d+(?:\.\d+)?)\s?([^\W\d_]+)")
+_COMPOUND = re.compile(rf"{_MEASURE.pattern}(?:,?\s+(?:and\s+)?{_MEASURE.pattern}){{1,2}}")
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 _MINUS = re.compile(r"(?:minus|negative)\s+(?=\S)", re.IGNORECASE)
 # Behind a number these are factors, no unit.
@@ -113,6 +116,8 @@ def number_of(text: str) -> Number | None:
         text = "-" + text[minus.end() :]
     shape = _SHAPE.fullmatch(text)
     number = None if shape is None else _shaped(shape)
+    if number is None and (several := _COMPOUND.fullmatch(text)) is not None:
+        return _sum_of(_MEASURE.findall(several[0]))
     if number is None and (comma := _COMMA.fullmatch(text)) is not None:
         unit = unit_of(comma[3])
         money = any(sign in comma[1] for sign in CURRENCY_SIGNS)
@@ -197,13 +202,27 @@ def _with_unit(value: Fraction, places: int | None, money: str | None, tail: str
         letters = 3
     if unit.known:
         return (
-            None if attached and letters == 1 and words.isalpha() else Number(value, unit, places, words)
+            None
+            if attached and letters == 1 and words.isalpha()
+            else Number(value, unit, places, words)
         )
-    wordlike = re.match(r"[^\W\d_]{2,}", words) is not None and not set(words) & set("/^*()\\")
+    wordlike = re.match(r"[^\W\d_]{2,}|[\u3041-\ud7a3]", words) is not None and not set(
+        words
+    ) & set("/^*()\\")
     first = re.split(r"[\s.'-]", words, maxsplit=1)[0].lower()
     if not wordlike or first in _NO_UNITS or (attached and words.isascii()):
         return None
     return Number(value, unit, places, words)
+
+
+def _sum_of(measures: list[tuple[str, str]]) -> Number | None:
+    """Of units of one kind, the larger ones first; in the last unit."""
+    units = [unit_of(words) for _, words in measures]
+    sizes = [unit.size for unit in units]
+    if len({unit.kind for unit in units}) > 1 or not units[0].known or sizes != sorted(sizes)[::-1]:
+        return None
+    total = sum((Fraction(n) * unit.size for (n, _), unit in zip(measures, units, strict=True)))
+    return Number(total / sizes[-1], units[-1], None, measures[-1][1])
 
 
 def _without_brackets(text: str) -> str:
@@ -231,6 +250,8 @@ def _spelt_out(text: str) -> Number | None:
         value = _SMALL[first]
     else:
         return None
-    if rest and not unit_of(rest).known:
-        return None
-    return Number(Fraction(value), unit_of(rest), 0)
+    return _with_unit(Fraction(value), 0, None, f" {rest}") if not rest or _known(rest) else None
+
+
+def _known(words: str) -> bool:
+    return unit_of(words).known or words.partition(" ")[0] in _SCALES

@@ -3,11 +3,11 @@
 import re
 
 from workers.answers.boxes import unboxed
-from workers.answers.tidy import tidy
 from workers.answers.forms import is_formula
 from workers.answers.json_answer import call_value
 from workers.answers.lists import parts_of
 from workers.answers.numbers import number_of
+from workers.answers.tidy import tidy
 from workers.answers.units import unit_of
 from workers.answers.words import fixed_of
 
@@ -51,6 +51,7 @@ _IS_VALUE = re.compile(
     r".*(?:是|为|は|은|는)\s*(.+)",
     re.DOTALL | re.IGNORECASE,
 )
+_EASTERN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _MEASURE = re.compile(r"^[A-Z][a-z]+ [^\d]*\s([-+]?\d[\d,.]*)\s+([^\d\s]+(?: [^\d\s]+){0,3})[.!]?$")
 _EQUALS = re.compile(r"(?:.*[^<>!=])?=\s*([^=]+)$", re.DOTALL)
 _NUMBER = re.compile(
@@ -111,11 +112,12 @@ def last_said(text: str) -> str:
         return _concluded(line)
     if (value := _IS_VALUE.fullmatch(line.rstrip(" .!*"))) is not None:
         told = value[1] or value[2]
-        if _is_told(tidy(told)) or told[0] in "`\"" == told[-1]:
+        if _is_told(tidy(told)) or told[0] in '`"' == told[-1]:
             return told
     if (measure := _MEASURE.search(line)) is not None and unit_of(measure[2]).known:
         return f"{measure[1]} {measure[2]}"
-    if _TOLD.match(line) and len(_NUMBER.findall(line)) == 1:
+    told = _TOLD.match(line) or not (line.isascii() or _EASTERN.search(line) is None)
+    if told and len(_NUMBER.findall(line)) == 1:
         return last_number(line) or line
     return line
 
@@ -153,8 +155,10 @@ def _is_told(value: str) -> bool:
     words = value.split()
     if parts_of(value) is not None and any(letter.isdigit() for letter in value):
         return len(words) < 8
-    return len(words) <= 4 and all(w[:1].isupper() or w in _SMALL_WORDS for w in words) or value in (
-        r"\infty", r"-\infty", r"+\infty"
+    return (
+        len(words) <= 4
+        and all(w[:1].isupper() or w in _SMALL_WORDS for w in words)
+        or value in (r"\infty", r"-\infty", r"+\infty")
     )
 
 

@@ -21,7 +21,7 @@ class Statement(NamedTuple):
 
 # Nouns of an answer, with the adjectives round them, and the verbs behind them.
 _NOUNS = (
-    r"(?:final|correct|right|best|overall|our|my|the)?\s*\b(?:answers?|ans)\b(?:\s+(?:choice|option|"
+    r"(?:final|correct|right|best|overall|our|my|the)?\s*\b(?:answers?|ans\.?(?=[\s:]))(?:\s+(?:choice|option|"
     r"to\s+(?:the|this)\s+(?:question|problem)))?|"
     r"(?:correct|right|best)\s+(?:option|choice)|final\s+(?:result|solution|value)|"
     r"(?:end|schluss)?antwort|endergebnis|endgültige\s+antwort|"
@@ -41,7 +41,7 @@ _MARK = r"[\"'*_`\])}]{0,4}"
 _LATIN = re.compile(
     rf"(?<![\w\\])(?:{_NOUNS}){_MARK}\s{{0,3}}"
     rf"(?:(?P<verb>(?:\s(?:therefore|thus|then|hence|also|donc|also))?\s?(?:{_VERBS})(?![\w])){_MARK}"
-    rf"\s{{0,3}}(?P<colon>[:=](?!=))?|(?P<sign>[:=](?!=)|-(?=\s)))",
+    rf"\s{{0,3}}(?P<colon>[:=](?!=))?|(?P<sign>[:=](?!=)|-(?=\s)|\\to\b))",
     re.IGNORECASE,
 )
 _EAST = re.compile(
@@ -49,9 +49,12 @@ _EAST = re.compile(
     r"(?P<sign2>】)?[\"'*_`\])}]{0,4}\s{0,3}(?:选项)?(?P<verb>应该是|應該是|应为|應為|是|为|為|选择|选|選|は|은|는)?\s{0,3}[\"'*_`]{0,4}"
     r"\s{0,3}(?P<sign>[:=])?"
 )
-_CHOSEN = re.compile(r"(?:故|因此|所以|本题|应|应该|因而|綜上|综上)[，,]?\s?(?:选择|選擇|选|選)\s?[:：]?\s?(?=[(（]?[A-Za-zＡ-Ｚ])")
+_CHOSEN = re.compile(
+    r"(?:故|因此|所以|本题|应|应该|因而|綜上|综上)[，,]?\s?(?:选择|選擇|选|選)\s?[:：]?\s?(?=[(（]?[A-Za-zＡ-Ｚ])"
+)
 _GERMAN = re.compile(
-    r"\b(?:ist|lautet|beträgt)\s+(?:die|das)\s+(?:\w+\s+)?(?:antwort|ergebnis|lösung)\s*:?\s+(?=\S)", re.IGNORECASE
+    r"\b(?:ist|lautet|beträgt)\s+(?:die|das)\s+(?:\w+\s+)?(?:antwort|ergebnis|lösung)\s*:?\s+(?=\S)",
+    re.IGNORECASE,
 )
 _HEADING = re.compile(
     rf"^[ \t]*(?:#{{1,6}}[ \t]*|\*\*|__)(?:(?:{_NOUNS})|答案|答え|정답)"
@@ -59,10 +62,10 @@ _HEADING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _RESULT = re.compile(
-    r"(?:^|(?<=[.!?;]\s))[ \t>*_#-]*(?:the\s+|das\s+|die\s+|le\s+|la\s+|el\s+|il\s+|o\s+|a\s+)?(?:results?|solutions?|"
-    r"roots|output|conclusion|"
-    r"ergebnis|lösung|résultat|resultado|solución|risultato|soluzione|solução|результат|решение)"
-    rf"{_MARK}\s{{0,3}}(?:[:=](?!=)|(?:{_VERBS})(?!\w)\s?:?)|(?:^|(?<=[。，,]))\s*(?:因此|所以)?(?:结果|結果|结论)(?:是|为|は|：|:)",
+    r"(?:^|(?<=[.!?;]\s))[ \t>*_#-]*(?:(?:the|das|die|le|la|el|il|o|a)\s+)?(?:results?|solutions?|"
+    r"roots|output|conclusion|ergebnis|lösung|résultat|resultado|solución|risultato|soluzione|"
+    rf"solução|результат|решение){_MARK}\s{{0,3}}(?:[:=](?!=)|(?:{_VERBS})(?!\w)\s?:?)|"
+    r"(?:^|(?<=[。，,]))\s*(?:因此|所以)?(?:结果|結果|结论)(?:是|为|は|：|:)",
     re.IGNORECASE | re.MULTILINE,
 )
 # "B is the correct answer", "option (C) is correct".

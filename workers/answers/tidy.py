@@ -20,8 +20,10 @@ _DROPPED = re.compile(
     r"textstyle|limits|nolimits|rm|bf|it|tt|boldmath|mathstrut|strut|phantom\{[^{}]*\})(?![a-zA-Z])"
     r"\.?"
 )
-_SPACE = re.compile(r"(?<!\\)\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspace|hspace\{[^{}]*\}|"
-                    r"hfill|newline)(?![a-zA-Z])|(?<!\\)~")  # fmt: skip
+_SPACE = re.compile(
+    r"(?<!\\)\\[,!;:> ]|\\(?:quad|qquad|enspace|thinspace|medspace|hspace\{[^{}]*\}|hfill|newline)"
+    r"(?![a-zA-Z])|(?<!\\)~"
+)
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\}|[a-zA-Z](?![a-zA-Z]))")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\[\d+\])?\s*(\d+|[a-zA-Z](?![a-zA-Z]))")
@@ -33,9 +35,11 @@ _SYNONYMS = tuple(
     for old, new in {
         "leq|leqslant|leqq": r"\\le", "geq|geqslant|geqq": r"\\ge", "neq": r"\\ne",
         "lbrace": r"\\{", "rbrace": r"\\}", "div": "/", "ast": "*", "percent": "%",
-        "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|", "langle": "(", "rangle": ")",
+        "varnothing": r"\\emptyset", "land": r"\\land", "colon": ":", "lvert|rvert|vert": "|",
+        "langle": "(", "rangle": ")",
         "dots|cdots|ldots|dotsc": r"\\ldots", "lparen": "(", "rparen": ")", "lbrack": "[",
-        "rbrack": "]", "minus": "-", "lt": "<", "gt": ">", "mid": "|", "infin": r"\\infty", "textdollar": "$", "pounds": "£", "euro": "€",
+        "rbrack": "]", "minus": "-", "lt": "<", "gt": ">", "mid": "|", "infin": r"\\infty",
+        "textdollar": "$", "pounds": "£", "euro": "€",
     }.items()
 )  # fmt: skip
 _SPACES = re.compile(r"\s+")
@@ -68,7 +72,13 @@ def tidy(answer: str) -> str:
 
 def commands(text: str) -> str:
     """One spelling of LaTeX's commands."""
-    text = text.replace("{,}", ",").replace("{:}", ":").replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&")
+    text = (
+        text.replace("{,}", ",")
+        .replace("{:}", ":")
+        .replace(r"\%", "%")
+        .replace(r"\$", "$")
+        .replace(r"\&", "&")
+    )
     text = text.replace(r"\#", "#").replace(r"\_", "_")
     text = _SPACE.sub(" ", _DROPPED.sub(" ", text)).replace(r"\cdotp", r"\cdot")
     for _ in range(4):
@@ -149,7 +159,8 @@ _VULGAR = re.compile("[¼-¾⅐-⅞↉]")
 _SIGNS = {
     "×": r"\times", "⋅": r"\cdot", "·": r"\cdot", "∙": r"\cdot", "÷": "/", "∞": r"\infty",
     "≤": r"\le", "⩽": r"\le", "≥": r"\ge", "⩾": r"\ge", "≠": r"\ne", "≈": r"\approx", "±": r"\pm",
-    "∪": r"\cup", "∩": r"\cap", "∈": r"\in", "∅": r"\emptyset", "√": r"\sqrt", "∛": r"\sqrt[3]", "⟨": "(", "⟩": ")", "→": r"\to",
+    "∪": r"\cup", "∩": r"\cap", "∈": r"\in", "∅": r"\emptyset", "√": r"\sqrt", "∛": r"\sqrt[3]",
+    "⟨": "(", "⟩": ")", "→": r"\to",
     "∖": r"\setminus", "∧": r"\land", "∨": r"\lor", "¬": r"\neg", "ℝ": r"\mathbb{R}",
     "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
 }  # fmt: skip

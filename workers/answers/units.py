@@ -25,14 +25,14 @@ CURRENCY_SIGNS = "$€£¥₹₩₽₺₫₪₦₱฿"
 _TABLE = {
     "length": "1 m meter metre metro mètre метр метра метров м 米 メートル 미터, 1000 km kilometer "
     "kilometre kilómetro kilomètre км 公里 千米 キロメートル, 0.01 cm centimeter centimetre "
-    "centímetro centimètre zentimeter см 厘米 センチ センチメートル, 0.001 mm millimeter millimetre, "
-    "1e-9 nm nanometer, 1e-6 µm μm micrometer, 0.1 dm, 0.0254 in inch inche, 0.3048 ft foot feet, "
-    "0.9144 yd yard, 1609.344 mi mile",
+    "centímetro centimètre zentimeter см 厘米 センチ センチメートル, "
+    "0.001 mm millimeter millimetre, 1e-9 nm nanometer, 1e-6 µm μm micrometer, 0.1 dm, 0.0254 in inch inche, "
+    "0.3048 ft foot feet, 0.9144 yd yard, 1609.344 mi mile",
     "mass": "1 g gram gramme г, 1000 kg kilogram kilo кг 公斤 千克 キログラム, 0.001 mg milligram, "
     "453.59237 lb lbs pound, 28.349523125 oz ounce, 1000000 tonne ton",
     "time": "1 s sec second segundo seconde sekunde sekunden 秒 초, 0.001 ms millisecond, 60 min "
-    "minute minuto minuten минут 分钟 分 분, 3600 h hr hour stunde stunden heure hora час часа часов "
-    "小时 時間 시간, 86400 day tag tage jour día дней день дня 天 日, 604800 week woche wochen",
+    "minute minuto minuten минут 分钟 分 분, 3600 h hr hour stunde stunden heure hora "
+    "час часа часов 小时 時間 시간, 86400 day tag tage jour día дней день дня 天 日, 604800 week woche wochen",
     "years": "12 year yr jahr jahre año лет год года 年, 1 month",
     "current": "1 A ampere amp, 0.001 mA",
     "amount": "1 mol mole, 0.001 mmol",
@@ -74,8 +74,8 @@ _TABLE = {
     "SEK": "1 SEK",
     "PLN": "1 PLN zł",
     "TRY": "1 ₺ TRY",
-    "percent": "0.01 % percent percentage prozent pourcent pct процентов процент процента パーセント "
-    "퍼센트",
+    "percent": "0.01 % percent percentage prozent pourcent pct процентов процент процента "
+    "パーセント 퍼센트",
 }
 _UNITS = {
     name: Unit(kind, Fraction(row.split()[0]))
@@ -154,9 +154,8 @@ def _raised(kind: str, power: int) -> str:
 
 
 def _named(word: str) -> Unit | None:
-    for spelt in (word, word.lower(), _singular(word.lower()), word.upper()):
-        if spelt == word.upper() and len(word) != 3:
-            break
+    codes = [word.upper()] if len(word) == 3 else []
+    for spelt in (word, word.lower(), _singular(word.lower()), *codes):
         if spelt in _UNITS:
             return _UNITS[spelt]
     return None

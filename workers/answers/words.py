@@ -100,7 +100,9 @@ _DATES = tuple(
 )
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*([ap])\.?\s?m\.?", re.IGNORECASE)
-_VERBATIM = re.compile(r"\d+(?:\s*:\s*\d+)+|\d+(?:-\d+)+|\d{1,2}([/.])\d{1,2}\1\d{4}|(?!\d{1,3}(?:\.\d{3})+\Z)\d+(?:\.\d+){2,}")
+_VERBATIM = re.compile(
+    r"\d+(?:\s*:\s*\d+)+|\d+(?:-\d+)+|\d{1,2}([/.])\d{1,2}\1\d{4}|(?!\d{1,3}(?:\.\d{3})+\Z)\d+(?:\.\d+){2,}"
+)
 
 
 def fixed_of(text: str) -> str | None:
