@@ -13,6 +13,9 @@ Leaf = Callable[[str, str], bool | None]
 MIN_PLACES = 6
 """A decimal number of at least so many places equals the fraction that it is rounded from."""
 MAX_UNORDERED = 24
+POUND = Fraction("453.59237")
+# A space between two digits, or between a command and a letter, is needed; so is that of "1, 234".
+_SPACE = re.compile(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])|(\d)\s+(?=\d)|(\d,)\s+(?=\d{3}(?!\d))|\s+")
 _SINGLE = re.compile(r"([_^])\{(\w)\}")
 
 
@@ -25,16 +28,18 @@ def same(one: Form, other: Form, leaf: Leaf) -> bool | None:
     match first, second:
         case Number(), Number():
             return same_numbers(first, second)
-        case Number(), Listing(kind="bare", items=(Number() as whole, Number() as rest)):
-            return _decimal_comma(first, whole, rest)
+        case Number(), Listing(kind="bare", items=(Number(), Number())):
+            return _decimal_comma(first, second)
         case ((Number() | Choice() | Formula() | Listing() | Words() | Truth()), Equation()):
             if isinstance(first, Formula) and "=" in first.latex:
                 return _formulas(first.latex, second.latex, leaf)
             return same(first, second.right, leaf)
         case Equation(), Equation():
-            if first.name == second.name:
+            if _same_name(first.name, second.name):
                 return same(first.right, second.right, leaf)
             if isinstance(first.right, Number) and isinstance(second.right, Number):
+                return False
+            if first.name.replace("'", "") == second.name.replace("'", ""):
                 return False
             return _formulas(first.latex, second.latex, leaf)
         case Number(), Formula():
@@ -48,7 +53,10 @@ def same(one: Form, other: Form, leaf: Leaf) -> bool | None:
                 return False
             return _formulas(first.latex, second.latex, leaf)
         case Choice(), Choice():
-            return first.letter.casefold() == second.letter.casefold()
+            texts = set(first.text.split()), set(second.text.split())
+            # "A. Einstein" is not "A. Newton".
+            related = not all(texts) or bool(texts[0] & texts[1])
+            return related and first.letter.casefold() == second.letter.casefold()
         case Choice(), Words():
             return bool(first.text) and first.text == second.words
         case Choice(), Number() if first.text:
@@ -95,7 +103,7 @@ def same_numbers(one: Number, other: Number) -> bool:
         return _close(one.value, one.places, other.value, other.places)
     if not _compatible(one.unit, other.unit):
         return False
-    if one.unit.known and other.unit.known:
+    if one.unit.known and other.unit.known and one.unit.kind == other.unit.kind:
         return one.size == other.size
     return one.value == other.value
 
@@ -119,39 +127,67 @@ def _compatible(one: Unit, other: Unit) -> bool:
     """Whether two units measure the same; words that are no unit may say more or less."""
     if NONE in (one, other) or one.kind == other.kind:
         return True
+    kinds = {one.kind, other.kind}
+    # The words for two units.
+    if kinds == {"GBP", "mass"}:
+        return POUND in (one.size, other.size)
+    if "YEN OR YUAN" in kinds:
+        return bool(kinds & {"JPY", "CNY"})
     if one.known or other.known:
         return False
     words, others = one.kind.split(), other.kind.split()
     return words[-1] == others[-1] and (set(words) <= set(others) or set(others) <= set(words))
 
 
-def _decimal_comma(number: Number, whole: Number, rest: Number) -> bool:
+_COMMA = re.compile(r"([-+]?\d+),(\d+)(?!\d)(.*)", re.DOTALL)
+
+
+def _decimal_comma(number: Number, listing: Listing) -> bool:
     """Whether 3.14 was written as "3,14": no number is a list of two."""
-    if whole.places != 0 or whole.unit != NONE or rest.places != 0 or rest.value < 0:
+    found = _COMMA.fullmatch(listing.latex)
+    if found is None or not isinstance(listing.items[1], Number):
         return False
-    if not _compatible(number.unit, rest.unit) or not number.places:
-        return False
-    part = Fraction(rest.value, 10**number.places)
-    value = whole.value - part if whole.value < 0 else whole.value + part
-    return part < 1 and value == number.value
+    return _compatible(number.unit, listing.items[1].unit) and number.value == Fraction(
+        f"{found[1]}.{found[2]}"
+    )
 
 
 def _listings(one: Listing, other: Listing, leaf: Leaf) -> bool | None:
     kinds = {one.kind, other.kind}
+    if kinds == {"union"}:
+        matched = len(one.items) == len(other.items) and _matched(one.items, other.items, leaf)
+        return True if matched else leaf(one.latex, other.latex)
+    if "union" in kinds:
+        return leaf(one.latex, other.latex) if "tuple" in kinds else False
     if len(one.items) != len(other.items):
         # {1, 1, 2} is {1, 2}.
         return leaf(one.latex, other.latex) if kinds == {"set"} else False
+    if kinds == {"bare", "tuple"}:
+        one, other = _by_name(one), _by_name(other)
     # "[1, 2]" and "(1, 2)" may be intervals; of three items both are points.
     intervals = len(one.items) == 2 or {one.brackets, other.brackets} != {"()", "[]"}
     if kinds == {"tuple"} and one.brackets != other.brackets and intervals:
         return False
     if kinds in ({"set", "tuple"}, {"set", "matrix"}):
         return False
+    letters = all(isinstance(item, Choice) for item in (*one.items, *other.items))
+    if kinds == {"bare"} and letters:
+        # A ranking, say. Where choices are known, `equality` has made sets of these.
+        return one.items == other.items
     if kinds <= {"bare", "set"} and len(one.items) <= MAX_UNORDERED:
         return _matched(one.items, other.items, leaf)
     pairs = zip(one.items, other.items, strict=True)
     results = [same(item, beside, leaf) for item, beside in pairs]
     return False if False in results else None if None in results else True
+
+
+def _by_name(listing: Listing) -> Listing:
+    """Values of different names in the order of these: "y = 2, x = 1" is (1, 2)."""
+    named = [item for item in listing.items if isinstance(item, Equation)]
+    if len({item.name for item in named}) < len(listing.items):
+        return listing
+    named.sort(key=lambda item: item.name)
+    return Listing("tuple", tuple(item.right for item in named), "()", listing.latex)
 
 
 def _matched(one: Sequence[Form], other: Sequence[Form], leaf: Leaf) -> bool | None:
@@ -168,13 +204,39 @@ def _matched(one: Sequence[Form], other: Sequence[Form], leaf: Leaf) -> bool | N
     return None if unknown else True
 
 
+def _same_name(one: str, other: str) -> bool:
+    """f(x) is y, f'(x) is dy/dx, and x_1 and x_2 are solutions for x."""
+    if one == other or one.partition("_")[0] == other.partition("_")[0]:
+        return True
+    names = {re.sub(r"^[a-z]('*)\(x\)$", r"y\1", name) for name in (one, other)}
+    names = {re.sub(r"^([a-z])\(n\)$", r"\1_n", name) for name in names}
+    return len(names) == 1 or names == {"y'", r"\frac{dy}{dx}"}
+
+
+_BRACED = re.compile(r"(?<=[_^])\{[^{}]*\}")
+_EQUALS = re.compile(r"(?<![<>!=\\])=(?!=)")
+
+
 def _formulas(one: str, other: str, leaf: Leaf) -> bool | None:
-    return True if squeezed(one) == squeezed(other) else leaf(one, other)
+    if squeezed(one) == squeezed(other):
+        return True
+    # "2x + z = 1" is not 1.
+    sides = [_EQUALS.split(_BRACED.sub("", formula)) for formula in (one, other)]
+    if (len(sides[0]) > 1) != (len(sides[1]) > 1):
+        left = max(sides, key=len)[0].strip()
+        if not re.fullmatch(r"\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\s*\([^()]*\))?|[^a-zA-Z]*", left):
+            return False
+    return leaf(one, other)
 
 
 def squeezed(latex: str) -> str:
-    """A formula without spaces and without braces round single characters."""
-    kept = "".join(latex.split()).replace("**", "^").replace(r"\cdot", "*").replace(r"\times", "*")
+    """A formula without needless spaces and without braces round single characters."""
+    kept = (
+        _SPACE.sub(lambda m: f"{m[m.lastindex]} " if m.lastindex else "", latex.strip())
+        .replace("**", "^")
+        .replace(r"\cdot", "*")
+        .replace(r"\times", "*")
+    )
     return _SINGLE.sub(r"\1\2", kept) if "{" in kept else kept
 
 

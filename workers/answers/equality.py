@@ -7,10 +7,9 @@ from typing import Literal, NamedTuple
 from policies.answer_spec import AnswerSpec
 from workers.answers.compare import same, squeezed
 from workers.answers.forms import Choice, Form, Json, Listing, Truth, Words, form_of
-from workers.answers.hostile import is_hostile
+from workers.answers.formulas import distinct, is_hostile, to_latex
 from workers.answers.math_pool import Failure, MathPool, Undecided
 from workers.answers.numbers import Number
-from workers.answers.to_latex import to_latex
 from workers.answers.words import words_of
 
 Method = Literal["fast", "math", "text", "json", "none"]
@@ -127,7 +126,7 @@ class Equality:
         assert self._pool is not None
         result: bool | Failure
         try:
-            result = await self._pool.same(to_latex(pair[0]), to_latex(pair[1]))
+            result = await self._pool.same(*distinct(to_latex(pair[0]), to_latex(pair[1])))
         except Undecided as undecided:
             result = undecided.failure
             self.counts[result] += 1

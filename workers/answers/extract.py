@@ -10,7 +10,6 @@ from workers.answers.compare import plain_number, same
 from workers.answers.equality import spelt_alike
 from workers.answers.find import AUTO, find_answer, find_reference
 from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
-from workers.answers.latex import tidy
 from workers.answers.numbers import Number
 from workers.answers.units import NONE
 
@@ -26,12 +25,22 @@ def extract(reply: str, forced: str = "", spec: AnswerSpec = AUTO) -> str | None
 
 def normalise(answer: str, spec: AnswerSpec = AUTO) -> str | None:
     """One spelling: "1/2", "0.50" and `\\frac{1}{2}` are "0.5", "(B)" is "b". None if empty."""
+    plain = _spelt(answer, spec)
+    for _ in range(3):
+        again = plain and _spelt(plain, spec)
+        if again == plain:
+            break
+        plain = again
+    return plain
+
+
+def _spelt(answer: str, spec: AnswerSpec) -> str | None:
     form = form_of(answer, "choice" if spec.is_choice else spec.kind)
     match form:
         case Equation(right=Number() as right):
-            return _number(right, answer)
+            return _number(right)
         case Number():
-            return _number(form, answer)
+            return _number(form)
         case Choice(letter=letter):
             return letter.lower()
         case Truth(words=words):
@@ -56,11 +65,10 @@ def is_right(answer: str | None, reference: str) -> bool:
     return plainly is True or (plainly is None and spelt_alike(answer, expected))
 
 
-def _number(number: Number, answer: str) -> str:
-    value = plain_number(number)
-    if number.unit == NONE or number.unit.kind.isupper():  # money
+def _number(number: Number) -> str:
+    kind = number.unit.kind
+    if number.unit == NONE or kind == "DOLLAR":
         return plain_number(Number(number.size))
-    if number.unit.kind == "percent":
-        return f"{value}%"
-    words = tidy(answer).lstrip("+-0123456789.,/ '").strip()
-    return f"{value} {words.lower()}" if words and words[0].isalpha() else value
+    value = plain_number(number)
+    words = kind if kind.isupper() else number.unit_words
+    return f"{value}{words}" if words in ("%", "°") else f"{value} {words.lower()}"

@@ -4,13 +4,12 @@ import re
 
 from policies.answer_spec import AnswerSpec
 from workers.answers.boxes import boxes, last_box
-from workers.answers.characters import plain_characters
 from workers.answers.forms import Words, form_of
-from workers.answers.json_answer import json_value, last_json
-from workers.answers.latex import tidy
+from workers.answers.json_answer import json_value, last_json, tagged_json
 from workers.answers.numbers import number_of
 from workers.answers.prose import clipped, last_choice, last_number, last_said
 from workers.answers.statements import is_unfinished, statements
+from workers.answers.tidy import plain_characters, tidy
 from workers.answers.words import words_of
 
 MAX_REPLY = 20_000
@@ -43,6 +42,8 @@ def find_answer(reply: str, spec: AnswerSpec = AUTO, forced: str = "") -> str | 
             return None
         # As any other statement, in whatever words it was forced.
         text = f"Answer: {text.lstrip(' :*')}"
+    if spec.kind in ("auto", "json") and "<tool_call>" in text and (calls := tagged_json(text)):
+        return calls
     if spec.kind == "json":
         return last_json(text)
     if spec.kind == "auto" and text[:1] in "{[`" and json_value(text) is not None:
@@ -57,33 +58,34 @@ def find_reference(reference: str, spec: AnswerSpec = AUTO) -> str | None:
         return last_json(text) or text
     if found := _REFERENCE_LINE.search(text):
         return tidy(found[1]) or None
-    if last_box(text) is not None or "\n" in text or any(statements(plain_characters(text))):
-        return find_answer(text, spec)
-    return tidy(text) if _says_something(text) else None
+    return find_answer(text, spec) or (tidy(text) if _says_something(text) else None)
 
 
 def _found(text: str, spec: AnswerSpec) -> str | None:
     # A box inside of a statement is that statement's; the later of two counts.
     candidates = [(box.start, True, box.content) for box in [last_box(text)] if box]
-    weak: list[tuple[int, str]] = []
+    weak: list[tuple[int, int, str]] = []
+    inside = range(candidates[0][0], last.end) if candidates and (last := last_box(text)) else ()
     for statement in statements(text):
+        if statement.start in inside:
+            continue
         value = clipped(_innermost(statement.text))
         if not _says_something(value):
             continue
-        if statement.strong or _is_value(value, spec):
+        if statement.strength == 2 or (statement.strength == 1 and _is_value(value, spec)):
             candidates.append((statement.start, False, value))
-        else:
-            weak.append((statement.start, value))
+        elif statement.strength == 1 or _is_value(value, spec):
+            weak.append((statement.strength, statement.start, value))
     if candidates:
         return _settled(max(candidates)[2], spec)
     if weak:
-        return _settled(max(weak)[1], spec)
+        return _settled(max(weak)[2], spec)
     _, unclosed = boxes(text)
     if unclosed is not None:
         # It was cut short: its beginning is no answer.
         text = text[:unclosed]
         return _settled(last_said(text), spec) if "\n" in text.strip() else None
-    if is_unfinished(text):
+    if is_unfinished(text.rstrip(" .")):
         return None
     return _settled(last_said(text), spec)
 
@@ -93,6 +95,9 @@ def _settled(value: str, spec: AnswerSpec) -> str | None:
     if not _says_something(value):
         return None
     answer = tidy(value)
+    if stated := [each for each in statements(answer) if _is_value(each.text, spec)]:
+        # A sentence in a box.
+        answer = tidy(clipped(stated[-1].text))
     if spec.kind == "number" and number_of(answer) is None:
         return last_number(value) or answer or None
     if spec.is_choice and isinstance(form_of(answer), Words):
@@ -136,6 +141,8 @@ _TAGS = re.compile(r"<\|?(?:im_end|im_start|endoftext|eot_id|end_of_turn|/s)\|?>
 def _plain_reply(text: str) -> str:
     """The reply with plain characters, without bold marks, empty boxes and control tokens."""
     text = plain_characters(_TAGS.sub("", text))
+    if r"\{" in text:
+        text = re.sub(r"\\\{\s*\\\}", r"\\emptyset ", text)
     return _BOLD.sub("", _EMPTY_BOX.sub("", text))
 
 

@@ -59,14 +59,25 @@ def answer_to(math_verify: Any, task: dict[str, Any]) -> dict[str, Any]:
 
 def compare(math_verify: Any, one: str, other: str) -> bool | None:
     """Whether two formulas are equal, None where one of them cannot be read."""
+    from latex2sympy2_extended import NormalizationConfig
+    from sympy import Eq, nan, simplify
+
+    # By default it removes letters that could be units: 5t would be 5.
+    cleaned = NormalizationConfig(malformed_operators=True, nits=True, boxed="none")
+    config = [math_verify.LatexExtractionConfig(normalization_config=cleaned)]
     parsed = []
     for latex in (one, other):
-        config = [math_verify.LatexExtractionConfig()]
         found = math_verify.parse(f"${latex}$", config, parsing_timeout=None)
         # Beside the value is the text of it; a text alone could not be read.
         if not found or isinstance(found[0], str):
             return None
         parsed.append(found)
+    if all(isinstance(found[0], Eq) for found in parsed):
+        # Equations are equal where one is a multiple of the other.
+        left, right = (found[0].lhs - found[0].rhs for found in parsed)
+        ratio = simplify(left / right) if right != 0 else nan
+        if ratio.is_number and ratio.is_finite and ratio != 0:
+            return True
     # Either may be the reference.
     return any(
         math_verify.verify(gold, target, timeout_seconds=None)

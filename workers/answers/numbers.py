@@ -1,7 +1,7 @@
 """Numbers as people and models write them: groups, fractions, percent, money, powers of ten."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from workers.answers.units import CURRENCY_SIGNS, NONE, PERCENT, Unit, unit_of
@@ -19,6 +19,7 @@ class Number:
     unit: Unit = NONE
     places: int | None = None
     """Digits after the decimal point; None: it is no decimal number."""
+    unit_words: str = field(default="", compare=False)
 
     @property
     def size(self) -> Fraction:
@@ -27,15 +28,17 @@ class Number:
 
 
 _DECIMAL = (
-    r"(?:\d{1,3}(?:\.\d{3})+,\d{1,9}(?!\d)|\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)(?:\.\d+)?|"
+    r"(?:\d{1,3}(?:\.\d{3})+,\d{1,9}(?!\d)|\d{1,3}(?:\.\d{3}){2,}(?![\d.])|"
+    r"\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)(?:\.\d+)?|"
     r"\d{1,3}(?:[ '_]\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
 )
 _SIGN = r"[-+]?\s*"
 _CURRENCY = re.escape(CURRENCY_SIGNS)
+_CODES = "USD|EUR|GBP|JPY|INR|CNY|CHF|KRW|RUB|CAD|AUD|BRL|MXN|SEK|PLN|TRY|Rs\\.?"
 _TEN = r"10\s*(?:\^|\*\*)\s*(?:\{\s*([-+]?\d{1,4})\s*\}|\(\s*([-+]?\d{1,4})\s*\)|([-+]?\d{1,4}))"
 _TIMES = r"\s*(?:\\times|\\cdot|[*x])\s*"
 _SHAPE = re.compile(
-    rf"(?P<sign>{_SIGN})(?P<money>(?:US\s?)?[{_CURRENCY}]|(?:USD|EUR|GBP|JPY|INR|CNY)(?=[\s\d]))?\s*"
+    rf"(?P<sign>{_SIGN})(?P<money>(?:US\s?|[ACR])?[{_CURRENCY}]|(?:{_CODES})(?=[\s\d]))?\s*"
     rf"(?P<sign2>{_SIGN})(?:"
     r"(?P<repeat>\d*\.(?P<lead>\d*)\\overline\s*\{(?P<cycle>\d+)\})|"
     rf"(?:(?P<whole>\d+)(?:\s+|\s*(?=\\frac)))?\\frac\s*\{{\s*(?P<above>-?{_DECIMAL})\s*\}}"
@@ -48,15 +51,31 @@ _SHAPE = re.compile(
     re.DOTALL,
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)")
-_SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "mn": 6, "b": 9, "bn": 9, "billion": 9,
-           "trillion": 12, "万": 4, "億": 8, "亿": 8, "만": 4, "억": 8, "hundred": 2}  # fmt: skip
+_MODULO = re.compile(r"(?:\\pmod|\\bmod|\\mod|\(?\s*mod)\s*\{?\s*(\d{1,9}|[a-z])\s*\}?\s*\)?")
+# "5 ft 6 in", "2 hours and 30 minutes".
+_MEASURE = re.compile(r"(\d+(?:\.\d+)?)\s?([^\W\d_]+)")
+_COMPOUND = re.compile(rf"{_MEASURE.pattern}(?:,?\s+(?:and\s+)?{_MEASURE.pattern}){{1,2}}")
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
+_MINUS = re.compile(r"(?:minus|negative)\s+(?=\S)", re.IGNORECASE)
+# Behind a number these are factors, no unit.
+_NO_UNITS = frozenset({
+    "pi", "sin", "cos", "tan", "log", "ln", "exp", "sqrt", "theta", "mod", "and", "or", "to", "xy",
+    "yz", "xz", "ab", "bc", "ac", "mn", "pq", "choose",
+})  # fmt: skip
+_SCALES = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "mn": 10**6, "b": 10**9,
+           "bn": 10**9, "billion": 10**9, "trillion": 10**12, "万": 10**4, "億": 10**8, "亿": 10**8,
+           "만": 10**4, "억": 10**8, "hundred": 100, "dozen": 12, "mio": 10**6, "mrd": 10**9,
+           "millionen": 10**6, "milliarden": 10**9, "millones": 10**6, "millions": 10**6,
+           "миллионов": 10**6, "milliards": 10**9, "тысяч": 10**3}  # fmt: skip
 _SCALE = re.compile(
-    r"(thousand|million|billion|trillion|hundred|mn|bn|[kmb]|[万億亿만억])\b\.?\s*(.*)",
+    r"(thousand|millions?|millionen|milliarden|millones|milliards|миллионов|тысяч|billion|trillion|"
+    r"hundred|dozen|mn|bn|mio|mrd|[kmb])\b\.?\s*(.*)|([万億亿만억])(.*)",
     re.DOTALL | re.IGNORECASE,
 )
 # Without a currency a letter may be a unit, or a variable.
 _SPELT_SCALE = re.compile(
-    r"(thousand|million|billion|trillion|hundred|[万億亿만억])\b\.?\s*(.*)",
+    r"(thousand|millions?|millionen|milliarden|millones|milliards|миллионов|тысяч|billion|trillion|"
+    r"hundred|dozen|mio|mrd)\b\.?\s*(.*)|([万億亿만억])(.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _SMALL = {
@@ -70,7 +89,14 @@ _TENS = {
 }  # fmt: skip
 _LONG = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
 # A tail of words or of units with powers, no further numbers.
-_UNIT_WORDS = re.compile(r"(?:[^\W\d_]|[°%¢$€£¥₹₩₽./ '-]|\^\s*\{?\s*-?[1-4]\s*\}?|[a-z][23]\b)+")
+_UNIT_WORDS = re.compile(
+    rf"(?:[^\W\d_]|[°%¢{_CURRENCY}./ '*()-]|\\(?:cdot|times|Omega)\b|"
+    r"\^\s*\{?\s*-?[1-4]\s*\}?|[a-z][23]\b)+"
+)
+# "20,00 €": only with a unit behind it, or it could be a list.
+_COMMA = re.compile(
+    rf"([-+]?\s*[{_CURRENCY}]?\s*\d{{1,3}}(?:[. ]?\d{{3}})*),(\d{{1,2}})(?!\d)(.*)", re.DOTALL
+)
 
 
 def number_of(text: str) -> Number | None:
@@ -84,9 +110,24 @@ def number_of(text: str) -> Number | None:
     if not any(letter.isdigit() for letter in text):
         return _spelt_out(text)
     text = _without_brackets(text)
+    if _HEXADECIMAL.fullmatch(text):
+        return Number(Fraction(int(text, 16)), NONE, None)
+    if minus := _MINUS.match(text):
+        text = "-" + text[minus.end() :]
     shape = _SHAPE.fullmatch(text)
-    if shape is None:
-        return None
+    number = None if shape is None else _shaped(shape)
+    if number is None and (several := _COMPOUND.fullmatch(text)) is not None:
+        return _sum_of(_MEASURE.findall(several[0]))
+    if number is None and (comma := _COMMA.fullmatch(text)) is not None:
+        unit = unit_of(comma[3])
+        money = any(sign in comma[1] for sign in CURRENCY_SIGNS)
+        if (unit.known and unit != NONE) or (money and unit == NONE):
+            whole = comma[1].replace(" ", "").replace(".", "")
+            return number_of(f"{whole}.{comma[2]}{comma[3]}")
+    return number
+
+
+def _shaped(shape: re.Match[str]) -> Number | None:
     groups = shape.groupdict()
     exponents = [group for group in (shape[i] for i in _EXPONENTS) if group]
     exponent = int(exponents[0]) if exponents else int(groups["e"] or 0)
@@ -127,6 +168,8 @@ def _value(groups: dict[str, str | None]) -> tuple[Fraction, int | None]:
 def _decimal(written: str) -> tuple[Fraction, int]:
     if "," in written and "." in written and written.rindex(",") > written.rindex("."):
         written = written.replace(".", "").replace(",", ".")
+    if written.count(".") > 1:
+        written = written.replace(".", "")
     plain = re.sub(r"[, '_]", "", written).rstrip(".")
     _, _, fraction = plain.partition(".")
     return Fraction(plain or "0"), len(fraction)
@@ -136,30 +179,50 @@ def _with_unit(value: Fraction, places: int | None, money: str | None, tail: str
     """None when what follows the number is no unit: more of a formula, say."""
     words = tail.strip()
     if found := (_SCALE if money else _SPELT_SCALE).fullmatch(words):
-        value, words, places = value * 10 ** _SCALES[found[1].lower()], found[2].strip(), None
+        scale, words = found[1] or found[3], (found[2] or found[4] or "").strip()
+        value, places = value * _SCALES[scale.lower()], None
     if _ORDINAL.fullmatch(words):
         words = ""
+    if modulo := _MODULO.fullmatch(words):
+        return Number(value, Unit(f"mod {modulo[1]}", known=False), places, f"mod {modulo[1]}")
     if money:
         unit = unit_of(money.strip())
-        return Number(value, unit, places) if unit_of(words) in (NONE, unit) else None
+        return Number(value, unit, places, money) if unit_of(words) in (NONE, unit) else None
     if not words:
         return Number(value, NONE, places)
     if len(words) > 60 or not _UNIT_WORDS.fullmatch(words):
         return None
     unit = unit_of(words)
     if unit.kind == "percent":
-        return Number(value, PERCENT, places)
+        return Number(value, PERCENT, places, "%")
     # "5m", "2x", "3ab" without a space may be products; "5cm" and "5 m" are not.
     attached = not tail[0].isspace()
     letters = sum(letter.isalpha() for letter in words)
+    if attached and not words.isascii():
+        letters = 3
     if unit.known:
         return (
-            None if attached and letters == 1 and words.isalpha() else Number(value, unit, places)
+            None
+            if attached and letters == 1 and words.isalpha()
+            else Number(value, unit, places, words)
         )
-    wordlike = re.match(r"[^\W\d_]{2,}", words) is not None and "/" not in words
-    if not wordlike or (attached and letters < 3):
+    wordlike = re.match(r"[^\W\d_]{2,}|[\u3041-\ud7a3]", words) is not None and not set(
+        words
+    ) & set("/^*()\\")
+    first = re.split(r"[\s.'-]", words, maxsplit=1)[0].lower()
+    if not wordlike or first in _NO_UNITS or (attached and words.isascii()):
         return None
-    return Number(value, unit, places)
+    return Number(value, unit, places, words)
+
+
+def _sum_of(measures: list[tuple[str, str]]) -> Number | None:
+    """Of units of one kind, the larger ones first; in the last unit."""
+    units = [unit_of(words) for _, words in measures]
+    sizes = [unit.size for unit in units]
+    if len({unit.kind for unit in units}) > 1 or not units[0].known or sizes != sorted(sizes)[::-1]:
+        return None
+    total = sum((Fraction(n) * unit.size for (n, _), unit in zip(measures, units, strict=True)))
+    return Number(total / sizes[-1], units[-1], None, measures[-1][1])
 
 
 def _without_brackets(text: str) -> str:
@@ -187,6 +250,8 @@ def _spelt_out(text: str) -> Number | None:
         value = _SMALL[first]
     else:
         return None
-    if rest and not unit_of(rest).known:
-        return None
-    return Number(Fraction(value), unit_of(rest), 0)
+    return _with_unit(Fraction(value), 0, None, f" {rest}") if not rest or _known(rest) else None
+
+
+def _known(words: str) -> bool:
+    return unit_of(words).known or words.partition(" ")[0] in _SCALES

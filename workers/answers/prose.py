@@ -3,10 +3,13 @@
 import re
 
 from workers.answers.boxes import unboxed
-from workers.answers.latex import tidy
+from workers.answers.forms import is_formula
+from workers.answers.json_answer import call_value
 from workers.answers.lists import parts_of
 from workers.answers.numbers import number_of
+from workers.answers.tidy import tidy
 from workers.answers.units import unit_of
+from workers.answers.words import fixed_of
 
 MAX_LINE = 200
 _SPAN = re.compile(
@@ -16,16 +19,18 @@ _SPAN = re.compile(
 )
 _SENTENCE = re.compile(r"[.!?](?=\s+[^\s\d]|\s*$)|\.(?=\s+\d)|;\s")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"])(?:[A-Za-z]|dr|mr|mrs|ms|prof|st|mt|vs|no|approx|e\.g|i\.e|jr|sr|u\.s|ph)$",
+    r"(?:^|[\s(\"])(?:[A-Za-z]|dr|mr|mrs|ms|prof|st|mt|vs|no|approx|e\.g|i\.e|jr|sr|u\.s|ph|rs)$",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r",?\s+(?:because|since|as\s|which|where|so\s+that|when|given|due|after|weil|denn|car\s|parce|"
-    r"porque|perch[ée]|poiché|потому|так\s+как)\b|\s+\(|\s+—\s|,\s+(?:so|and|but)\s",
+    r",\s+not\s|,?\s+(?:because|since|as\s|which|where|so\s+that|when|given|due|after|weil|denn|car\s|parce|"
+    r"porque|perch[ée]|poiché|потому|так\s+как)\b|(?<![,;])(?<!\band)(?<!\bor)(?<!\\cup)\s+\((?!mod\b)|\s+—\s|"
+    r",\s+(?:so|but|and\s+(?:so|it|this|that|we|he|she|they|is|has|not))\s",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"^[\s,:]*(?:indeed|simply|just|therefore|thus|hence|clearly|exactly|precisely|that|then|also|"
+    r"^[\s,:]*(?:indeed|simply|just|therefore|thus|hence|clearly|exactly|precisely|that|then|also|donc|ainsi|quindi|"
+    r"portanto|por\s+(?:lo\s+)?tanto|entonces|daher|somit|folglich|dus|"
     r"(?:equal|equals)\s+to|given\s+by|(?:the\s+)?(?:option|choice)(?=\s+[(\[]?[A-Za-z]\b[)\].]?))\s*:?\s+",
     re.IGNORECASE,
 )
@@ -37,10 +42,21 @@ _CONCLUSION = re.compile(
     r"итак|следовательно|значит|таким\s+образом|поэтому)(?!\w)|^(?:所以|因此|故|よって|したがって|따라서)",
     re.IGNORECASE,
 )
+# A sentence about somebody or something, with one number in it.
+_TOLD = re.compile(
+    r"^(?:there|she|he|they|it|we|you|i|es|er|sie|il|elle|hay|ella|он|она|они)\b", re.IGNORECASE
+)
+_IS_VALUE = re.compile(
+    r".*\s(?:is|are|was|were|equals|be|ist|sind|beträgt|est|es|è|é|равно|равен|составляет)\s*:?\s+([^.]*\S.*)|"
+    r".*(?:是|为|は|은|는)\s*(.+)",
+    re.DOTALL | re.IGNORECASE,
+)
+_EASTERN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
+_MEASURE = re.compile(r"^[A-Z][a-z]+ [^\d]*\s([-+]?\d[\d,.]*)\s+([^\d\s]+(?: [^\d\s]+){0,3})[.!]?$")
 _EQUALS = re.compile(r"(?:.*[^<>!=])?=\s*([^=]+)$", re.DOTALL)
 _NUMBER = re.compile(
     r"(?<![\w.^{/])(?:[-+](?=[\d.$€£]))?[$€£]?(?:\\frac\{-?\d+\}\{-?\d+\}|\d+(?:\s+\d+/\d+|/\d+)|"
-    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+)(?:e[-+]?\d+)?(?:\s?%|\s+percent)?(?![\w^/{])"
+    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d{1,2}(?![\d,])|\d*\.?\d+)(?:e[-+]?\d+)?(?:\s?%|\s+percent)?(?![\w^/{])"
 )
 _CHOICE = re.compile(
     r"(?<![\w'\\])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?=[\s.,:;)*]|$)|A(?=[.,:;)*]|\s*$))(?!\w)"
@@ -75,14 +91,34 @@ def last_said(text: str) -> str:
     line = _BULLET.sub("", lines[-1]).strip()
     if len(line) > MAX_LINE:
         line = line[-MAX_LINE:]
+    bare = line.replace("$", "").strip(" .*")
+    if (
+        (parts := parts_of(tidy(bare))) is not None
+        and "=" in bare
+        and all("=" in p for p in parts.items)
+    ):
+        return bare
     spans = list(_SPAN.finditer(line))
     if spans and (span := spans[-1]).end() >= len(line) - 40:
         if not line[: span.start()].strip(" *\"'"):
             return _with_unit(line, span)
         if _CONCLUSION.match(line) or not line[span.end() :].strip(" .*!\"'"):
             return _right_side(_with_unit(line, span))
+    if call_value(tidy(line)) is not None or (
+        "=" in line and is_formula(tidy(line)) and not _CONCLUSION.match(line)
+    ):
+        return line
     if _CONCLUSION.match(line) or (line.count("=") and " " in line and line[:1].isalpha()):
         return _concluded(line)
+    if (value := _IS_VALUE.fullmatch(line.rstrip(" .!*"))) is not None:
+        told = value[1] or value[2]
+        if _is_told(tidy(told)) or told[0] in '`"' == told[-1]:
+            return told
+    if (measure := _MEASURE.search(line)) is not None and unit_of(measure[2]).known:
+        return f"{measure[1]} {measure[2]}"
+    told = _TOLD.match(line) or not (line.isascii() or _EASTERN.search(line) is None)
+    if told and len(_NUMBER.findall(line)) == 1:
+        return last_number(line) or line
     return line
 
 
@@ -108,6 +144,25 @@ def _concluded(line: str) -> str:
     if _CONCLUSION.match(line) and (number := last_number(sentence)) is not None:
         return number
     return line
+
+
+def _is_told(value: str) -> bool:
+    """Whether what stands behind "is" is a value: a number, a letter, a name, not an adjective."""
+    if re.match(r"(?:not|only|also|very)\b", value, re.IGNORECASE):
+        return False
+    if number_of(value) is not None or fixed_of(value) or re.fullmatch(r"[(\[]?[A-J][)\]]?", value):
+        return True
+    words = value.split()
+    if parts_of(value) is not None and any(letter.isdigit() for letter in value):
+        return len(words) < 8
+    return (
+        len(words) <= 4
+        and all(w[:1].isupper() or w in _SMALL_WORDS for w in words)
+        or value in (r"\infty", r"-\infty", r"+\infty")
+    )
+
+
+_SMALL_WORDS = frozenset(["of", "the", "de", "la", "von", "van", "and", "der"])
 
 
 def _right_side(formula: str) -> str:
