@@ -150,7 +150,7 @@ async def hostile(count: int, rng: Random, advance: Callable[[], None]) -> Hosti
     async with MathPool(PoolLimits(processes=2, seconds=1)) as pool:
         await asyncio.gather(pool.same("x", "x+0"), pool.same("y", "y+0"))
         ticking = asyncio.create_task(largest_lag(done))
-        grader, limit = Grader(pool), asyncio.Semaphore(64)
+        grader, limit = Grader(pool), asyncio.Semaphore(8)
 
         async def grade(reply: str) -> bool:
             async with limit:

@@ -30,7 +30,9 @@ plain = st.one_of(
     st.builds(lambda a, b: f"\\frac{{{a}}}{{{b}}}", whole, st.integers(2, 99)),
     st.sampled_from("ABCDE"),
     st.sampled_from(["Paris", "New York", "the Eiffel Tower", "yes", "no", "red, green, blue"]),
-    st.builds(lambda n, unit: f"{n} {unit}", whole, st.sampled_from(["cm", "m/s", "kg", "°C", "%"])),
+    st.builds(
+        lambda n, unit: f"{n} {unit}", whole, st.sampled_from(["cm", "m/s", "kg", "°C", "%"])
+    ),
     st.builds(lambda n, sign: f"{sign}{n}", st.integers(0, 999), st.sampled_from("$€£¥")),
     st.builds(lambda a, b: f"({a}, {b})", whole, whole),
     st.builds(lambda a, b: f"[{a}, {b})", whole, whole),
@@ -38,7 +40,9 @@ plain = st.one_of(
     st.builds(lambda a, b: f"x^2 + {a}x + {b}", st.integers(2, 99), st.integers(1, 99)),
     st.builds(lambda n: f"{n}\\sqrt{{3}}", st.integers(2, 99)),
     st.builds(lambda n: f"x = {n}", whole),
-    st.builds(lambda a, b: f"\\begin{{pmatrix}} {a} & {b} \\\\ 0 & 1 \\end{{pmatrix}}", whole, whole),
+    st.builds(
+        lambda a, b: f"\\begin{{pmatrix}} {a} & {b} \\\\ 0 & 1 \\end{{pmatrix}}", whole, whole
+    ),
     st.dates().map(lambda day: f"{day:%B} {day.day}, {day.year:04}"),
     st.builds(lambda n: f'{{"a": {n}, "b": [1, 2]}}', whole),
 )

@@ -27,7 +27,7 @@ def by_math_verify(one: str, other: str) -> bool:
     """With its own settings; either may be the reference."""
     config = [math_verify.LatexExtractionConfig()]
     first, second = (math_verify.parse(f"${latex}$", config) for latex in (one, other))
-    return math_verify.verify(first, second) or math_verify.verify(second, first)
+    return bool(math_verify.verify(first, second) or math_verify.verify(second, first))
 
 
 def test_there_are_many_pairs_and_each_difference_is_explained() -> None:
