@@ -69,10 +69,10 @@ def _closing(text: str, at: int) -> int | None:
 MAX_FORMULA = 600
 MAX_NESTED = 24
 MAX_EXPONENT = 2000
-_TOWER = re.compile(r"\^\s*[{(]?\s*-?\d+\s*[})]?\s*\^|\^\s*[{(]\s*-?\d+\s*\^")
+_TOWER = re.compile(r"\^\s*-?\d+\s*\^|\^\s*\{\s*-?\d+\s*\}\s*\^|\^\s*[{(]\s*-?\d+\s*\^")
 _EXPONENT = re.compile(r"\^\s*[{(]?\s*-?(\d+)")
 _DIGITS = re.compile(r"\d{61}")
-_FACTORIAL = re.compile(r"(\d{4,})\s*!|!\s*!|!\s*\)\s*!")
+_FACTORIAL = re.compile(r"(\d{4,})\s*!|!\s*!|!\s*\)\s*!|\([^()]*(?:\d{4}|\^)[^()]*\)\s*!")
 _CODE = re.compile(r"__|\b(?:import|eval|exec|lambda|open|system|subprocess)\b")
 
 

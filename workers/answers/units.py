@@ -32,7 +32,8 @@ _TABLE = {
     "453.59237 lb lbs pound, 28.349523125 oz ounce, 1000000 tonne ton",
     "time": "1 s sec second segundo seconde sekunde sekunden 秒 초, 0.001 ms millisecond, 60 min "
     "minute minuto minuten минут 分钟 分 분, 3600 h hr hour stunde stunden heure hora "
-    "час часа часов 小时 時間 시간, 86400 day tag tage jour día дней день дня 天 日, 604800 week woche wochen",
+    "час часа часов 小时 時間 시간, "
+    "86400 day tag tage jour día дней день дня 天 日, 604800 week woche wochen",
     "years": "12 year yr jahr jahre año лет год года 年, 1 month",
     "current": "1 A ampere amp, 0.001 mA",
     "amount": "1 mol mole, 0.001 mmol",
