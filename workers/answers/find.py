@@ -108,7 +108,7 @@ def _settled(value: str, spec: AnswerSpec) -> str | None:
 def _innermost(text: str) -> str:
     """Of "Final Answer: the answer is Paris" what the last of the two states."""
     for _ in range(MAX_NESTED):
-        if not (inside := list(statements(text))):
+        if not (inside := [each for each in statements(text) if each.strength]):
             break
         text = inside[-1].text
     return text

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from policies.answer_spec import AnswerSpec
 from tests.workers.answers.pools import RealPool, real_pool
 from workers.answers.equality import Equality
 from workers.answers.formulas import is_hostile
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool, PoolLimits, Undecided
-from workers.answers.spec import AnswerSpec
 
 LIMITS = PoolLimits(processes=1, seconds=1)
 BOMBS = {
