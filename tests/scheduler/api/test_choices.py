@@ -54,12 +54,12 @@ def replied(body: dict[str, Any], **server: Any) -> dict[str, Any]:
 def test_n_choices_are_as_many_chains_whatever_the_policy_draws(
     policy: dict[str, Any], drawn: int, more: int
 ) -> None:
-    reply = replied(chat("medium question", n=4, thinkbudget=policy))
+    reply = replied(chat("medium question", n=4, seed=7, thinkbudget=policy))
     assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2, 3]
     decision, spent = reply["thinkbudget"]["decision"], reply["thinkbudget"]["spent"]
     assert (decision["samples"], decision["extra_choices"]) == (drawn, more)
     assert spent["chains"] == spent["samples_finished"] == drawn + more
-    alone = replied(chat("medium question", thinkbudget=policy))
+    alone = replied(chat("medium question", seed=7, thinkbudget=policy))
     if more:
         assert reply["usage"]["completion_tokens"] > alone["usage"]["completion_tokens"]
 

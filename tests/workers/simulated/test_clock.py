@@ -77,3 +77,17 @@ def test_a_run_gives_back_its_result_or_its_error() -> None:
 
     with pytest.raises(LookupError, match="gone"):
         run_virtual(fails())
+
+
+def test_what_waits_for_ever_beside_a_ticking_timer_ends_with_an_error() -> None:
+    async def main() -> None:
+        ticks = asyncio.create_task(tick())
+        await asyncio.Event().wait()
+        ticks.cancel()
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(2)
+
+    with pytest.raises(TimeoutError, match="not done after 100 s of virtual time"):
+        run_virtual(main(), latest=100.0)
