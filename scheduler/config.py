@@ -11,6 +11,7 @@ from policies.shares import Shares
 from scheduler.admission.access import AccessConfig
 from scheduler.admission.limits import LimitsConfig
 from scheduler.curves.feedback import FeedbackConfig
+from scheduler.logs import LogLevel
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
 from workers.engine_arguments import check_arguments
 from workers.format import ThinkingFormat
@@ -186,12 +187,21 @@ class ServeConfig:
     application: Annotated[str, Field(min_length=1)] = Field(
         default="thinkbudget", description="Name of the Ray Serve application."
     )
+    log_level: LogLevel = Field(
+        default="warning", description="What the processes log: from this level on."
+    )
     drain_seconds: Duration = Field(
         default=30.0,
         description="Seconds that running requests get when the server or a replica leaves.",
     )
     outcomes: str | None = Field(
         default=None, description="Log every answered query, texts included, to this file."
+    )
+    outcomes_mib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1024.0, description="MiB at which the log of outcomes is set aside as FILE.1."
+    )
+    outcomes_files: Annotated[int, Field(ge=0)] = Field(
+        default=10, description="Logs set aside that are kept; older ones are deleted."
     )
     curves: str | None = Field(default=None, description="Keep the learned curves in this file.")
     classes: str | None = Field(

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from scheduler.cli.options import engine_options, named, one_line_errors
+from scheduler.logs import LOG_LEVELS, configure, tell
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
@@ -41,8 +42,14 @@ if TYPE_CHECKING:
               help="Replace an application of this name on a running cluster.")  # fmt: skip
 @click.option("--config", "config_file", type=click.Path(path_type=Path),
               help="Read settings from this TOML file; flags given beside it win.")  # fmt: skip
-@click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
-def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) -> None:
+@click.option("--log-level", default="warning", show_default=True,
+              type=click.Choice(LOG_LEVELS), help="What to log: from this level on.")  # fmt: skip
+@click.option("--log-json", "json_logs", is_flag=True, help="Log one JSON object a line.")
+@click.option("--verbose", is_flag=True,
+              help="Show all that Ray, Serve and vLLM write, too.")  # fmt: skip
+def serve(
+    config_file: Path | None, replace: bool, verbose: bool, json_logs: bool, **flags: Any
+) -> None:
     """Serve an OpenAI-compatible endpoint until interrupted."""
     import os
     import signal
@@ -66,7 +73,9 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
-    with one_line_errors(), serving(config, replace=replace, verbose=verbose) as address:
+    configure(config.log_level, as_json=json_logs)
+    running = serving(config, replace=replace, verbose=verbose, json_logs=json_logs)
+    with one_line_errors(), running as address:
         # Ray has a handler of its own, which would not wait for anything, and a shell that starts
         # this in the background has SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -78,7 +87,7 @@ def serve(config_file: Path | None, replace: bool, verbose: bool, **flags: Any) 
             if sampling := recommended_sampling(config.application):
                 click.echo(f"sampling, as the model's makers recommend: {sampling}")
             threading.Event().wait()
-        click.echo("finishing running requests; interrupt again to stop at once", err=True)
+        tell("finishing running requests; interrupt again to stop at once", as_json=json_logs)
 
 
 def _is_given(context: click.Context, flag: str) -> bool:
@@ -88,17 +97,22 @@ def _is_given(context: click.Context, flag: str) -> bool:
 
 @contextmanager
 def serving(
-    config: "ServeConfig", *, replace: bool = False, verbose: bool = False
+    config: "ServeConfig", *, replace: bool = False, verbose: bool = False, json_logs: bool = False
 ) -> Iterator[str]:
     """A running endpoint, by its address; leaves no process behind, however the block ends."""
     from scheduler.cluster import launch
 
-    click.echo("starting Ray, Serve and the engine (half a minute without a GPU) ...", err=True)
+    say = partial(tell, as_json=json_logs)
+    say("starting Ray, Serve and the engine (half a minute without a GPU) ...")
     started = None
     try:
         try:
             address = launch.start(
-                config, replace=replace, verbose=verbose, warn=partial(click.echo, err=True)
+                config,
+                replace=replace,
+                verbose=verbose,
+                json_logs=json_logs,
+                warn=say,
             )
             started = config.application
         except launch.CannotStart as error:
@@ -107,6 +121,6 @@ def serving(
             raise click.ClickException(f"the endpoint cannot start: {error}{more}") from error
         yield address
         if running := launch.drain(config.application, config.drain_seconds):
-            click.echo(f"{running} requests were cut off", err=True)
+            say(f"{running} requests were cut off")
     finally:
         launch.stop(started)

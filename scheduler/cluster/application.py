@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
+from scheduler import logs
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
 from scheduler.cluster.curve_store_actor import (
@@ -37,6 +38,7 @@ from scheduler.engines.quarantine import Quarantine
 from scheduler.policy_file import build_policy
 from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
+from scheduler.solving.outcome_log import OutcomeLog
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
 from workers.answers.grader import Grader
@@ -56,6 +58,7 @@ class Gateway:
         engine: "DeploymentHandle[EngineReplica]",
         curves: "DeploymentHandle[CurveStoreActor]",
     ) -> None:
+        logs.configure(config.log_level)
         self._config = config
         quarantine = Quarantine()
         pool = FailoverEngine(
@@ -66,7 +69,11 @@ class Gateway:
         )
         cache = CurveCache(RemoteCurveStore(curves, quarantine))
         self._claims = RemoteClaims(curves)
-        outcomes = open(config.outcomes, "a", encoding="utf-8") if config.outcomes else None  # noqa: SIM115
+        outcomes = None
+        if config.outcomes:
+            outcomes = OutcomeLog(
+                Path(config.outcomes), mib=config.outcomes_mib, files=config.outcomes_files
+            )
         info = await pool.info()
         engines = config.scaling.max_replicas if config.scaling else config.replicas
         admission = Admission(
@@ -127,10 +134,10 @@ def application(config: ServeConfig) -> serve.Application:
         health_check_timeout_s=8,
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
-    ).bind(config.engine)
+    ).bind(config.engine, config.log_level)
     curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
-    ).bind(config.curves, config.pricing.round_tokens, config.feedback)
+    ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)
     return serve.deployment(
         serve.ingress()(Gateway),
         name="Gateway",

@@ -18,6 +18,7 @@ from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackConfig
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.quarantine import Quarantine
+from scheduler.logs import LogLevel, configure
 
 LOCK_SECONDS = 10.0
 # Serve lets a call wait for a replica that is being replaced; a request does not wait so long.
@@ -34,7 +35,9 @@ class CurveStoreActor:
         path: str | None,
         round_tokens: float = 0.0,
         feedback: FeedbackConfig | None = None,
+        log_level: LogLevel = "warning",
     ) -> None:
+        configure(log_level)
         self._curves = DurableCurveStore(
             Path(path) if path else None,
             wait_seconds=LOCK_SECONDS,

@@ -9,13 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import takewhile
+from typing import Any
 
 import psutil
 import ray
 from ray import serve
+from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
 
+from scheduler import logs
 from scheduler.cluster.application import application, gpus_of_one
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
@@ -43,6 +46,7 @@ def start(
     *,
     replace: bool = False,
     verbose: bool = False,
+    json_logs: bool = False,
     warn: Callable[[str], None] = print,
 ) -> str:
     """Start Ray (or join the cluster that RAY_ADDRESS names) and serve; returns once ready.
@@ -55,7 +59,7 @@ def start(
     joins = "RAY_ADDRESS" in os.environ
     if not joins:
         require_port(config.host, config.port)
-    _join(verbose)
+    _join(verbose, json_logs)
     host, port = _bound_address(config)
     config.access.require(host)
     replaces = joins and config.application in serve.status().applications
@@ -76,7 +80,13 @@ def start(
             },
             controller_options={"runtime_env": {"env_vars": CONTROLLER}},
         )
-        target = serve.RunTarget(application(config), name=config.application, route_prefix="/")
+        target = serve.RunTarget(
+            application(config),
+            name=config.application,
+            route_prefix="/",
+            # Every call between processes would be a line, four a second without any request.
+            logging_config={"enable_access_log": False},
+        )
         serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
         while not _ready(config.application, fit):
             time.sleep(POLL_SECONDS)
@@ -151,7 +161,7 @@ def require_port(host: str, port: int) -> None:
             raise ValueError(f"{message} with --port") from None
 
 
-def _join(verbose: bool) -> None:
+def _join(verbose: bool, json_logs: bool) -> None:
     if ray.is_initialized():
         return
     level = logging.INFO if verbose else logging.ERROR
@@ -161,7 +171,7 @@ def _join(verbose: bool) -> None:
     os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")
     os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=verbose, logging_level=level)
+        ray.init(logging_level=level)
     else:
         # Ray would run engines at the lowest priority, behind anything else on a laptop.
         os.environ.setdefault("RAY_worker_niceness", "0")
@@ -169,11 +179,24 @@ def _join(verbose: bool) -> None:
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=False,
             object_store_memory=200 << 20,
-            log_to_driver=verbose,
             logging_level=level,
             configure_logging=True,
         )
     logging.getLogger("ray.serve").setLevel(level)
+    _show_logs(verbose, json_logs)
+
+
+def _show_logs(verbose: bool, json_logs: bool) -> None:
+    """Show what the processes log; with `verbose` all else that they write, too."""
+
+    def show(batch: dict[str, Any]) -> None:
+        for line in batch["lines"]:
+            if text := logs.shown(line, as_json=json_logs, everything=verbose):
+                logs.write(text)
+
+    # Ray's own handler would put the name of a process before every line.
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    global_worker_stdstream_dispatcher.add_handler("ray_print_logs", show)
 
 
 def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:

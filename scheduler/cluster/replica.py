@@ -16,6 +16,7 @@ from scheduler.engines.multiplex_server import Frame
 from scheduler.engines.pool import Taken
 from scheduler.engines.replica_calls import ReplicaCalls
 from scheduler.engines.routing import Backlog, TargetReplica
+from scheduler.logs import LogLevel, configure
 from workers.completion import Completed, CompletionEvent, CompletionRequest
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.sample import Sample
@@ -30,7 +31,8 @@ class EngineReplica:
     would attract requests until Serve has failed its health three times.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, log_level: LogLevel = "warning") -> None:
+        configure(log_level)
         self._name = serve.get_replica_context().replica_id.unique_id
         self._engine = make_engine(config, replica=self._name)
         self._calls = ReplicaCalls(self._engine, self._name)

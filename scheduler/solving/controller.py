@@ -28,6 +28,7 @@ from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, build_outcome, observation
+from scheduler.solving.outcome_log import OutcomeLog
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
@@ -55,7 +56,7 @@ class Controller:
     pricing: Pricing
     ledger: Ledger = field(default_factory=Ledger)
     seed: int = 0
-    outcomes: TextIO | None = None
+    outcomes: TextIO | OutcomeLog | None = None
     classes: QueryClasses | None = None
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
@@ -187,7 +188,8 @@ class Controller:
         if self.outcomes is not None:
             line = outcome.as_dict() | {"request_id": request_id()}
             self.outcomes.write(json.dumps(line) + "\n")
-            self.outcomes.flush()
+            if not isinstance(self.outcomes, OutcomeLog):
+                self.outcomes.flush()
 
 
 def _too_little(run: QueryRun) -> InvalidRequest:

@@ -202,9 +202,7 @@ def test_a_store_without_a_path_is_the_same_for_the_same_observations() -> None:
 def test_a_server_refuses_a_file_that_another_process_writes(tmp_path: Path) -> None:
     config = settings({"engine": {"kind": "simulated"}, "curves": str(tmp_path / "curves.json")})
     require_curves(config, 0.0)
-    with (
-        DurableCurveStore(tmp_path / "curves.json"),
-        pytest.raises(ValueError, match=rf"curves\.json.*pid {os.getpid()}.*name another file"),
-    ):
+    told = rf"curves\.json.*pid {os.getpid()}.*name another file"
+    with DurableCurveStore(tmp_path / "curves.json"), pytest.raises(ValueError, match=told):
         require_curves(config, 0.0)
     require_curves(config, 0.0)
