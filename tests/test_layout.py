@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "workers.vllm": {"policies.sampling", "workers"},
     "scheduler.errors": set[str](),
     "scheduler.json_body": {"scheduler.errors"},
+    "scheduler.manifest": set[str](),
     "scheduler.progress": set[str](),
     "scheduler.settings": set[str](),
     "scheduler.admission": {"policies", "scheduler.errors", "scheduler.settings"},
@@ -75,8 +76,10 @@ MAY_IMPORT = {
     "scheduler.batch": {
         "policies",
         "scheduler.client",
+        "scheduler.config",
         "scheduler.errors",
         "scheduler.json_body",
+        "scheduler.manifest",
         "scheduler.progress",
     },
     "scheduler.experiments": {
@@ -87,6 +90,7 @@ MAY_IMPORT = {
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
+        "scheduler.manifest",
         "scheduler.progress",
         "scheduler.solving",
     },

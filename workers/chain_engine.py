@@ -50,7 +50,7 @@ class ChainEngine:
         self.core, self.format, self.options = core, format_, options
         self.prompter = Prompter(core.tokenizer, format_.strings)
         self._names = itertools.count()
-        self._running: dict[str, dict[int, Running]] = {}
+        self._running: dict[str, list[dict[int, Running]]] = {}
         self._count = 0
 
     async def info(self) -> EngineInfo:
@@ -73,12 +73,11 @@ class ChainEngine:
         return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        for number, running in list(self._running.get(query, {}).items()):
-            if chain is None or number == chain:
-                await running.end(self.core, "cancelled")
+        for running in self._named(query, chain):
+            await running.end(self.core, "cancelled")
 
     async def conclude(self, query: str, chain: int) -> None:
-        if running := self._running.get(query, {}).get(chain):
+        for running in self._named(query, chain):
             await running.end(self.core, "conclude")
 
     async def check(self) -> None:
@@ -96,7 +95,7 @@ class ChainEngine:
             number: self._start(request, number, chains[number], prompt, shape) for number in chains
         }
         # Before anybody knows of them: they can be cancelled from now on.
-        self._running.setdefault(request.query, {}).update(ours)
+        self._running.setdefault(request.query, []).append(ours)
         try:
             yield Accepted(len(prompt))
             runs = [partial(self._run, running, request) for running in ours.values()]
@@ -126,12 +125,18 @@ class ChainEngine:
                 raise Refused(field, f"{field}: the engine cannot hold to it: {error}") from None
         return shape
 
+    def _named(self, query: str, chain: int | None) -> list[Running]:
+        """Running chains of a query; of all requests with its id."""
+        requests = self._running.get(query, ())
+        chains = [item for request in requests for item in request.items()]
+        return [running for number, running in chains if chain in (None, number)]
+
     def _forget(self, query: str, ours: dict[int, Running]) -> None:
-        theirs = self._running[query]
-        for number, running in ours.items():
-            if theirs.get(number) is running:
-                del theirs[number]
-        if not theirs:
+        # By identity: requests of one id may run at once.
+        left = [chains for chains in self._running[query] if chains is not ours]
+        if left:
+            self._running[query] = left
+        else:
             del self._running[query]
 
     def _room(self, prompt_tokens: int, answer_tokens: int) -> int:

@@ -40,6 +40,9 @@ class QueryRun:
     load: float = 0.0
     #: Exploration runs under way, of all queries of this gateway.
     exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
+    #: What the engine calls the query: its id, unless another running query has the same. Empty
+    #: is the id.
+    engine_name: str = ""
     #: Whether the curves learn from this query.
     learns: bool = True
     #: Seconds, monotonic.
@@ -63,6 +66,7 @@ class QueryRun:
 
     def __post_init__(self) -> None:
         self._began = self.clock()
+        self.engine_name = self.engine_name or self.query.id
 
     @property
     def seconds(self) -> float:
@@ -149,7 +153,7 @@ class QueryRun:
         self._follow(plan or Plan(_name(decision), decision.budget, decision.temperature))
         temperature = self._temperature(decision.temperature)
         request = SampleRequest(
-            query=self.query.id,
+            query=self.engine_name,
             messages=tuple(turn if turn.extra else turn[:2] for turn in self.query.messages),
             chains=tuple(chains),
             budget=budget,

@@ -58,7 +58,7 @@ class SimulatedEngine:
     replica: str = "simulated"
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _orders: dict[tuple[str, int], _Orders] = field(init=False, default_factory=dict)
+    _orders: list[dict[tuple[str, int], _Orders]] = field(init=False, default_factory=list)
     _running: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -86,13 +86,18 @@ class SimulatedEngine:
         return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        for (of, number), orders in self._orders.items():
-            if of == query and chain in (None, number):
-                orders.tell("cancelled")
+        self._tell(query, chain, "cancelled")
 
     async def conclude(self, query: str, chain: int) -> None:
-        if orders := self._orders.get((query, chain)):
-            orders.tell("concluded")
+        self._tell(query, chain, "concluded")
+
+    def _tell(
+        self, query: str, chain: int | None, order: Literal["cancelled", "concluded"]
+    ) -> None:
+        for request in self._orders:
+            for (of, number), orders in request.items():
+                if of == query and chain in (None, number):
+                    orders.tell(order)
 
     async def close(self) -> None:
         self.kill()
@@ -109,7 +114,7 @@ class SimulatedEngine:
                 "context_length_exceeded",
             )
         ours = {(request.query, number): _Orders() for number in request.chains}
-        self._orders.update(ours)
+        self._orders.append(ours)
         try:
             yield Accepted(prompt_tokens)
             runs = [
@@ -120,9 +125,8 @@ class SimulatedEngine:
                 async for event in events:
                     yield event
         finally:
-            for key, orders in ours.items():
-                if self._orders.get(key) is orders:
-                    del self._orders[key]
+            # By identity: requests of one id may run at once.
+            self._orders = [orders for orders in self._orders if orders is not ours]
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
         async def generate(tokens: int) -> bool:
