@@ -7,6 +7,7 @@ from typing import Any
 from tokenizers.decoders import DecodeStream
 
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.context_length import too_long
 from workers.core import Core, CoreDied, GenerateOptions, OutputDelta
 from workers.engine import Refused
 from workers.forcing import GenerateCall
@@ -88,12 +89,8 @@ def _prompt(core: Core, request: CompletionRequest) -> list[int]:
         raise Refused("prompt", "prompt has no tokens")
     room = core.max_model_len - len(tokens)
     if room < max(1, request.max_tokens):
-        raise Refused(
-            "prompt" if room < 1 else "max_tokens",
-            f"the prompt is {len(tokens)} tokens long; with max_tokens of {request.max_tokens} "
-            f"it does not fit into the context of {core.max_model_len} tokens",
-            "context_length_exceeded",
-        )
+        field = "prompt" if room < 1 else "max_tokens"
+        raise too_long(len(tokens), max(1, request.max_tokens), core.max_model_len, field=field)
     return tokens
 
 

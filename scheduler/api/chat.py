@@ -59,6 +59,8 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             logprobs=request.most_logprobs,
             tools=_tools(request),
             tool_choice=_tool_choice(request),
+            answer_stops=tuple(request.stops),
+            parallel_tool_calls=request.parallel_tool_calls is not False,
             response_format=request.response_format.given if request.response_format else None,
             priority=PRIORITIES.get(reply.tier_of(request), 0),
         ),

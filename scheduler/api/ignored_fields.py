@@ -27,6 +27,7 @@ _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "ignore_eos": (False,),
     "continue_final_message": (False,),
     "echo": (False,),
+    "extra_body": ({},),
     "use_beam_search": (False,),
     "include_stop_str_in_output": (False,),
     "logits_processors": (),

@@ -8,9 +8,25 @@ import math
 import re
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from scheduler.api.messages import MAX_LETTERS, NamedTool, RequestMessage, ResponseFormat, Tool
+from scheduler.api.messages import (
+    MAX_LETTERS,
+    TEXT_PARTS,
+    THOUGHT_PARTS,
+    NamedTool,
+    RequestMessage,
+    ResponseFormat,
+    Tool,
+)
 from scheduler.errors import InvalidRequest
 from scheduler.json_body import check_text
 
@@ -84,6 +100,14 @@ class BudgetOptions(BaseModel):
     stream: Literal["lead", "winner", "none"] = "lead"
     dry_run: Flag = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_absent(cls, given: object) -> object:
+        """Of the fields named here; of a policy's own options null may be a value."""
+        if not isinstance(given, dict):
+            return given
+        return {k: v for k, v in given.items() if v is not None or k not in cls.model_fields}
+
     @property
     def policy_options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
@@ -123,6 +147,11 @@ class ChatRequest(BaseModel):
     include_reasoning: Flag | None = None
     separate_reasoning: Flag | None = None
     thinkbudget: BudgetOptions = Field(default_factory=BudgetOptions)
+
+    @field_validator("thinkbudget", mode="before")
+    @classmethod
+    def _none_is_absent(cls, given: object) -> object:
+        return {} if given is None else given
 
     @property
     def stops(self) -> list[str]:
@@ -194,6 +223,7 @@ def _check_tool_choice(request: ChatRequest) -> None:
         _refuse("tools", "two of them have the same name")
 
 
+KNOWN_PARTS = (*TEXT_PARTS, *THOUGHT_PARTS, "refusal")
 UNSUPPORTED = ("chat_template", "documents", "vllm_xargs", "audio")
 
 
@@ -210,7 +240,7 @@ def _refuse_unsupported(body: dict[str, Any]) -> None:
         parts = turn.get("content") if isinstance(turn, dict) else None
         for number, part in enumerate(parts if isinstance(parts, list) else []):
             kind = part.get("type") if isinstance(part, dict) else None
-            if isinstance(kind, str) and kind != "text":
+            if isinstance(kind, str) and kind not in KNOWN_PARTS:
                 found.append(f"messages.{at}.content.{number}.type")
     if found:
         _refuse(found[0], "is not supported here", code="unsupported_parameter")
@@ -227,7 +257,9 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     field = ".".join(place)[:200]
     value = repr(first["input"])
     shown = value if len(value) <= 80 else value[:77] + "..."
-    return InvalidRequest(f"{field}: {first['msg'].lower()}, got {shown}", field=field)
+    # Only its first letter: a pattern in it means what it says.
+    why = first["msg"][:1].lower() + first["msg"][1:]
+    return InvalidRequest(f"{field}: {why}, got {shown}", field=field)
 
 
 _UNION_MEMBER = re.compile(r"list\[|constrained-|str$|literal\[|NamedTool$|\[key\]$")

@@ -7,8 +7,8 @@ from scheduler.admission import queue as waiting
 from scheduler.admission.access import CALLER
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
-from scheduler.api.stop_sequences import cut
 from scheduler.solving.outcome import Outcome
+from workers.answer_stop import cut
 from workers.sample import Sample, ScoredToken
 
 
@@ -40,8 +40,8 @@ def content(job: PreparedQuery, sample: Sample | None) -> str:
 
 
 def reasoning(job: PreparedQuery, sample: Sample | None) -> str | None:
-    """A chain's thinking; None where the caller does not want to see it."""
-    return sample.thinking.strip() if sample and job.request.shows_reasoning else None
+    """A chain's thinking, all of it, as a stream tells it; None where it is not wanted."""
+    return sample.thinking if sample and job.request.shows_reasoning else None
 
 
 def tool_calls(job: PreparedQuery, sample: Sample | None) -> list[dict[str, Any]]:

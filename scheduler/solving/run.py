@@ -76,6 +76,9 @@ class QueryRun:
     def tokens(self) -> int:
         return sum(record.sample.tokens for record in self.records)
 
+    def _spent_on(self, chain: int) -> int:
+        return sum(r.sample.tokens for r in self.records if r.sample.chain == chain)
+
     @property
     def samples(self) -> dict[int, Sample]:
         """The latest state of every chain that came back with an answer."""
@@ -134,7 +137,12 @@ class QueryRun:
         if len(self.records) >= MAX_CHAINS:
             return False
         resume = self.samples[decision.chain] if isinstance(decision, Extend) else None
-        budget = within_limits(decision.budget, self.query.limits, self.room)
+        limits = self.query.limits
+        if resume and limits.max_chain_tokens is not None:
+            # All that the chain has cost counts, but its thinking is counted with the new call's.
+            dropped = self._spent_on(resume.chain) - resume.thinking_tokens
+            limits = replace(limits, max_chain_tokens=max(1, limits.max_chain_tokens - dropped))
+        budget = within_limits(decision.budget, limits, self.room)
         chains, probing = self._chains(decision, votes=votes), decision.probing
         done = resume.thinking_tokens if resume else 0
         if isinstance(decision, Extend) and resume:
@@ -260,7 +268,7 @@ class QueryRun:
             return
         sample, request = event, running.request
         probes = in_order(probe for probe in running.probes if probe.chain == sample.chain)
-        before = sum(r.sample.tokens for r in self.records if r.sample.chain == sample.chain)
+        before = self._spent_on(sample.chain)
         record = SampleRecord(
             sample,
             request.sampling.temperature,

@@ -7,6 +7,7 @@ Tokens have no names: in a checkpoint they are all zero, and an answer begins an
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,8 @@ from policies.signals import Probe
 from workers.answers.answer_shape import shape_of
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
+from workers.context_length import too_long
+from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
 from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
@@ -107,12 +109,7 @@ class SimulatedEngine:
         prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
         room = self.max_model_len - prompt_tokens - request.budget.answer_tokens
         if room < 0:
-            raise Refused(
-                "messages",
-                f"the prompt of {prompt_tokens} tokens does not fit into the context of "
-                f"{self.max_model_len} tokens",
-                "context_length_exceeded",
-            )
+            raise too_long(prompt_tokens, request.budget.answer_tokens, self.max_model_len)
         ours = {(request.query, number): _Orders() for number in request.chains}
         self._orders.append(ours)
         try:
@@ -242,8 +239,12 @@ class SimulatedEngine:
     ) -> Sample:
         found = None if cause in UNANSWERED else course.fate.answer_at(at)
         reply = reply_of(request, found, course.fate.probability_at(at))
-        reserve = request.budget.answer_tokens
-        answer_tokens = 0 if found is None else min(ANSWER_TOKENS, reserve)
+        budget = request.budget
+        left = budget.answer_tokens if budget.max_tokens is None else budget.max_tokens - at
+        answer_tokens = 0 if found is None else min(ANSWER_TOKENS, max(0, left))
+        # A stop text ends the answer, so that the rest is not generated.
+        is_whole = reply.shown < 1 or answer_tokens == ANSWER_TOKENS
+        answer_tokens = min(answer_tokens, math.ceil(reply.shown * ANSWER_TOKENS))
         generated = max(0, at - course.begin) + answer_tokens
         return Sample(
             chain=number,
@@ -255,7 +256,7 @@ class SimulatedEngine:
             answer_tokens=answer_tokens,
             extensions=course.extensions_by(at),
             generated_tokens=generated,
-            complete=answer_tokens == ANSWER_TOKENS,
+            complete=found is not None and is_whole,
             seconds=generated / self.tokens_per_second,
             replica=self.replica,
             confidence=course.confidence,

@@ -6,8 +6,10 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
+from workers.answer_stop import cut
 from workers.answers.answer_shape import AnswerShape, shape_of
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.context_length import too_long
 from workers.engine import Refused, SampleRequest
 from workers.sample import Accepted, ScoredToken, ToolCall
 
@@ -15,10 +17,13 @@ Generate = Callable[[int], Awaitable[bool]]
 
 
 class SimulatedReply(NamedTuple):
+    """`shown` is the share of the answer before its stop text."""
+
     text: str
     calls: tuple[ToolCall, ...]
     answer: str | None
     logprobs: tuple[ScoredToken, ...]
+    shown: float = 1.0
 
 
 def reply_of(request: SampleRequest, answer: str | None, probability: float) -> SimulatedReply:
@@ -27,13 +32,19 @@ def reply_of(request: SampleRequest, answer: str | None, probability: float) -> 
         return SimulatedReply("", (), None, ())
     shape = shape_of(request)
     written = _written(shape, answer)
+    stops = request.sampling.answer_stops if shape.tools is None else ()
+    whole, written = written, cut(written, stops)
     text, calls, vote = shape.read(written)
+    if calls and not request.sampling.parallel_tool_calls:
+        calls = calls[:1]
     scores: tuple[ScoredToken, ...] = ()
     if request.sampling.logprobs is not None:
         scores = tuple(
             _scored(word, probability, request.sampling.logprobs) for word in _words(written)
         )
-    return SimulatedReply(text, calls, answer if shape.plain else vote, scores)
+    is_said = shape.plain and written == whole
+    shown = len(written) / len(whole)
+    return SimulatedReply(text, calls, answer if is_said else vote, scores, shown)
 
 
 async def completion(
@@ -47,8 +58,10 @@ async def completion(
     if request.sampling.logprobs is not None:
         why = "a simulated model has no probabilities of words"
         raise Refused("logprobs", why, "unsupported_parameter")
-    if not prompt or len(prompt) + request.max_tokens > room:
-        raise Refused("prompt", f"the prompt of {len(prompt)} tokens does not fit or is empty")
+    if not prompt:
+        raise Refused("prompt", "prompt has no tokens")
+    if len(prompt) + request.max_tokens > room:
+        raise too_long(len(prompt), request.max_tokens, room, field="prompt")
     yield Accepted(len(prompt))
     if request.echo:
         text = request.prompt if isinstance(request.prompt, str) else " ".join(map(str, prompt))
