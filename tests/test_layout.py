@@ -123,6 +123,8 @@ IMPORTERS = {
         "scheduler/admission/",
         "scheduler/curves/feedback.py",
         "scheduler/api/openapi.py",
+        "scheduler/api/tokens.py",
+        "scheduler/api/anthropic_shape.py",
         "scheduler/api/completions_shape.py",
         "scheduler/api/feedback.py",
         "scheduler/api/keys.py",

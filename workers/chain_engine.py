@@ -29,6 +29,7 @@ from workers.running import Running, RunningOptions, Watchers
 from workers.sample import Accepted, ChainProgress, Sample
 from workers.side_by_side import Emit, side_by_side
 from workers.token_text import scored, whole_letters
+from workers.tokenizing import tokenized
 from workers.trial import Trials
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,10 @@ class ChainEngine:
             self._forget(request.query, ours)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        if request.purpose != "complete":
+            known = self.core.vocabulary
+            yield tokenized(self.core.tokenizer, known, self.prompter, request)
+            return
         name = f"{request.query}/{next(self._names)}"
         self._count += 1
         try:
@@ -274,6 +279,7 @@ class ChainEngine:
             forced_tokens=chain.forced_tokens,
             discarded_tokens=chain.discarded_tokens,
             complete=chain.reached_end_of_turn,
+            stop_text=chain.stop_text,
             thinking_ids=tuple(chain.thinking),
             seconds=seconds,
             replica=self.options.replica or str(os.getpid()),

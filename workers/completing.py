@@ -42,7 +42,7 @@ async def complete(
                     text_out = text.feed(piece.tokens, last=piece.finish is not None)
                     scores = _scores(core.tokenizer, request, piece.tokens, piece.logprobs)
                     if text_out or scores:
-                        yield CompletionText(text_out, scores)
+                        yield CompletionText(text_out, scores, count)
                 if text.stopped or piece.finish is not None:
                     break
     except CoreDied:

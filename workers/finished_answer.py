@@ -17,7 +17,7 @@ def read_answer(running: Running) -> tuple[str, tuple[ToolCall, ...], str | None
     chain, shape = running.chain, running.run_options.shape
     params = running.run_options.answering.params
     written = whole_letters(chain.format.decode([*chain.forced_answer, *chain.answer])).lstrip()
-    if not chain.ended_by_stop:
+    if not chain.stop_text:
         written = written.rstrip()
     text, calls, vote = shape.read(cut(written, chain.answer_stops))
     if calls and not params.parallel_tool_calls:

@@ -83,7 +83,7 @@ class Chain:
     extension_end: int = field(default=0, compare=False)
     shown: int = field(default=0, compare=False)
     answer_stops: tuple[str, ...] = ()
-    ended_by_stop: bool = False
+    stop_text: str = ""
 
     def __post_init__(self) -> None:
         self.room = max(0, self.room)
@@ -119,7 +119,7 @@ class Chain:
             raise ValueError(f"extensions is {budget.extensions}, {why}")
         chain = cls(format_, budget, room, answer_stops=answer_stops)
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
-        chain.reached_end_of_turn = chain.ended_by_stop = False
+        chain.reached_end_of_turn, chain.stop_text = False, ""
         chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
         if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
             chain.extension_end = len(thinking)
@@ -263,8 +263,8 @@ class Chain:
         if ended or finish == "length" or len(self.answer) >= self.answer_limit:
             self.reached_end_of_turn, self.phase = ended, "done"
         if kept is not None:
-            self.discarded_tokens += len(self.answer) - len(kept)
-            self.answer, self.ended_by_stop = kept, True
+            self.discarded_tokens += len(self.answer) - len(kept[0])
+            self.answer, self.stop_text = kept
 
     def _end_thinking(self) -> list[Segment]:
         """A natural end: ignored while extensions are left, else the end of thinking.
@@ -303,8 +303,8 @@ class Chain:
             self.closing, self.phase = [], "done"
             return []
         self.forced_tokens += len(self.closing)
-        if before_stop(self.format, self.forced_answer, [], self.answer_stops) is not None:
-            self.reached_end_of_turn, self.ended_by_stop, self.phase = True, True, "done"
+        if found := before_stop(self.format, self.forced_answer, [], self.answer_stops):
+            self.reached_end_of_turn, self.stop_text, self.phase = True, found[1], "done"
         return [Segment("answer", self.forced_answer)] if self.forced_answer else []
 
     def _on_a_fresh_line(self) -> bool:

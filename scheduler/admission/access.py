@@ -13,6 +13,8 @@ from scheduler.settings import STRICT
 
 Role = Literal["inference", "batch", "admin"]
 ANY = "*"
+TOKENIZER = ("/tokenize", "/detokenize", "/tokenizer_info")
+"""Paths that vLLM has outside of /v1."""
 
 
 @settings(frozen=True, slots=True, config=STRICT)
@@ -85,6 +87,7 @@ class Caller:
     def may(self, path: str) -> bool:
         """Whether its role lets it use a path: what is not named here is for administrators."""
         is_inference = path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
+        is_inference |= path in TOKENIZER
         return self.role == "admin" or is_inference
 
     def urgency(self, priority: int) -> int:

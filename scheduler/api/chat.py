@@ -3,6 +3,7 @@
 `complete` is all that batch jobs and `ask` need; it knows of no network.
 """
 
+import time
 import uuid
 from typing import Any
 
@@ -70,7 +71,13 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
         raise InvalidRequest("messages: all of them are empty", field="messages")
     ignored = unheeded(body, request, seeds=info.seeds)
     return PreparedQuery(
-        request, query, selected.policy, selected.effort, selected.clipped, ignored
+        request,
+        query,
+        selected.policy,
+        selected.effort,
+        selected.clipped,
+        ignored,
+        int(time.time()),
     )
 
 

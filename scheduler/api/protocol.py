@@ -51,6 +51,11 @@ class StreamOptions(BaseModel):
     include_usage: Flag | None = None
     continuous_usage_stats: Flag | None = None
 
+    @property
+    def so_far(self) -> bool:
+        """Whether every chunk is to tell the tokens so far (vLLM's)."""
+        return bool(self.include_usage and self.continuous_usage_stats)
+
 
 class Reasoning(BaseModel):
     """OpenRouter's and OpenAI's. `exclude` leaves the reasoning out of the reply."""
@@ -171,6 +176,10 @@ class ChatRequest(BaseModel):
     @property
     def wants_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def wants_usage_so_far(self) -> bool:
+        return self.stream_options is not None and self.stream_options.so_far
 
     @property
     def shows_reasoning(self) -> bool:

@@ -1,6 +1,5 @@
 """What every reply tells, whatever its route: the choices, why they ended, and what was spent."""
 
-import time
 from typing import Any
 
 from scheduler.admission import queue as waiting
@@ -16,7 +15,7 @@ def head(job: PreparedQuery, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{job.query.id}",
         "object": kind,
-        "created": int(time.time()),
+        "created": job.created,
         "model": job.request.model,
         "service_tier": waiting.tier_of(CALLER.get().urgency(job.query.sampling.priority)),
     }
@@ -105,6 +104,11 @@ def usage(outcome: Outcome) -> dict[str, Any]:
             f"{kind}_tokens": count for kind, count in tokens._asdict().items()
         },
     }
+
+
+def tokens_so_far(prompt: int, made: int) -> dict[str, int]:
+    """Usage in the middle of a stream: of the chain that is told, without the hidden ones."""
+    return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 
 
 def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:

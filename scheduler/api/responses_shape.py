@@ -178,10 +178,9 @@ def _item(place: str, given: object) -> Item:
     shape = SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
         _refuse(f"{place}.type")
-    if shape is ReferenceItem and isinstance(given, dict):
-        # Only reasoning can be left out; nothing else is kept to be referred to.
-        if not str(given.get("id") or "").startswith("rs_"):
-            _refuse(f"{place}.type")
+    is_known = shape is not ReferenceItem or _is_reasoning(given)
+    if not is_known:
+        _refuse(f"{place}.type")
     try:
         item = checked(shape, given)
         _check_parts(item)
@@ -189,6 +188,11 @@ def _item(place: str, given: object) -> Item:
     except InvalidRequest as error:
         field = f"{place}.{error.field}" if error.field else place
         raise InvalidRequest(f"{place}.{error.message}", field=field) from None
+
+
+def _is_reasoning(reference: object) -> bool:
+    """Whether an item refers to reasoning, which can be left out; nothing else is kept."""
+    return isinstance(reference, dict) and str(reference.get("id") or "").startswith("rs_")
 
 
 def _check_parts(item: Item) -> None:

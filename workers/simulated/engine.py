@@ -26,6 +26,7 @@ from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
 from workers.simulated.law import ANSWER_TOKENS, Fate
 from workers.simulated.reply import completion, reply_of
+from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class SimulatedEngine:
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _orders: list[dict[tuple[str, int], _Orders]] = field(init=False, default_factory=list)
     _running: int = field(init=False, default=0)
+    _vocabulary: WordVocabulary = field(init=False, default_factory=WordVocabulary)
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(self.slots)
@@ -106,7 +108,7 @@ class SimulatedEngine:
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape_of(request)  # refuses what cannot be
-        prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
+        prompt_tokens = sum(len(text.split()) + MESSAGE_TOKENS for _, text, *_ in request.messages)
         room = self.max_model_len - prompt_tokens - request.budget.answer_tokens
         if room < 0:
             raise too_long(prompt_tokens, request.budget.answer_tokens, self.max_model_len)
@@ -126,6 +128,10 @@ class SimulatedEngine:
             self._orders = [orders for orders in self._orders if orders is not ours]
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        if request.purpose != "complete":
+            yield self._vocabulary.answer(request)
+            return
+
         async def generate(tokens: int) -> bool:
             return (await self._generate(_Orders(), tokens))[1] is None
 
@@ -257,6 +263,7 @@ class SimulatedEngine:
             extensions=course.extensions_by(at),
             generated_tokens=generated,
             complete=found is not None and is_whole,
+            stop_text=reply.stop_text,
             seconds=generated / self.tokens_per_second,
             replica=self.replica,
             confidence=course.confidence,

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
-from workers.answer_stop import cut
+from workers.answer_stop import first_stop
 from workers.answers.answer_shape import AnswerShape, shape_of
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.context_length import too_long
@@ -17,13 +17,14 @@ Generate = Callable[[int], Awaitable[bool]]
 
 
 class SimulatedReply(NamedTuple):
-    """`shown` is the share of the answer before its stop text."""
+    """`shown` is the share of the answer before its `stop_text`."""
 
     text: str
     calls: tuple[ToolCall, ...]
     answer: str | None
     logprobs: tuple[ScoredToken, ...]
     shown: float = 1.0
+    stop_text: str = ""
 
 
 def reply_of(request: SampleRequest, answer: str | None, probability: float) -> SimulatedReply:
@@ -33,7 +34,8 @@ def reply_of(request: SampleRequest, answer: str | None, probability: float) -> 
     shape = shape_of(request)
     written = _written(shape, answer)
     stops = request.sampling.answer_stops if shape.tools is None else ()
-    whole, written = written, cut(written, stops)
+    stop = first_stop(written, stops)
+    whole, written = written, written[: stop.at if stop else None]
     text, calls, vote = shape.read(written)
     if calls and not request.sampling.parallel_tool_calls:
         calls = calls[:1]
@@ -44,7 +46,8 @@ def reply_of(request: SampleRequest, answer: str | None, probability: float) -> 
         )
     is_said = shape.plain and written == whole
     shown = len(written) / len(whole)
-    return SimulatedReply(text, calls, answer if is_said else vote, scores, shown)
+    ended = stop.text if stop else ""
+    return SimulatedReply(text, calls, answer if is_said else vote, scores, shown, ended)
 
 
 async def completion(
@@ -74,7 +77,7 @@ async def completion(
         if any(stop in word for stop in request.stop):
             yield Completed("stop", made + 1)
             return
-        yield CompletionText(word)
+        yield CompletionText(word, tokens=made + 1)
     yield Completed("length", request.max_tokens)
 
 

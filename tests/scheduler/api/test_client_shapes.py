@@ -141,7 +141,9 @@ def test_a_json_schema_may_lack_its_schema(named: dict[str, Any]) -> None:
 def test_all_of_a_chain_is_within_max_completion_tokens(most: int, model: str) -> None:
     reply = post(body(max_completion_tokens=most, model=model))
     assert reply.status_code == 200
-    assert reply.json()["usage"]["completion_tokens"] <= most
+    spent = reply.json()["thinkbudget"]["spent"]
+    assert spent["selected_tokens"] <= most
+    assert reply.json()["usage"]["completion_tokens"] <= most * spent["chains"]
 
 
 def test_a_context_error_is_recognised_and_adds_up() -> None:
