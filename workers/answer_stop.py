@@ -13,6 +13,18 @@ class FoundStop(NamedTuple):
     text: str
 
 
+class StoppedAnswer(NamedTuple):
+    """An answer before its `stop`: its text, with what is forced at its head, and its tokens.
+
+    Of a token in which the stop begins the text may take more tokens than there were: then they
+    hold less than the text.
+    """
+
+    tokens: list[int]
+    stop: str
+    text: str
+
+
 def first_stop(text: str, stops: Sequence[str]) -> FoundStop | None:
     """The stop that is complete first, of several the longest."""
     found = [(at + len(stop), at, stop) for stop in stops if (at := text.find(stop)) >= 0]
@@ -32,12 +44,11 @@ def cut(text: str, stops: Sequence[str]) -> str:
 
 def before_stop(
     format_: TokenFormat, head: Sequence[int], answer: Sequence[int], stops: Sequence[str]
-) -> tuple[list[int], str] | None:
-    """The tokens of an answer before its stop, and that stop; None without any. White space at the
+) -> StoppedAnswer | None:
+    """The answer before its stop; None without any. White space at the
     head of the answer is not searched. `head` is what is forced there, and is searched too.
 
-    Where the stop begins inside a token, the text before it in that token is encoded anew, and if
-    that should take more tokens than there were, loses its end.
+    Where the stop begins inside a token, the text before it in that token is encoded anew.
     """
     if not stops:
         return None
@@ -51,5 +62,6 @@ def before_stop(
         before = format_.decode([*head, *answer[:count]])
         if shown.startswith(before):
             rest = format_.encode(shown[len(before) :]) if len(before) < len(shown) else ()
-            return [*answer[:count], *rest][: len(answer)], found.text
-    return [], found.text
+            tokens = [*answer[:count], *rest][: len(answer)]
+            return StoppedAnswer(tokens, found.text, shown)
+    return StoppedAnswer([], found.text, shown)

@@ -279,7 +279,7 @@ class ChainEngine:
             forced_tokens=chain.forced_tokens,
             discarded_tokens=chain.discarded_tokens,
             complete=chain.reached_end_of_turn,
-            stop_text=chain.stop_text,
+            stop_text=chain.stopped.stop if chain.stopped else "",
             thinking_ids=tuple(chain.thinking),
             seconds=seconds,
             replica=self.options.replica or str(os.getpid()),

@@ -16,10 +16,12 @@ def read_answer(running: Running) -> tuple[str, tuple[ToolCall, ...], str | None
     """
     chain, shape = running.chain, running.run_options.shape
     params = running.run_options.answering.params
-    written = whole_letters(chain.format.decode([*chain.forced_answer, *chain.answer])).lstrip()
-    if not chain.stop_text:
-        written = written.rstrip()
-    text, calls, vote = shape.read(cut(written, chain.answer_stops))
+    if chain.stopped:
+        written = whole_letters(chain.stopped.text).lstrip()
+    else:
+        said = chain.format.decode([*chain.forced_answer, *chain.answer])
+        written = whole_letters(said).strip()
+    text, calls, vote = shape.read(written)
     if calls and not params.parallel_tool_calls:
         calls = calls[:1]
         vote = as_answer(calls)

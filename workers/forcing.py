@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from policies.plan import Budget
-from workers.answer_stop import before_stop
+from workers.answer_stop import StoppedAnswer, before_stop
 from workers.format import TokenFormat
 from workers.stop_text import StopTexts
 from workers.token_cap import thinking_within
@@ -83,7 +83,7 @@ class Chain:
     extension_end: int = field(default=0, compare=False)
     shown: int = field(default=0, compare=False)
     answer_stops: tuple[str, ...] = ()
-    stop_text: str = ""
+    stopped: StoppedAnswer | None = None
 
     def __post_init__(self) -> None:
         self.room = max(0, self.room)
@@ -119,7 +119,7 @@ class Chain:
             raise ValueError(f"extensions is {budget.extensions}, {why}")
         chain = cls(format_, budget, room, answer_stops=answer_stops)
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
-        chain.reached_end_of_turn, chain.stop_text = False, ""
+        chain.reached_end_of_turn, chain.stopped = False, None
         chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
         if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
             chain.extension_end = len(thinking)
@@ -263,8 +263,8 @@ class Chain:
         if ended or finish == "length" or len(self.answer) >= self.answer_limit:
             self.reached_end_of_turn, self.phase = ended, "done"
         if kept is not None:
-            self.discarded_tokens += len(self.answer) - len(kept[0])
-            self.answer, self.stop_text = kept
+            self.discarded_tokens += len(self.answer) - len(kept.tokens)
+            self.answer, self.stopped = kept.tokens, kept
 
     def _end_thinking(self) -> list[Segment]:
         """A natural end: ignored while extensions are left, else the end of thinking.
@@ -304,7 +304,7 @@ class Chain:
             return []
         self.forced_tokens += len(self.closing)
         if found := before_stop(self.format, self.forced_answer, [], self.answer_stops):
-            self.reached_end_of_turn, self.stop_text, self.phase = True, found[1], "done"
+            self.reached_end_of_turn, self.stopped, self.phase = True, found, "done"
         return [Segment("answer", self.forced_answer)] if self.forced_answer else []
 
     def _on_a_fresh_line(self) -> bool:

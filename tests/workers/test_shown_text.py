@@ -9,6 +9,7 @@ import pytest
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
+from scheduler.api.stop_sequences import StopSequenceFilter
 from tests.builders import changed
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.core import GenerateOptions, OutputDelta
@@ -110,6 +111,7 @@ def test_a_cap_inside_a_character_shows_whole_characters(
         ("\n\n12\n13", ("\n",), "12", "12"),
         ("Answer: 7 or 8", (" or", "8"), "Answer: 7", "7"),
         ("Answer: 7 or 8", ("never",), "Answer: 7 or 8", "7 or 8"),
+        ("Final Answer: 7", ("Answer",), "Final ", "final"),
         ("größe 1 größe 2", ("ö",), "gr", "gr"),
     ],
 )
@@ -118,7 +120,10 @@ def test_a_stop_ends_the_answer_its_vote_and_its_bill(
     tokenizer: Any, driver: str, says: str, stops: tuple[str, ...], text: str, vote: str
 ) -> None:
     core = Reciting(tokenizer, "hm", says)
-    sample, _, _ = run(core, driver, answer_stops=stops)
+    sample, _, told = run(core, driver, answer_stops=stops)
+    live = StopSequenceFilter(stops)
+    shown = live.feed(told)
+    assert shown + live.close(sample.text) == sample.text, "the same in a stream"
     assert (sample.text, sample.answer, sample.complete) == (text, vote, True)
     if text != says:
         whole = run(Reciting(tokenizer, "hm", says), driver)[0]

@@ -54,9 +54,9 @@ def test_all_that_a_chain_costs_is_bounded(
     assert cost(chain) <= most
     assert chain.violations() == ()
     said = format_.decode([*chain.forced_answer, *chain.answer]).lstrip()
-    if chain.stop_text:
+    if chain.stopped:
         assert chain.reached_end_of_turn
-    if not chain.stop_text or end_of(format_.decode(chain.forced_answer), stops) is None:
+    if not chain.stopped or end_of(format_.decode(chain.forced_answer), stops) is None:
         assert cut(said, stops) == said
 
 
@@ -101,7 +101,7 @@ def test_a_stop_text_ends_the_answer(
         chain = Chain(FORMAT, Budget(50), 1000, answer_stops=stops)
         Model("abS", answer + "E", sizes).run(chain)
         assert chain.reached_end_of_turn
-        assert bool(chain.stop_text) is ended
+        assert bool(chain.stopped) is ended
         text = LETTERS.decode(chain.answer)
         assert text == left
         assert cost(chain) <= 3 + len(chain.closing) + len(answer) + 1
