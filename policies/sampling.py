@@ -23,6 +23,10 @@ class SamplingParams:
     tools: str | None = None
     tool_choice: str | None = None
     response_format: str | None = None
+    #: Texts that end the answer, and are not part of it.
+    answer_stops: tuple[str, ...] = ()
+    #: Whether an answer may make several calls.
+    parallel_tool_calls: bool = True
     #: Of waiting requests the one with the lowest value runs first.
     priority: int = 0
     #: Only requests with the same salt share cached prefixes (vLLM's `cache_salt`).

@@ -246,6 +246,49 @@ def test_an_experiment_runs_once_and_is_reported(folder: Path) -> None:
     assert (folder / "runs" / "trial" / "report" / "report.png").is_file()
 
 
+def test_an_experiment_does_not_go_on_in_another_ones_folder(folder: Path) -> None:
+    plain = "count = 4\nengine.kind = 'simulated'\npolicies.plain.name = 'fixed'\n"
+
+    def of(text: str, *flags: str) -> Result:
+        (folder / "trial.toml").write_text(text, encoding="utf-8")
+        return ran("experiment", "run", "trial.toml", *flags)
+
+    assert of(plain).exit_code == 0
+    for other, named in (
+        (plain.replace("4", "5"), "count"),
+        (plain + "policies.plain.options.extensions = 1\n", "policies.plain"),
+        (plain + "engine.seed = 3\n", "engine"),
+        (plain + "questions = 's1-pocket'\n", "questions"),
+    ):
+        refused = of(other)
+        assert refused.exit_code == 4
+        assert named in refused.stderr and "runs/trial" in refused.stderr
+    assert of(plain + "seeds = 2\npolicies.votes.name = 'majority'\n").exit_code == 0
+    assert len([*(folder / "runs" / "trial").glob("*.jsonl")]) == 4
+    assert of(plain).exit_code == 0
+    assert of(plain.replace("4", "5"), "--force").exit_code == 0
+
+
+def test_results_of_nobody_knows_what_are_left_alone(folder: Path) -> None:
+    (folder / "trial.toml").write_text("engine.kind = 'simulated'\npolicies.a.name = 'fixed'")
+    (folder / "runs" / "trial").mkdir(parents=True)
+    (folder / "runs" / "trial" / "a.0.jsonl").write_text("{}")
+    refused = ran("experiment", "run", "trial.toml")
+    assert (refused.exit_code, "no experiment wrote" in refused.stderr) == (2, True)
+
+
+def test_a_question_id_that_comes_twice_is_refused_before_anything_runs(folder: Path) -> None:
+    line = json.dumps({"id": "same", "class": "easy", "question": "1?", "answer": "1"})
+    (folder / "set.jsonl").write_text(f"{line}\n{line}\n", encoding="utf-8")
+    (folder / "trial.toml").write_text(
+        "engine.kind = 'simulated'\nquestions = 'set.jsonl'\npolicies.a.name = 'fixed'\n",
+        encoding="utf-8",
+    )
+    refused = ran("experiment", "run", "trial.toml")
+    assert (refused.exit_code, "'same'" in refused.stderr) == (2, True)
+    assert not (folder / "runs").exists()
+
+
 def test_the_doctor_lists_what_it_found_with_advice() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,23 +10,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from workers.answers.answer_shape import AnswerShape, shape_of
-from workers.checkpoint import Checkpoint, restore
+from workers.begin_chain import begin_chain
+from workers.checkpoint import Checkpoint
 from workers.completing import complete
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.confidence import ConfidenceMeter
+from workers.context_length import too_long
 from workers.core import Core, CoreDied, GenerateOptions
 from workers.drivers import choose, reports_progress
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
+from workers.finished_answer import read_answer
 from workers.forcing import UNANSWERED, Chain
 from workers.format import TokenFormat
-from workers.harness import chain_for
 from workers.live_text import LiveText
 from workers.probing import ProbePoints
 from workers.prompt import Prompter
 from workers.running import Running, RunningOptions, Watchers
 from workers.sample import Accepted, ChainProgress, Sample
 from workers.side_by_side import Emit, side_by_side
-from workers.token_text import scored
+from workers.token_text import scored, whole_letters
+from workers.tokenizing import tokenized
 from workers.trial import Trials
 
 log = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ class ChainEngine:
         self.core, self.format, self.options = core, format_, options
         self.prompter = Prompter(core.tokenizer, format_.strings)
         self._names = itertools.count()
-        self._running: dict[str, dict[int, Running]] = {}
+        self._running: dict[str, list[dict[int, Running]]] = {}
         self._count = 0
 
     async def info(self) -> EngineInfo:
@@ -77,12 +80,11 @@ class ChainEngine:
         return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        for number, running in list(self._running.get(query, {}).items()):
-            if chain is None or number == chain:
-                await running.end(self.core, "cancelled")
+        for running in self._named(query, chain):
+            await running.end(self.core, "cancelled")
 
     async def conclude(self, query: str, chain: int) -> None:
-        if running := self._running.get(query, {}).get(chain):
+        for running in self._named(query, chain):
             await running.end(self.core, "conclude")
 
     async def check(self) -> None:
@@ -95,12 +97,15 @@ class ChainEngine:
         shape = self._shape(request)
         prompt = self.prompter.tokens(request.messages, request.suffix, shape.tools)
         room = self._room(len(prompt), request.budget.answer_tokens)
-        chains = {number: self._chain(request, number, room, shape) for number in request.chains}
+        chains = {
+            number: begin_chain(self.core, self.format, request, number, room, shape)
+            for number in request.chains
+        }
         ours = {
             number: self._start(request, number, chains[number], prompt, shape) for number in chains
         }
         # Before anybody knows of them: they can be cancelled from now on.
-        self._running.setdefault(request.query, {}).update(ours)
+        self._running.setdefault(request.query, []).append(ours)
         try:
             yield Accepted(len(prompt))
             runs = [partial(self._run, running, request) for running in ours.values()]
@@ -111,6 +116,10 @@ class ChainEngine:
             self._forget(request.query, ours)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        if request.purpose != "complete":
+            known = self.core.vocabulary
+            yield tokenized(self.core.tokenizer, known, self.prompter, request)
+            return
         name = f"{request.query}/{next(self._names)}"
         self._count += 1
         try:
@@ -130,51 +139,27 @@ class ChainEngine:
                 raise Refused(field, f"{field}: the engine cannot hold to it: {error}") from None
         return shape
 
+    def _named(self, query: str, chain: int | None) -> list[Running]:
+        """Running chains of a query; of all requests with its id."""
+        requests = self._running.get(query, ())
+        chains = [item for request in requests for item in request.items()]
+        return [running for number, running in chains if chain in (None, number)]
+
     def _forget(self, query: str, ours: dict[int, Running]) -> None:
-        theirs = self._running[query]
-        for number, running in ours.items():
-            if theirs.get(number) is running:
-                del theirs[number]
-        if not theirs:
+        # By identity: requests of one id may run at once.
+        left = [chains for chains in self._running[query] if chains is not ours]
+        if left:
+            self._running[query] = left
+        else:
             del self._running[query]
 
     def _room(self, prompt_tokens: int, answer_tokens: int) -> int:
         """Thinking tokens that fit between the prompt and the answer's reserve."""
-        room = self.core.max_model_len - prompt_tokens - self.format.most_closing - answer_tokens
+        context, closing = self.core.max_model_len, self.format.most_closing
+        room = context - prompt_tokens - closing - answer_tokens
         if room < 0:
-            raise Refused(
-                "messages",
-                f"the prompt is {prompt_tokens} tokens long; with the answer's reserve of "
-                f"{answer_tokens} tokens it does not fit into the context of "
-                f"{self.core.max_model_len} tokens",
-                "context_length_exceeded",
-            )
+            raise too_long(prompt_tokens, answer_tokens, context, closing=closing)
         return room
-
-    def _chain(self, request: SampleRequest, number: int, room: int, shape: AnswerShape) -> Chain:
-        budget, before = request.budget, request.resume
-        # "Final Answer:" would be in the way of what is no prose.
-        format_ = self.format if shape.plain else self.format.wordless
-        try:
-            if (at := request.checkpoint(number)) and at.begun:
-                return restore(format_, budget, room, at)
-            if before is None:
-                return chain_for(format_, budget, room)
-            if budget.compat:
-                raise ValueError("harness_compat and readme_compat cannot extend a finished chain")
-            known = self.core.vocabulary
-            if unknown := [token for token in before.thinking_ids if not 0 <= token < known]:
-                raise ValueError(f"resume holds token {unknown[0]}, the model has {known} tokens")
-            return Chain.resume(
-                format_,
-                budget,
-                room=room,
-                thinking=before.thinking_ids,
-                stop_cause=before.stop_cause,
-                extensions=before.extensions,
-            )
-        except ValueError as error:
-            raise Refused(str(error).split()[0], str(error)) from None
 
     def _start(
         self,
@@ -216,7 +201,8 @@ class ChainEngine:
                 await running.end(self.core, "conclude")
             running.start(watchers, at, before)
             # What is asked of the answer alone needs a call of its own.
-            apart = running.run_options.answering != running.run_options.thinking
+            options = running.run_options
+            apart = options.answering != options.thinking or bool(chain.answer_stops)
             driver = "reprompt" if apart else self.options.driver
             await choose(driver, request, self.format)(self.core, running)
         except CoreDied as error:
@@ -225,6 +211,7 @@ class ChainEngine:
         finally:
             self._count -= 1
             if watchers.live:
+                watchers.live.end()
                 # Tool calls are read from the whole answer, not streamed as its text.
                 watchers.live.flush("thinking" if running.run_options.shape.tools else None)
             if trials:
@@ -281,15 +268,13 @@ class ChainEngine:
 
     def _sample(self, running: Running, before: int, seconds: float, probe_tokens: int) -> Sample:
         chain, meter = running.chain, running.watchers.meter
-        text = self.format.decode([*chain.forced_answer, *chain.answer]).strip()
-        forced = self.format.decode(chain.forced_answer)
-        text, calls, answer = running.run_options.shape.read(text, forced)
+        text, calls, answer = read_answer(running)
         forced_thinking = chain.forced_tokens - len(chain.closing)
         reasoning = len(chain.thinking) - forced_thinking - before
         assert chain.stop_cause is not None, "a driver left a chain unfinished"
         return Sample(
             chain=running.number,
-            thinking=self.format.decode(chain.thinking),
+            thinking=whole_letters(self.format.decode(chain.thinking)),
             text=text,
             answer=None if chain.stop_cause in UNANSWERED else answer,
             stop_cause=chain.stop_cause,
@@ -300,6 +285,7 @@ class ChainEngine:
             forced_tokens=chain.forced_tokens,
             discarded_tokens=chain.discarded_tokens,
             complete=chain.reached_end_of_turn,
+            stop_text=chain.stopped.stop if chain.stopped else "",
             thinking_ids=tuple(chain.thinking),
             seconds=seconds,
             replica=self.options.replica or str(os.getpid()),

@@ -76,7 +76,13 @@ def snapshot(chain: Chain) -> Checkpoint | None:
     )
 
 
-def restore(format_: TokenFormat, budget: Budget, room: int, at: Checkpoint) -> Chain:
+def restore(
+    format_: TokenFormat,
+    budget: Budget,
+    room: int,
+    at: Checkpoint,
+    answer_stops: tuple[str, ...] = (),
+) -> Chain:
     """The chain that goes on from a checkpoint; all of it counts as shown."""
     phase: Phase = "thinking" if at.stop_cause is None else "answer"
     chain = chain_class(budget)(
@@ -93,6 +99,7 @@ def restore(format_: TokenFormat, budget: Budget, room: int, at: Checkpoint) -> 
         phase=phase,
         extension_end=at.extension_end,
         shown=len(at.thinking),
+        answer_stops=answer_stops,
     )
     if len(chain.answer) >= chain.answer_limit and chain.phase == "answer":
         chain.phase = "done"

@@ -7,6 +7,7 @@ from typing import Any
 from tokenizers.decoders import DecodeStream
 
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.context_length import too_long
 from workers.core import Core, CoreDied, GenerateOptions, OutputDelta
 from workers.engine import Refused
 from workers.forcing import GenerateCall
@@ -41,7 +42,7 @@ async def complete(
                     text_out = text.feed(piece.tokens, last=piece.finish is not None)
                     scores = _scores(core.tokenizer, request, piece.tokens, piece.logprobs)
                     if text_out or scores:
-                        yield CompletionText(text_out, scores)
+                        yield CompletionText(text_out, scores, count)
                 if text.stopped or piece.finish is not None:
                     break
     except CoreDied:
@@ -88,12 +89,8 @@ def _prompt(core: Core, request: CompletionRequest) -> list[int]:
         raise Refused("prompt", "prompt has no tokens")
     room = core.max_model_len - len(tokens)
     if room < max(1, request.max_tokens):
-        raise Refused(
-            "prompt" if room < 1 else "max_tokens",
-            f"the prompt is {len(tokens)} tokens long; with max_tokens of {request.max_tokens} "
-            f"it does not fit into the context of {core.max_model_len} tokens",
-            "context_length_exceeded",
-        )
+        field = "prompt" if room < 1 else "max_tokens"
+        raise too_long(len(tokens), max(1, request.max_tokens), core.max_model_len, field=field)
     return tokens
 
 

@@ -10,8 +10,8 @@ A driver asks `next_call()` for what to generate after `prompt(...)`, feeds the 
 
 The budget is one total over all rounds, forced text included; a forced text that would cross it is
 cut there. Promised: thinking never exceeds the cap and never falls below the minimum, forced
-extensions are counted exactly, no token is lost or doubled. The quirks of the paper's own code are
-in workers/harness.py.
+extensions are counted exactly, no token is lost or doubled, and `max_tokens` bounds all of them.
+The quirks of the paper's own code are in workers/harness.py.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from policies.plan import Budget
+from workers.answer_stop import StoppedAnswer, before_stop
 from workers.format import TokenFormat
 from workers.stop_text import StopTexts
+from workers.token_cap import thinking_within
 
 Phase = Literal["thinking", "answer", "done"]
 Finish = Literal["stop", "length", "abort"]
@@ -61,7 +63,8 @@ class Segment(NamedTuple):
 @dataclass(slots=True)
 class Chain:
     """One chain being forced. `room` is what the context leaves for thinking; the last forced
-    extension ends at `extension_end`; so much of the thinking was `shown`.
+    extension ends at `extension_end`; so much of the thinking was `shown`. `answer_stops` are texts
+    that end the answer.
     """
 
     format: TokenFormat
@@ -79,6 +82,8 @@ class Chain:
     reached_end_of_turn: bool = False
     extension_end: int = field(default=0, compare=False)
     shown: int = field(default=0, compare=False)
+    answer_stops: tuple[str, ...] = ()
+    stopped: StoppedAnswer | None = None
 
     def __post_init__(self) -> None:
         self.room = max(0, self.room)
@@ -97,6 +102,7 @@ class Chain:
         thinking: Sequence[int],
         stop_cause: StopCause,
         extensions: int,
+        answer_stops: tuple[str, ...] = (),
     ) -> "Chain":
         """Go on with a finished chain: a natural end gets "Wait", a cut one just thinks on.
 
@@ -109,12 +115,11 @@ class Chain:
                 f"extended has {len(thinking)} thinking tokens already"
             )
         if extensions > budget.extensions:
-            raise ValueError(
-                f"extensions is {budget.extensions}, but the chain to be extended has had "
-                f"{extensions} already"
-            )
-        chain = cls(format_, budget, room)
+            why = f"but the chain to be extended has had {extensions} already"
+            raise ValueError(f"extensions is {budget.extensions}, {why}")
+        chain = cls(format_, budget, room, answer_stops=answer_stops)
         chain.phase, chain.stop_cause, chain.forced_tokens, chain.closing = "thinking", None, 0, []
+        chain.reached_end_of_turn, chain.stopped = False, None
         chain.thinking, chain.extensions_used, chain.shown = [*thinking], extensions, len(thinking)
         if tuple(thinking[-len(chain.extension) :]) == chain.extension and extensions:
             chain.extension_end = len(thinking)
@@ -130,20 +135,28 @@ class Chain:
 
     @property
     def _budget_cap(self) -> int:
-        budget = self.budget
-        if budget.max_tokens is None:
-            return budget.max_thinking_tokens
-        left = budget.max_tokens - self.format.most_closing - budget.answer_tokens
-        return min(budget.max_thinking_tokens, max(0, left))
+        most, limit = self.budget.max_thinking_tokens, self.token_cap
+        return most if limit is None else min(most, limit)
+
+    @property
+    def token_cap(self) -> int | None:
+        """Thinking tokens that `max_tokens` allows."""
+        return thinking_within(self.budget, self.format.most_closing, self.discarded_tokens)
 
     @property
     def answer_limit(self) -> int:
         """Tokens that the answer may have: its reserve, or all that `max_tokens` leaves."""
-        budget, thought = self.budget, len(self.thinking)
-        if budget.max_tokens is None:
-            return budget.answer_tokens
-        left = budget.max_tokens - thought - len(self.closing)
-        return max(1, min(left, self.room - thought + budget.answer_tokens))
+        reserve = self.budget.answer_tokens
+        if (left := self._left()) is None:
+            return reserve
+        return max(0, min(left, self.room - len(self.thinking) + reserve))
+
+    def _left(self) -> int | None:
+        """What `max_tokens` leaves after the thinking, the closing and what was dropped."""
+        if self.budget.max_tokens is None:
+            return None
+        spent = len(self.thinking) + len(self.closing) + self.discarded_tokens
+        return self.budget.max_tokens - spent
 
     @property
     def tokens(self) -> list[int]:
@@ -165,7 +178,7 @@ class Chain:
     @property
     def forced_answer(self) -> tuple[int, ...]:
         """The tokens that a cut put at the head of the answer."""
-        return self.format.forced_answer if self.was_cut else ()
+        return self.format.forced_answer if self.was_cut and self.closing else ()
 
     def next_call(self) -> GenerateCall | None:
         format_ = self.format
@@ -178,7 +191,7 @@ class Chain:
             return GenerateCall(left, max(0, min(left, least)), stops, format_.stop_texts)
         if self.phase == "answer":
             left = self.answer_limit - len(self.answer)
-            return GenerateCall(left, 0, format_.end_of_turn)
+            return GenerateCall(left, 0, format_.end_of_turn, self.answer_stops)
         return None
 
     def feed(self, tokens: Sequence[int], finish: Finish | None) -> list[Segment]:
@@ -190,8 +203,7 @@ class Chain:
         if self.phase == "answer":
             self.answer += kept
             if finish in ("stop", "length"):
-                self.reached_end_of_turn = finish == "stop"
-                self.phase = "done"
+                self._end_answer(finish, at_end_of_turn=len(kept) < len(tokens))
             return [Segment("answer", tuple(kept))] if kept else []
         self.thinking += kept
         closing: list[Segment] = []
@@ -218,7 +230,8 @@ class Chain:
         if len(self.thinking) > self.budget.max_thinking_tokens:
             broken.append("max_thinking_tokens")
         excused = {"context", "early_exit"} | UNANSWERED
-        if len(self.thinking) < self.budget.min_thinking_tokens and self.stop_cause not in excused:
+        least = min(self.budget.min_thinking_tokens, self._budget_cap)
+        if len(self.thinking) < least and self.stop_cause not in excused:
             broken.append("min_thinking_tokens")
         short = self.extensions_used < self.budget.extensions
         ended = self.stop_cause in ("natural", "extensions")
@@ -240,6 +253,18 @@ class Chain:
         kept = StopTexts(self.format).before_stop(self.thinking)
         self.discarded_tokens += len(self.thinking) - len(kept)
         self.thinking = kept
+
+    def _end_answer(self, finish: Finish, *, at_end_of_turn: bool) -> None:
+        """A call of the answer has ended. A stop text in the white space at the head of the answer,
+        which is not shown, does not count: then the answer goes on.
+        """
+        kept = before_stop(self.format, self.forced_answer, self.answer, self.answer_stops)
+        ended = kept is not None or at_end_of_turn or (finish == "stop" and not self.answer_stops)
+        if ended or finish == "length" or len(self.answer) >= self.answer_limit:
+            self.reached_end_of_turn, self.phase = ended, "done"
+        if kept is not None:
+            self.discarded_tokens += len(self.answer) - len(kept.tokens)
+            self.answer, self.stopped = kept.tokens, kept
 
     def _end_thinking(self) -> list[Segment]:
         """A natural end: ignored while extensions are left, else the end of thinking.
@@ -274,7 +299,12 @@ class Chain:
             self.closing = self.format.closing_on_cut(on_a_fresh_line=fresh)
         else:
             self.closing = list(self.format.end)
+        if (left := self._left()) is not None and left < 1:
+            self.closing, self.phase = [], "done"
+            return []
         self.forced_tokens += len(self.closing)
+        if found := before_stop(self.format, self.forced_answer, [], self.answer_stops):
+            self.reached_end_of_turn, self.stopped, self.phase = True, found, "done"
         return [Segment("answer", self.forced_answer)] if self.forced_answer else []
 
     def _on_a_fresh_line(self) -> bool:

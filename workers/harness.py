@@ -17,9 +17,11 @@ from workers.format import TokenFormat
 AUTO_ANSWER_TOKENS = 100
 
 
-def chain_for(format_: TokenFormat, budget: Budget, room: int) -> Chain:
+def chain_for(
+    format_: TokenFormat, budget: Budget, room: int, answer_stops: tuple[str, ...] = ()
+) -> Chain:
     """The chain with the semantics that `budget` asks for."""
-    return chain_class(budget)(format_, budget, room)
+    return chain_class(budget)(format_, budget, room, answer_stops=answer_stops)
 
 
 def chain_class(budget: Budget) -> type[Chain]:
@@ -61,13 +63,14 @@ class HarnessChain(Chain):
 
     @property
     def cap(self) -> int:
-        return self.room if self.budget.max_thinking_tokens else 0
+        most = self.room if self.budget.max_thinking_tokens else 0
+        return most if self.token_cap is None else min(most, self.token_cap)
 
     def next_call(self) -> GenerateCall | None:
         call = super().next_call()
         if call is None or self.phase == "answer":
             return call
-        most = min(self.budget.max_thinking_tokens, self.room - len(self.thinking))
+        most = min(self.budget.max_thinking_tokens, self.cap - len(self.thinking))
         least = 1 if self.budget.extensions else self.budget.min_thinking_tokens
         return call._replace(max_tokens=most, min_tokens=min(most, least))
 
@@ -98,7 +101,7 @@ class HarnessChain(Chain):
         if self.extensions_used == self.budget.extensions:
             return self._close("extensions" if self.extensions_used else "natural")
         before = len(self.thinking)
-        text = self.extension[: self.room - before]
+        text = self.extension[: max(0, self.cap - before)]
         self.thinking += text
         # What the cut will take back counts as discarded then, not as forced.
         kept = min(len(self.thinking), self.budget.max_thinking_tokens) - before
@@ -192,9 +195,15 @@ class ReadmeChain(Chain):
         return missing < 0 or (missing > 0 and ended and self.remaining > 0)
 
     def _room_left(self) -> int:
-        return self.room - len(self.format.encode(self.text))
+        left = self.room - len(self.format.encode(self.text))
+        limit = self.token_cap
+        return left if limit is None else min(left, limit - len(self.thinking))
 
     def _end_thinking(self) -> list[Segment]:
+        if self.extensions_used < self.budget.extensions and self.remaining > 0:
+            limit = self.token_cap
+            if limit is not None and limit - len(self.thinking) <= len(self.extension):
+                return self._close("max_thinking")
         if self.extensions_used == self.budget.extensions or self.remaining <= 0:
             return self._close("extensions" if self.extensions_used else "natural")
         asked = self.budget.extension_text

@@ -8,27 +8,52 @@ from tokenizers.decoders import DecodeStream
 
 from workers.forcing import Segment
 from workers.sample import Delta
+from workers.token_text import whole_letters
 
 
 class LiveText:
-    """The text of a streamed chain, in whole characters and coalesced."""
+    """The text of a streamed chain, in whole characters and coalesced.
+
+    A decoder holds a token back whose character is not whole yet, with the letters before it in
+    the same token. `end` gives those letters; the part of a character is dropped.
+    """
 
     def __init__(self, tokenizer: Any, number: int, emit: Callable[[Delta], None]) -> None:
         self._backend = tokenizer.backend_tokenizer
         self._number, self._emit = number, emit
+        self._tokenizer = tokenizer
         self._streams: dict[str, DecodeStream] = {}
+        self._unsaid: dict[str, list[int]] = {}
         self._held: list[Delta] = []
 
     def hold(self, segments: list[Segment]) -> None:
         for segment in segments:
             if segment.phase == "done" or not segment.tokens:
                 continue
+            if segment.phase == "answer":
+                self._end_phase("thinking")
             stream = self._streams.setdefault(
                 segment.phase, DecodeStream(skip_special_tokens=False)
             )
-            pieces = [stream.step(self._backend, token) or "" for token in segment.tokens]
-            text, count = "".join(pieces), len(segment.tokens)
+            unsaid = self._unsaid.setdefault(segment.phase, [])
+            text, count = "", len(segment.tokens)
+            for token in segment.tokens:
+                unsaid.append(token)
+                if piece := stream.step(self._backend, token):
+                    text += piece
+                    unsaid.clear()
             self._held.append(Delta(self._number, segment.phase, text, count))
+
+    def end(self) -> None:
+        """Hold what is left: no more text will come."""
+        self._end_phase("thinking")
+        self._end_phase("answer")
+
+    def _end_phase(self, phase: Literal["thinking", "answer"]) -> None:
+        if unsaid := self._unsaid.pop(phase, None):
+            left = whole_letters(self._tokenizer.decode(unsaid, skip_special_tokens=False))
+            if left:
+                self._held.append(Delta(self._number, phase, left, 0))
 
     def drop(self) -> None:
         self._held.clear()

@@ -48,8 +48,9 @@ class Prompter:
         messages: Sequence[MessageTuple],
         suffix: str = "",
         tools: list[dict[str, Any]] | None = None,
+        opens: bool = True,
     ) -> list[int]:
-        """Token ids of the templated conversation with thinking opened.
+        """Token ids of the templated conversation with thinking opened, unless not `opens`.
 
         `suffix` is added to the last user message. Raises Refused.
         """
@@ -57,12 +58,12 @@ class Prompter:
         asked = [turn for turn in turns if turn["role"] == "user"]
         if suffix and asked:
             asked[-1]["content"] += self.neutralise(suffix)
-        text = self._text(turns, self._neutral(tools))
-        if tools and text == self._text(turns, None):
+        text = self._text(turns, self._neutral(tools), opens)
+        if tools and text == self._text(turns, None, opens):
             why = "the model's chat template knows no tools"
             raise Refused("tools", why, "unsupported_parameter")
         start = self._format.start
-        if start and not text.rstrip().endswith(start.rstrip()):
+        if opens and start and not text.rstrip().endswith(start.rstrip()):
             text += start
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
@@ -88,10 +89,10 @@ class Prompter:
             return [self._neutral(item) for item in value]
         return value
 
-    def _text(self, turns: list[dict[str, Any]], tools: Any) -> str:
+    def _text(self, turns: list[dict[str, Any]], tools: Any, opens: bool) -> str:
         try:
             text: str = self._tokenizer.apply_chat_template(
-                turns, tools=tools, tokenize=False, add_generation_prompt=True
+                turns, tools=tools, tokenize=False, add_generation_prompt=opens
             )
         except Exception as error:  # templates are programs and raise whatever they like
             raise Refused("messages", f"the model's chat template refuses them: {error}") from error

@@ -117,6 +117,7 @@ class Running:
         scores = delta.logprobs[: max(0, len(delta.tokens) + before - chain.discarded_tokens)]
         if self.run_options.logprobs is not None and phase == "answer":
             self.scores += zip(delta.tokens, scores, strict=False)
+            del self.scores[len(chain.answer) :]
         if (meter := watchers.meter) and scores:
             (meter.think if phase == "thinking" else meter.answer)(scores)
             if meter.unsure and phase == "thinking":

@@ -83,6 +83,8 @@ class Sample:
     discarded_tokens: int = 0
     #: Whether the answer came to its end of turn.
     complete: bool = True
+    #: The caller's stop text that ended the answer. Empty: none did.
+    stop_text: str = ""
     #: Token ids of the thinking, by which the chain can be extended. Empty where there are none.
     thinking_ids: tuple[int, ...] = ()
     #: Duration of this call.

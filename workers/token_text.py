@@ -13,6 +13,11 @@ from workers.stop_text import PARTIAL
 LEAST = -9999.0
 
 
+def whole_letters(text: str) -> str:
+    """The text without a part of a character at its end: a cap may fall inside one."""
+    return text.rstrip(PARTIAL)
+
+
 def scored(
     tokenizer: Any, tokens: Iterable[tuple[int, TokenLogprobs]], top: int
 ) -> Iterator[ScoredToken]:

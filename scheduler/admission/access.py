@@ -13,6 +13,8 @@ from scheduler.settings import STRICT
 
 Role = Literal["inference", "batch", "metrics", "admin"]
 ANY = "*"
+TOKENIZER = ("/tokenize", "/detokenize", "/tokenizer_info")
+"""Paths that vLLM has outside of /v1."""
 
 
 @settings(frozen=True, slots=True, config=STRICT)
@@ -87,7 +89,8 @@ class Caller:
         """Whether its role lets it use a path: what is not named here is for administrators."""
         if self.role in ("admin", "metrics"):
             return self.role == "admin" or path == "/metrics"
-        return path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
+        is_inference = path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
+        return is_inference or path in TOKENIZER
 
     def urgency(self, priority: int) -> int:
         """The priority that it gets when it asks for one; the lower, the sooner."""

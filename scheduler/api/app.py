@@ -9,6 +9,8 @@ from scheduler.admission.access import ANY, AccessConfig
 from scheduler.admission.limits import LimitsConfig
 from scheduler.api import (
     aliases,
+    anthropic_messages,
+    anthropic_stream,
     chat,
     chat_stream,
     completions,
@@ -17,6 +19,7 @@ from scheduler.api import (
     responses,
     responses_stream,
     service,
+    tokens,
 )
 from scheduler.api import response as reply
 from scheduler.api.middleware.access import AccessMiddleware
@@ -48,14 +51,15 @@ def make_app(
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 
     @app.exception_handler(RequestError)
-    async def refused(_: Request, error: RequestError) -> Response:
+    async def refused(request: Request, error: RequestError) -> Response:
         TRACE.get().outcome = error.code
-        return refusal(error)
+        return refusal(error, request.scope["path"])
 
     @app.exception_handler(404)
     @app.exception_handler(405)
     async def unknown(request: Request, error: HTTPException) -> Response:
-        return refusal(UnknownRoute(request.method, request.scope["path"], error.status_code))
+        path = request.scope["path"]
+        return refusal(UnknownRoute(request.method, path, error.status_code), path)
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
@@ -84,6 +88,30 @@ def make_app(
             whole = await responses.answer(controller, job)
             return JSONResponse(whole, headers=reply.headers(job.chat, whole["thinkbudget"]))
         return await _streamed(responses_stream.stream(controller, job), reply.headers(job.chat))
+
+    @app.post(anthropic_messages.PATH)
+    async def message(request: Request) -> Response:
+        job = anthropic_messages.prepare(controller, await _body(request))
+        if not job.streams:
+            whole = await anthropic_messages.answer(controller, job)
+            return JSONResponse(whole, headers=reply.headers(job.chat, whole["thinkbudget"]))
+        return await _streamed(anthropic_stream.stream(controller, job), reply.headers(job.chat))
+
+    @app.post(f"{anthropic_messages.PATH}/count_tokens")
+    async def message_tokens(request: Request) -> Response:
+        return JSONResponse(await tokens.count_message_tokens(controller, await _body(request)))
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> Response:
+        return JSONResponse(await tokens.tokenize(controller, await _body(request)))
+
+    @app.post("/detokenize")
+    async def detokenize(request: Request) -> Response:
+        return JSONResponse(await tokens.detokenize(controller, await _body(request)))
+
+    @app.get("/tokenizer_info")
+    async def tokenizer_info() -> Response:
+        return JSONResponse(await tokens.describe(controller))
 
     @app.post("/v1/completions")
     async def texts(request: Request) -> Response:

@@ -3,6 +3,7 @@
 `complete` is all that batch jobs and `ask` need; it knows of no network.
 """
 
+import time
 import uuid
 from typing import Any
 
@@ -60,6 +61,8 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             logprobs=request.most_logprobs,
             tools=_tools(request),
             tool_choice=_tool_choice(request),
+            answer_stops=tuple(request.stops),
+            parallel_tool_calls=request.parallel_tool_calls is not False,
             response_format=request.response_format.given if request.response_format else None,
             priority=PRIORITIES.get(reply.tier_of(request), 0),
             answer=_answer_spec(controller, request, query_class),
@@ -70,7 +73,13 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
         raise InvalidRequest("messages: all of them are empty", field="messages")
     ignored = unheeded(body, request, seeds=info.seeds)
     return PreparedQuery(
-        request, query, selected.policy, selected.effort, selected.clipped, ignored
+        request,
+        query,
+        selected.policy,
+        selected.effort,
+        selected.clipped,
+        ignored,
+        int(time.time()),
     )
 
 

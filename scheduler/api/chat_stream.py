@@ -22,7 +22,7 @@ async def stream(controller: Controller, job: PreparedQuery) -> AsyncIterator[st
     """Raises RequestError before the first event when the request is refused; afterwards an error
     is an event of its own, and [DONE] still follows it.
     """
-    started = False
+    started, prompt = False, 0
     async with aclosing(follow(controller, job)) as events:
         try:
             async for event in events:
@@ -30,12 +30,12 @@ async def stream(controller: Controller, job: PreparedQuery) -> AsyncIterator[st
                 match event:
                     case KeepAlive():
                         yield KEEP_ALIVE
-                    case Started():
-                        yield _chunk(job, ROLE)
-                    case ReasoningText(text):
-                        yield _chunk(job, _thought(text))
-                    case AnswerText(text):
-                        yield _chunk(job, {"content": text})
+                    case Started(prompt):
+                        yield _chunk(job, ROLE, used=(prompt, 0))
+                    case ReasoningText(text, tokens):
+                        yield _chunk(job, _thought(text), used=(prompt, tokens))
+                    case AnswerText(text, tokens):
+                        yield _chunk(job, {"content": text}, used=(prompt, tokens))
                     case Done(outcome):
                         for chunk in _last(job, outcome):
                             yield chunk
@@ -56,7 +56,9 @@ def _last(job: PreparedQuery, outcome: Outcome) -> Iterator[str]:
         if text := reply.content(job, sample):
             yield _chunk(job, {"content": text}, at=at)
         yield from map(_event, _ends(job, sample, at))
-    account = {"thinkbudget": reply.account(job, outcome)}
+    account: dict[str, Any] = {"thinkbudget": reply.account(job, outcome)}
+    if job.request.wants_usage_so_far:
+        account["usage"] = reply.usage(outcome)
     *calls, finish = _ends(job, best, 0)
     yield from map(_event, [*calls, finish | account])
     if job.request.wants_usage:
@@ -84,8 +86,14 @@ def _body(job: PreparedQuery, delta: dict[str, Any], at: int) -> dict[str, Any]:
     return reply.head(job, "chat.completion.chunk") | {"choices": [choice]}
 
 
-def _chunk(job: PreparedQuery, delta: dict[str, Any], *, at: int = 0) -> str:
-    return _event(_body(job, delta, at))
+def _chunk(
+    job: PreparedQuery, delta: dict[str, Any], *, at: int = 0, used: tuple[int, int] | None = None
+) -> str:
+    """`used` are the tokens so far: of the prompt, and of the chain that is told."""
+    body = _body(job, delta, at)
+    if used is not None and job.request.wants_usage_so_far:
+        body["usage"] = reply.tokens_so_far(*used)
+    return _event(body)
 
 
 def _event(body: dict[str, Any]) -> str:

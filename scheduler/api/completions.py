@@ -15,6 +15,8 @@ from scheduler.admission.access import CALLER
 from scheduler.api import aliases
 from scheduler.api.completions_shape import CompletionBody, parse
 from scheduler.api.events import KEEP_ALIVE_SECONDS
+from scheduler.api.ignored_fields import unknown
+from scheduler.api.response import tokens_so_far
 from scheduler.errors import DeadlineExceeded, Forbidden, InvalidRequest, Overloaded, RequestError
 from scheduler.solving.controller import Controller
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
@@ -22,7 +24,6 @@ from workers.engine import Engine, Refused
 from workers.sample import Accepted, ScoredToken
 
 DEFAULT_TOKENS = 16
-_UNHEEDED = ("presence_penalty", "frequency_penalty", "logit_bias", "top_k", "min_p")
 
 
 class PreparedCompletion(NamedTuple):
@@ -32,6 +33,7 @@ class PreparedCompletion(NamedTuple):
     body: CompletionBody
     texts: list[CompletionRequest]
     ignored: tuple[str, ...]
+    created: int
 
     @property
     def headers(self) -> dict[str, str]:
@@ -81,10 +83,10 @@ def prepare(controller: Controller, raw: object, *, allowed: bool = True) -> Pre
         for seed in seeds
     ]
     fields = raw if isinstance(raw, dict) else {}
-    ignored = [name for name in _UNHEEDED if fields.get(name)]
+    ignored = [*unknown(fields, {*CompletionBody.model_fields, "best_of", "suffix"})]
     if body.seed is not None and not controller.info.seeds:
         ignored.append("seed")
-    return PreparedCompletion(first.query, body, texts, tuple(ignored))
+    return PreparedCompletion(first.query, body, texts, tuple(ignored), int(time.time()))
 
 
 async def answer(controller: Controller, job: PreparedCompletion) -> dict[str, Any]:
@@ -115,11 +117,11 @@ async def stream(controller: Controller, job: PreparedCompletion) -> AsyncIterat
                 text = texts[at]
                 _take(text, event)
                 if isinstance(event, CompletionText):
-                    yield _data(_head(job) | {"choices": [_choice(job, at, text, [event])]})
+                    yield _data(_chunk(job, text, _choice(job, at, text, [event])))
                     text.pieces.clear()
                 elif isinstance(event, Completed):
                     choice = _choice(job, at, text, [], finish=text.finish)
-                    yield _data(_head(job) | {"choices": [choice]})
+                    yield _data(_chunk(job, text, choice))
         if job.body.wants_usage:
             yield _data(_head(job) | {"choices": [], "usage": _usage(job, texts)})
     except RequestError as error:
@@ -202,6 +204,7 @@ def _take(text: _Text, event: CompletionEvent) -> None:
             text.pieces.clear()
         case CompletionText():
             text.pieces.append(event)
+            text.tokens = max(text.tokens, event.tokens)
         case Completed(finish, tokens):
             text.finish, text.tokens = finish, tokens
 
@@ -253,11 +256,19 @@ def _usage(job: PreparedCompletion, texts: list[_Text]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 
 
+def _chunk(job: PreparedCompletion, text: _Text, choice: dict[str, Any]) -> dict[str, Any]:
+    """With the tokens of this text so far, if the caller wants them with every chunk."""
+    options = job.body.stream_options
+    usage = tokens_so_far(text.prompt_tokens, text.tokens)
+    shown = {"usage": usage} if options and options.so_far else {}
+    return _head(job) | {"choices": [choice]} | shown
+
+
 def _head(job: PreparedCompletion) -> dict[str, Any]:
     return {
         "id": job.id,
         "object": "text_completion",
-        "created": int(time.time()),
+        "created": job.created,
         "model": job.body.model,
     }
 

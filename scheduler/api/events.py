@@ -16,19 +16,26 @@ KEEP_ALIVE_SECONDS = 10.0
 
 
 class Started(NamedTuple):
-    """The engine has taken the query."""
+    """The engine has taken the query, whose prompt is so long."""
+
+    prompt_tokens: int = 0
 
 
 class ReasoningText(NamedTuple):
-    """A piece of reasoning: of the first chain or of the best one, as the request asks."""
+    """A piece of reasoning: of the first chain or of the best one, as the request asks.
+
+    `tokens` is how many tokens the streamed chain has had by then.
+    """
 
     text: str
+    tokens: int = 0
 
 
 class AnswerText(NamedTuple):
-    """A piece of the best answer; all pieces together are its content."""
+    """A piece of the best answer; all pieces together are its content. `tokens` as above."""
 
     text: str
+    tokens: int = 0
 
 
 class KeepAlive(NamedTuple):
@@ -66,7 +73,7 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
     )
     answering.add_done_callback(lambda _: events.put_nowait(None))
     now, live, trace = asyncio.get_running_loop().time, _Live(job), TRACE.get(None)
-    is_started, last_event = False, now()
+    is_started, last_event, tokens = False, now(), 0
     try:
         while True:
             try:
@@ -80,15 +87,17 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
                 outcome = answering.result()
             if not is_started:
                 is_started, last_event = True, now()
-                yield Started()
+                known = event.prompt_tokens if isinstance(event, Accepted) else 0
+                yield Started(known if event else outcome.prompt_tokens)
             if event is None:
                 break
             if isinstance(event, Delta):
                 if trace and event.phase == "answer":
                     trace.note_content()
-                for piece in live.feed(event):
+                tokens += event.tokens
+                for shown in live.feed(event):
                     last_event = now()
-                    yield piece
+                    yield shown._replace(tokens=tokens)
         for piece in live.close(outcome):
             yield piece
         yield Done(outcome)
@@ -110,7 +119,7 @@ class _Live:
         self._answer = StopSequenceFilter(job.request.stops)
         self._thoughts: list[str] = []
 
-    def feed(self, delta: Delta) -> list[QueryEvent]:
+    def feed(self, delta: Delta) -> list[ReasoningText | AnswerText]:
         if not delta.text:
             return []
         if delta.phase == "thinking":

@@ -4,7 +4,7 @@ A budget that is misspelt, or that only another vendor knows, must not vanish wi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from scheduler.api.protocol import ChatRequest
@@ -27,12 +27,15 @@ _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "ignore_eos": (False,),
     "continue_final_message": (False,),
     "echo": (False,),
+    "extra_body": ({},),
     "use_beam_search": (False,),
     "include_stop_str_in_output": (False,),
     "logits_processors": (),
     "priority": (0,),
 }
 """Names that no pattern finds, and the values with which they say nothing."""
+_OF_CHAT_ALONE = ("response_format", "tools", "tool_choice", "messages")
+"""What other routes do not heed."""
 _EXTRAS = ("reasoning", "thinking", "chat_template_kwargs")
 _HARMLESS = {
     "reasoning.summary",
@@ -46,7 +49,7 @@ MOST_NAMES = 20
 
 def unheeded(body: dict[str, Any], request: ChatRequest, *, seeds: bool) -> tuple[str, ...]:
     """Their names in the order of the body; `seeds` tells whether the engine heeds a seed."""
-    names = [*_unknown(body), *_inside(request)]
+    names = [*unknown(body, ChatRequest.model_fields.keys() - _WITHOUT_EFFECT), *_inside(request)]
     if request.seed is not None and not seeds:
         names.append("seed")
     if request.separate_reasoning is False:
@@ -54,14 +57,15 @@ def unheeded(body: dict[str, Any], request: ChatRequest, *, seeds: bool) -> tupl
     return tuple(name for name in names if _PRINTABLE.fullmatch(name))[:MOST_NAMES]
 
 
-def _unknown(body: dict[str, Any]) -> Iterator[str]:
+def unknown(body: dict[str, Any], heeded: Collection[str]) -> Iterator[str]:
+    """Names of a body that are not among the heeded ones, and would change an answer."""
     for name, value in body.items():
-        if value is None:
+        if value is None or name in heeded or not _PRINTABLE.fullmatch(name):
             continue
         if name in _WITHOUT_EFFECT:
             if value not in _WITHOUT_EFFECT[name]:
                 yield name
-        elif name not in ChatRequest.model_fields and _LOOKS_LIKE_A_BUDGET.search(name):
+        elif name in _OF_CHAT_ALONE or _LOOKS_LIKE_A_BUDGET.search(name):
             yield name
 
 

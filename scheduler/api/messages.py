@@ -1,14 +1,17 @@
 """The shapes of a conversation: its turns, and the tools that a turn may call."""
 
 import json
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
 
 MAX_LETTERS = 4 << 20
 MAX_SCHEMA_BYTES = 64 << 10
 Text = Annotated[str, StringConstraints(max_length=MAX_LETTERS)]
-FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+FUNCTION_PATTERN = r"^[a-zA-Z0-9_.-]{1,64}$"
+PARTICIPANT_PATTERN = r"^[a-zA-Z0-9_-]{1,64}$"
+FunctionName = Annotated[str, StringConstraints(pattern=FUNCTION_PATTERN)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -17,14 +20,53 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-class TextPart(BaseModel):
-    type: Literal["text"]
-    text: Text
+TEXT_PARTS = ("text", "input_text", "output_text")
+THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning")
+"""Earlier thoughts that clients send back in an assistant's content; models think anew."""
+
+
+class ContentPart(BaseModel):
+    """A part of a message: text, or of the assistant what it refused, or has thought."""
+
+    type: Literal[
+        "text",
+        "input_text",
+        "output_text",
+        "refusal",
+        "thinking",
+        "redacted_thinking",
+        "reasoning",
+    ]
+    text: Text | None = None
+    refusal: Text | None = None
+
+    @property
+    def plain(self) -> str:
+        if self.type == "refusal":
+            return self.refusal or ""
+        return self.text or "" if self.type in TEXT_PARTS else ""
+
+    def fault_for(self, role: str) -> tuple[str, str] | None:
+        """The field at fault and why, in a message of this role."""
+        if self.type not in TEXT_PARTS:
+            if role != "assistant":
+                return "type", f"only the assistant has parts of type {self.type!r}, got {role!r}"
+            is_missing = self.type == "refusal" and self.refusal is None
+            return ("refusal", "field required") if is_missing else None
+        return ("text", "field required") if self.text is None else None
 
 
 class CalledFunction(BaseModel):
     name: FunctionName
     arguments: Text
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _written(cls, given: object) -> object:
+        """Some clients send the arguments themselves, or nothing for none."""
+        if given is None or isinstance(given, dict):
+            return json.dumps(given or {}, ensure_ascii=False)
+        return given
 
 
 class ToolCallItem(BaseModel):
@@ -39,8 +81,9 @@ class RequestMessage(BaseModel):
     """One message; `fault` tells what no single field of it can."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
-    name: FunctionName | None = None
+    content: Text | list[ContentPart] | None = None
+    name: Text | None = None
+    refusal: Text | None = None
     tool_calls: Annotated[list[ToolCallItem], Field(max_length=128)] | None = None
     tool_call_id: Id | None = None
     reasoning: Text | None = None
@@ -48,21 +91,25 @@ class RequestMessage(BaseModel):
 
     @property
     def plain(self) -> str:
-        if self.content is None or isinstance(self.content, str):
-            return self.content or ""
-        return "".join(part.text for part in self.content)
+        if isinstance(self.content, list):
+            return "".join(part.plain for part in self.content)
+        return self.content or self.refusal or ""
 
     @property
     def fault(self) -> tuple[str, str] | None:
-        """The field at fault and why; replies may have said nothing, questions may not."""
+        """The field at fault and why. Replies and instructions may say nothing, questions not."""
         if self.tool_calls is not None and self.role != "assistant":
             return "tool_calls", f"only the assistant calls tools, got role {self.role!r}"
         if self.role == "tool" and self.tool_call_id is None:
             return "tool_call_id", "a turn of a tool must say which call it answers"
-        if self.content is None and not self.tool_calls:
-            return "content", "field required"
-        if self.content == "" and self.role not in ("assistant", "tool"):
-            return "content", "must not be empty, got ''"
+        pattern = FUNCTION_PATTERN if self.role == "tool" else PARTICIPANT_PATTERN
+        if self.name and not re.fullmatch(pattern, self.name):
+            return "name", f"must match the pattern {pattern}, got {self.name[:80]!r}"
+        if isinstance(self.content, list):
+            faults = [(at, part.fault_for(self.role)) for at, part in enumerate(self.content)]
+            return next(((f"content.{at}.{bad[0]}", bad[1]) for at, bad in faults if bad), None)
+        if self.role == "user" and not self.content:
+            return "content", "field required" if self.content is None else "must not be empty"
         return None
 
     @property
@@ -103,7 +150,7 @@ class NamedTool(BaseModel):
 class JsonSchema(BaseModel):
     name: FunctionName
     description: Text | None = None
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
     strict: bool | None = None
 
 

@@ -7,15 +7,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from scheduler.api.anthropic_shape import MessagesRequest
 from scheduler.api.completions_shape import CompletionBody
 from scheduler.api.feedback import FeedbackRequest
 from scheduler.api.protocol import ChatRequest
 from scheduler.api.responses_shape import ResponsesRequest
+from scheduler.api.tokens import DetokenizeRequest, TokenizeRequest
 
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/chat/completions": ChatRequest,
     "/v1/completions": CompletionBody,
     "/v1/responses": ResponsesRequest,
+    "/v1/messages": MessagesRequest,
+    "/v1/messages/count_tokens": MessagesRequest,
+    "/tokenize": TokenizeRequest,
+    "/detokenize": DetokenizeRequest,
     "/v1/feedback": FeedbackRequest,
 }
 SCHEMAS = "#/components/schemas/"

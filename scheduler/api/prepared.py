@@ -18,6 +18,8 @@ class PreparedQuery(NamedTuple):
     effort: Effort | None = None
     clipped: int | None = None
     ignored: tuple[str, ...] = ()
+    #: Unix time in seconds: all chunks of a stream tell the same.
+    created: int = 0
 
     @property
     def tenant(self) -> str:

@@ -14,11 +14,20 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from policies.answer_spec import AnswerSpec, Kind
-from scheduler.api.messages import MAX_LETTERS, NamedTool, RequestMessage, ResponseFormat, Tool
+from scheduler.api.messages import (
+    MAX_LETTERS,
+    TEXT_PARTS,
+    THOUGHT_PARTS,
+    NamedTool,
+    RequestMessage,
+    ResponseFormat,
+    Tool,
+)
 from scheduler.errors import InvalidRequest
 from scheduler.json_body import check_text
 
@@ -42,6 +51,11 @@ def _number(low: float, high: float) -> Any:
 class StreamOptions(BaseModel):
     include_usage: Flag | None = None
     continuous_usage_stats: Flag | None = None
+
+    @property
+    def so_far(self) -> bool:
+        """Whether every chunk is to tell the tokens so far (vLLM's)."""
+        return bool(self.include_usage and self.continuous_usage_stats)
 
 
 class Reasoning(BaseModel):
@@ -111,6 +125,14 @@ class BudgetOptions(BaseModel):
     stream: Literal["lead", "winner", "none"] = "lead"
     dry_run: Flag = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_absent(cls, given: object) -> object:
+        """Of the fields named here; of a policy's own options null may be a value."""
+        if not isinstance(given, dict):
+            return given
+        return {k: v for k, v in given.items() if v is not None or k not in cls.model_fields}
+
     @property
     def policy_options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
@@ -151,6 +173,11 @@ class ChatRequest(BaseModel):
     separate_reasoning: Flag | None = None
     thinkbudget: BudgetOptions = Field(default_factory=BudgetOptions)
 
+    @field_validator("thinkbudget", mode="before")
+    @classmethod
+    def _none_is_absent(cls, given: object) -> object:
+        return {} if given is None else given
+
     @property
     def stops(self) -> list[str]:
         """An empty text stops nothing."""
@@ -169,6 +196,10 @@ class ChatRequest(BaseModel):
     @property
     def wants_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def wants_usage_so_far(self) -> bool:
+        return self.stream_options is not None and self.stream_options.so_far
 
     @property
     def shows_reasoning(self) -> bool:
@@ -221,6 +252,7 @@ def _check_tool_choice(request: ChatRequest) -> None:
         _refuse("tools", "two of them have the same name")
 
 
+KNOWN_PARTS = (*TEXT_PARTS, *THOUGHT_PARTS, "refusal")
 UNSUPPORTED = ("chat_template", "documents", "vllm_xargs", "audio")
 
 
@@ -237,7 +269,7 @@ def _refuse_unsupported(body: dict[str, Any]) -> None:
         parts = turn.get("content") if isinstance(turn, dict) else None
         for number, part in enumerate(parts if isinstance(parts, list) else []):
             kind = part.get("type") if isinstance(part, dict) else None
-            if isinstance(kind, str) and kind != "text":
+            if isinstance(kind, str) and kind not in KNOWN_PARTS:
                 found.append(f"messages.{at}.content.{number}.type")
     if found:
         _refuse(found[0], "is not supported here", code="unsupported_parameter")
@@ -254,7 +286,9 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     field = ".".join(place)[:200]
     value = repr(first["input"])
     shown = value if len(value) <= 80 else value[:77] + "..."
-    return InvalidRequest(f"{field}: {first['msg'].lower()}, got {shown}", field=field)
+    # Only its first letter: a pattern in it means what it says.
+    why = first["msg"][:1].lower() + first["msg"][1:]
+    return InvalidRequest(f"{field}: {why}, got {shown}", field=field)
 
 
 _UNION_MEMBER = re.compile(r"list\[|constrained-|str$|literal\[|NamedTool$|\[key\]$")

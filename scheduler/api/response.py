@@ -1,14 +1,13 @@
 """What every reply tells, whatever its route: the choices, why they ended, and what was spent."""
 
-import time
 from typing import Any
 
 from scheduler.admission import queue as waiting
 from scheduler.admission.access import CALLER
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
-from scheduler.api.stop_sequences import cut
 from scheduler.solving.outcome import Outcome
+from workers.answer_stop import cut
 from workers.sample import Sample, ScoredToken
 
 
@@ -16,7 +15,7 @@ def head(job: PreparedQuery, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{job.query.id}",
         "object": kind,
-        "created": int(time.time()),
+        "created": job.created,
         "model": job.request.model,
         "service_tier": waiting.tier_of(CALLER.get().urgency(job.query.sampling.priority)),
     }
@@ -40,8 +39,8 @@ def content(job: PreparedQuery, sample: Sample | None) -> str:
 
 
 def reasoning(job: PreparedQuery, sample: Sample | None) -> str | None:
-    """A chain's thinking; None where the caller does not want to see it."""
-    return sample.thinking.strip() if sample and job.request.shows_reasoning else None
+    """A chain's thinking, all of it, as a stream tells it; None where it is not wanted."""
+    return sample.thinking if sample and job.request.shows_reasoning else None
 
 
 def tool_calls(job: PreparedQuery, sample: Sample | None) -> list[dict[str, Any]]:
@@ -105,6 +104,11 @@ def usage(outcome: Outcome) -> dict[str, Any]:
             f"{kind}_tokens": count for kind, count in tokens._asdict().items()
         },
     }
+
+
+def tokens_so_far(prompt: int, made: int) -> dict[str, int]:
+    """Usage in the middle of a stream: of the chain that is told, without the hidden ones."""
+    return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 
 
 def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:

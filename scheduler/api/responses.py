@@ -1,12 +1,12 @@
 """POST /v1/responses: the same queries as chat completions, in OpenAI's newer shapes."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 from scheduler.api import chat, responses_shape
 from scheduler.api import response as reply
+from scheduler.api.ignored_fields import MOST_NAMES, unknown
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.responses_shape import ResponsesRequest
 from scheduler.errors import RequestError
@@ -44,7 +44,10 @@ def prepare(controller: Controller, body: object) -> ResponseJob:
     """Check a request body; refuse it by the field at fault."""
     request = responses_shape.parse(body)
     with renamed():
-        return ResponseJob(request, chat.prepare(controller, responses_shape.as_chat(request)))
+        job = chat.prepare(controller, responses_shape.as_chat(request))
+    heeded = {*responses_shape.PASSED, *ResponsesRequest.model_fields}
+    ignored = *job.ignored, *unknown(request.model_extra or {}, heeded)
+    return ResponseJob(request, job._replace(ignored=ignored[:MOST_NAMES]))
 
 
 async def answer(controller: Controller, job: ResponseJob) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def head(job: ResponseJob, status: Status) -> dict[str, Any]:
     return {
         "id": job.id,
         "object": "response",
-        "created_at": int(time.time()),
+        "created_at": job.chat.created,
         "status": status,
         "background": False,
         "error": None,

@@ -5,14 +5,14 @@ Text in, text and function calls out. Nothing is stored: what would need a memor
 
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from scheduler.api.messages import FunctionName, Id, Text
-from scheduler.api.protocol import Count, Flag, MetadataKey, UserLabel, checked
+from scheduler.api.messages import TEXT_PARTS, ContentPart, FunctionName, Id, Text
+from scheduler.api.protocol import KNOWN_PARTS, Count, Flag, MetadataKey, UserLabel, checked
 from scheduler.errors import InvalidRequest
 
-REFUSED = ("previous_response_id", "conversation", "prompt", "background", "store")
-"""What would need a memory of earlier replies, or for this one."""
+REFUSED = ("previous_response_id", "conversation", "prompt", "background")
+"""What would need a memory of earlier replies. `store` is answered, with `store: false`."""
 
 PASSED = (
     "model",
@@ -30,21 +30,15 @@ PASSED = (
 """The same in a chat request."""
 
 
-class InputPart(BaseModel):
-    type: Literal["input_text", "output_text"]
-    text: Text
-
-
 class MessageItem(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[InputPart]
+    content: Text | list[ContentPart] | None = None
 
     def turn(self) -> dict[str, Any]:
-        if isinstance(self.content, str):
+        if not isinstance(self.content, list):
             return {"role": self.role, "content": self.content}
-        parts = [{"type": "text", "text": part.text} for part in self.content]
-        return {"role": self.role, "content": parts}
+        return {"role": self.role, "content": [part.model_dump() for part in self.content]}
 
 
 class CallItem(BaseModel):
@@ -62,10 +56,13 @@ class CallItem(BaseModel):
 class CallOutputItem(BaseModel):
     type: Literal["function_call_output"]
     call_id: Id
-    output: Text
+    output: Text | list[ContentPart] | None = None
 
     def turn(self) -> dict[str, Any]:
-        return {"role": "tool", "tool_call_id": self.call_id, "content": self.output}
+        said = self.output
+        if isinstance(said, list):
+            said = "".join(part.plain for part in said)
+        return {"role": "tool", "tool_call_id": self.call_id, "content": said or ""}
 
 
 class ReasoningItem(BaseModel):
@@ -73,6 +70,16 @@ class ReasoningItem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     type: Literal["reasoning"]
+
+    def turn(self) -> None:
+        return None
+
+
+class ReferenceItem(BaseModel):
+    """Of an item of an earlier reply: none is kept, and no reasoning is needed."""
+
+    type: Literal["item_reference"] | None = None
+    id: Annotated[str, StringConstraints(pattern=r"^rs_", max_length=256)]
 
     def turn(self) -> None:
         return None
@@ -100,12 +107,13 @@ class TextOptions(BaseModel):
     format: Format | None = None
 
 
-Item = MessageItem | CallItem | CallOutputItem | ReasoningItem
+Item = MessageItem | CallItem | CallOutputItem | ReasoningItem | ReferenceItem
 SHAPES: dict[object, type[Item]] = {
     "message": MessageItem,
     "function_call": CallItem,
     "function_call_output": CallOutputItem,
     "reasoning": ReasoningItem,
+    "item_reference": ReferenceItem,
 }
 
 
@@ -170,11 +178,31 @@ def _item(place: str, given: object) -> Item:
     shape = SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
         _refuse(f"{place}.type")
+    is_known = shape is not ReferenceItem or _is_reasoning(given)
+    if not is_known:
+        _refuse(f"{place}.type")
     try:
-        return checked(shape, given)
+        item = checked(shape, given)
+        _check_parts(item)
+        return item
     except InvalidRequest as error:
         field = f"{place}.{error.field}" if error.field else place
         raise InvalidRequest(f"{place}.{error.message}", field=field) from None
+
+
+def _is_reasoning(reference: object) -> bool:
+    """Whether an item refers to reasoning, which can be left out; nothing else is kept."""
+    return isinstance(reference, dict) and str(reference.get("id") or "").startswith("rs_")
+
+
+def _check_parts(item: Item) -> None:
+    for name in ("content", "output"):
+        parts = getattr(item, name, None)
+        for at, part in enumerate(parts if isinstance(parts, list) else []):
+            role = getattr(item, "role", "tool")
+            if isinstance(part, ContentPart) and (fault := part.fault_for(role)):
+                field = f"{name}.{at}.{fault[0]}"
+                raise InvalidRequest(f"{field}: {fault[1]}", field=field)
 
 
 def _refuse_unsupported(body: dict[str, Any]) -> None:
@@ -187,14 +215,15 @@ def _refuse_unsupported(body: dict[str, Any]) -> None:
         if isinstance(tool, dict) and tool.get("type") != "function":
             _refuse(f"tools.{at}.type")
     for at, item in enumerate(items if isinstance(items, list) else []):
+        outputs = item.get("output") if isinstance(item, dict) else None
+        for number, part in enumerate(outputs if isinstance(outputs, list) else []):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind not in TEXT_PARTS:
+                _refuse(f"input.{at}.output.{number}.type")
         parts = item.get("content") if isinstance(item, dict) else None
         for number, part in enumerate(parts if isinstance(parts, list) else []):
             kind = part.get("type") if isinstance(part, dict) else None
-            if isinstance(kind, str) and kind not in (
-                "input_text",
-                "output_text",
-                "reasoning_text",
-            ):
+            if isinstance(kind, str) and kind not in (*KNOWN_PARTS, "reasoning_text"):
                 _refuse(f"input.{at}.content.{number}.type")
 
 

@@ -1,19 +1,10 @@
-"""Where an answer ends: before the stop text that is complete first."""
+"""An answer while it comes, up to the caller's stop texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from workers.answer_stop import end_of
 from workers.stop_text import overlap
-
-
-def end_of(text: str, stops: Sequence[str]) -> int | None:
-    """Where the stop that is complete first begins; None without any."""
-    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
-    return min(found)[1] if found else None
-
-
-def cut(text: str, stops: Sequence[str]) -> str:
-    return text[: end_of(text, stops)]
 
 
 @dataclass(slots=True)

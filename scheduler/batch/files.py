@@ -3,15 +3,13 @@
 import hashlib
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from policies.price import Price
-
-
-class ResumeRefused(ValueError):
-    """OUT belongs to another job."""
+from scheduler.manifest import read_manifest, refuse_another
 
 
 class Files(NamedTuple):
@@ -40,13 +38,7 @@ def prepare(source: Path, files: Files, settings: dict[str, Any], *, force: bool
     if files.out.exists() and files.out.stat().st_size and not files.manifest.exists():
         raise ValueError(f"{files.out} exists and was written by no batch job")
     if files.out.exists() and files.manifest.exists() and not force:
-        begun = json.loads(files.manifest.read_text(encoding="utf-8"))
-        differing = [key for key in job if begun.get(key) != job[key]]
-        if differing:
-            raise ResumeRefused(
-                f"{files.out} was begun with another {', '.join(differing)}; "
-                "choose another output file, or resume it all the same with --force"
-            )
+        refuse_another(files.out, read_manifest(files.manifest), job)
     try:
         files.out.parent.mkdir(parents=True, exist_ok=True)
         files.manifest.write_text(json.dumps(job, indent=1), encoding="utf-8")
@@ -76,7 +68,7 @@ def price_for(budget: float, source: Path, files: Files, done: set[str]) -> Pric
 
 def count_lines(source: Path) -> int:
     with source.open("rb") as lines:
-        return sum(bool(line.strip()) for line in lines)
+        return sum(bool(line.removeprefix(BOM_UTF8).strip()) for line in lines)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import time
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, Any, NamedTuple
 from policies.price import Price
 from scheduler.batch.files import Files
 from scheduler.errors import InvalidRequest, RequestError
-from scheduler.json_body import parse_json
+from scheduler.json_body import check_text, parse_json
 from scheduler.progress import Progress
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -92,7 +93,7 @@ class BatchJob:
                 async with asyncio.TaskGroup() as group:
                     with self._source.open("rb") as lines:
                         for number, raw in enumerate(lines, start=1):
-                            if raw.strip():
+                            if raw.removeprefix(BOM_UTF8).strip():
                                 await self._begin(group, number, raw)
             except* (JobEnded, OSError) as ended:
                 raise ended.exceptions[0] from None
@@ -100,16 +101,13 @@ class BatchJob:
                 os.fsync(out.fileno())
 
     async def _begin(self, group: asyncio.TaskGroup, number: int, raw: bytes) -> None:
-        custom_id = None
         try:
-            line = _object(raw)
-            custom_id = line.get("custom_id") if isinstance(line.get("custom_id"), str) else None
-            custom_id, body = _request(line)
+            custom_id, body = _request(_object(raw))
             if custom_id in self._seen:
                 message = f"custom_id {custom_id!r} came up before"
                 raise InvalidRequest(message, field="custom_id")
         except InvalidRequest as error:
-            self._fail(custom_id, number, error)
+            self._fail(_readable_id(raw), number, error)
             return
         self._seen.add(custom_id)
         if custom_id in self._done:
@@ -167,6 +165,8 @@ class BatchJob:
 
 def _answered(custom_id: str, reply: dict[str, Any]) -> tuple[str, int]:
     """The line of OUT for a reply, and the tokens that it took; 0 where the reply names none."""
+    if reply.get("error") and "choices" not in reply:
+        raise RequestError(str(reply["error"])[:1000], code="failed")
     usage, name = reply.get("usage") or {}, reply.get("id") or custom_id
     spent = int(usage.get("completion_tokens") or 0)
     line = {
@@ -187,10 +187,21 @@ def _priced(body: dict[str, Any], price: Price) -> dict[str, Any]:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
-    line = parse_json(raw.removeprefix(b"\xef\xbb\xbf"))
+    line = parse_json(raw.removeprefix(BOM_UTF8))
     if not isinstance(line, dict):
         raise InvalidRequest("the line must be a JSON object", field=None, code="invalid_json")
     return line
+
+
+def _readable_id(raw: bytes) -> str | None:
+    """The custom_id of a line that is refused, as far as one can be made out."""
+    try:
+        text = raw.decode("utf-8-sig", errors="replace")
+        line = json.loads(text, parse_int=float)  # an int of many digits is an error
+    except (ValueError, RecursionError):
+        return None
+    custom_id = line.get("custom_id") if isinstance(line, dict) else None
+    return custom_id if isinstance(custom_id, str) else None
 
 
 def _request(line: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -204,4 +215,5 @@ def _request(line: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         raise InvalidRequest(f"method must be POST, got {line['method']!r}", field="method")
     if not isinstance(body, dict):
         raise InvalidRequest("body must be a JSON object", field="body")
+    check_text(body)
     return custom_id, body

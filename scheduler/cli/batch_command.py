@@ -46,10 +46,12 @@ def batch_run(
     import asyncio
 
     from scheduler.api.protocol import AnswerOptions
-    from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
+    from scheduler.batch.default_model import with_model
+    from scheduler.batch.files import Files, count_lines, prepare, price_for
     from scheduler.batch.job import BatchJob, JobEnded, Summary
     from scheduler.client.http_client import check_endpoint
     from scheduler.client.local import answering
+    from scheduler.manifest import ResumeRefused
     from scheduler.progress import progress
     from scheduler.startup import settings
 
@@ -77,7 +79,7 @@ def batch_run(
                 job = BatchJob(
                     source,
                     files,
-                    answer,
+                    with_model(answer, where, api_key=api_key),
                     done=done,
                     concurrency=concurrency,
                     progress=bar,

@@ -17,17 +17,20 @@ def experiment() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
               help="Folder of the results.  [default: runs/NAME of FILE]")  # fmt: skip
-def experiment_run(file: Path, out: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Go on in OUT although another experiment began it.")
+def experiment_run(file: Path, out: Path | None, force: bool) -> None:
     """Run the policies x seeds of FILE (TOML).
 
     A policy and seed with a result in OUT is skipped. Exit code 3: a policy of yours has failed on
-    some questions; they count as wrong.
+    some questions; they count as wrong. 4: OUT belongs to another experiment.
     """
     import asyncio
 
     from scheduler.config import ExperimentConfig
     from scheduler.engines.factory import check
     from scheduler.experiments import runner
+    from scheduler.experiments.manifest import claim
+    from scheduler.manifest import ResumeRefused
     from scheduler.progress import progress
     from scheduler.settings import read_toml
     from workers.simulated.clock import run_virtual
@@ -37,6 +40,11 @@ def experiment_run(file: Path, out: Path | None) -> None:
         config = read_toml(file, ExperimentConfig)
         check(config.engine)
         todo, asked = runner.missing(config, folder), runner.question_set(config)
+        try:
+            claim(config, folder, force=force)
+        except ResumeRefused as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(4) from error
         run: Any = asyncio.run if config.engine.kind == "vllm" else run_virtual
         with progress("experiment", len(todo) * len(asked)) as bar:
             failures = run(runner.run(config, todo, folder, bar))

@@ -64,6 +64,8 @@ class Controller:
     grader: Grader = field(default_factory=Grader)
     answer_specs: Mapping[str, AnswerSpec] = field(default_factory=dict)
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
+    #: Names of the running queries at the engine.
+    _names: set[str] = field(init=False, default_factory=set)
 
     async def answer(
         self,
@@ -108,6 +110,8 @@ class Controller:
         ticket: Ticket,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
+        run.engine_name = self._unused_name(query.id)
+        self._names.add(run.engine_name)
         try:
             stop = await solve(run, engine=self.engine, policy=policy, rng=rng, on_event=on_event)
         except Overloaded:
@@ -127,6 +131,7 @@ class Controller:
             ) from refused
         finally:
             run.leave()
+            self._names.discard(run.engine_name)
             ticket.spent = run.account.spent
         if stop.reason == "budget" and not run.records:
             raise _too_little(run)
@@ -172,6 +177,14 @@ class Controller:
             clock=asyncio.get_running_loop().time,
         )
         return run, Random(f"{self.seed}/{query.id}")
+
+    def _unused_name(self, query: str) -> str:
+        """Two running queries of one id must not be cancelled as one."""
+        name, number = query, 1
+        while name in self._names:
+            number += 1
+            name = f"{query}~{number}"
+        return name
 
     def _settle(self, run: QueryRun, outcome: Outcome) -> None:
         for violation in outcome.violations:

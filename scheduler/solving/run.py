@@ -51,6 +51,9 @@ class QueryRun:
     load: float = 0.0
     #: Exploration runs under way, of all queries of this gateway.
     exploration_runs: ExplorationRuns = field(default_factory=ExplorationRuns)
+    #: What the engine calls the query: its id, unless another running query has the same. Empty
+    #: is the id.
+    engine_name: str = ""
     #: Whether the curves learn from this query.
     learns: bool = True
     #: Which of its answers are the same, and which are right.
@@ -78,6 +81,7 @@ class QueryRun:
 
     def __post_init__(self) -> None:
         self._began = self.clock()
+        self.engine_name = self.engine_name or self.query.id
 
     @property
     def seconds(self) -> float:
@@ -86,6 +90,9 @@ class QueryRun:
     @property
     def tokens(self) -> int:
         return sum(record.sample.tokens for record in self.records)
+
+    def _spent_on(self, chain: int) -> int:
+        return sum(r.sample.tokens for r in self.records if r.sample.chain == chain)
 
     @property
     def samples(self) -> dict[int, Sample]:
@@ -146,7 +153,12 @@ class QueryRun:
         if len(self.records) >= MAX_CHAINS:
             return False
         resume = self.samples[decision.chain] if isinstance(decision, Extend) else None
-        budget = within_limits(decision.budget, self.query.limits, self.room)
+        limits = self.query.limits
+        if resume and limits.max_chain_tokens is not None:
+            # All that the chain has cost counts, but its thinking is counted with the new call's.
+            dropped = self._spent_on(resume.chain) - resume.thinking_tokens
+            limits = replace(limits, max_chain_tokens=max(1, limits.max_chain_tokens - dropped))
+        budget = within_limits(decision.budget, limits, self.room)
         chains, probing = self._chains(decision, votes=votes), decision.probing
         done = resume.thinking_tokens if resume else 0
         if isinstance(decision, Extend) and resume:
@@ -165,7 +177,7 @@ class QueryRun:
         self._follow(plan or Plan(name_of(decision), decision.budget, decision.temperature))
         temperature = self._temperature(decision.temperature)
         request = SampleRequest(
-            query=self.query.id,
+            query=self.engine_name,
             messages=tuple(turn if turn.extra else turn[:2] for turn in self.query.messages),
             chains=tuple(chains),
             budget=budget,
@@ -277,7 +289,7 @@ class QueryRun:
             return
         sample, request = event, running.request
         probes = in_order(probe for probe in running.probes if probe.chain == sample.chain)
-        before = sum(r.sample.tokens for r in self.records if r.sample.chain == sample.chain)
+        before = self._spent_on(sample.chain)
         record = SampleRecord(
             sample,
             request.sampling.temperature,

@@ -71,11 +71,11 @@ async def _steer(run: QueryRun, engine: Engine, policy: Policy, rng: Random) -> 
     while run.pending:
         decision = decide(policy, run, rng)
         if isinstance(decision, Stop):
-            await engine.cancel(run.query.id)
+            await engine.cancel(run.engine_name)
             return decision
         if not isinstance(decision, Conclude) or not run.conclude(decision.chain):
             break
-        await engine.conclude(run.query.id, decision.chain)
+        await engine.conclude(run.engine_name, decision.chain)
     return None
 
 
@@ -90,7 +90,7 @@ async def _deadline(run: QueryRun, engine: Engine) -> AsyncIterator[None]:
     async def cancel() -> None:
         await asyncio.sleep(seconds)
         run.late = True
-        await engine.cancel(run.query.id)
+        await engine.cancel(run.engine_name)
 
     timer = asyncio.create_task(cancel())
     try:

@@ -15,8 +15,11 @@ HARNESS_WAIT_TOKENS = 8
 
 def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0) -> int:
     """Tokens of one chain that has thought `done` of them already, its trial answers included."""
-    thinking = budget.most_tokens - budget.answer_tokens
-    rest = max(0, thinking - done) + budget.answer_tokens + _overhead(budget)
+    if budget.max_tokens is not None and not budget.compat:
+        rest = max(1, budget.max_tokens - done)
+    else:
+        thinking = budget.most_tokens - budget.answer_tokens
+        rest = max(0, thinking - done) + budget.answer_tokens + _overhead(budget)
     return rest + (_trials(budget, probing) * _trial(probing) if probing else 0)
 
 
@@ -63,7 +66,7 @@ def _within(budget: Budget, left: int, done: int) -> Budget | None:
     cap = (done + left - answer - _overhead(budget)) // rounds
     if cap < done or 0 < cap == done:
         return None
-    most = budget.max_tokens and min(budget.max_tokens, cap + answer)
+    most = budget.max_tokens and min(budget.max_tokens, done + left)
     return replace(budget.capped(cap), answer_tokens=answer, max_tokens=most)
 
 

@@ -22,6 +22,7 @@ LIGHT = {
     "langchain": ["langchain-openai==1.7.3"],
 }
 HEAVY = {
+    "anthropic": ["anthropic==2.14.0"],
     "litellm": ["litellm==1.106.2"],
     "inspect": ["inspect-ai==0.3.285", "openai==3.54.0"],
     "lm_eval": ["lm_eval[api]==0.4.13"],

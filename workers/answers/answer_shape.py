@@ -7,6 +7,7 @@ from typing import Any
 from policies.answer_spec import AnswerSpec
 from workers.answers.extract import extract
 from workers.answers.tool_calls import (
+    MOST_CALLS,
     as_answer,
     canonical,
     forced_calls,
@@ -97,7 +98,8 @@ def _shape_of(request: SampleRequest) -> AnswerShape:
     if choice == "auto":
         return AnswerShape(tools, names)
     try:
-        schema = _schema(forced_schema(functions, only), "tools")
+        most = MOST_CALLS if request.sampling.parallel_tool_calls else 1
+        schema = _schema(forced_schema(functions, only, most), "tools")
     except ValueError as error:
         raise Refused("tools", str(error)) from None
     return AnswerShape(tools, names, schema, forced=True, only=only)
@@ -112,6 +114,8 @@ def _wanted(format_: dict[str, Any]) -> Any:
             return {"type": "object"}
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
+        case {"type": "json_schema", "json_schema": dict(named)} if "schema" not in named:
+            return {"type": "object"}
     why = (
         "response_format must be of type text, json_object, or json_schema with "
         f"json_schema.schema, got {str(format_)[:80]}"

@@ -12,6 +12,7 @@ from typing import Any
 from workers.sample import ToolCall
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+MOST_CALLS = 8
 
 
 def _not_json(name: str) -> None:
@@ -59,8 +60,12 @@ def forced_calls(text: str, names: Collection[str], only: str | None) -> tuple[T
     return tuple(calls) if len(calls) == len(listed) else ()
 
 
-def forced_schema(functions: Sequence[dict[str, Any]], only: str | None) -> dict[str, Any]:
-    """For one tool its arguments' schema, else that of a list of calls."""
+def forced_schema(
+    functions: Sequence[dict[str, Any]], only: str | None, most: int = MOST_CALLS
+) -> dict[str, Any]:
+    """For one tool its arguments' schema, else that of a list of at most so many calls: a model
+    might list them until its answer is cut.
+    """
     if only is not None:
         return next(_parameters(function) for function in functions if function["name"] == only)
     definitions: dict[str, Any] = {}
@@ -79,7 +84,8 @@ def forced_schema(functions: Sequence[dict[str, Any]], only: str | None) -> dict
                 "additionalProperties": False,
             }
         )
-    schema = {"type": "array", "minItems": 1, "items": {"anyOf": choices}}
+    items = {"anyOf": choices}
+    schema: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": most, "items": items}
     return {**schema, "$defs": definitions} if definitions else schema
 
 

@@ -7,6 +7,7 @@ Tokens have no names: in a checkpoint they are all zero, and an answer begins an
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,15 @@ from policies.signals import Probe
 from workers.answers.answer_shape import shape_of
 from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
+from workers.context_length import too_long
+from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 from workers.forcing import UNANSWERED, StopCause
 from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
 from workers.simulated.law import ANSWER_TOKENS, Fate
 from workers.simulated.reply import completion, reply_of
+from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
 
 
 @dataclass(slots=True)
@@ -62,8 +65,9 @@ class SimulatedEngine:
     spellings: tuple[str, ...] = ("{}",)
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _orders: dict[tuple[str, int], _Orders] = field(init=False, default_factory=dict)
+    _orders: list[dict[tuple[str, int], _Orders]] = field(init=False, default_factory=list)
     _running: int = field(init=False, default=0)
+    _vocabulary: WordVocabulary = field(init=False, default_factory=WordVocabulary)
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(self.slots)
@@ -90,30 +94,30 @@ class SimulatedEngine:
         return {}
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        for (of, number), orders in self._orders.items():
-            if of == query and chain in (None, number):
-                orders.tell("cancelled")
+        self._tell(query, chain, "cancelled")
 
     async def conclude(self, query: str, chain: int) -> None:
-        if orders := self._orders.get((query, chain)):
-            orders.tell("concluded")
+        self._tell(query, chain, "concluded")
+
+    def _tell(
+        self, query: str, chain: int | None, order: Literal["cancelled", "concluded"]
+    ) -> None:
+        for request in self._orders:
+            for (of, number), orders in request.items():
+                if of == query and chain in (None, number):
+                    orders.tell(order)
 
     async def close(self) -> None:
         self.kill()
 
     async def sample(self, request: SampleRequest) -> AsyncGenerator[EngineEvent]:
         shape_of(request)  # refuses what cannot be
-        prompt_tokens = sum(len(text.split()) + 4 for _, text, *_ in request.messages)
+        prompt_tokens = sum(len(text.split()) + MESSAGE_TOKENS for _, text, *_ in request.messages)
         room = self.max_model_len - prompt_tokens - request.budget.answer_tokens
         if room < 0:
-            raise Refused(
-                "messages",
-                f"the prompt of {prompt_tokens} tokens does not fit into the context of "
-                f"{self.max_model_len} tokens",
-                "context_length_exceeded",
-            )
+            raise too_long(prompt_tokens, request.budget.answer_tokens, self.max_model_len)
         ours = {(request.query, number): _Orders() for number in request.chains}
-        self._orders.update(ours)
+        self._orders.append(ours)
         try:
             yield Accepted(prompt_tokens)
             runs = [
@@ -124,11 +128,14 @@ class SimulatedEngine:
                 async for event in events:
                     yield event
         finally:
-            for key, orders in ours.items():
-                if self._orders.get(key) is orders:
-                    del self._orders[key]
+            # By identity: requests of one id may run at once.
+            self._orders = [orders for orders in self._orders if orders is not ours]
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent]:
+        if request.purpose != "complete":
+            yield self._vocabulary.answer(request)
+            return
+
         async def generate(tokens: int) -> bool:
             return (await self._generate(_Orders(), tokens))[1] is None
 
@@ -243,8 +250,12 @@ class SimulatedEngine:
         found = None if cause in UNANSWERED else course.fate.answer_at(at)
         spelling = self.spellings[number % len(self.spellings)]
         reply = reply_of(request, found, course.fate.probability_at(at), spelling)
-        reserve = request.budget.answer_tokens
-        answer_tokens = 0 if found is None else min(ANSWER_TOKENS, reserve)
+        budget = request.budget
+        left = budget.answer_tokens if budget.max_tokens is None else budget.max_tokens - at
+        answer_tokens = 0 if found is None else min(ANSWER_TOKENS, max(0, left))
+        # A stop text ends the answer, so that the rest is not generated.
+        is_whole = reply.shown < 1 or answer_tokens == ANSWER_TOKENS
+        answer_tokens = min(answer_tokens, math.ceil(reply.shown * ANSWER_TOKENS))
         generated = max(0, at - course.begin) + answer_tokens
         return Sample(
             chain=number,
@@ -256,7 +267,8 @@ class SimulatedEngine:
             answer_tokens=answer_tokens,
             extensions=course.extensions_by(at),
             generated_tokens=generated,
-            complete=answer_tokens == ANSWER_TOKENS,
+            complete=found is not None and is_whole,
+            stop_text=reply.stop_text,
             seconds=generated / self.tokens_per_second,
             replica=self.replica,
             confidence=course.confidence,

@@ -6,8 +6,10 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
+from workers.answer_stop import first_stop
 from workers.answers.answer_shape import AnswerShape, shape_of
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
+from workers.context_length import too_long
 from workers.engine import Refused, SampleRequest
 from workers.sample import Accepted, ScoredToken, ToolCall
 
@@ -15,10 +17,14 @@ Generate = Callable[[int], Awaitable[bool]]
 
 
 class SimulatedReply(NamedTuple):
+    """`shown` is the share of the answer before its `stop_text`."""
+
     text: str
     calls: tuple[ToolCall, ...]
     answer: str | None
     logprobs: tuple[ScoredToken, ...]
+    shown: float = 1.0
+    stop_text: str = ""
 
 
 def reply_of(
@@ -32,13 +38,20 @@ def reply_of(
         return SimulatedReply("", (), None, ())
     shape = shape_of(request)
     written = _written(shape, answer, spelling)
+    stops = request.sampling.answer_stops if shape.tools is None else ()
+    stop = first_stop(written, stops)
+    whole, written = written, written[: stop.at if stop else None]
     text, calls, vote = shape.read(written)
+    if calls and not request.sampling.parallel_tool_calls:
+        calls = calls[:1]
     scores: tuple[ScoredToken, ...] = ()
     if request.sampling.logprobs is not None:
         scores = tuple(
             _scored(word, probability, request.sampling.logprobs) for word in _words(written)
         )
-    return SimulatedReply(text, calls, vote, scores)
+    shown = len(written) / len(whole)
+    ended = stop.text if stop else ""
+    return SimulatedReply(text, calls, vote, scores, shown, ended)
 
 
 async def completion(
@@ -52,8 +65,10 @@ async def completion(
     if request.sampling.logprobs is not None:
         why = "a simulated model has no probabilities of words"
         raise Refused("logprobs", why, "unsupported_parameter")
-    if not prompt or len(prompt) + request.max_tokens > room:
-        raise Refused("prompt", f"the prompt of {len(prompt)} tokens does not fit or is empty")
+    if not prompt:
+        raise Refused("prompt", "prompt has no tokens")
+    if len(prompt) + request.max_tokens > room:
+        raise too_long(len(prompt), request.max_tokens, room, field="prompt")
     yield Accepted(len(prompt))
     if request.echo:
         text = request.prompt if isinstance(request.prompt, str) else " ".join(map(str, prompt))
@@ -66,7 +81,7 @@ async def completion(
         if any(stop in word for stop in request.stop):
             yield Completed("stop", made + 1)
             return
-        yield CompletionText(word)
+        yield CompletionText(word, tokens=made + 1)
     yield Completed("length", request.max_tokens)
 
 

@@ -90,7 +90,9 @@ class AccessMiddleware:
         if self._keys is None or path in OPEN:
             return self._anyone
         scheme, _, secret = headers.get("authorization", "").partition(" ")
-        caller = self._keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+        if scheme.lower() != "bearer":
+            secret = headers.get("x-api-key", "")  # as Anthropic's clients send it
+        caller = self._keys.find(secret.strip()) if secret.strip() else None
         if caller is None:
             raise Unauthenticated
         if not caller.may(path):

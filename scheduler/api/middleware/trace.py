@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scheduler.api.anthropic_messages import PATH as MESSAGES
+from scheduler.api.anthropic_messages import error_of
 from scheduler.errors import RequestError
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.trace import TRACE, Trace
@@ -18,7 +20,7 @@ log = logging.getLogger("thinkbudget")
 requests_log = logging.getLogger("thinkbudget.requests")
 
 REQUEST_ID: Final = "x-request-id"
-INFERENCE: Final = ("/v1/chat/completions", "/v1/responses", "/v1/completions")
+INFERENCE: Final = ("/v1/chat/completions", "/v1/responses", "/v1/completions", MESSAGES)
 _VALID_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -60,14 +62,14 @@ class TraceMiddleware:
             trace.outcome = error.code
             if status:
                 raise
-            await refusal(error)(scope, receive, tell)
+            await refusal(error, scope["path"])(scope, receive, tell)
         except Exception as error:
             log.exception("request %s failed", trace.request_id, exc_info=error)
             trace.outcome = "internal_error"
             if status:
                 raise
             hidden = RequestError("internal error", code="internal_error")
-            await refusal(hidden)(scope, receive, tell)
+            await refusal(hidden, scope["path"])(scope, receive, tell)
         finally:
             TRACE.reset(token)
             if trace.outcome == "ok" and not is_whole:
@@ -84,8 +86,11 @@ class TraceMiddleware:
             self._metrics.ended(trace)
 
 
-def refusal(error: RequestError) -> JSONResponse:
-    return JSONResponse(error.as_dict(), error.status, error.headers)
+def refusal(error: RequestError, path: str) -> JSONResponse:
+    """In the shape that clients of a path know."""
+    is_anthropic = path == MESSAGES or path.startswith(f"{MESSAGES}/")
+    body = error_of(error) if is_anthropic else error.as_dict()
+    return JSONResponse(body, error.status, error.headers)
 
 
 def request_id_of(scope: Scope) -> str:

@@ -191,3 +191,15 @@ async def test_the_first_piece_of_an_answer_is_noted_in_the_requests_trace() -> 
             pytest.fail("no piece of an answer came")
     finally:
         TRACE.reset(token)
+
+
+def test_all_chunks_tell_one_time_and_the_tokens_so_far() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    told = chunks(frames(chat(stream_options=options), SimulatedEngine()))
+    assert len({body["created"] for body in told}) == 1
+    counts = [body["usage"]["completion_tokens"] for body in told]
+    assert counts == sorted(counts) and counts[0] == 0 < counts[-1]
+    assert all(body["usage"]["prompt_tokens"] == 6 for body in told)
+    for usual in ({"include_usage": True}, {"continuous_usage_stats": True}):
+        plain = chunks(frames(chat(stream_options=usual), SimulatedEngine()))
+        assert not any("usage" in body for body in plain if body["choices"])

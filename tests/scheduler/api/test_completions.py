@@ -202,3 +202,30 @@ def test_a_server_may_take_no_raw_prompts() -> None:
             return await client.post(PATH, json=body())
 
     assert run_virtual(main()).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"thinking_token_budget": 5, "thinkbudget": {"samples": 3}},
+            "thinking_token_budget, thinkbudget",
+        ),
+        ({"top_k": 5, "min_p": 0.1, "ignore_eos": True}, "top_k, min_p"),
+        ({"extra_body": {"a": 1}, "reasoning_effort": "low"}, "extra_body, reasoning_effort"),
+        (
+            {"response_format": {"type": "json_object"}, "guided_json": {}},
+            "response_format, guided_json",
+        ),
+    ],
+)
+def test_ignored_fields_are_named_as_chat_names_them(fields: dict[str, Any], told: str) -> None:
+    assert post(**fields).headers["x-thinkbudget-ignored-fields"] == told
+
+
+def test_every_chunk_tells_one_time_and_the_tokens_so_far() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    told = chunks(post(stream=True, max_tokens=4, stream_options=options))
+    assert len({body["created"] for body in told}) == 1
+    counts = [body["usage"]["completion_tokens"] for body in told]
+    assert counts == [1, 2, 3, 4, 4, 4]

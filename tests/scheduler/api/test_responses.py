@@ -185,7 +185,6 @@ def test_a_conversation_with_calls_comes_to_the_same_turns() -> None:
         ({"previous_response_id": "resp_1"}, "previous_response_id", "unsupported_parameter"),
         ({"background": True}, "background", "unsupported_parameter"),
         ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),
-        ({"store": True}, "store", "unsupported_parameter"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type", "unsupported_parameter"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.api.stop_sequences import StopSequenceFilter, cut
+from scheduler.api.stop_sequences import StopSequenceFilter
+from workers.answer_stop import cut
 
 # Few letters, so that stops begin, break off and overlap.
 TEXT = st.text("ab \n", max_size=20)

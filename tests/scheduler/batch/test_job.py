@@ -9,9 +9,10 @@ import pytest
 
 from policies.price import Price
 from scheduler.api.chat import complete
-from scheduler.batch.files import Files, ResumeRefused, count_lines, prepare, price_for
+from scheduler.batch.files import Files, count_lines, prepare, price_for
 from scheduler.batch.job import BatchJob, JobEnded, Summary
 from scheduler.errors import Overloaded, Unauthenticated
+from scheduler.manifest import ResumeRefused
 from tests.scheduler.simulation import chat, make_controller
 from workers.simulated.clock import run_virtual
 from workers.simulated.law import LAWS, reference
@@ -291,8 +292,8 @@ def test_a_budget_must_be_positive(tmp_path: Path, budget: float) -> None:
 
 
 BAD_LINES = [
-    ('{"custom_id": "a", "body": {"x": 1, "x": 2}}', None, "invalid_json"),
-    ('{"custom_id": "b", "body": {"top_p": NaN}}', None, "invalid_json"),
+    ('{"custom_id": "a", "body": {"x": 1, "x": 2}}', "a", "invalid_json"),
+    ('{"custom_id": "b", "body": {"top_p": NaN}}', "b", "invalid_json"),
     ('{"custom_id": "c", "body": {"messages": "\\ud800"}}', "c", "invalid_value"),
     ('{"custom_id": "d", "body": []}', "d", "invalid_value"),
     ('{"custom_id": "e", "url": "/v1/other", "body": {}}', "e", "invalid_value"),
@@ -346,7 +347,10 @@ async def test_a_key_that_is_refused_ends_the_job_at_once(tmp_path: Path) -> Non
     assert failed(tmp_path) == []
 
 
-@pytest.mark.parametrize("reply", [{"usage": "many"}, {"usage": {"completion_tokens": "x"}}, None])
+@pytest.mark.parametrize(
+    "reply",
+    [{"error": {"message": "no"}}, {"usage": "many"}, {"usage": {"completion_tokens": "x"}}, None],
+)
 async def test_a_reply_that_cannot_be_kept_is_that_lines_error(reply: Any, tmp_path: Path) -> None:
     summary = await given(reply, write(tmp_path, line("one")))
     assert (summary.answered, summary.failed) == (0, 1)

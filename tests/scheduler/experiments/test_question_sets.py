@@ -52,6 +52,54 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, told: str) -> None:
     assert f"{source}:2" in str(error.value)
 
 
+def test_a_byte_order_mark_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"id": "q1", "question": "a=2 b=a*3 b?", "answer": "6"}\r\n\r\n'
+        b'{"id": "q2", "question": "a=3 b=a*3 b?", "answer": "work it out\\n#### 9"}\n   \n'
+    )
+    found = load_questions(str(path))
+    assert [(question.id, question.answer) for question in found] == [("q1", "6"), ("q2", "9")]
+
+
+@pytest.mark.parametrize("answer", ["####", "a #### ", "#hash", "4"])
+def test_an_answer_without_a_marked_end_stays_as_it_is(tmp_path: Path, answer: str) -> None:
+    source = write(tmp_path, {"question": "1+1?", "answer": answer})
+    assert load_questions(source)[0].answer == answer
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-16", "UTF-16"), ("utf-16-be", "UTF-8"), ("utf-32", "UTF-32"), ("latin-1", "UTF-8")],
+)
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, told: str) -> None:
+    path = tmp_path / "set.jsonl"
+    lines = '{"question": "1+1?", "answer": "2"}\n{"question": "Größe?", "answer": "2"}\n'
+    path.write_bytes(lines.encode(encoding))
+    with pytest.raises(ValueError, match="set.jsonl") as error:
+        load_questions(str(path))
+    if encoding != "utf-16-be":
+        assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([{"id": "same", "question": "1?", "answer": "1"}] * 2, "'same' came up before, in line 1"),
+        ([{"id": 7, "question": "1?", "answer": "1"}, {"id": "7", "question": "2?", "answer": "2"}],
+         "'7' came up before"),
+        (["", ""], "none"),
+        (['{"question": "\\ud83d", "answer": "1"}'], "surrogate"),
+        (['{"question": "1", "answer": "\\ude00"}'], "surrogate"),
+    ],
+)  # fmt: skip
+def test_a_set_that_cannot_be_asked_is_refused(
+    tmp_path: Path, lines: list[object], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        load_questions(write(tmp_path, *lines))
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="nowhere"):
         load_questions("nowhere.jsonl")

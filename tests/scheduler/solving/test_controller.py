@@ -16,7 +16,7 @@ from policies.base import Limits, Query
 from policies.price import Price
 from policies.priced import COLD_RUNS
 from scheduler.api.protocol import MAX_BODY_BYTES
-from scheduler.errors import InvalidRequest, Overloaded
+from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
@@ -234,3 +234,23 @@ async def test_a_querys_own_price_goes_before_the_servers() -> None:
     own = build("priced", price=1e-3)
     assert (await controller.answer(make_query(), policy=own)).price == 1e-3
     assert (await controller.answer(make_query())).price == controller.pricing.now()
+
+
+async def test_running_queries_of_one_id_have_names_of_their_own_at_the_engine() -> None:
+    class Listening(SimulatedEngine):
+        async def cancel(self, query: str, chain: int | None = None) -> None:
+            cancelled.append(query)
+            await super().cancel(query, chain)
+
+    cancelled: list[str] = []
+    controller = await make_controller(Listening())
+    late = make_query("hopeless question", limits=Limits(deadline_seconds=0.05))
+    usual = make_query("hopeless question")
+    alone = await (await make_controller()).answer(usual)
+    first = asyncio.create_task(controller.answer(usual))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceeded):
+        await controller.answer(late)
+    assert (await first).answer == alone.answer
+    assert cancelled == ["q~2"]
+    assert (await controller.answer(usual)).query.id == "q"

@@ -611,3 +611,27 @@ def test_what_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="'Example:80'"):
         AccessConfig(allowed_hosts=("Example:80",))
     assert host_name("[::1]:8000") == host_name("::1") == "::1"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_anthropics_header_holds_a_key_too(tmp_path: Path, path: str) -> None:
+    keys = tmp_path / "keys"
+    secret = create(keys, "alice")
+    access = AccessConfig(keys=str(keys))
+    body = {"model": "simulated", "max_tokens": 400, "messages": chat()["messages"]}
+    for good in ({"X-Api-Key": secret}, {"Authorization": f"Bearer {secret}"}):
+        assert asked("POST", path, access=access, headers=good, json=body).is_success
+    for bad in ({}, {"X-Api-Key": "tb-wrong"}, {"X-Api-Key": ""}, {"Authorization": "Basic x"}):
+        refused = asked("POST", path, access=access, headers=bad, json=body)
+        told = refused.json()
+        assert (refused.status_code, told["type"]) == (401, "error")
+        assert told["error"]["type"] == "authentication_error"
+
+
+def test_whoever_may_ask_may_count_tokens(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    user, access = key_for(keys, "alice"), AccessConfig(keys=str(keys))
+    told = asked("POST", "/tokenize", access=access, headers=user, json={"prompt": "a b"})
+    assert told.json()["count"] == 2
+    assert asked("GET", "/tokenizer_info", access=access, headers=user).is_success
+    assert asked("POST", "/tokenize", access=access, json={"prompt": "a b"}).status_code == 401
