@@ -1,4 +1,4 @@
-"""What is the same to math-verify as it comes is the same here, and every exception has a reason."""
+"""What is the same to math-verify is the same here, and every exception has a reason."""
 
 import asyncio
 import json
