@@ -57,7 +57,7 @@ def plain_replies(count: int, rng: Random) -> list[str]:
 
 
 def as_before(reply: str) -> str:
-    """What follows "Answer:", in lower case and without spaces, `$` and commas."""
+    """Plain normalising: what follows "Answer:", lower case, no spaces, `$` and commas."""
     _, _, answer = reply.rpartition("nswer:")
     return (answer or reply).casefold().translate({32: None, 36: None, 44: None}).strip(".*")
 

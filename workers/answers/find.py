@@ -84,10 +84,14 @@ def _found(text: str, spec: AnswerSpec) -> str | None:
     if unclosed is not None:
         # It was cut short: its beginning is no answer.
         text = text[:unclosed]
-        return _settled(last_said(text), spec) if "\n" in text.strip() else None
+        return _settled(_last_said(text, spec), spec) if "\n" in text.strip() else None
     if is_unfinished(text.rstrip(" .")):
         return None
-    return _settled(last_said(text), spec)
+    return _settled(_last_said(text, spec), spec)
+
+
+def _last_said(text: str, spec: AnswerSpec) -> str:
+    return last_said(text, sentence=spec.kind == "text")
 
 
 def _settled(value: str, spec: AnswerSpec) -> str | None:

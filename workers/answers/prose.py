@@ -83,14 +83,21 @@ def clipped(stated: str) -> str:
     return sentence
 
 
-def last_said(text: str) -> str:
-    """What the last line of a reply says, where it states no answer."""
+def last_said(text: str, *, sentence: bool = False) -> str:
+    """What the last line of a reply says, where it states no answer: its value.
+
+    `sentence`: the whole line.
+    """
     lines = [line for line in text.splitlines() if not _FENCE.match(line) and line.strip()]
     if not lines:
         return ""
     line = _BULLET.sub("", lines[-1]).strip()
     if len(line) > MAX_LINE:
         line = line[-MAX_LINE:]
+    return line if sentence else _value_of(line)
+
+
+def _value_of(line: str) -> str:
     bare = line.replace("$", "").strip(" .*")
     if (
         (parts := parts_of(tidy(bare))) is not None

@@ -27,8 +27,7 @@ _TABLE = {
     "kilometre kilómetro kilomètre км 公里 千米 キロメートル, 0.01 cm centimeter centimetre "
     "centímetro centimètre zentimeter см 厘米 センチ センチメートル, "
     "0.001 mm millimeter millimetre, 1e-9 nm nanometer, 1e-6 µm μm micrometer, 0.1 dm, "
-    "0.0254 in inch inche, "
-    "0.3048 ft foot feet, 0.9144 yd yard, 1609.344 mi mile",
+    "0.0254 in inch inche, 0.3048 ft foot feet, 0.9144 yd yard, 1609.344 mi mile",
     "mass": "1 g gram gramme г, 1000 kg kilogram kilo кг 公斤 千克 キログラム, 0.001 mg milligram, "
     "453.59237 lb lbs pound, 28.349523125 oz ounce, 1000000 tonne ton",
     "time": "1 s sec second segundo seconde sekunde sekunden 秒 초, 0.001 ms millisecond, 60 min "

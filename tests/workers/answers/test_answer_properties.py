@@ -14,12 +14,12 @@ from workers.answers.forms import form_of
 
 PIECES = [
     "\\boxed{", "}", "{", "\\frac", "\\sqrt", "\\begin{pmatrix}", "\\end{pmatrix}", "\\\\", "&",
-    "$", "\\{", "\\}",
-    "(", ")", "[", "]", ",", ";", " ", "\n", "1", "2.5", "-", "+", "^", "_", "=", "x",
+    "$",
+    "\\{", "\\}", "(", ")", "[", "]", ",", ";", " ", "\n", "1", "2.5", "-", "+", "^", "_", "=", "x",
     "A", "Answer:", "answer is", "答案", "####", "<answer>", "</answer>", "**", "`", '"', "\\pm",
     "\\text{", "%", "°", "€", "\\cup", "\\infty", "<", "\\le", "July 4, 1776", "3:30 PM", "and",
-    "or", "<tool_call>",
-    "f(a=1)", "1,234", "½", "５", "−", "\\pmod{7}", "5 cm", "10^", "e5", "…", "\x00",
+    "or",
+    "<tool_call>", "f(a=1)", "1,234", "½", "５", "−", "\\pmod{7}", "5 cm", "10^", "e5", "…", "\x00",
 ]  # fmt: skip
 soup = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 texts = soup | st.text(max_size=40)

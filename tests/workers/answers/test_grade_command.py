@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 from policies.answer_spec import AnswerSpec
 from thinkbudget import main
 
-LINES = [
+LINES: list[dict[str, Any]] = [
     {"id": 1, "answer": "1/2", "reference": "0.5"},
     {"reply": "We had \\boxed{1}, so \\boxed{\\frac{1}{2}}", "reference": "\\frac12"},
     {"reply": "So it is 7.\n#### 8", "reference": "He has 7.\n#### 7"},
@@ -43,7 +44,7 @@ def test_each_line_is_graded_with_a_reason_in_the_order_of_the_file(tmp_path: Pa
     graded = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [row["right"] for row in graded] == RIGHT
     for row, line in zip(graded, LINES, strict=True):
-        assert isinstance(line, dict) and row == {**row, **line}
+        assert row == row | line
         assert row["reason"]
         assert row["method"] in ("fast", "math", "text", "json", "none")
     assert graded[3]["method"] == "math"
@@ -71,7 +72,7 @@ def test_lines_that_cannot_be_read_are_named_and_the_rest_is_graded(tmp_path: Pa
 
 
 def test_the_kind_of_lines_that_name_none_can_be_given(tmp_path: Path) -> None:
-    source = written(tmp_path / "in.jsonl", [{"answer": "0.50", "reference": "0.5"}])
+    source = written(tmp_path / "in.jsonl", [{"answer": "it is 5 in all", "reference": "5"}])
     assert "1 right" in run(source, "--kind", "number").output
     assert "0 right" in run(source, "--kind", "text").output
 
