@@ -56,7 +56,7 @@ class ToolDefinition(BaseModel):
     strict: Flag | None = None
 
 
-class Choice(BaseModel):
+class AnthropicToolChoice(BaseModel):
     type: Literal["auto", "any", "tool", "none"]
     name: FunctionName | None = None
     disable_parallel_tool_use: Flag | None = None
@@ -86,7 +86,7 @@ class MessagesRequest(BaseModel):
     stop_sequences: Annotated[list[StopText], Field(max_length=4)] | None = None
     thinking: Thinking | None = None
     tools: Annotated[list[ToolDefinition], Field(max_length=128)] | None = None
-    tool_choice: Choice | None = None
+    tool_choice: AnthropicToolChoice | None = None
     metadata: Owner | None = None
     output_config: OutputConfig | None = None
     top_k: int | None = None
@@ -193,7 +193,7 @@ def _function(tool: ToolDefinition) -> dict[str, Any]:
     }
 
 
-def _choice(choice: Choice) -> Any:
+def _choice(choice: AnthropicToolChoice) -> Any:
     if choice.type == "tool":
         return {"type": "function", "function": {"name": choice.name or ""}}
     return {"auto": "auto", "any": "required", "none": "none"}[choice.type]

@@ -1,6 +1,5 @@
 """One query while it is being solved: what was dispatched, what came back, what it cost."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from scheduler.solving.rounds import (
     name_of,
     steers,
 )
-from scheduler.solving.token_limits import fit, within_limits, worst_case
+from scheduler.solving.token_limits import expected_tokens, fit, within_limits, worst_case
 from workers.answers.grader import Grader
 from workers.engine import SampleRequest
 from workers.forcing import UNANSWERED
@@ -187,8 +186,11 @@ class QueryRun:
             suffix=decision.suffix,
             probing=probing,
             signals=decision.signals or self._signals(chains),
-            expected_tokens=self._expected(budget, len(chains), done),
-        )
+            expected_tokens=expected_tokens(
+                budget.capped(self.room), len(chains), done,
+                plan=self.plan, spent=self.tokens, samples=len(self.records),
+            ),
+        )  # fmt: skip
         self._last = decision
         self._note("extend" if resume else "draw" if votes else "choices", chains, budget)
         self._round = Round(
@@ -225,18 +227,6 @@ class QueryRun:
             return None
         budget = next(step.budget for step in reversed(self.steps) if step.budget)
         return Draw(missing, budget, plan=self.plan, suffix=last.suffix)
-
-    def _expected(self, budget: Budget, chains: int, done: int) -> int:
-        """Tokens that a round will likely take: as planned, or past the plan as chains did so far.
-
-        Without a forecast it is all that the chains may take within the context.
-        """
-        most = worst_case(budget.capped(self.room), done=done) * chains
-        if self.plan is None or self.plan.forecast is None:
-            return most
-        planned = math.ceil(self.plan.forecast.tokens) - self.tokens
-        usual = chains * self.tokens // max(1, len(self.records))
-        return max(1, min(most, planned if planned > 0 else usual))
 
     def _chains(self, decision: Draw | Extend, *, votes: bool) -> list[int]:
         """The numbers of the chains that a decision asks for, as far as they are allowed."""

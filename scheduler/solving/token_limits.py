@@ -1,9 +1,10 @@
 """What a chain may cost at worst, and how a budget is made smaller until an account can bear it."""
 
+import math
 from dataclasses import replace
 
 from policies.base import Limits, Policy
-from policies.plan import MAX_TOKENS, Budget
+from policies.plan import MAX_TOKENS, Budget, Plan
 from policies.signals import Probing
 
 # Delimiters and dropped stops come on top of a chain's budget: this many tokens, and two a Wait.
@@ -82,3 +83,19 @@ def _trials(budget: Budget, probing: Probing) -> int:
 
 def _trial(probing: Probing) -> int:
     return probing.answer_tokens + DELIMITER_TOKENS
+
+
+def expected_tokens(
+    budget: Budget, chains: int, done: int, *, plan: Plan | None, spent: int, samples: int
+) -> int:
+    """Tokens that a round will likely take: as planned, or past the plan as samples did so far.
+
+    `done` of a chain's thinking is there already; the query has had so many `samples`, which have
+    `spent` so many tokens. Without a forecast it is all that the chains may take.
+    """
+    most = worst_case(budget, done=done) * chains
+    if plan is None or plan.forecast is None:
+        return most
+    planned = math.ceil(plan.forecast.tokens) - spent
+    usual = chains * spent // max(1, samples)
+    return max(1, min(most, planned if planned > 0 else usual))

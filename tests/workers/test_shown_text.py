@@ -106,7 +106,7 @@ def test_a_cap_inside_a_character_shows_whole_characters(
 @pytest.mark.parametrize(
     ("says", "stops", "text", "vote"),
     [
-        ("It is 12. Question: next? 99", ("Question:",), "It is 12. ", "it is 12"),
+        ("It is 12. Question: next? 99", ("Question:",), "It is 12. ", "12"),
         ("12\n13\n14", ("\n",), "12", "12"),
         ("\n\n12\n13", ("\n",), "12", "12"),
         ("Answer: 7 or 8", (" or", "8"), "Answer: 7", "7"),
