@@ -25,6 +25,7 @@ from workers.engine import SampleRequest
 from workers.forcing import GenerateCall
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
+from workers.token_text import whole_letters
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
@@ -189,7 +190,8 @@ async def refer(
         reply = written_down(generate, prompt, config(number, prompt))
         forced = list(format_.end_on_cut[len(format_.end) :]) if reply.closing else []
         head = forced if reply.cut else []
-        text = format_.decode([*head, *reply.answer]).strip()
+        # What is shown ends with a whole character.
+        text = whole_letters(format_.decode([*head, *reply.answer])).strip()
         return Facts(tuple(reply.thinking), text, reply.extensions, reply.cut)
 
     pool = ThreadPoolExecutor(PROMPTS)
