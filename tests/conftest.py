@@ -27,11 +27,15 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is quick to fail goes first; real Ray and vLLM, and what they leave behind, last."""
     for item in items:
-        is_real = item.get_closest_marker("real") is not None
-        if is_real != (group_of(item.nodeid) is not None):
+        if is_real(item) != (group_of(item.nodeid) is not None):
             folders = ", ".join(SHARED)
-            raise pytest.UsageError(f"{item.nodeid}: tests marked real belong into {folders}")
-    items.sort(key=lambda item: item.get_closest_marker("real") is not None)
+            raise pytest.UsageError(f"{item.nodeid}: tests marked so belong into {folders}")
+    items.sort(key=is_real)
+
+
+def is_real(item: pytest.Item) -> bool:
+    """Whether it may start or import Ray or vLLM."""
+    return any(item.get_closest_marker(marker) for marker in ("real", "thorough"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,7 +58,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     before = {name for name in HEAVY if name in sys.modules}
     yield
     imported = {name for name in HEAVY if name in sys.modules} - before
-    if imported and not item.get_closest_marker("real"):
+    if imported and not is_real(item):
         pytest.fail(f"{item.nodeid} imports {imported} and is not marked real", pytrace=False)
 
 
@@ -63,6 +67,7 @@ SHARED = {
     "tests/real/engine/": "engine",
     "tests/real/cluster/": "cluster",
     "tests/clients/": "cluster",
+    "tests/thorough/": "thorough",
 }
 
 
