@@ -89,7 +89,7 @@ def test_a_stream_says_what_the_whole_reply_says(client: openai.OpenAI) -> None:
     content = "".join(delta.content or "" for delta in deltas)
     reasoning = "".join(getattr(delta, "reasoning", None) or "" for delta in deltas)
     assert content == whole.choices[0].message.content
-    assert reasoning.strip() == whole.choices[0].message.reasoning
+    assert reasoning == whole.choices[0].message.reasoning
     assert len(deltas) > 5
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
