@@ -16,6 +16,7 @@ from scheduler.cli.doctor_command import doctor
 from scheduler.cli.experiment_command import experiment, report
 from scheduler.cli.keys_command import keys
 from scheduler.cli.serve_command import serve
+from training.curate_command import curate
 from training.train_command import train
 
 
@@ -26,7 +27,9 @@ def main() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 
-COMMANDS = (serve, ask, batch, experiment, report, curves, classes, keys, train, demo, doctor)
+COMMANDS = (
+    serve, ask, batch, experiment, report, curves, classes, keys, curate, train, demo, doctor,
+)  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
 
