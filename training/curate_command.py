@@ -38,6 +38,34 @@ for _name in STAGE_NAMES:
     curate.add_command(_stage_command(_name))
 
 
+@curate.command("from-outcomes")
+@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path),
+              help="JSON Lines file, for `path` of a source.")  # fmt: skip
+@click.option("--chance", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="Take answers without a label that are less likely to be right.")  # fmt: skip
+@click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True,
+              help="Long is so many times the median tokens of the class.")  # fmt: skip
+def from_outcomes(log: Path, out: Path, chance: float, factor: float) -> None:
+    """Questions of an outcome LOG that the model fails, or thinks long about for little."""
+    import json
+    from collections import Counter
+
+    from scheduler.cli.options import one_line_errors
+    from scheduler.solving.outcome import read_outcomes
+    from training.curate.from_outcomes import questions_from
+
+    with one_line_errors():
+        try:
+            rows = questions_from(read_outcomes(log), chance=chance, factor=factor)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{log}: not an outcome log: {error!r}") from None
+        out.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    click.echo(f"{len(rows)} questions -> {out}")
+    for reason, count in sorted(Counter(row["reason"] for row in rows).items(), key=str):
+        click.echo(f"  {count} x {reason}")
+
+
 def run(stage: str, config: Path, *, only_check: bool, yes: bool, in_process: bool) -> None:
     """Run a stage or all. Exit code 2: wrong input; 1: an endpoint ended the stage."""
     from contextlib import ExitStack
