@@ -24,7 +24,7 @@ def check(settings: Curation, steps: list[str], connect: Connect) -> list[str]:
         if step in ("load", "decontaminate"):
             given = settings.sources if step == "load" else settings.decontaminate.tests
             for each in given:
-                source = found(each)
+                source = found(each, is_test=step == "decontaminate")
                 check_columns(source)
                 seen.append(f"{step}: {each.name} from {source.path or 'the hub (not read)'}")
         elif step == "quality":

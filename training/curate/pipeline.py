@@ -123,7 +123,7 @@ class Pipeline:
         manifest = read_manifest(self.folder(str(earlier)))
         inputs = dict(manifest.outputs) if manifest else {}
         if step == "decontaminate":
-            tests = [found(each) for each in whole.decontaminate.tests]
+            tests = [found(each, is_test=True) for each in whole.decontaminate.tests]
             used = [{k: v for k, v in asdict(q).items() if k != "path"} for q in
                     whole.decontaminate.tests]  # fmt: skip
             return {"tests": used}, inputs | _identities(tests)
@@ -138,7 +138,7 @@ class Pipeline:
             case "load":
                 _load([found(each) for each in settings.sources], out)
             case "decontaminate":
-                tests = (found(each) for each in settings.decontaminate.tests)
+                tests = (found(each, is_test=True) for each in settings.decontaminate.tests)
                 index = index_of_tests(row["question"] for t in tests for row in questions_of(t))
                 decontaminate(files, index, self.bulk, out)
             case "dedup":

@@ -46,8 +46,8 @@ class Found(NamedTuple):
         return {f"{self.source.name}: {place.hub_id}": revision for place in self.source.places}
 
 
-def found(questions: Questions) -> Found:
-    """The source that settings name. Raises ValueError that names the file."""
+def found(questions: Questions, *, is_test: bool = False) -> Found:
+    """The source that settings name; a test set needs no solutions. Raises ValueError."""
     table = {**SOURCES, **TEST_SETS}
     source = table.get(questions.name, Source(questions.name, ()))
     if questions.question is not None:
@@ -55,6 +55,8 @@ def found(questions: Questions) -> Found:
         source = replace(source, question=template if "{" in template else f"{{{template}}}")
     if questions.solution is not None:
         source = replace(source, solution=questions.solution or None)
+    if is_test:
+        source = replace(source, solution=None)
     if questions.kind is not None:
         source = replace(source, kind=questions.kind, kinds={})
     path = None if questions.path is None else Path(questions.path)
