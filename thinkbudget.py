@@ -18,6 +18,7 @@ from scheduler.cli.grade_command import grade
 from scheduler.cli.keys_command import keys
 from scheduler.cli.policy_command import policy
 from scheduler.cli.serve_command import serve
+from training.curate_command import curate
 from training.train_command import train
 
 
@@ -29,8 +30,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, ask, batch, experiment, report, grade, policy, curves, classes, keys, train, demo,
-    doctor,
+    serve, ask, batch, experiment, report, grade, policy, curves, classes, keys, curate,
+    train, demo, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

@@ -129,15 +129,33 @@ MAY_IMPORT = {
         "scheduler.startup",
     },
     "scheduler.cli": {"policies", "workers", "scheduler"},
-    "training": {"policies", "workers.format", "scheduler.solving.outcome"},
-    "benchmarks": {"policies", "workers", "scheduler"},
+    "training": {
+        "policies",
+        "workers.format",
+        "workers.prompt",
+        "scheduler.cli.options",
+        "scheduler.solving.outcome",
+        "training.curate",
+    },
+    "training.curate": {
+        "workers.answers",
+        "scheduler.client",
+        "scheduler.config",
+        "scheduler.errors",
+        "scheduler.progress",
+        "scheduler.settings",
+        "scheduler.solving.outcome",
+    },
+    "benchmarks": {"policies", "workers", "scheduler", "training.curate"},
 }
 
 # Heavy libraries, and the only files that may import them.
 IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket_curves.py"},
-    "ray": {"scheduler/cluster/"},
     "transformers": {"workers/vocabulary.py", "training/"},
+    "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py"},
+    "datasets": {"training/curate/reading.py"},
+    "datasketch": {"training/curate/duplicates.py"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
     "pydantic": {
         "scheduler/settings.py",
@@ -153,6 +171,7 @@ IMPORTERS = {
         "scheduler/api/protocol.py",
         "scheduler/api/responses_shape.py",
         "scheduler/api/messages.py",
+        "training/curate/settings.py",
     },
     "math_verify": {"workers/answers/math_process.py", "benchmarks/grading.py"},
     "prometheus_client": {"scheduler/solving/metrics.py"},
@@ -163,7 +182,12 @@ IMPORTERS = {
     },
     "openai": {"scheduler/client/http_client.py"},
     "sklearn": {"scheduler/curves/query_classes.py"},
-    "click": {"thinkbudget.py", "scheduler/cli/", "training/train_command.py"},
+    "click": {
+        "thinkbudget.py",
+        "scheduler/cli/",
+        "training/train_command.py",
+        "training/curate_command.py",
+    },
 }
 PURE = {"asyncio", "time", "datetime", "os", "pathlib", "socket", "threading", "torch", "ray"}
 LONGEST = 320
