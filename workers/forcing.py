@@ -149,7 +149,7 @@ class Chain:
         reserve = self.budget.answer_tokens
         if (left := self._left()) is None:
             return reserve
-        return max(0, min(left, self.room - len(self.thinking) + reserve))
+        return max(0, min(left, max(0, self.room - len(self.thinking)) + reserve))
 
     def _left(self) -> int | None:
         """What `max_tokens` leaves after the thinking, the closing and what was dropped."""

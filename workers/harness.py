@@ -222,5 +222,7 @@ class ReadmeChain(Chain):
         return self._close("context" if self.remaining > 0 else "max_thinking")
 
     def _close(self, cause: StopCause) -> list[Segment]:
-        self.stop_cause, self.phase = cause, "answer"
+        left = self._left()
+        spent = left is not None and left < 1
+        self.stop_cause, self.phase = cause, "done" if spent else "answer"
         return []
