@@ -1,0 +1,28 @@
+"""A small pool goes through all stages, and the last line says what that took."""
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.curation import SECONDS, StageTime, goals, main
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def test_every_stage_is_timed_and_the_goals_come_last() -> None:
+    result = CliRunner().invoke(main, ["--rows", "1000", "--in-process"])
+    assert result.exit_code == 0, result.output
+    stages = re.findall(r"^(\S+) +(\d+) rows in", result.output, re.MULTILINE)
+    assert [name for name, _ in stages][:3] == ["load", "decontaminate", "dedup"]
+    assert stages[0] == ("load", "1000") and stages[-1][0] == "select-random"
+    last = json.loads(result.output.splitlines()[-1])
+    assert last["seconds of all stages"]["met"] is True
+    assert last["largest memory, MB"]["value"] > 0
+
+
+def test_a_goal_is_missed_when_all_stages_together_take_too_long() -> None:
+    slow = [StageTime("load", 10, SECONDS / 2), StageTime("dedup", 10, SECONDS)]
+    result = goals(slow, 100.0)["seconds of all stages"]
+    assert (result["value"], result["met"]) == (1.5 * SECONDS, False)
