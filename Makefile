@@ -26,10 +26,8 @@ demo: $(INSTALLED)
 quick: $(DEVELOPED)
 	$(BIN)/python -m pytest -q -m "not real and not slow and not clients and not thorough" --numprocesses auto
 
-# Real Ray and vLLM in fresh processes, in which no unit test has run.
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -m "not real and not clients and not thorough" --numprocesses 2
-	$(BIN)/python -m pytest -m "real and not clients and not thorough" --numprocesses 2
+	$(BIN)/python -m pytest -m "not clients and not thorough" --numprocesses 2
 
 # A real language model and real vocabularies, out of packages that are kept apart under .thorough.
 thorough: $(DEVELOPED) .thorough/installed
