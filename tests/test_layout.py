@@ -136,6 +136,7 @@ MAY_IMPORT = {
         "scheduler.cli.options",
         "scheduler.solving.outcome",
         "training.curate",
+        "training.sft",
     },
     "training.curate": {
         "workers.answers",
@@ -146,15 +147,26 @@ MAY_IMPORT = {
         "scheduler.settings",
         "scheduler.solving.outcome",
     },
-    "benchmarks": {"policies", "workers", "scheduler", "training.curate"},
+    "training.sft": {
+        "policies.conditional",
+        "workers.format",
+        "workers.models",
+        "workers.prompt",
+        "scheduler.manifest",
+        "scheduler.progress",
+        "scheduler.settings",
+        "training.curate.manifest",
+    },
+    "benchmarks": {"policies", "workers", "scheduler", "training.curate", "training.sft"},
 }
 
 # Heavy libraries, and the only files that may import them.
 IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket_curves.py"},
     "transformers": {"workers/vocabulary.py", "training/"},
-    "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py"},
-    "datasets": {"training/curate/reading.py"},
+    "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
+    "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
+    "deepspeed": {"training/sft/worker.py"},
     "datasketch": {"training/curate/duplicates.py"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
     "pydantic": {
@@ -172,6 +184,8 @@ IMPORTERS = {
         "scheduler/api/responses_shape.py",
         "scheduler/api/messages.py",
         "training/curate/settings.py",
+        "training/sft/settings.py",
+        "workers/models.py",
     },
     "math_verify": {"workers/answers/math_process.py", "benchmarks/grading.py"},
     "prometheus_client": {"scheduler/solving/metrics.py"},

@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from workers.format import S1, THINK_TAGS, ThinkingFormat
+
+FORMAT_FILE = "thinking_format.json"
 POCKET = "s1-pocket"
 POCKET_FOLDER = Path(__file__).parent / "pocket"
 UNSAFE = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt"})
+_FORMAT = TypeAdapter(ThinkingFormat)
 
 
 def locate(model: str) -> str:
@@ -29,8 +35,25 @@ def locate(model: str) -> str:
     return str(folder)
 
 
-def default_format(model: str) -> str:
-    """The name of the thinking format that a model of this name is trained with."""
+def thinking_format(model: str) -> ThinkingFormat:
+    """The format that a model is trained with: of the file in its folder, or of its name.
+
+    Raises ValueError for a file that holds no format.
+    """
+    file = Path(POCKET_FOLDER if model == POCKET else model).expanduser() / FORMAT_FILE
+    if file.is_file():
+        try:
+            return _FORMAT.validate_json(file.read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{file}: {place} {first['msg']}, got {first['input']!r}") from None
     name = Path(model).name.lower()
     # s1.1 keeps s1's delimiters; the think-tags models are far more, so s1 is the exception.
-    return "s1" if name.startswith(("s1-", "s1.1-")) else "think-tags"
+    return S1 if name.startswith(("s1-", "s1.1-")) else THINK_TAGS
+
+
+def write_thinking_format(folder: Path, format_: ThinkingFormat) -> None:
+    """Put a format beside a model's weights, where `thinking_format` finds it."""
+    text = _FORMAT.dump_json(format_, indent=2).decode()
+    (folder / FORMAT_FILE).write_text(f"{text}\n", encoding="utf-8")

@@ -58,12 +58,12 @@ def check(config: EngineConfig) -> None:
         raise ValueError(f"recording {config.recording!r}: there is no such file")
     if config.kind == "vllm":
         from workers.format import ThinkingFormat, named_format
-        from workers.models import default_format, locate
+        from workers.models import locate, thinking_format
         from workers.vocabulary import check_format
 
         model, format_ = locate(config.model), config.format
         if not isinstance(format_, ThinkingFormat):
-            format_ = named_format(format_ or default_format(config.model))
+            format_ = named_format(format_) if format_ else thinking_format(config.model)
         check_format(format_, model, config.vllm)
 
 

@@ -1,10 +1,19 @@
 """Models are found where they are said to be, with the format they are trained with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from workers.models import POCKET, POCKET_FOLDER, default_format, locate
+from workers.format import THINK_TAGS
+from workers.models import (
+    FORMAT_FILE,
+    POCKET,
+    POCKET_FOLDER,
+    locate,
+    thinking_format,
+    write_thinking_format,
+)
 
 
 def test_the_embedded_model_lies_beside_the_code() -> None:
@@ -71,7 +80,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_name_of_a_model_tells_its_format(model: str, name: str) -> None:
-    assert default_format(model) == name
+    assert thinking_format(model).name == name
 
 
 def test_weights_that_are_code_are_refused(tmp_path: Path) -> None:
@@ -81,3 +90,27 @@ def test_weights_that_are_code_are_refused(tmp_path: Path) -> None:
         locate(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert locate(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_format_beside_the_weights_wins_over_the_name(tmp_path: Path) -> None:
+    folder = tmp_path / "s1-mine"
+    folder.mkdir()
+    mine = replace(THINK_TAGS, name="mine", start="<reason>\n", greedy=True)
+    write_thinking_format(folder, mine)
+    assert thinking_format(str(folder)) == mine
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{}", "name"),
+        ("[", "Invalid JSON"),
+        ('{"name": "x", "start": "", "end": "e", "end_on_cut": "f", "stops": ["s"]}', "end_on_cut"),
+        ('{"name": "x", "start": "", "end": "e", "end_on_cut": "e", "stop": ["s"]}', "stop"),
+    ],
+)
+def test_a_format_file_that_holds_none_is_named(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / FORMAT_FILE).write_text(text)
+    with pytest.raises(ValueError, match=why) as error:
+        thinking_format(str(tmp_path))
+    assert FORMAT_FILE in str(error.value)

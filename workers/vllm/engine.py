@@ -7,7 +7,7 @@ from typing import Any
 from workers.chain_engine import ChainEngine, ChainOptions
 from workers.drivers import why_not
 from workers.format import ThinkingFormat, bind, named_format
-from workers.models import default_format, locate
+from workers.models import locate, thinking_format
 from workers.vllm.core import VllmCore
 from workers.vllm.setup import Setup, VllmOptions
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class VllmEngine(ChainEngine):
     """Starts vLLM in this process (its core runs in a child).
 
-    `format_` is a format, or the name of one; None is the one that the model's name suggests. A
+    `format_` is a format, or the name of one; None is that of the model's folder or name. A
     driver that cannot run the format is replaced by `reprompt`.
     """
 
@@ -30,8 +30,8 @@ class VllmEngine(ChainEngine):
         replica: str = "",
         stat_loggers: list[Any] | None = None,
     ) -> None:
-        chosen = format_ or default_format(options.model)
-        strings = named_format(chosen) if isinstance(chosen, str) else chosen
+        strings = named_format(format_) if isinstance(format_, str) else format_
+        strings = strings or thinking_format(options.model)
         setup = Setup(replace(options, model=locate(options.model)))
         tokens = bind(strings, setup.tokenizer, setup.end_of_turn)
         reason = why_not(driver, tokens)

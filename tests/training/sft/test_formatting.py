@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.format import NO_LOSS, RowFormatter, power_of_two, report_cuts
+from training.sft.formatting import NO_LOSS, RowFormatter, power_of_two, report_cuts
 from workers.format import S1, S1_STEPS, THINK_TAGS
 
 SYSTEM = "<|im_start|>system\nYou are helpful.<|im_end|>\n"
