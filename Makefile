@@ -80,7 +80,8 @@ $(DEVELOPED): $(INSTALLED)
 # renews them: it installs the newest versions that pyproject.toml allows, then writes those.
 lock:
 	test $(ENGINE) = cpu
-	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9]+$$//' > .venv/frozen
+	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools --exclude wheel | \
+		sed -E 's/\+[a-z0-9]+$$//' > .venv/frozen
 	grep -vE '^($(CPU_ONLY))==' .venv/frozen > constraints.txt
 	grep -E '^($(CPU_ONLY))==' .venv/frozen > constraints-cpu.txt
 	touch $(INSTALLED) $(DEVELOPED)

@@ -10,6 +10,38 @@ def train() -> None:
     """Train models."""
 
 
+@train.command("sft")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--check", "only_check", is_flag=True,
+              help="Look at settings, rows, model and checkpoints, and stop.")  # fmt: skip
+@click.option("--in-process", is_flag=True, help="One worker in this process, without Ray.")
+@click.option("--force", is_flag=True, help="Go on in an output of other settings.")
+def train_sft(config: Path, only_check: bool, in_process: bool, force: bool) -> None:
+    """Fine-tune a model on curated rows (docs/training.md); again: go on where it stopped."""
+    from scheduler.cli.options import one_line_errors
+    from training.sft.launch import TrainingFailed, run_in_process, run_on_ray
+    from training.sft.run import check, fine_tune
+    from training.sft.settings import read_settings
+
+    with one_line_errors():
+        settings = read_settings(config)
+        if only_check:
+            prepared = check(settings)
+            cuts = prepared.cuts
+            click.echo(
+                f"{prepared.rows} rows, {prepared.tokens} tokens, the longest of {cuts.longest}; "
+                f"{cuts.cut_rows} rows longer than {settings.data.max_length}, "
+                f"{cuts.lost_tokens} tokens beyond it"
+            )
+            return
+        try:
+            run = run_in_process if in_process else run_on_ray
+            folder = fine_tune(settings, run, force=force)
+        except TrainingFailed as error:
+            raise click.ClickException(f"{error}; the same command goes on") from error
+    click.echo(f"{folder}: thinkbudget serve --model {folder}")
+
+
 @train.command("pocket")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
               default=Path("pocket"), show_default=True,

@@ -13,9 +13,8 @@ from workers.format import ThinkingFormat, named_format
 from workers.models import POCKET, thinking_format
 
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["bf16", "fp32"]
 
 
@@ -71,8 +70,8 @@ class Training:
     learning_rate: Positive = 1e-5
     warmup: Share = 0.05
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
-    beta1: Decay = 0.9
-    beta2: Decay = 0.95
+    beta1: Share = 0.9
+    beta2: Share = 0.95
     max_grad_norm: Positive = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = True
@@ -140,6 +139,25 @@ class FineTuning:
         return Path(self.out)
 
     @property
+    def examples(self) -> Path:
+        """Token ids and labels of all rows."""
+        return self.folder / "examples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """A JSON line for every log step."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def trained(self) -> Path:
+        """The folder of the trained model."""
+        return self.folder / "model"
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the trained weights follow from. How the work is spread is not of it."""
         training = asdict(self.training)
@@ -154,12 +172,13 @@ class FineTuning:
 def read_settings(path: Path) -> FineTuning:
     """The settings of a file, whose paths begin at its folder. Raises ValueError."""
     settings = read_toml(path, FineTuning)
-    model = settings.model
-    if model.name != POCKET and (path.parent / model.name).is_dir():
-        model = replace(model, name=str(path.parent / model.name))
+    # Whole paths: workers run in folders of their own.
+    here, model = path.parent.resolve(), settings.model
+    if model.name != POCKET and (here / model.name).is_dir():
+        model = replace(model, name=str(here / model.name))
     return replace(
         settings,
-        out=str(path.parent / settings.out),
+        out=str(here / settings.out),
         model=model,
-        data=replace(settings.data, path=str(path.parent / settings.data.path)),
+        data=replace(settings.data, path=str(here / settings.data.path)),
     )
