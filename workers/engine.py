@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from policies.signals import Probe, Probing, Signals
-from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, ChainProgress, Delta, Sample
 
 

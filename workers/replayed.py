@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from policies.signals import Confidence, Probe, Probing
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Accepted, Sample, lost
 
 CUT_SHORT = UNANSWERED | {"early_exit"}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from policies.signals import Confidence
-from workers.checkpoint import Checkpoint
-from workers.forcing import StopCause
+from workers.forcing.chain import StopCause
+from workers.forcing.checkpoint import Checkpoint
 
 
 class Accepted(NamedTuple):

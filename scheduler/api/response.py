@@ -7,7 +7,7 @@ from scheduler.admission.access import CALLER
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
 from scheduler.solving.outcome import Outcome
-from workers.answer_stop import cut
+from workers.forcing.answer_stop import cut
 from workers.sample import Sample, ScoredToken
 
 

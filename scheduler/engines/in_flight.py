@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeVar
 
 from policies.signals import Probe
 from scheduler.engines.suspects import TrackedRequest
-from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, SampleRequest
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import ChainProgress, Delta, Sample, lost
 
 T = TypeVar("T")

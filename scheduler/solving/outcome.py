@@ -18,7 +18,7 @@ from policies.signals import Probe
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep, SampleRecord
 from scheduler.solving.run import QueryRun
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample
 
 

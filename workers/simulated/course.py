@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from policies.signals import Confidence, Probing
 from workers.engine import SampleRequest
-from workers.forcing import StopCause
+from workers.forcing.chain import StopCause
 from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
 
 STREAM_STEPS = 4

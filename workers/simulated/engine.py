@@ -16,11 +16,11 @@ from typing import Literal
 
 from policies.signals import Probe
 from workers.answers.answer_shape import shape_of
-from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.context_length import too_long
 from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
-from workers.forcing import UNANSWERED, StopCause
+from workers.forcing.chain import UNANSWERED, StopCause
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
