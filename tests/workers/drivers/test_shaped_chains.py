@@ -17,7 +17,6 @@ from workers.drivers.driver import DRIVERS
 from workers.engine import Refused, SampleRequest
 from workers.forcing.chain import GenerateCall
 from workers.format import S1, bind
-from workers.models import POCKET_FOLDER
 from workers.sample import Delta, Sample, ToolCall
 from workers.simulated.toy_core import ToyCore
 
@@ -26,18 +25,6 @@ TOOLS = json.dumps([TOOL])
 JSON = '{"type": "json_object"}'
 SAID = '{"sum": 3}'
 CALLED = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        str(POCKET_FOLDER), local_files_only=True
-    )
-    tokenizer.chat_template = "{% if tools %}{{ tools | tojson }}{% endif %}" + (
-        tokenizer.chat_template
-    )
-    return tokenizer
 
 
 class Recording(ToyCore):

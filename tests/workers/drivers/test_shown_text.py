@@ -17,23 +17,10 @@ from workers.drivers.driver import DRIVERS
 from workers.engine import SampleRequest
 from workers.forcing.chain import GenerateCall
 from workers.format import S1, bind
-from workers.models import POCKET_FOLDER
 from workers.sample import Delta, Sample
 from workers.simulated.toy_core import ToyCore
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        str(POCKET_FOLDER), local_files_only=True
-    )
-    tokenizer.chat_template = "{% if tools %}{{ tools | tojson }}{% endif %}" + (
-        tokenizer.chat_template
-    )
-    return tokenizer
 
 
 class Reciting(ToyCore):

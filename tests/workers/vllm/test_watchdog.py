@@ -2,28 +2,21 @@
 
 import pytest
 
+from tests.builders import ManualClock
 from workers.vllm.watchdog import MEASURED, SLACK, Watchdog
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watchdog(clock: Clock) -> Watchdog:
+def watchdog(clock: ManualClock) -> Watchdog:
     return Watchdog(30, seconds_per_token=0.05, step_tokens=2048, clock=clock)
 
 
-def test_without_work_silence_means_nothing(clock: Clock, watchdog: Watchdog) -> None:
+def test_without_work_silence_means_nothing(clock: ManualClock, watchdog: Watchdog) -> None:
     clock.now += 1000
     assert watchdog.overdue() is None
     prefill = watchdog.begin(0)
@@ -35,7 +28,7 @@ def test_without_work_silence_means_nothing(clock: Clock, watchdog: Watchdog) ->
 
 
 def test_a_core_that_has_spoken_may_be_silent_for_its_seconds(
-    clock: Clock, watchdog: Watchdog
+    clock: ManualClock, watchdog: Watchdog
 ) -> None:
     prefill = watchdog.begin(7000)
     clock.now += 300
@@ -48,7 +41,7 @@ def test_a_core_that_has_spoken_may_be_silent_for_its_seconds(
 
 
 def test_a_long_prompt_has_time_by_its_length_until_the_speed_is_known(
-    clock: Clock, watchdog: Watchdog
+    clock: ManualClock, watchdog: Watchdog
 ) -> None:
     watchdog.begin(7192)
     assert watchdog.limit == pytest.approx(30 + 7192 * 0.05)
@@ -58,7 +51,7 @@ def test_a_long_prompt_has_time_by_its_length_until_the_speed_is_known(
     assert watchdog.overdue() == 391
 
 
-def test_then_by_the_speed_that_was_measured(clock: Clock, watchdog: Watchdog) -> None:
+def test_then_by_the_speed_that_was_measured(clock: ManualClock, watchdog: Watchdog) -> None:
     first = watchdog.begin(1000)
     clock.now += 2
     watchdog.heard(first, cached=500)
@@ -75,7 +68,7 @@ def test_then_by_the_speed_that_was_measured(clock: Clock, watchdog: Watchdog) -
     assert watchdog.limit == pytest.approx(30 + SLACK * 100 * 2 / 500)
 
 
-def test_the_slowest_of_the_last_prompts_counts(clock: Clock, watchdog: Watchdog) -> None:
+def test_the_slowest_of_the_last_prompts_counts(clock: ManualClock, watchdog: Watchdog) -> None:
     for seconds in [10.0] + [1.0] * (MEASURED - 1):
         prefill = watchdog.begin(100)
         clock.now += seconds
