@@ -14,7 +14,7 @@ from scheduler.client.http_client import Client
 from scheduler.experiments.question_sets import Question
 from scheduler.experiments.report import Scored
 from scheduler.progress import Progress
-from workers.answers.extract import is_right
+from workers.answers.grader import is_right
 
 CONCURRENCY = 32
 POLICIES: dict[str, dict[str, Any]] = {

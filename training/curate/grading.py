@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from training.curate.asking import Asker
 from training.curate.replies import Reply
-from workers.answers.extract import extract, is_right
+from workers.answers.extract import extract
+from workers.answers.grader import is_right
 
 
 async def grade(
