@@ -71,6 +71,7 @@ class Priced(Policy):
             answer_tokens=self.answer_tokens,
             price=self.price,
             votes_only=self.votes_only,
+            spends_by_price=True,
         )
 
     @property
