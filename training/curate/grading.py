@@ -15,7 +15,7 @@ from workers.answers.grader import is_right
 async def grade(
     questions: Sequence[str], attempts: Sequence[str], solutions: Sequence[str], judge: Asker | None
 ) -> list[bool | None]:
-    """For every attempt whether it is right, or None if that cannot be told."""
+    """For every attempt whether it is right, or None if that is unknown."""
     if judge is None:
         return [by_answer(*pair) for pair in zip(attempts, solutions, strict=True)]
     prompts = [judge_prompt(*row) for row in zip(questions, attempts, solutions, strict=True)]

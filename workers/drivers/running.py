@@ -58,7 +58,7 @@ class Watchers:
 class Running:
     """A chain, its prompt and its watchers. `names` gives a new request name for every call.
 
-    A chain that was told to `end` is aborted in the core. Its driver notices by the finish "abort"
+    `end` aborts the chain in the core. Its driver notices by the finish "abort"
     and by asking for the next call.
     """
 

@@ -21,7 +21,7 @@ def whole_letters(text: str) -> str:
 def scored(
     tokenizer: Any, tokens: Iterable[tuple[int, TokenLogprobs]], top: int
 ) -> Iterator[ScoredToken]:
-    """`top` is how many of the likeliest tokens to tell of at each."""
+    """`top` is how many of the likeliest tokens to report at each."""
     for token, each in tokens:
         likeliest = list(zip(each.ids, each.top, strict=True))[:top]
         yield ScoredToken(

@@ -31,7 +31,7 @@ from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
 
 @dataclass(slots=True)
 class _Orders:
-    """What a running chain is told from outside; one that answers has no more to conclude."""
+    """What is requested of a running chain; one that answers has no more to conclude."""
 
     news: asyncio.Event = field(default_factory=asyncio.Event)
     order: Literal["cancelled", "concluded"] | None = None
@@ -166,7 +166,7 @@ class SimulatedEngine:
         orders: _Orders,
         emit: Emit,
     ) -> Sample:
-        """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
+        """Think from mark to mark, and answer; a request that comes meanwhile is obeyed at once."""
         was = request.checkpoint(number) or Checkpoint()
         at, cause, probe_tokens = course.begin, course.cause, was.probe_tokens
         order = len(was.thinking)

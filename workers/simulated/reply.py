@@ -59,7 +59,7 @@ async def completion(
 ) -> AsyncGenerator[CompletionEvent]:
     """Numbered words, a token each, as many as were asked for or up to a stop text.
 
-    `generate` lets the time of so many tokens pass, and tells whether the engine is still there.
+    `generate` lets the time of so many tokens pass, and returns whether the engine is still there.
     """
     prompt = _words(request.prompt) if isinstance(request.prompt, str) else request.prompt
     if request.sampling.logprobs is not None:

@@ -37,7 +37,7 @@ REFUSED = {
     "runner": _GENERATE,
     "convert": _GENERATE,
     "pooler_config": _GENERATE,
-    "stream_interval": "every request says how often its tokens are told",
+    "stream_interval": "every request says how often its tokens are reported",
     "max_num_queued_reqs": _QUEUE,
     "max_num_queued_tokens": _QUEUE,
     "max_logprobs": "requests may ask for 20",
