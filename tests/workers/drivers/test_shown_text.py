@@ -150,9 +150,8 @@ def test_a_tagged_call_that_is_cut_shows_nothing_of_it(tokenizer: Any, most: int
 
 def test_one_call_alone_where_no_more_are_wanted(tokenizer: Any) -> None:
     call = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
-    core = Reciting(tokenizer, "hm", call * 3)
     for parallel, count in ((True, 3), (False, 1)):
-        core._said = 0
+        core = Reciting(tokenizer, "hm", call * 3)
         budget = Budget(20, answer_tokens=300)
         tools = json.dumps([TOOL])
         sample, _, _ = run(core, budget=budget, tools=tools, parallel_tool_calls=parallel)
