@@ -49,7 +49,7 @@ class StageTime(NamedTuple):
 
 
 class MemoryWatch(threading.Thread):
-    """Measures the memory of this process and its children until it is told to stop."""
+    """Measures the memory of this process and its children until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

@@ -12,11 +12,11 @@ import psutil
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
-from workers.chain_engine import ChainEngine
-from workers.core import GenerateOptions
+from workers.drivers.chain_engine import ChainEngine
+from workers.drivers.core import GenerateOptions
 from workers.engine import SampleRequest
-from workers.forcing import GenerateCall
-from workers.harness import chain_for
+from workers.forcing.chain import GenerateCall
+from workers.forcing.harness import chain_for
 from workers.sample import Sample
 
 LETTERS = "abcdefghij0123456789+-*= "

@@ -27,8 +27,8 @@ LETTERS = "abcdefgh"
 
 
 @dataclass(slots=True)
-class Told:
-    """What a client was told: texts, the error if there was one, and the longest silence."""
+class ClientRecord:
+    """What a client received. `silence` is the longest pause, in seconds."""
 
     status: int = 0
     thought: str = ""
@@ -47,10 +47,10 @@ class Told:
 
     @property
     def refused(self) -> bool:
-        """Turned away in good order: told when to come again."""
+        """Refused, with the time after which to try again."""
         return self.status in (429, 503) and bool(self.error) and "retry-after" in self.headers
 
-    def says_as(self, other: "Told") -> bool:
+    def says_as(self, other: "ClientRecord") -> bool:
         return (self.thought, self.answer) == (other.thought, other.answer)
 
 
@@ -83,35 +83,37 @@ class FaultHarness:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self.client = httpx.AsyncClient(base_url=self.url, timeout=300, limits=limits)
 
-    async def ask(self, wanted: dict[str, Any], **headers: str) -> Told:
-        """One request to its end, streamed or not. A connection that breaks is told, not raised."""
-        told, began = Told(), time.monotonic()
+    async def ask(self, wanted: dict[str, Any], **headers: str) -> ClientRecord:
+        """One request to its end, streamed or not. A broken connection is recorded, not raised."""
+        record, began = ClientRecord(), time.monotonic()
         try:
             if wanted.get("stream"):
-                await self._follow(wanted, headers, told)
+                await self._follow(wanted, headers, record)
             else:
                 reply = await self.client.post(CHAT, json=wanted, headers=headers)
-                told.status, told.headers = reply.status_code, dict(reply.headers)
-                _keep_whole(told, reply)
+                record.status, record.headers = reply.status_code, dict(reply.headers)
+                _keep_whole(record, reply)
         except (httpx.HTTPError, ValueError):
-            told.broken = True
-        told.seconds = time.monotonic() - began
-        return told
+            record.broken = True
+        record.seconds = time.monotonic() - began
+        return record
 
-    async def _follow(self, wanted: dict[str, Any], headers: dict[str, str], told: Told) -> None:
+    async def _follow(
+        self, wanted: dict[str, Any], headers: dict[str, str], record: ClientRecord
+    ) -> None:
         async with self.client.stream("POST", CHAT, json=wanted, headers=headers) as reply:
-            told.status, told.headers = reply.status_code, dict(reply.headers)
+            record.status, record.headers = reply.status_code, dict(reply.headers)
             if reply.status_code != 200:
                 await reply.aread()
-                told.error = reply.json().get("error")
+                record.error = reply.json().get("error")
                 return
             last = time.monotonic()
             async for line in reply.aiter_lines():
                 if not line.startswith("data: "):
                     continue
                 now = time.monotonic()
-                told.silence, last = max(told.silence, now - last), now
-                _keep_chunk(told, line[6:])
+                record.silence, last = max(record.silence, now - last), now
+                _keep_chunk(record, line[6:])
 
     def processes(self, name: str) -> list[psutil.Process]:
         found = []
@@ -194,25 +196,25 @@ def _cpu(core: psutil.Process) -> float:
     return times
 
 
-def _keep_whole(told: Told, reply: httpx.Response) -> None:
+def _keep_whole(record: ClientRecord, reply: httpx.Response) -> None:
     said = reply.json()
-    told.error, told.account = said.get("error"), said.get("thinkbudget") or {}
-    if told.error is None:
+    record.error, record.account = said.get("error"), said.get("thinkbudget") or {}
+    if record.error is None:
         message = said["choices"][0]["message"]
-        told.thought, told.answer = message.get("reasoning") or "", message["content"]
-        told.done = True
+        record.thought, record.answer = message.get("reasoning") or "", message["content"]
+        record.done = True
 
 
-def _keep_chunk(told: Told, text: str) -> None:
+def _keep_chunk(record: ClientRecord, text: str) -> None:
     if text == "[DONE]":
-        told.done = True
+        record.done = True
         return
     said = json.loads(text)
-    told.error = said.get("error") or told.error
-    told.account = said.get("thinkbudget") or told.account
+    record.error = said.get("error") or record.error
+    record.account = said.get("thinkbudget") or record.account
     for choice in said.get("choices", []):
-        told.thought += choice["delta"].get("reasoning") or ""
-        told.answer += choice["delta"].get("content") or ""
+        record.thought += choice["delta"].get("reasoning") or ""
+        record.answer += choice["delta"].get("content") or ""
 
 
 def title(process: psutil.Process) -> str:

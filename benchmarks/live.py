@@ -43,7 +43,7 @@ from scheduler.client.http_client import Client
 from scheduler.config import EngineConfig, ServeConfig
 from scheduler.experiments.question_sets import Question, load_questions, spread
 from scheduler.progress import Progress, progress
-from workers.answers.extract import is_right
+from workers.answers.grader import is_right
 from workers.models import POCKET
 
 GOAL = 0.6

@@ -6,7 +6,7 @@ DIR holds vote traces (see benchmarks/recordings.py), each file a query class; t
 project's own, recorded by `python -m benchmarks.record_traces`. Each class is replayed alone, and
 all classes as one mixed stream with one knob. Peers are tuned in hindsight: of every family the
 best settings and mixes of them count, and with each peer the setting that asks once. `priced` has
-its price for a knob, starts cold, and is told the right answers of a tenth of its queries;
+its price for a knob, starts cold, and gets the right answers of a tenth of its queries;
 `priced_known` knows every recorded answer beforehand, and shows what there is to be learned.
 
 Intervals are of a bootstrap over seeds and, within each class, questions. The last line is JSON:
@@ -154,7 +154,7 @@ def replay_all(
 
 
 def _learned(setting: VoteSetting, classes: Sequence[Sequence[VoteArrival]], seed: int) -> Floats:
-    """VoteResult in the order of the mixed stream, told class by class."""
+    """VoteResult in the order of the mixed stream, class by class."""
     stream = mixed(classes, Random(seed))
     table = _table(replay(setting, stream, seed))
     names = [arrival.query.query_class for arrival in stream]

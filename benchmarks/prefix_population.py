@@ -1,6 +1,6 @@
 """Simulated prefix traces, for where none were recorded: chains that settle somewhere on their way.
 
-What `priced_exit` saves on them says nothing of a real model. They show that the benchmark runs.
+What `priced_exit` saves on them is no measure of a real model. They show that the benchmark runs.
 """
 
 from random import Random

@@ -4,9 +4,9 @@ A recorded chain can be tried, concluded or cut only where an answer was forced 
 that is asked for at some position comes at the first such prefix at or past it (for the ends of
 paragraphs: at every one), and a cap cuts at the last prefix that it has room for, which alone is
 paid. Policies meet the same chains in the same order. A policy that learns starts cold, and is
-told the right answers of some queries only.
+given the right answers of some queries only.
 
-Prefixes at fixed shares of a chain tell its length to whoever looks at their positions, which no
+Prefixes at fixed shares of a chain reveal its length by their positions, which no
 live chain does: rules that look at tokens and trials both may do somewhat better here than live.
 """
 
@@ -56,7 +56,7 @@ class PrefixCurve(NamedTuple):
 
 
 class PrefixArrival(NamedTuple):
-    """A chain, by its place in the trace, and whether its right answer will be told."""
+    """A chain, by its place in the trace, and whether its right answer will be given."""
 
     chain: int
     labelled: bool
@@ -68,7 +68,7 @@ class PrefixResult(NamedTuple):
 
 
 def thinned(trace: PrefixTrace, keep: float, rng: Random) -> PrefixTrace:
-    """Only a share of the prefixes on the way, at random, so that their places tell less."""
+    """Only a share of the prefixes on the way, at random, so that their places reveal less."""
     chains = []
     for chain in trace.chains:
         last = len(chain.prefixes) - 1
@@ -96,7 +96,7 @@ def replay_chain(
     *,
     labelled: bool = False,
 ) -> tuple[PrefixResult, ProbeTrajectory]:
-    """Answer one query with one chain; the course tells all its trials' answers, right or not."""
+    """Answer one query with one chain; the course has all its trials' answers, right or not."""
     right = {p.answer: p.right for p in chain.prefixes if p.answer is not None}
     query = Query(
         chain.question,

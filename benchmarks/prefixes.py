@@ -4,7 +4,7 @@
 
 DIR holds prefix traces (see benchmarks/recordings.py), each file a query class; without DIR the
 chains are simulated (benchmarks/prefix_population.py). `priced_exit` has
-its price for a knob, starts cold, and is told the right answers of a tenth of its queries; all of
+its price for a knob, starts cold, and gets the right answers of a tenth of its queries; all of
 its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
 settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
 
@@ -242,7 +242,7 @@ def judged(query_class: str, part: Part) -> Iterator[Goal]:
 def _recorded(folder: Path | None) -> Sequence[PrefixTrace]:
     """The prefix traces of a folder; simulated ones without a folder."""
     if folder is None:
-        print("no --traces: simulated chains, which say nothing of a model", file=sys.stderr)
+        print("no --traces: simulated chains, which are no measure of a model", file=sys.stderr)
         return [simulated_trace()]
     try:
         recorded = load_recordings(folder)

@@ -25,7 +25,7 @@ from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
 from scheduler.experiments.question_sets import Question, load_questions
 from scheduler.progress import Progress, progress
-from workers.answers.extract import is_right
+from workers.answers.grader import is_right
 from workers.engine import Engine, SampleRequest
 from workers.models import POCKET
 from workers.sample import Sample

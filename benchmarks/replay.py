@@ -2,7 +2,7 @@
 
 A question comes up with its recorded chains in an order of its own; all policies meet the same
 questions in the same order with the same chains. A round's chains come in one by one; a policy that
-stops within a round pays for all of it. A policy that learns starts cold, and is told the right
+stops within a round pays for all of it. A policy that learns starts cold, and gets the right
 answers of some queries only.
 """
 
@@ -54,7 +54,7 @@ class VoteArrival:
     labelled: bool
 
     def truths(self, chains: Iterable[Vote]) -> dict[str, bool]:
-        """What checking these chains' answers tells."""
+        """The result of checking these chains' answers."""
         return {
             chain.answer: chain.answer in self.right for chain in chains if chain.answer is not None
         }

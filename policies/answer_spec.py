@@ -14,7 +14,7 @@ MAX_PATTERN = 500
 class AnswerSpec:
     """How answers of a query are found and compared. Raises ValueError on fields that cannot be.
 
-    With `kind` "auto" the form of each answer tells. "none": nothing is found or compared.
+    With `kind` "auto" the form of each answer decides. "none": nothing is found or compared.
     `choices` are the texts of A, B, C..., or the letters themselves; they make "auto" a choice.
     The last match of `pattern`, its first group if it has one, is the answer; it is run in a
     limited process only, for it may take any time.

@@ -160,7 +160,7 @@ class Situation:
     the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
     exploration runs of
     the class that are under way, by the name of their plan; where nothing may be learned of this
-    query (`learns`), nothing is tried for the sake of later ones. `greedy` tells whether a chain
+    query (`learns`), nothing is tried for the sake of later ones. `greedy` is whether a chain
     that stands alone is decoded greedily: the thinking format means it so, or the caller asks for
     temperature 0. Many models repeat themselves for ever when they are.
     """

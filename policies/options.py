@@ -26,6 +26,9 @@ class PolicyOptions:
     price: float | None = None
     #: Whether it only draws sampled chains that vote, and extends none.
     votes_only: bool = False
+    #: Whether it spends tokens by the price and the value of a query, so that an effort is what
+    #: accuracy is worth. For other policies an effort is a cap on thinking.
+    spends_by_price: bool = False
 
     def __post_init__(self) -> None:
         check_int("max_thinking_tokens", self.max_thinking_tokens, optional=True)

@@ -58,7 +58,7 @@ class Price:
 
     @classmethod
     def for_tokens(cls, tokens_per_query: float, start: float | None = None) -> Self:
-        """Starts where the whole budget must buy a tenth of accuracy, unless told where."""
+        """Starts where the whole budget must buy a tenth of accuracy, unless a price is given."""
         checked = cls(tokens_per_query=tokens_per_query)
         return replace(checked, per_token=start or _clipped(0.1 / tokens_per_query))
 

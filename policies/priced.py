@@ -22,7 +22,7 @@ COLD_RUNS = 3
 """Exploration runs of each kind that a class needs before its curve is trusted."""
 EXPLORATION_VOTES = 6
 AGREEMENT_VOTES = 3
-"""Votes of an exploration run: so many to tell what votes reach, and so many to tell how they
+"""Votes of an exploration run: so many to learn what votes reach, and so many to learn how they
 scatter, which is enough where there is nothing to compare votes with."""
 LEAD = 3
 """Votes by which an answer must lead as long as nothing is known of a class."""
@@ -71,6 +71,7 @@ class Priced(Policy):
             answer_tokens=self.answer_tokens,
             price=self.price,
             votes_only=self.votes_only,
+            spends_by_price=True,
         )
 
     @property

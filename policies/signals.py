@@ -1,4 +1,4 @@
-"""What a policy may ask to hear of its chains beside their answers, and what it hears.
+"""What a policy may measure of its chains beside their answers, and the results.
 
 Asking is not free: every trial answer of a probe is paid for in tokens. Confidence costs none.
 """

@@ -13,8 +13,8 @@ from scheduler.admission.limits import LimitsConfig
 from scheduler.curves.feedback import FeedbackConfig
 from scheduler.logs import LogLevel
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
-from workers.engine_arguments import check_arguments
 from workers.format import ThinkingFormat
+from workers.vllm.engine_arguments import check_arguments
 
 EngineKind = Literal["vllm", "simulated", "replayed"]
 DriverName = Literal["session", "reprompt"]

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, told so that the caller can mend it.
+"""What can go wrong with a request, in words that let the caller mend it.
 
 RequestError            answered with `status` and an OpenAI error object
   InvalidRequest        400  a field of the request is wrong; names it
@@ -25,7 +25,7 @@ MOST_BYTES = 1000
 
 
 class RequestError(Exception):
-    """`headers` tell clients when to try again, or not to: their own retries cost as much again."""
+    """`headers` say when to try again, or not to: a client's own retries cost as much again."""
 
     status = 500
     kind = "server_error"

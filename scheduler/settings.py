@@ -1,4 +1,4 @@
-"""Reads settings: pydantic checks them, and what is wrong is told by its place and its value."""
+"""Reads settings: pydantic checks them, and an error names the place and the value."""
 
 import difflib
 import json

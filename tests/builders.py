@@ -23,6 +23,16 @@ def changed(asked: Asked, **changes: Any) -> Asked:
     return replace(asked, sampling=replace(asked.sampling, **sampling), **others)
 
 
+class ManualClock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @contextmanager
 def call_open(server: MultiplexServer, call: int) -> Iterator[None]:
     """A call that runs on a replica within the block."""

@@ -204,7 +204,7 @@ class Run:
             self.save()
 
     def learn(self, batch: TrainingBatch) -> tuple[float, Tensor, Tensor]:
-        """One step; what comes back tells which tokens with loss were foreseen, and their kinds."""
+        """One step; returns which tokens with loss were predicted, and their kinds."""
         targets, kinds = batch.tokens[:, 1:], batch.kinds[:, 1:]
         is_taught = kinds != KINDS.index("given")
         # The fused attention wins on long rows only.

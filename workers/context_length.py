@@ -1,4 +1,4 @@
-"""What is told of a prompt that is too long. Clients recognise it by its first words."""
+"""The error for a prompt that is too long. Clients recognise it by its first words."""
 
 from workers.engine import Refused
 

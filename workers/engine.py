@@ -1,11 +1,11 @@
-"""The face of every engine: real, simulated, replayed, or one behind a network.
+"""The protocol of every engine: real, simulated, replayed, or one behind a network.
 
 An engine takes a `SampleRequest` and yields `Accepted`, then `Delta`s of the chain to be shown,
 then one `Sample` per chain as each finishes; `Probe`s in between where they were asked for. Closing
 the iterator drops what is still running; `cancel` ends it in good order, so that its tokens are
 accounted for. A chain that dies with its worker comes back as a `Sample` with stop cause "lost".
-Where `ChainProgress` is asked for, another engine can go on with such a chain from what it has
-told.
+Where `ChainProgress` is requested, another engine can go on with such a chain from the last
+one.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from policies.signals import Probe, Probing, Signals
-from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, ChainProgress, Delta, Sample
 
 
@@ -35,7 +35,7 @@ class EngineInfo(NamedTuple):
     """What the scheduler must know of an engine.
 
     `temperature` is the model's recommended one; `slots` is how many chains run at once; `seeds`
-    tells whether a request's seed is heeded; `greedy` whether the thinking format means a single
+    is whether a request's seed is heeded; `greedy` whether the thinking format means a single
     chain to be greedy. `sampling` is what its makers recommend and is in force, in words.
     """
 

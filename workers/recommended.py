@@ -33,8 +33,8 @@ class Recommended(NamedTuple):
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {value:g}" for name, value in self.values.items())
-        return told + (f" (ignored: {', '.join(self.ignored)})" if self.ignored else "")
+        listed = ", ".join(f"{name} {value:g}" for name, value in self.values.items())
+        return listed + (f" (ignored: {', '.join(self.ignored)})" if self.ignored else "")
 
 
 def recommended(found: object) -> Recommended:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from policies.signals import Confidence, Probe, Probing
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Accepted, Sample, lost
 
 CUT_SHORT = UNANSWERED | {"early_exit"}
@@ -198,7 +198,7 @@ def _is_asked(probe: Probe, probing: Probing) -> bool:
 
 
 def _allowed(sample: Sample, request: SampleRequest) -> Sample:
-    """The sample under the request's cap and signals, as far as its record tells of them.
+    """The sample under the request's cap and signals, as far as its record has them.
 
     Where a chain first fell below `end_below` is not recorded: it is charged whole.
     """
@@ -229,7 +229,7 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
 
 
 def _ended(sample: Sample, probes: list[Probe], ended_by: str | None, longest: int) -> Sample:
-    """The sample, or what is left of it after what its chain was told at its last trial answer."""
+    """The sample, or what is left of it after its chain was cancelled or concluded."""
     trial_tokens = sum(probe.tokens for probe in probes)
     saved = sample.thinking_tokens - probes[-1].thinking_tokens if probes else 0
     spent = max(0, sample.generated_tokens - saved)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from policies.signals import Confidence
-from workers.checkpoint import Checkpoint
-from workers.forcing import StopCause
+from workers.forcing.chain import StopCause
+from workers.forcing.checkpoint import Checkpoint
 
 
 class Accepted(NamedTuple):
@@ -24,7 +24,7 @@ class Delta(NamedTuple):
     tokens: int
 
 
-# Is told of every event that a caller may see while it happens.
+# Called with every event that a caller may see while it happens.
 OnEvent = Callable[[Accepted | Delta], None]
 
 
@@ -48,7 +48,7 @@ class ScoredToken(NamedTuple):
     """A token of an answer: its text (of its own, so perhaps of a part of a character), its bytes,
     its log-probability, and the likeliest tokens in its place, by text, the likeliest first.
 
-    Nothing tells of the first token of a prompt how likely it was: None.
+    The first token of a prompt has no probability: None.
     """
 
     text: str

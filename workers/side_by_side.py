@@ -1,4 +1,4 @@
-"""Chains that run at the same time, told as one stream of events."""
+"""Chains that run at the same time, as one stream of events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable

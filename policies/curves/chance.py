@@ -8,7 +8,7 @@ from policies.tally import Tally
 
 
 def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> float | None:
-    """That of the leader to be right, by the class's curve; None where the curve cannot tell."""
+    """That of the leader to be right, by the class's curve; None where it has no estimate."""
     if tally.leader is None:
         return 0.0
     if curve is None or plan is None:

@@ -153,8 +153,8 @@ class ClassStatistics:
         exits = self.exits.as_dict() if self.exits else None
         votes = self.votes.as_rows()
         served = {plan: asdict(counts) for plan, counts in self.served.items()}
-        told = {"votes": votes, "exits": exits, "served": served}
-        return {"version": VERSION, **sums, **lists, **told}
+        learned = {"votes": votes, "exits": exits, "served": served}
+        return {"version": VERSION, **sums, **lists, **learned}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:

@@ -20,12 +20,14 @@ class Counts:
         for row, addend in zip(self.rows().values(), other.rows().values(), strict=True):
             row[:] = [mine + theirs for mine, theirs in zip(row, addend, strict=True)]
 
-    def relabel(self, told: Self, blank: Self, weight: float) -> None:
-        """Add what a late label shows: `told` is its query observed with it, `blank` without.
+    def relabel(self, labelled: Self, blank: Self, weight: float) -> None:
+        """Add what a late label shows: `labelled` is its query observed with it, `blank` without.
 
         What has been forgotten by now cannot be taken back: no count falls below 0.
         """
-        rows = zip(self.rows().values(), told.rows().values(), blank.rows().values(), strict=True)
+        rows = zip(
+            self.rows().values(), labelled.rows().values(), blank.rows().values(), strict=True
+        )
         for row, after, before in rows:
             row[:] = [
                 max(0.0, mine + weight * (new - old))
@@ -71,7 +73,7 @@ def interval(share: float, weight: float, *, deviations: float = 1.96) -> Interv
 
 
 def learned(share: float, labels: float) -> Interval:
-    """The interval of a share that so many labels, and a little else, speak for."""
+    """The interval of a share that so many labels, and a little else, support."""
     return interval(share, labels + LEAST_LABELS)
 
 

@@ -174,6 +174,6 @@ def fit(
             for at, rule in zip(prices, rules, strict=True)
         ),
         exits,
-        {plan: told for plan, counts in statistics.served.items() if (told := counts.served())},
+        {plan: rate for plan, counts in statistics.served.items() if (rate := counts.served())},
         statistics.referenced,
     )

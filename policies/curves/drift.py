@@ -115,7 +115,7 @@ class Adwin:
 
 @dataclass(slots=True)
 class DriftDetector:
-    """Windows by signal; greedy and sampled chains are told apart."""
+    """Windows by signal; greedy and sampled chains have windows of their own."""
 
     windows: dict[str, Adwin] = field(default_factory=dict)
 
@@ -138,9 +138,9 @@ class DriftDetector:
 
 
 def _signals(observation: Observation) -> dict[str, float]:
-    """Values in [0, 1]. A chain that was cut short says nothing that its cap did not decide.
+    """Values in [0, 1]. None of a chain that was cut short: its cap decided them.
 
-    Nor does one that may have been concluded, but for its first trial answer.
+    Of a chain that may have been concluded only its first trial answer counts.
     """
     history, trajectory = observation.history, observation.trajectory
     if trajectory is not None:

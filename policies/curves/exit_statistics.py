@@ -20,7 +20,7 @@ POSITIONS = tuple(round(2 ** (half / 2)) for half in range(12, 33))
 """Where a chain is asked for trial answers, in thinking tokens: 64, 91, 128, ... 65536."""
 
 SURENESS = (0.3, 0.9, 0.99)
-"""Probabilities of a trial answer that tell one level from the next."""
+"""Probabilities of a trial answer that separate one level from the next."""
 
 MAX_RUN = 3
 SHAPE = (len(POSITIONS), len(SURENESS) + 1, MAX_RUN)

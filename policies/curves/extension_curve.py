@@ -34,7 +34,7 @@ from policies.plan import Forecast
 _PRIOR_VISITS = 8.0
 _PRIOR_LABELS = 4.0
 _UNLABELLED = 0.25
-"""How much a change of an answer without a label tells, next to one with a label."""
+"""The weight of a change of an answer without a label, next to one with a label."""
 _OPTIMISM = 0.5
 """Optimism bonus in standard errors, added to what an extension brings: chains that are stopped do
 not show what it would have done, those that go on do."""

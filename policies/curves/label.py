@@ -1,4 +1,4 @@
-"""A label that comes later than its query: only what it tells is added, nothing counts again."""
+"""A label that comes later than its query: only what it adds is counted, nothing twice."""
 
 from dataclasses import replace
 
@@ -21,15 +21,15 @@ def learn(
     blank = _observed(observation, {})
     statistics.labelled += 1.0
     for labels, weight in ((right, reward), ({answer: False}, 1 - reward)):
-        told = _observed(observation, labels)
-        statistics.extensions.relabel(told.extensions, blank.extensions, weight)
-        statistics.lengths.relabel(told.lengths, blank.lengths, weight)
-        statistics.votes.relabel(told.votes, weight)
-        for plan, counts in told.served.items():
+        labelled = _observed(observation, labels)
+        statistics.extensions.relabel(labelled.extensions, blank.extensions, weight)
+        statistics.lengths.relabel(labelled.lengths, blank.lengths, weight)
+        statistics.votes.relabel(labelled.votes, weight)
+        for plan, counts in labelled.served.items():
             served = statistics.served.setdefault(plan, ServedCounts())
             served.relabel(counts, blank.served[plan], weight)
-        if statistics.exits and told.exits and blank.exits:
-            statistics.exits.counts.relabel(told.exits.counts, blank.exits.counts, weight)
+        if statistics.exits and labelled.exits and blank.exits:
+            statistics.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
 
 
 def _observed(observation: Observation, right: dict[str, bool]) -> ClassStatistics:

@@ -1,7 +1,7 @@
 """What a cap on thinking would cost and save: lengths of greedy chains, cut ones included.
 
 Lengths fall into half octaves. A chain that ended by itself is an exact observation for every
-higher cap; one that was cut tells that it would have been longer (a right-censored length: the
+higher cap; one that was cut would have been longer (a right-censored length: the
 product-limit estimate of Kaplan and Meier), and how often a cut chain is right at that cap.
 Accuracy need not rise with the cap: a cut chain may be right more often than a finished one.
 Beyond every length seen a Hill curve goes on from where the counts end.

@@ -1,6 +1,6 @@
 """What is counted of votes: queries by where their votes stood in the end.
 
-Counts of (leader, runner-up, rest) are all that a vote needs to remember (arXiv 2602.05395).
+Counts of (leader, runner-up, rest) are all that a vote needs (arXiv 2602.05395).
 """
 
 import math
@@ -75,9 +75,9 @@ class VoteCounts:
             spent + tokens,
         )
 
-    def relabel(self, told: Self, weight: float) -> None:
+    def relabel(self, labelled: Self, weight: float) -> None:
         """Queries that were counted without a label turn out to be right or wrong."""
-        for key, cell in told.cells.items():
+        for key, cell in labelled.cells.items():
             old = self.cells.get(key, _NOTHING)
             moved = min(weight, old.unlabelled)
             right, wrong = moved * cell.right, moved * cell.wrong

@@ -1,4 +1,4 @@
-"""Who may run now, who waits, and who is told to come back later.
+"""Who may run now, who waits, and who is refused and may come back later.
 
 Plain and in one event loop: batch jobs and single questions go without, a server has one for each
 of its gateways.

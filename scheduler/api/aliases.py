@@ -31,7 +31,7 @@ class Alias(NamedTuple):
 
 
 def resolve(name: str, model: str) -> Alias:
-    """What a request's `model` asks for; raises UnknownModel that tells the names there are."""
+    """What a request's `model` asks for; raises UnknownModel that lists the names there are."""
     if name in _names(model):
         return Alias()
     base, _, wish = name.rpartition("@")
@@ -45,7 +45,7 @@ def listed(model: str) -> list[str]:
 
 
 def card(name: str, info: EngineInfo) -> dict[str, object]:
-    """A model as `/v1/models` tells it."""
+    """A model as `/v1/models` lists it."""
     return {
         "id": name,
         "object": "model",

@@ -134,10 +134,10 @@ def ending(job: MessageJob, sample: Sample | None) -> dict[str, Any]:
 
 def error_of(error: RequestError) -> dict[str, Any]:
     """The error object of Anthropic's API; `param` and `code` are those of OpenAI's."""
-    told = error.as_dict()["error"]
-    assert isinstance(told, dict)
+    body = error.as_dict()["error"]
+    assert isinstance(body, dict)
     kind = ERRORS.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": told | {"type": kind}}
+    return {"type": "error", "error": body | {"type": kind}}
 
 
 @contextmanager

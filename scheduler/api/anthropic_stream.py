@@ -8,7 +8,6 @@ message_stop
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,63 +22,41 @@ from scheduler.api.anthropic_messages import (
     renamed,
     usage,
 )
-from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
+from scheduler.api.event_writer import EventWriter, write
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
 
+PING = 'event: ping\ndata: {"type": "ping"}\n\n'
 BlockKind = Literal["thinking", "text"]
 
 
 async def stream(controller: Controller, job: MessageJob) -> AsyncIterator[str]:
-    """Raises RequestError before the first event when the request is refused; afterwards an error
-    is an event of its own.
-    """
-    told = _MessageEvents(job)
+    """As `event_writer.write`."""
     with renamed():
-        async with aclosing(follow(controller, job.chat)) as events:
-            try:
-                async for event in events:
-                    match event:
-                        case KeepAlive():
-                            yield _event("ping")
-                        case Started(prompt_tokens):
-                            told.started = True
-                            yield _event("message_start", message=head(job, prompt_tokens))
-                        case ReasoningText(text):
-                            for chunk in told.thought(text):
-                                yield chunk
-                        case AnswerText(text):
-                            for chunk in told.answer(text):
-                                yield chunk
-                        case Done(outcome):
-                            for chunk in told.done(outcome):
-                                yield chunk
-            except RequestError as error:
-                if not told.started:
-                    raise
-                yield _event("error", **error_of(error))
+        async for chunk in write(controller, job.chat, _MessageEvents(job)):
+            yield chunk
 
 
 @dataclass(slots=True)
-class _MessageEvents:
+class _MessageEvents(EventWriter):
     """Opens and closes the blocks that pieces of text belong to."""
 
     job: MessageJob
-    started: bool = False
     _open: BlockKind | None = None
     _index: int = -1
     _kinds: set[str] = field(default_factory=set)
+    keep_alive = PING
 
-    def thought(self, text: str) -> Iterator[str]:
-        """What is thought after something was said is not told: its block has ended."""
-        if "text" in self._kinds:
-            return
+    def started(self, prompt_tokens: int) -> Iterator[str]:
+        yield _event("message_start", message=head(self.job, prompt_tokens))
+
+    def reasoning(self, text: str, tokens: int) -> Iterator[str]:
         yield from self._enter("thinking", {"thinking": "", "signature": ""})
         if not self.job.request.hides_text:
             yield self._delta({"type": "thinking_delta", "thinking": text})
 
-    def answer(self, text: str) -> Iterator[str]:
+    def answer(self, text: str, tokens: int) -> Iterator[str]:
         yield from self._enter("text", {"text": ""})
         yield self._delta({"type": "text_delta", "text": text})
 
@@ -97,6 +74,9 @@ class _MessageEvents:
             "message_delta", delta=ending(self.job, sample), usage=spent, thinkbudget=account
         )
         yield _event("message_stop")
+
+    def failed(self, error: RequestError) -> Iterator[str]:
+        yield _event("error", **error_of(error))
 
     def _call(self, call: dict[str, Any]) -> Iterator[str]:
         """Calls are known as a whole only."""

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from scheduler.api import response as reply
-from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
+from scheduler.api.event_writer import EventWriter, write
 from scheduler.api.prepared import PreparedQuery
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
@@ -19,40 +19,46 @@ ROLE = {"role": "assistant", "content": ""}
 
 
 async def stream(controller: Controller, job: PreparedQuery) -> AsyncIterator[str]:
-    """Raises RequestError before the first event when the request is refused; afterwards an error
-    is an event of its own, and [DONE] still follows it.
-    """
-    started, prompt = False, 0
-    async with aclosing(follow(controller, job)) as events:
-        try:
-            async for event in events:
-                started = True
-                match event:
-                    case KeepAlive():
-                        yield KEEP_ALIVE
-                    case Started(prompt):
-                        yield _chunk(job, ROLE, used=(prompt, 0))
-                    case ReasoningText(text, tokens):
-                        yield _chunk(job, _thought(text), used=(prompt, tokens))
-                    case AnswerText(text, tokens):
-                        yield _chunk(job, {"content": text}, used=(prompt, tokens))
-                    case Done(outcome):
-                        for chunk in _last(job, outcome):
-                            yield chunk
-        except RequestError as error:
-            if not started:
-                raise
-            yield _event(error.as_dict())
+    """As `event_writer.write`, and [DONE] at the end, after an error too."""
+    async for chunk in write(controller, job, _ChunkWriter(job)):
+        yield chunk
     yield DONE
 
 
+@dataclass(slots=True)
+class _ChunkWriter(EventWriter):
+    job: PreparedQuery
+    prompt_tokens: int = 0
+    keep_alive = KEEP_ALIVE
+    shows_late_reasoning = True
+
+    def started(self, prompt_tokens: int) -> Iterator[str]:
+        self.prompt_tokens = prompt_tokens
+        yield self._chunk(ROLE, 0)
+
+    def reasoning(self, text: str, tokens: int) -> Iterator[str]:
+        yield self._chunk(_reasoning(text), tokens)
+
+    def answer(self, text: str, tokens: int) -> Iterator[str]:
+        yield self._chunk({"content": text}, tokens)
+
+    def done(self, outcome: Outcome) -> Iterator[str]:
+        return _last(self.job, outcome)
+
+    def failed(self, error: RequestError) -> Iterator[str]:
+        yield _event(error.as_dict())
+
+    def _chunk(self, delta: dict[str, Any], tokens: int) -> str:
+        return _chunk(self.job, delta, used=(self.prompt_tokens, tokens))
+
+
 def _last(job: PreparedQuery, outcome: Outcome) -> Iterator[str]:
-    """The choices that were not told live, how all of them ended, and what was spent."""
+    """The choices that were not streamed, how all of them ended, and what was spent."""
     best, *others = reply.chosen(job, outcome) or (None,)
     for at, sample in enumerate(others, start=1):
         yield _chunk(job, ROLE, at=at)
         if thought := reply.reasoning(job, sample):
-            yield _chunk(job, _thought(thought), at=at)
+            yield _chunk(job, _reasoning(thought), at=at)
         if text := reply.content(job, sample):
             yield _chunk(job, {"content": text}, at=at)
         yield from map(_event, _ends(job, sample, at))
@@ -77,7 +83,7 @@ def _ends(job: PreparedQuery, sample: Sample | None, at: int) -> list[dict[str, 
     return [*chunks, finish]
 
 
-def _thought(text: str) -> dict[str, str]:
+def _reasoning(text: str) -> dict[str, str]:
     return {"reasoning": text, "reasoning_content": text}
 
 
@@ -89,7 +95,7 @@ def _body(job: PreparedQuery, delta: dict[str, Any], at: int) -> dict[str, Any]:
 def _chunk(
     job: PreparedQuery, delta: dict[str, Any], *, at: int = 0, used: tuple[int, int] | None = None
 ) -> str:
-    """`used` are the tokens so far: of the prompt, and of the chain that is told."""
+    """`used` are the tokens so far: of the prompt, and of the chain that is streamed."""
     body = _body(job, delta, at)
     if used is not None and job.request.wants_usage_so_far:
         body["usage"] = reply.tokens_so_far(*used)

@@ -1,4 +1,4 @@
-"""Fields of a request that would change its answer, and do not: their names are told back.
+"""Fields of a request that would change its answer, and do not: the reply names them.
 
 A budget that is misspelt, or that only another vendor knows, must not vanish without a word.
 """
@@ -33,7 +33,7 @@ _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "logits_processors": (),
     "priority": (0,),
 }
-"""Names that no pattern finds, and the values with which they say nothing."""
+"""Names that no pattern finds, and the values with which they change nothing."""
 _OF_CHAT_ALONE = ("response_format", "tools", "tool_choice", "messages")
 """What other routes do not heed."""
 _EXTRAS = ("reasoning", "thinking", "chat_template_kwargs")
@@ -48,7 +48,7 @@ MOST_NAMES = 20
 
 
 def unheeded(body: dict[str, Any], request: ChatRequest, *, seeds: bool) -> tuple[str, ...]:
-    """Their names in the order of the body; `seeds` tells whether the engine heeds a seed."""
+    """Their names in the order of the body; `seeds`: whether the engine heeds a seed."""
     names = [*unknown(body, ChatRequest.model_fields.keys() - _WITHOUT_EFFECT), *_inside(request)]
     if request.seed is not None and not seeds:
         names.append("seed")

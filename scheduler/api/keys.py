@@ -84,7 +84,7 @@ class Keyring:
             return
         for key in keys:
             if key.revoked is None:
-                # The oldest record is the secret: the same in all gateways, and told to nobody.
+                # The oldest record is the secret: the same in all gateways, and never shown.
                 cache_salt = hmac.digest(
                     bytes.fromhex(keys[0].hash), key.name.encode(), "sha256"
                 ).hex()
@@ -122,7 +122,7 @@ def create(
     priority: bool = False,
     limits: KeyLimits | None = None,
 ) -> str:
-    """A new key, told this once; the file is made if there is none."""
+    """A new key, shown this once; the file is made if there is none."""
     keys = read_keys(path) if path.exists() else []
     secret = PREFIX + secrets.token_urlsafe(32)
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -78,7 +78,7 @@ class ToolCallItem(BaseModel):
 
 
 class RequestMessage(BaseModel):
-    """One message; `fault` tells what no single field of it can."""
+    """One message; `fault` checks what no single field can."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[ContentPart] | None = None

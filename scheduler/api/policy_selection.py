@@ -44,17 +44,21 @@ def select(
     server, room = controller.policy, controller.info.max_model_len
     is_named = wanted.policy is not None or alias.policy not in (None, "priced")
     name = wanted.policy or alias.policy or ("priced" if budget.votes else server.name)
+    by_price = server.options.spends_by_price
+    is_priced = name == "priced" or (by_price and name == server.name)
     effort = None
     if budget.effort is not None:
         effort = effort_of(
             budget.effort,
             curve,
-            priced=name == "priced" or not is_named,
-            votes_only=server.name == "priced" and server.options.votes_only,
+            priced=is_priced or not is_named,
+            votes_only=by_price and server.options.votes_only,
             room=room - server.options.answer_tokens,
         )
-        if not is_named and effort.by != "table":
-            name = "priced" if effort.by == "curve" else "fixed"
+        if not is_named and effort.by == "off":
+            name = "fixed"
+        elif not is_named and effort.by == "curve" and not is_priced:
+            name = "priced"
     policy = _build(name, server, alias, wanted, room)
     cap = budget.tokens
     if cap is None and wanted.policy_options.get("max_thinking_tokens") is None:

@@ -18,7 +18,7 @@ class PreparedQuery(NamedTuple):
     effort: Effort | None = None
     clipped: int | None = None
     ignored: tuple[str, ...] = ()
-    #: Unix time in seconds: all chunks of a stream tell the same.
+    #: Unix time in seconds, the same in all chunks of a stream.
     created: int = 0
 
     @property

@@ -1,7 +1,7 @@
 """The shapes of HTTP: OpenAI chat completions with the `thinkbudget` object on top.
 
-Unknown top-level fields are taken, as OpenAI clients send new ones every month (unheeded.py tells
-which of them are told back); unknown keys inside `thinkbudget` are refused.
+Unknown top-level fields are accepted, as OpenAI clients send new ones every month; the reply names
+those that would change an answer (ignored_fields.py). Unknown keys in `thinkbudget` are refused.
 """
 
 import math
@@ -54,7 +54,7 @@ class StreamOptions(BaseModel):
 
     @property
     def so_far(self) -> bool:
-        """Whether every chunk is to tell the tokens so far (vLLM's)."""
+        """Whether every chunk has the tokens so far (vLLM's)."""
         return bool(self.include_usage and self.continuous_usage_stats)
 
 
@@ -107,7 +107,7 @@ class AnswerOptions(BaseModel):
 class BudgetOptions(BaseModel):
     """`thinkbudget`: limits of this query, what it is learned as, and options of its policy.
 
-    `stream` is whose reasoning a stream tells: the first chain's live, the winner's at the end, or
+    `stream` is whose reasoning a stream shows: the first chain's live, the winner's at the end, or
     nobody's. Everything that is not named here is an option of the policy (`samples`, ...).
     """
 
@@ -212,7 +212,7 @@ class ChatRequest(BaseModel):
 
     @property
     def most_logprobs(self) -> int | None:
-        """How many of the likeliest tokens are told at each of the answer's; None: no logprobs."""
+        """How many of the likeliest tokens to return at each of the answer's; None: no logprobs."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

@@ -1,4 +1,4 @@
-"""What every reply tells, whatever its route: the choices, why they ended, and what was spent."""
+"""What every reply holds, whatever its route: the choices, why they ended, and what was spent."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from scheduler.admission.access import CALLER
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
 from scheduler.solving.outcome import Outcome
-from workers.answer_stop import cut
+from workers.forcing.answer_stop import cut
 from workers.sample import Sample, ScoredToken
 
 
@@ -39,7 +39,7 @@ def content(job: PreparedQuery, sample: Sample | None) -> str:
 
 
 def reasoning(job: PreparedQuery, sample: Sample | None) -> str | None:
-    """A chain's thinking, all of it, as a stream tells it; None where it is not wanted."""
+    """A chain's thinking, all of it, as a stream shows it; None where it is not wanted."""
     return sample.thinking if sample and job.request.shows_reasoning else None
 
 
@@ -107,7 +107,7 @@ def usage(outcome: Outcome) -> dict[str, Any]:
 
 
 def tokens_so_far(prompt: int, made: int) -> dict[str, int]:
-    """Usage in the middle of a stream: of the chain that is told, without the hidden ones."""
+    """Usage in the middle of a stream: of the chain that is streamed, without the hidden ones."""
     return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
 
 

@@ -58,7 +58,7 @@ async def answer(controller: Controller, job: ResponseJob) -> dict[str, Any]:
 
 
 def whole(job: ResponseJob, outcome: Outcome, thought: str | None = None) -> dict[str, Any]:
-    """A response that has ended; `thought` is the reasoning that was told, if not the winner's."""
+    """A response that has ended; `thought` is the streamed reasoning, if not the winner's."""
     sample = next(iter(reply.chosen(job.chat, outcome)), None)
     if thought is None:
         thought = reply.reasoning(job.chat, sample) or ""

@@ -10,11 +10,10 @@ completed | incomplete | failed
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
+from scheduler.api.event_writer import EventWriter, write
 from scheduler.api.responses import (
     ResponseJob,
     head,
@@ -32,31 +31,10 @@ KEEP_ALIVE = ": keep-alive\n\n"
 
 
 async def stream(controller: Controller, job: ResponseJob) -> AsyncIterator[str]:
-    """Raises RequestError before the first event when the request is refused."""
-    stream_ = _Telling(job)
+    """As `event_writer.write`."""
     with renamed():
-        async with aclosing(follow(controller, job.chat)) as events:
-            try:
-                async for event in events:
-                    match event:
-                        case KeepAlive():
-                            yield KEEP_ALIVE
-                        case Started():
-                            for kind in ("created", "in_progress"):
-                                yield stream_.event(kind, response=head(job, "in_progress"))
-                        case ReasoningText(text):
-                            for chunk in stream_.thought(text):
-                                yield chunk
-                        case AnswerText(text):
-                            for chunk in stream_.answer(text):
-                                yield chunk
-                        case Done(outcome):
-                            for chunk in stream_.done(outcome):
-                                yield chunk
-            except RequestError as error:
-                if not stream_.number:
-                    raise
-                yield stream_.failed(error)
+        async for chunk in write(controller, job.chat, _ResponseEvents(job)):
+            yield chunk
 
 
 StreamPart = Literal["reasoning_text", "output_text"]
@@ -67,7 +45,7 @@ _LOGPROBS: dict[StreamPart, dict[str, Any]] = {
 
 
 @dataclass(slots=True)
-class _Telling:
+class _ResponseEvents(EventWriter):
     """Numbers the events, and opens and closes the items that they belong to."""
 
     job: ResponseJob
@@ -76,6 +54,7 @@ class _Telling:
     saying: list[str] = field(default_factory=list)
     _open: StreamPart | None = None
     _index: int = -1
+    keep_alive = KEEP_ALIVE
 
     def event(self, kind: str, **fields: Any) -> str:
         kind = f"response.{kind}"
@@ -83,13 +62,14 @@ class _Telling:
         self.number += 1
         return f"event: {kind}\ndata: {json.dumps(body)}\n\n"
 
-    def thought(self, text: str) -> Iterator[str]:
-        """What is thought after something was said is not told: its item has ended."""
-        if self.saying:
-            return
+    def started(self, prompt_tokens: int) -> Iterator[str]:
+        for kind in ("created", "in_progress"):
+            yield self.event(kind, response=head(self.job, "in_progress"))
+
+    def reasoning(self, text: str, tokens: int) -> Iterator[str]:
         yield from self._piece("reasoning_text", text)
 
-    def answer(self, text: str) -> Iterator[str]:
+    def answer(self, text: str, tokens: int) -> Iterator[str]:
         yield from self._piece("output_text", text)
 
     def done(self, outcome: Outcome) -> Iterator[str]:
@@ -105,14 +85,14 @@ class _Telling:
                 yield from self._call(item)
         yield self.event(response["status"], response=response)
 
-    def failed(self, error: RequestError) -> str:
+    def failed(self, error: RequestError) -> Iterator[str]:
         """OpenAI has few codes for this: ours is in the message."""
         is_rate = error.code == "rate_limit_exceeded"
         event = {
             "code": error.code if is_rate else "server_error",
             "message": f"{error.code}: {error.message[:900]}",
         }
-        return self.event("failed", response=head(self.job, "failed") | {"error": event})
+        yield self.event("failed", response=head(self.job, "failed") | {"error": event})
 
     def _piece(self, part: StreamPart, text: str) -> Iterator[str]:
         if self._open != part:

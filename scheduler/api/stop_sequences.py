@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from workers.answer_stop import end_of
-from workers.stop_text import overlap
+from workers.forcing.answer_stop import end_of
+from workers.forcing.stop_text import overlap
 
 
 @dataclass(slots=True)

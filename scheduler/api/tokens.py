@@ -56,12 +56,12 @@ async def tokenize(controller: Controller, body: object) -> dict[str, Any]:
         special_tokens=request.add_special_tokens is not False,
         opens_answer=request.add_generation_prompt,
     )
-    told = await _ask(controller, asked)
+    found = await _ask(controller, asked)
     return {
-        "count": len(told.ids),
+        "count": len(found.ids),
         "max_model_len": controller.info.max_model_len,
-        "tokens": list(told.ids),
-        "token_strs": list(told.texts) if request.return_token_strs else None,
+        "tokens": list(found.ids),
+        "token_strs": list(found.texts) if request.return_token_strs else None,
     }
 
 
@@ -75,8 +75,8 @@ async def detokenize(controller: Controller, body: object) -> dict[str, Any]:
 
 async def describe(controller: Controller) -> dict[str, Any]:
     """The tokenizer's class, chat template and settings."""
-    told = await _ask(controller, CompletionRequest(_name(), "", purpose="describe"))
-    about: dict[str, Any] = json.loads(told.about)
+    found = await _ask(controller, CompletionRequest(_name(), "", purpose="describe"))
+    about: dict[str, Any] = json.loads(found.about)
     return about
 
 

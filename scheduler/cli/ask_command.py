@@ -44,7 +44,7 @@ def ask(
     if thinking := message.get("reasoning"):
         click.secho(thinking, dim=True)
     click.echo(message.get("content") or "")
-    # An endpoint of another kind tells only how many tokens it took.
+    # An endpoint of another kind returns only how many tokens it took.
     spent = (reply.get("thinkbudget") or {}).get("spent") or reply.get("usage")
     click.secho(json.dumps(spent), dim=True, err=True)
 

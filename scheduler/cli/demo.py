@@ -1,7 +1,7 @@
 """The demonstration: several policies answer the same questions through one real endpoint.
 
 Every policy is asked over HTTP, one after another. Only `priced` learns, from a cold start, and
-only from its own queries; it is told the right answer after each, as a graded benchmark would.
+only from its own queries; it gets the right answer after each, as in a graded benchmark.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from scheduler.client.http_client import Client
 from scheduler.experiments.question_sets import Question
 from scheduler.experiments.report import Scored
 from scheduler.progress import Progress
-from workers.answers.extract import is_right
+from workers.answers.grader import is_right
 
 CONCURRENCY = 32
 POLICIES: dict[str, dict[str, Any]] = {

@@ -48,7 +48,7 @@ def named(file: Path | None) -> Iterator[None]:
 def _vllm_arguments(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    from workers.engine_arguments import read_pairs
+    from workers.vllm.engine_arguments import read_pairs
 
     try:
         return read_pairs(pairs) or None

@@ -1,7 +1,7 @@
 """The Ray Serve application: three deployments, and how they reach each other. Imports ray.
 
 Gateway (HTTP, holds the controller) --one call a round--> EngineReplica (one engine each)
-Gateway <--one stream of what all its calls there tell-- EngineReplica
+Gateway <--one stream of the events of all its calls there-- EngineReplica
 Gateway --observations in, new curves back, a few times a second--> CurveStoreActor (one replica)
 """
 
@@ -153,7 +153,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
     config = validate(from_table(ServeConfig, args))
     check_by_vllm(config.engine, whole=False)
-    # What Serve's proxies are bound to is not told; on a cluster it is a network.
+    # Serve does not report what its proxies are bound to; on a cluster it is a network.
     config.access.require("0.0.0.0")
     return application(config)
 

@@ -221,7 +221,7 @@ def _reason(text: str) -> str:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     errors = [at for at, line in enumerate(lines) if _ERROR.match(line)]
     if not errors:
-        return " ".join((lines or ["no reason is told"])[-1].split())
+        return " ".join((lines or ["no reason is given"])[-1].split())
     first, *rest = lines[errors[-1] :]
     more = list(takewhile(lambda line: line.startswith("  "), rest))[:3]
     return " ".join(" ".join([first, *more]).split())

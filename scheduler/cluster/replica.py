@@ -51,10 +51,6 @@ class EngineReplica:
     async def conclude(self, query: str, chain: int) -> None:
         await self._engine.conclude(query, chain)
 
-    async def drain(self) -> None:
-        """Hand over what is running to other replicas, now."""
-        self._calls.drain()
-
     async def check(self) -> None:
         try:
             await self._engine.check()

@@ -87,5 +87,5 @@ def _check_by_vllm(config: EngineConfig, whole: bool) -> None:
         options.check(whole=whole)
     except ValueError as error:
         # Those of pydantic cannot be pickled, and are long.
-        told = error.errors()[0]["msg"] if hasattr(error, "errors") else error
-        raise ValueError(f"engine: {told}") from None
+        why = error.errors()[0]["msg"] if hasattr(error, "errors") else error
+        raise ValueError(f"engine: {why}") from None

@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeVar
 
 from policies.signals import Probe
 from scheduler.engines.suspects import TrackedRequest
-from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, SampleRequest
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import ChainProgress, Delta, Sample, lost
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class InFlightRequest(TrackedRequest):
     waiting: list[int] = field(init=False)
     #: When an available replica last sent something.
     last_heard: float = 0.0
-    #: Chains that were told to end, which a new replica must be told again.
+    #: Chains with a request to end, which is repeated to a new replica.
     cancelled: set[int] = field(default_factory=set)
     concluded: set[int] = field(default_factory=set)
     #: Whether the present attempt has brought anything.

@@ -1,4 +1,4 @@
-"""Whether engines fit onto the GPUs of a cluster, told before anyone waits for them.
+"""Whether engines fit onto the GPUs of a cluster, found out before anyone waits for them.
 
 All GPUs of one engine are on one node: vLLM then runs its ranks as processes of its own, and they
 talk through shared memory. Ray grants an actor its GPUs all at once, from one node, or not at all.
@@ -13,7 +13,7 @@ def engines_that_fit(free: Iterable[float], gpus: int) -> int:
 
 
 def shortage(free: Iterable[float], *, gpus: int, replicas: int) -> str | None:
-    """What to tell when not all engines fit; None if they do."""
+    """The error when not all engines fit; None if they do."""
     nodes = list(free)
     if gpus == 0 or (fit := engines_that_fit(nodes, gpus)) >= replicas:
         return None

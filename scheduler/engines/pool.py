@@ -10,7 +10,7 @@ from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
 class EventBatch(NamedTuple):
     """Events of one call that a replica sends together; an empty one says that it is alive.
 
-    After one that is `leaving` nothing more comes: the replica was told to go.
+    `leaving`: the replica is being drained, and this is the last batch of the call.
     """
 
     replica: str
@@ -52,7 +52,7 @@ class EnginePool(Protocol):
         """
 
     async def info(self) -> EngineInfo:
-        """What all replicas have in common, told by any of them."""
+        """What all replicas have in common, from any of them."""
 
     async def load(self) -> Load:
         """How busy the replicas are."""

@@ -10,7 +10,7 @@ from workers.answers.classes import EquivalenceClasses
 from workers.answers.extract import normalise
 from workers.answers.grader import Grader
 from workers.answers.math_pool import Undecided
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample
 
 

@@ -1,6 +1,6 @@
 """Answers queries: picks the class's curve, opens an account, solves, settles, learns, logs.
 
-A plain class; Ray, HTTP and the command line are coats around it.
+A plain class: it imports neither Ray nor HTTP, and the command line uses it directly.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ class Effort(NamedTuple):
 def effort_of(
     level: str, curve: ClassCurve | None, *, priced: bool, votes_only: bool, room: int
 ) -> Effort:
-    """`priced` tells whether the query's policy may spend by price; `room` is all of the context,
+    """`priced` is whether the query's policy may spend by price; `room` is all of the context,
     less the answer's reserve.
     """
     if level == "none":

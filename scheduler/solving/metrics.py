@@ -30,7 +30,7 @@ _SHARES = tuple(tenth / 10 for tenth in range(1, 11))
 
 
 class Metrics:
-    """`clock` gives seconds; the age of a curve is told by it."""
+    """`clock` gives seconds; the age of a curve is measured by it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()

@@ -18,7 +18,7 @@ from policies.signals import Probe
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep, SampleRecord
 from scheduler.solving.run import QueryRun
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample
 
 
@@ -211,7 +211,7 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
-    A chain of `priced_exit` teaches whatever its policy did to it: its course tells what that was.
+    A chain of `priced_exit` teaches whatever its policy did to it: its course shows what that was.
     `chance` is what was foretold of the answer (`Outcome.chance`).
     """
     if run.plan is None or not run.tally.history:

@@ -52,7 +52,7 @@ class Round:
     #: Chains that have not come back.
     pending: set[int]
     probes: list[Probe] = field(default_factory=list)
-    #: Chains that were told to end their thinking.
+    #: Chains whose thinking was concluded.
     concluded: set[int] = field(default_factory=set)
     #: Tokens of the chains that came back.
     spent: int = 0

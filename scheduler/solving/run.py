@@ -25,7 +25,7 @@ from scheduler.solving.rounds import (
 from scheduler.solving.token_limits import expected_tokens, fit, within_limits, worst_case
 from workers.answers.grader import Grader
 from workers.engine import SampleRequest
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Accepted, Delta, Sample
 
 MAX_LOST_ROUNDS = 3

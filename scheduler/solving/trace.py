@@ -1,4 +1,4 @@
-"""What is told of one request when it has ended: by whom, how decided, at what cost; no texts.
+"""What is logged of one request when it has ended: by whom, how decided, at what cost; no texts.
 
 The trace of the request that is being answered is a context variable: it reaches whatever is done
 on the request's behalf, in whichever task, and needs no place in what is passed down.
@@ -57,7 +57,7 @@ class Trace:
         self.tokens = 0 if self.replayed else other.tokens
 
     def as_dict(self) -> dict[str, Any]:
-        """Callers' names for their users may be personal: they are told as a hash."""
+        """Callers' names for their users may be personal: they are logged as a hash."""
         tenant = hashlib.sha256(self.tenant.encode()).hexdigest()[:12] if self.tenant else None
         return {
             "request_id": self.request_id,

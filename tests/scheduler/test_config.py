@@ -14,7 +14,7 @@ from scheduler.config import (
     ServeConfig,
 )
 from scheduler.settings import from_table, read_toml
-from workers.drivers import DRIVERS
+from workers.drivers.driver import DRIVERS
 
 
 def write(folder: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.thorough import real_models
-from workers.chain_engine import ChainEngine
+from workers.drivers.chain_engine import ChainEngine
 
 # Before transformers is imported: it looks once for what it can use.
 real_models.use_packages()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workers.models import POCKET_FOLDER
+from tests.random_model import save_random_model
 
 ROOT = Path(__file__).parents[2] / ".thorough"
 PACKAGES = ROOT / "packages"
@@ -70,24 +70,14 @@ def qwen3(folder: Path) -> None:
 
 
 def _qwen(folder: Path, control: tuple[str, ...]) -> None:
-    import torch
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_vocabulary(control), eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
     tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(folder)
-    config = Qwen2Config.from_pretrained(POCKET_FOLDER)
-    config.vocab_size, config.tie_word_embeddings = 151_936, False
-    config.eos_token_id = tokenizer.eos_token_id
-    torch.manual_seed(1)
-    model = Qwen2ForCausalLM(config).float()
-    with torch.no_grad():
-        for name, weights in model.named_parameters():
-            if weights.dim() == 2:
-                weights.normal_(0, 1.0 if "embed" in name else 0.12)
-    model.save_pretrained(folder)
+    save_random_model(folder, 151_936, tokenizer.eos_token_id)
 
 
 def _vocabulary(control: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from policies.plan import Budget
 from tests.real.engine.test_vllm_engine import all_events, for_all, many, request
-from workers.chain_engine import ChainEngine
+from workers.drivers.chain_engine import ChainEngine
 from workers.sample import Delta, Sample
 
 pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("default")]

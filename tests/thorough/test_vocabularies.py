@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from workers.forcing import Segment
+from workers.drivers.live_text import LiveText
+from workers.forcing.chain import Segment
 from workers.format import S1, S1_STEPS, THINK_TAGS, bind
-from workers.live_text import LiveText
 from workers.sample import Delta
 from workers.vocabulary import FileTokenizer, check_format
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from training.curate.asking import Asker
 from training.curate.replies import Reply
-from workers.answers.extract import extract, is_right
+from workers.answers.extract import extract
+from workers.answers.grader import is_right
 
 
 async def grade(
     questions: Sequence[str], attempts: Sequence[str], solutions: Sequence[str], judge: Asker | None
 ) -> list[bool | None]:
-    """For every attempt whether it is right, or None if that cannot be told."""
+    """For every attempt whether it is right, or None if that is unknown."""
     if judge is None:
         return [by_answer(*pair) for pair in zip(attempts, solutions, strict=True)]
     prompts = [judge_prompt(*row) for row in zip(questions, attempts, solutions, strict=True)]

@@ -1,7 +1,7 @@
 """What a stage was made of and what became of its rows: the file beside its Parquet files.
 
-A manifest tells whether a stage is current: its settings, its inputs and its outputs must all have
-the hashes that are in it. What is not current is made anew, never added to.
+A stage is current where its settings, its inputs and its outputs have the hashes of its manifest.
+What is not current is made anew, never added to.
 """
 
 import hashlib

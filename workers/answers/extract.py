@@ -3,12 +3,9 @@
 Formulas that are equal only by mathematics stay different strings: `equality` compares those.
 """
 
-from functools import lru_cache
-
 from policies.answer_spec import AnswerSpec
-from workers.answers.compare import plain_number, same
-from workers.answers.equality import spelt_alike
-from workers.answers.find import AUTO, find_answer, find_reference
+from workers.answers.compare import plain_number
+from workers.answers.find import AUTO, find_answer
 from workers.answers.forms import Choice, Equation, Formula, Json, Listing, Truth, Words, form_of
 from workers.answers.numbers import Number
 from workers.answers.units import NONE
@@ -51,18 +48,6 @@ def _spelt(answer: str, spec: AnswerSpec) -> str | None:
             return " ".join(latex.split()) or None
         case Words(words=words):
             return " ".join(words.split()) or None
-
-
-@lru_cache(8192)
-def is_right(answer: str | None, reference: str) -> bool:
-    """Whether an answer says what the reference says, without the comparison of formulas."""
-    if answer is None:
-        return False
-    expected = find_reference(reference)
-    if expected is None:
-        return False
-    plainly = same(form_of(answer), form_of(expected), lambda _one, _other: None)
-    return plainly is True or (plainly is None and spelt_alike(answer, expected))
 
 
 def _number(number: Number) -> str:

@@ -1,6 +1,7 @@
 """Whether an answer is right by a reference, how that was found, and why."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from policies.answer_spec import AnswerSpec
 from workers.answers.equality import AUTO, Equality, Method, Verdict
@@ -75,6 +76,13 @@ class Grader:
             return Grade(False, "the reference holds no answer", "none")
         verdict = self.equality.at_once(answer, expected, spec)
         return None if verdict is None else _graded(answer, expected, verdict)
+
+
+@lru_cache(8192)
+def is_right(answer: str | None, reference: str) -> bool:
+    """As `Grader().is_right`, without waiting: there is no pool to wait for."""
+    grade = Grader()._grade(answer, reference, AUTO)
+    return grade is not None and grade.right
 
 
 def _graded(answer: str, expected: str, verdict: Verdict) -> Grade:

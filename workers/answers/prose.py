@@ -43,7 +43,7 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 # A sentence about somebody or something, with one number in it.
-_TOLD = re.compile(
+_STATED = re.compile(
     r"^(?:there|she|he|they|it|we|you|i|es|er|sie|il|elle|hay|ella|он|она|они)\b", re.IGNORECASE
 )
 _IS_VALUE = re.compile(
@@ -118,13 +118,13 @@ def _value_of(line: str) -> str:
     if _CONCLUSION.match(line) or (line.count("=") and " " in line and line[:1].isalpha()):
         return _concluded(line)
     if (value := _IS_VALUE.fullmatch(line.rstrip(" .!*"))) is not None:
-        told = value[1] or value[2]
-        if _is_told(tidy(told)) or told[0] in '`"' == told[-1]:
-            return told
+        stated = value[1] or value[2]
+        if _is_stated(tidy(stated)) or stated[0] in '`"' == stated[-1]:
+            return stated
     if (measure := _MEASURE.search(line)) is not None and unit_of(measure[2]).known:
         return f"{measure[1]} {measure[2]}"
-    told = _TOLD.match(line) or not (line.isascii() or _EASTERN.search(line) is None)
-    if told and len(_NUMBER.findall(line)) == 1:
+    stated = _STATED.match(line) or not (line.isascii() or _EASTERN.search(line) is None)
+    if stated and len(_NUMBER.findall(line)) == 1:
         return last_number(line) or line
     return line
 
@@ -153,7 +153,7 @@ def _concluded(line: str) -> str:
     return line
 
 
-def _is_told(value: str) -> bool:
+def _is_stated(value: str) -> bool:
     """Whether what stands behind "is" is a value: a number, a letter, a name, not an adjective."""
     if re.match(r"(?:not|only|also|very)\b", value, re.IGNORECASE):
         return False

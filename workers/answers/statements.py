@@ -11,7 +11,7 @@ MAX_LINE = 400
 class Statement(NamedTuple):
     """`text` from offset `start` is what is stated.
 
-    `strength` is 2 with a colon or a tag, 1 with a verb, 0 where only a result is told.
+    `strength` is 2 with a colon or a tag, 1 with a verb, 0 where only a result is stated.
     """
 
     start: int

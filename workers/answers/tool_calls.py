@@ -72,7 +72,7 @@ def forced_schema(
     choices = []
     for function in functions:
         parameters = dict(_parameters(function))
-        # References are told from the root.
+        # References begin at the root.
         for name, definition in parameters.pop("$defs", {}).items():
             if definitions.setdefault(name, definition) != definition:
                 raise ValueError(f"two of the tools define $defs.{name} differently")

@@ -1,10 +1,10 @@
-"""What one simulated chain will do if nobody intervenes, and where to tell something of it."""
+"""What one simulated chain will do if nobody intervenes, and where it reports."""
 
 from typing import NamedTuple
 
 from policies.signals import Confidence, Probing
 from workers.engine import SampleRequest
-from workers.forcing import StopCause
+from workers.forcing.chain import StopCause
 from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
 
 STREAM_STEPS = 4
@@ -64,7 +64,7 @@ def _falls_below(confidence: Confidence, threshold: float | None) -> bool:
 
 
 class Mark(NamedTuple):
-    """Where something is to be told: a trial answer of a length, or text that is to be shown."""
+    """Where something is reported: a trial answer of a length, or text that is to be shown."""
 
     at: int
     trial: int = 0

@@ -16,11 +16,11 @@ from typing import Literal
 
 from policies.signals import Probe
 from workers.answers.answer_shape import shape_of
-from workers.checkpoint import Checkpoint
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.context_length import too_long
 from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
-from workers.forcing import UNANSWERED, StopCause
+from workers.forcing.chain import UNANSWERED, StopCause
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
@@ -31,7 +31,7 @@ from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
 
 @dataclass(slots=True)
 class _Orders:
-    """What a running chain is told from outside; one that answers has no more to conclude."""
+    """What is requested of a running chain; one that answers has no more to conclude."""
 
     news: asyncio.Event = field(default_factory=asyncio.Event)
     order: Literal["cancelled", "concluded"] | None = None
@@ -166,7 +166,7 @@ class SimulatedEngine:
         orders: _Orders,
         emit: Emit,
     ) -> Sample:
-        """Think from mark to mark, and answer; whatever is told meanwhile is obeyed at once."""
+        """Think from mark to mark, and answer; a request that comes meanwhile is obeyed at once."""
         was = request.checkpoint(number) or Checkpoint()
         at, cause, probe_tokens = course.begin, course.cause, was.probe_tokens
         order = len(was.thinking)

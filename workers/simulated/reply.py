@@ -6,11 +6,11 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
-from workers.answer_stop import first_stop
 from workers.answers.answer_shape import AnswerShape, shape_of
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.context_length import too_long
 from workers.engine import Refused, SampleRequest
+from workers.forcing.answer_stop import first_stop
 from workers.sample import Accepted, ScoredToken, ToolCall
 
 Generate = Callable[[int], Awaitable[bool]]
@@ -59,7 +59,7 @@ async def completion(
 ) -> AsyncGenerator[CompletionEvent]:
     """Numbered words, a token each, as many as were asked for or up to a stop text.
 
-    `generate` lets the time of so many tokens pass, and tells whether the engine is still there.
+    `generate` lets the time of so many tokens pass, and returns whether the engine is still there.
     """
     prompt = _words(request.prompt) if isinstance(request.prompt, str) else request.prompt
     if request.sampling.logprobs is not None:

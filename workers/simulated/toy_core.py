@@ -9,8 +9,14 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
-from workers.forcing import Finish, GenerateCall
+from workers.drivers.core import (
+    CoreDied,
+    GenerateOptions,
+    OutputDelta,
+    StreamingSession,
+    TokenLogprobs,
+)
+from workers.forcing.chain import Finish, GenerateCall
 from workers.format import TokenFormat
 
 

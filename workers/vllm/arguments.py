@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-from workers.engine_arguments import REFUSED, argument_name, check_arguments
+from workers.vllm.engine_arguments import REFUSED, argument_name, check_arguments
 
 
 class _Parser(FlexibleArgumentParser):  # type: ignore[misc]

@@ -17,13 +17,19 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from workers.core import CoreDied, GenerateOptions, OutputDelta, StreamingSession, TokenLogprobs
-from workers.forcing import Finish, GenerateCall
+from workers.drivers.core import (
+    CoreDied,
+    GenerateOptions,
+    OutputDelta,
+    StreamingSession,
+    TokenLogprobs,
+)
+from workers.forcing.chain import Finish, GenerateCall
 from workers.recommended import DEFAULT_TEMPERATURE
 from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
 from workers.vllm.setup import Setup
-from workers.watchdog import Watchdog
+from workers.vllm.watchdog import Watchdog
 
 # Tokens of a chain that nobody watches come so many at a time.
 HELD_TOKENS = 16

@@ -4,8 +4,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from workers.chain_engine import ChainEngine, ChainOptions
-from workers.drivers import why_not
+from workers.drivers.chain_engine import ChainEngine, ChainOptions
+from workers.drivers.driver import why_not
 from workers.format import ThinkingFormat, bind, named_format
 from workers.models import locate, thinking_format
 from workers.vllm.core import VllmCore

@@ -1,4 +1,4 @@
-"""Why an engine core did not start: vLLM tells that in the core's own log, and nowhere else."""
+"""Why an engine core did not start: vLLM writes that into the core's own log, and nowhere else."""
 
 import contextlib
 import copy

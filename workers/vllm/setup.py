@@ -25,7 +25,7 @@ class VllmOptions:
     """What to load and how. `kv_cache_gib=None` is 1 on CPU, and all that is free on a GPU.
 
     `watchdog_seconds`: a core that has work and says nothing for so long counts as hung. The time
-    to read long prompts comes on top (workers/watchdog.py).
+    to read long prompts comes on top (workers/vllm/watchdog.py).
     """
 
     model: str

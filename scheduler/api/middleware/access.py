@@ -165,7 +165,8 @@ async def _until_gone(
 ) -> None:
     """Run the app on a body that is there; a client that leaves before the end cancels it.
 
-    Servers tell of that only to those who listen, and who answers in one piece does not.
+    A server reports that only through `receive`, which an app that answers in one piece does
+    not await.
     """
     unread, is_told = [body], False
 

@@ -20,7 +20,7 @@ MAX_KEPT_BYTES: Final = 64 << 20
 
 
 class IdempotencyName(NamedTuple):
-    """Keys of one tenant say nothing of another's."""
+    """Keys of one tenant are independent of another's."""
 
     tenant: str
     path: str
@@ -28,7 +28,7 @@ class IdempotencyName(NamedTuple):
 
 
 class StoredResponse(NamedTuple):
-    """A whole reply without an error, and what was told of it; the fingerprint is the request's."""
+    """A whole reply without an error, and its trace. `fingerprint` is the hash of the request."""
 
     fingerprint: bytes
     status: int
@@ -103,8 +103,8 @@ class Claims:
     def claim(
         self, name: IdempotencyName, fingerprint: bytes, owner: str, waits: bool = False
     ) -> ClaimResult:
-        """`waits` says that it was running elsewhere: claims that are younger than a lease believe
-        it, as its owner may not have told them yet.
+        """`waits`: the caller has seen it run elsewhere. Claims that started less than a lease ago
+        accept that, as its owner may not have renewed it with them yet.
         """
         reply, lease = self._replies.find(name), self._held_by_other(name, owner)
         if (known := reply or lease) is None:

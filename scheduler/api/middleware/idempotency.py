@@ -236,7 +236,7 @@ class IdempotencyMiddleware:
     async def _settle(
         self, claims: SharedClaims, name: IdempotencyName, reply: StoredResponse | None
     ) -> None:
-        """Others may wait for this, so claims that are away are told when they are back."""
+        """Others may wait for this, so it is sent to claims again when they are back."""
         for _ in range(SETTLE_TRIES):
             try:
                 if reply is not None:

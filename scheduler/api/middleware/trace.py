@@ -28,7 +28,7 @@ class TraceMiddleware:
     """A caller's request id is kept when it is a plain one, and made otherwise.
 
     Inner layers may raise a RequestError: it is answered here. What fails in a way that nobody
-    foresaw is answered as an internal error that tells no more. A reply that has begun is torn off
+    foresaw is answered as an internal error without details. A reply that has begun is torn off
     instead: it must not look whole. `sends_id` is False behind a proxy that puts the id on replies
     itself.
     """

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
             "For further information visit the documentation",
         ),
         ("the cluster\n   does not answer \n", "does not answer"),
-        ("", "no reason is told"),
+        ("", "no reason is given"),
     ],
 )
 def test_the_error_is_found_in_the_traces(message: str, reason: str) -> None:

@@ -17,15 +17,15 @@ import pytest
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from tests.real.engine.wandering import build
-from tests.workers.reference_loops import Config, ReferenceReply, clean, harness, readme
-from workers.chain_engine import ChainEngine
-from workers.core import GenerateOptions
-from workers.drivers import DRIVERS
+from tests.workers.forcing.reference_loops import Config, ReferenceReply, clean, harness, readme
+from workers.drivers.chain_engine import ChainEngine
+from workers.drivers.core import GenerateOptions
+from workers.drivers.driver import DRIVERS
+from workers.drivers.token_text import whole_letters
 from workers.engine import SampleRequest
-from workers.forcing import GenerateCall
+from workers.forcing.chain import GenerateCall
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
-from workers.token_text import whole_letters
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 

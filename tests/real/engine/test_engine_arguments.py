@@ -9,7 +9,7 @@ from scheduler.config import EngineConfig
 from scheduler.engines.factory import check_by_vllm
 from tests.real.engine.test_vllm_engine import for_all, many, questions
 from workers.engine import Engine
-from workers.engine_arguments import OWN, REFUSED
+from workers.vllm.engine_arguments import OWN, REFUSED
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 

@@ -15,8 +15,8 @@ import pytest
 
 from policies.plan import Budget
 from tests.real.engine.test_vllm_engine import all_events, questions, request
-from workers.chain_engine import ChainEngine
-from workers.core import CoreDied
+from workers.drivers.chain_engine import ChainEngine
+from workers.drivers.core import CoreDied
 from workers.models import POCKET_FOLDER
 from workers.sample import Sample
 

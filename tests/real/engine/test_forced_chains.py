@@ -9,10 +9,10 @@ from policies.plan import Budget
 from policies.sampling import SamplingParams
 from policies.signals import Probe, Probing, Signals
 from tests.real.engine.test_vllm_engine import all_events, many, one, questions, request
-from workers.chain_engine import ChainEngine
-from workers.core import GenerateOptions
+from workers.drivers.chain_engine import ChainEngine
+from workers.drivers.core import GenerateOptions
 from workers.engine import EngineEvent, Refused
-from workers.forcing import GenerateCall
+from workers.forcing.chain import GenerateCall
 from workers.format import S1, bind
 from workers.sample import Delta, Sample
 

@@ -11,11 +11,11 @@ import pytest
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from tests.real.engine.test_vllm_engine import all_events, one, questions, request
-from workers.chain_engine import ChainEngine
 from workers.completion import Completed, CompletionRequest, CompletionText
-from workers.core import GenerateOptions
+from workers.drivers.chain_engine import ChainEngine
+from workers.drivers.core import GenerateOptions
 from workers.engine import Refused
-from workers.forcing import GenerateCall
+from workers.forcing.chain import GenerateCall
 from workers.format import S1
 from workers.prompt import Prompter
 from workers.sample import Accepted

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.api.stop_sequences import StopSequenceFilter
-from workers.answer_stop import cut
+from workers.forcing.answer_stop import cut
 
 # Few letters, so that stops begin, break off and overlap.
 TEXT = st.text("ab \n", max_size=20)

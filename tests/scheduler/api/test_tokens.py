@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.scheduler.simulation import chat, client_of, make_controller
-from workers.chain_engine import ChainEngine, ChainOptions
+from workers.drivers.chain_engine import ChainEngine, ChainOptions
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER
 from workers.simulated.engine import SimulatedEngine

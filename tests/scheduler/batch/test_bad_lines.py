@@ -1,15 +1,14 @@
 """Whatever is wrong with a line is that line's error; the other lines are answered."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.http_server import HttpReply, HttpRequest, http_server
 from thinkbudget import main
 
 SIMULATED = ["--engine", "simulated", "--model", "simulated"]
@@ -60,36 +59,17 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def foreign() -> Iterator[str]:
-    """An endpoint of another kind, whose replies tell no usage, and once are not JSON."""
+    """An endpoint of another kind, whose replies have no usage."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.reply({"object": "list", "data": [{"id": MODEL}, {"id": "another"}]})
+    def answer(request: HttpRequest) -> HttpReply:
+        if request.method == "GET":
+            return HttpReply({"object": "list", "data": [{"id": MODEL}, {"id": "another"}]})
+        assert not request.body.get("stream") and request.body["model"] == MODEL
+        message = {"role": "assistant", "content": "9"}
+        return HttpReply({"choices": [{"index": 0, "message": message}]})
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            assert not body.get("stream") and body["model"] == MODEL
-            message = {"role": "assistant", "content": "9"}
-            self.reply({"choices": [{"index": 0, "message": message}]})
-
-        def reply(self, body: dict[str, Any]) -> None:
-            raw = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with http_server(answer) as url:
+        yield url
 
 
 def ran(source: Path, *flags: str) -> Result:

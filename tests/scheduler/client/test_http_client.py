@@ -1,16 +1,14 @@
 """Our client against a real HTTP server: keys, retries, errors, addresses."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import pytest
 
 from scheduler.client.http_client import Client
 from scheduler.errors import RequestError
+from tests.http_server import HttpReply, HttpRequest, http_server
 
 OK = {"id": "x", "usage": {"completion_tokens": 3}, "choices": []}
 
@@ -28,30 +26,13 @@ def server() -> Iterator[Scripted]:
     answers: list[tuple[int, Any, dict[str, str]]] = []
     requests: list[tuple[str, dict[str, str], Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            requests.append((self.path, headers, body))
-            status, reply, more = answers.pop(0) if len(answers) > 1 else answers[0]
-            raw = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-            self.send_response(status)
-            for name, value in {"content-type": "application/json", **more}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+    def answer(request: HttpRequest) -> HttpReply:
+        requests.append((request.path, request.headers, request.body))
+        status, reply, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+        return HttpReply(reply, status, headers)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield Scripted(f"http://127.0.0.1:{httpd.server_port}", answers, requests)
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with http_server(answer) as url:
+        yield Scripted(url, answers, requests)
 
 
 def answered(url: str, body: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:

@@ -21,15 +21,9 @@ from scheduler.curves.feedback import (
 from scheduler.curves.records import LabelRecord, ObservationRecord
 from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore, load
+from tests.builders import ManualClock
 from tests.scheduler.curves.files import copied
 from tests.scheduler.observations import chain, votes
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def unlabelled(seen: ObservationRecord) -> ObservationRecord:
@@ -42,8 +36,8 @@ def answered(
     return PendingFeedback(outcome, key, "7", record or unlabelled(chain()))
 
 
-def make(clock: Clock | None = None, **config: Any) -> Feedback:
-    return Feedback(FeedbackConfig(**config), clock or Clock())
+def make(clock: ManualClock | None = None, **config: Any) -> Feedback:
+    return Feedback(FeedbackConfig(**config), clock or ManualClock())
 
 
 def test_a_label_is_joined_with_what_was_seen() -> None:
@@ -70,7 +64,7 @@ def test_an_id_is_good_only_for_the_key_that_asked() -> None:
 
 
 def test_answers_are_kept_in_bounds_of_number_and_time() -> None:
-    clock = Clock()
+    clock = ManualClock()
     feedback = make(clock, kept=3, kept_seconds=10)
     for outcome in "abcd":
         feedback.remember(answered(outcome))
@@ -84,7 +78,7 @@ def test_answers_are_kept_in_bounds_of_number_and_time() -> None:
 
 
 def test_one_key_cannot_flood_a_class_with_labels() -> None:
-    clock = Clock()
+    clock = ManualClock()
     feedback = make(clock, labels_per_hour=2)
     for outcome in "abcd":
         feedback.remember(answered(outcome))

@@ -43,7 +43,7 @@ def test_an_engine_is_let_go_only_when_the_others_stay_calm() -> None:
 
 
 @dataclass
-class Told:
+class ClientRecord:
     """What Serve tells a policy."""
 
     current_num_replicas: int = 2
@@ -55,16 +55,16 @@ class Told:
 def test_without_reports_nothing_changes(
     nothing: dict[str, dict[str, float]] | None,
 ) -> None:
-    assert TokenBacklog(100)(Told(aggregated_metrics=nothing)) == (2, {})
+    assert TokenBacklog(100)(ClientRecord(aggregated_metrics=nothing)) == (2, {})
 
 
 def test_the_tokens_of_all_replicas_are_added() -> None:
-    told = Told(aggregated_metrics={TOKENS: {"a": 150.0, "b": 240.0}})
+    told = ClientRecord(aggregated_metrics={TOKENS: {"a": 150.0, "b": 240.0}})
     assert TokenBacklog(100)(told) == (4, {})
 
 
 def test_engines_that_are_on_their_way_count() -> None:
-    told = Told(
+    told = ClientRecord(
         current_num_replicas=2, target_num_replicas=4, aggregated_metrics={TOKENS: {"a": 350.0}}
     )
     assert TokenBacklog(100)(told) == (4, {})

@@ -17,8 +17,8 @@ from scheduler.engines.replica_health import AVOID_SECONDS
 from scheduler.errors import Overloaded, PoisonRequest
 from tests.builders import changed
 from tests.scheduler.simulation import chat, post
-from workers.checkpoint import Checkpoint
 from workers.engine import EngineEvent, Refused, SampleRequest
+from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, Delta, Sample
 from workers.simulated.engine import SimulatedEngine
 

@@ -18,7 +18,7 @@ from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.errors import Overloaded, PoisonRequest
 from scheduler.solving.ledger import Account, Ledger
-from workers.chain_engine import ChainEngine, ChainOptions
+from workers.drivers.chain_engine import ChainEngine, ChainOptions
 from workers.engine import SampleRequest
 from workers.format import S1, bind
 from workers.models import POCKET_FOLDER

@@ -80,7 +80,9 @@ def test_replicas_that_are_gone_are_forgotten() -> None:
     known.send("call", "a", PendingWork(10, 1))
     known.end("call")
     known.keep({"b"})
-    assert (known._own, known._others, known._versions) == ({}, {}, {})
+    assert known.owed("a") == PendingWork()
+    known.report("a", PendingWork(20, 2), version=1)  # a new one of that name counts from one
+    assert known.owed("a") == PendingWork(20, 2)
 
 
 def test_calls_of_all_sizes_are_spread_evenly() -> None:

@@ -7,6 +7,7 @@ import pytest
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.plan import MAX_TOKENS
+from policies.priced import Priced
 from scheduler.api import protocol
 from scheduler.api.chat import complete
 from scheduler.solving.controller import Controller
@@ -84,6 +85,16 @@ async def taught(questions: int = 40) -> Controller:
     return controller
 
 
+class OwnPriced(Priced):
+    """A policy of somebody's own that spends by price."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return "own"
+
+
 async def answered(controller: Controller, level: str, **fields: Any) -> dict[str, Any]:
     body = chat("medium question x", reasoning_effort=level, **fields)
     return cast(dict[str, Any], (await complete(controller, body))["thinkbudget"])
@@ -97,6 +108,13 @@ async def test_a_reply_tells_which_effort_was_used() -> None:
     told = await answered(controller, "high", thinkbudget={"exploration": 0.0})
     assert (told["effort"]["by"], told["policy"]) == ("curve", "priced")
     assert told["predicted_accuracy"] is not None and told["predicted_tokens"] > 0
+
+
+async def test_an_effort_leaves_a_server_the_policy_that_spends_by_price() -> None:
+    controller = await taught()
+    controller.policy = OwnPriced(exploration=0.0)
+    reply = await answered(controller, "high")
+    assert (reply["effort"]["by"], reply["policy"]) == ("curve", "own")
 
 
 async def test_more_effort_never_expects_less_where_a_curve_was_learned() -> None:

@@ -14,6 +14,7 @@ from scheduler.curves.records import ObservationRecord, Record
 from scheduler.curves.wal import DurableCurveStore, load
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from tests.scheduler.curves.files import copied
 from tests.scheduler.simulation import make_controller, make_query
 from workers.simulated import law as simulated_law
 from workers.simulated.clock import run_virtual
@@ -135,7 +136,8 @@ def test_exits_survive_a_restart_of_the_book(tmp_path: Path) -> None:
     kept.exchange(Report("w", 2, seen[30:]), "", 0)
     line = json.loads((tmp_path / "curves.json.log").read_text(encoding="utf-8"))
     assert line["number"] == 2
-    kept._log.close()  # as a kill leaves it
+    path = copied(path)  # as a kill leaves it
+    kept.close()
     with DurableCurveStore(path) as again:
         before, after = kept.store.curve("m", "winding"), again.store.curve("m", "winding")
         key = (seen[0].model, "winding")

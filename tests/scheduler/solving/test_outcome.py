@@ -16,7 +16,7 @@ from scheduler.solving.outcome import build_outcome, observation, read_outcomes
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
 from tests.scheduler.simulation import make_query, make_run
-from workers.forcing import UNANSWERED
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample, lost
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from policies.answer_spec import KINDS, AnswerSpec, Kind
 from workers.answers.equality import Equality, spelt_alike
-from workers.answers.extract import extract, is_right, normalise
+from workers.answers.extract import extract, normalise
 from workers.answers.find import find_answer, find_reference
 from workers.answers.forms import form_of
+from workers.answers.grader import is_right
 
 PIECES = [
     "\\boxed{", "}", "{", "\\frac", "\\sqrt", "\\begin{pmatrix}", "\\end{pmatrix}", "\\\\", "&",

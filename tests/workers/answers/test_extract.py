@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.answers.extract import extract, is_right, normalise
+from workers.answers.extract import extract, normalise
+from workers.answers.grader import is_right
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from policies.answer_spec import AnswerSpec
 from tests.workers.answers.pools import RealPool, real_pool
 from workers.answers.classes import EquivalenceClasses
-from workers.answers.extract import extract, is_right, normalise
+from workers.answers.extract import extract, normalise
 from workers.answers.find import find_answer
-from workers.answers.grader import Grader
+from workers.answers.grader import Grader, is_right
 
 DATA = Path(__file__).parent / "data"
 

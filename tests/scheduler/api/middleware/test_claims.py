@@ -13,25 +13,19 @@ from scheduler.api.middleware.claims import (
     StoredResponse,
 )
 from scheduler.solving.trace import Trace
+from tests.builders import ManualClock
 
 NAME = IdempotencyName("alice", "/v1/chat/completions", "order-66")
 BODY, OTHER = b"body", b"other"
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def claims(clock: Clock) -> Claims:
+def claims(clock: ManualClock) -> Claims:
     return Claims(clock)
 
 
@@ -70,7 +64,7 @@ def test_what_was_released_is_the_next_ones_even_with_another_body(claims: Claim
     assert claims.claim(NAME, OTHER, "b").state == "yours"
 
 
-def test_the_claim_of_an_owner_that_died_lapses(claims: Claims, clock: Clock) -> None:
+def test_the_claim_of_an_owner_that_died_lapses(claims: Claims, clock: ManualClock) -> None:
     claims.claim(NAME, BODY, "a")
     clock.now = LEASE_SECONDS - 0.1
     assert claims.claim(NAME, BODY, "b").state == "running"
@@ -79,7 +73,7 @@ def test_the_claim_of_an_owner_that_died_lapses(claims: Claims, clock: Clock) ->
     assert claims.claim(NAME, BODY, "c").state == "running"
 
 
-def test_renewed_claims_do_not_lapse(claims: Claims, clock: Clock) -> None:
+def test_renewed_claims_do_not_lapse(claims: Claims, clock: ManualClock) -> None:
     claims.claim(NAME, BODY, "a")
     for _ in range(10):
         clock.now += LEASE_SECONDS - 1
@@ -101,7 +95,7 @@ def test_claims_that_were_forgotten_are_learned_again_from_their_owners(claims: 
     assert claims.claim(NAME, BODY, "b").state == "running"
 
 
-def test_young_claims_believe_who_was_told_that_it_runs(claims: Claims, clock: Clock) -> None:
+def test_young_claims_believe_who_was_told_that_it_runs(claims: Claims, clock: ManualClock) -> None:
     assert claims.claim(NAME, BODY, "b", waits=True).state == "running"
     claims.renew("a", {NAME: BODY})
     claims.release(NAME, "a")
@@ -109,14 +103,16 @@ def test_young_claims_believe_who_was_told_that_it_runs(claims: Claims, clock: C
     assert claims.claim(NAME, BODY, "b", waits=True).state == "yours"
 
 
-def test_lapsed_claims_are_not_held_in_memory(claims: Claims, clock: Clock) -> None:
+def test_lapsed_claims_are_not_held_in_memory(claims: Claims, clock: ManualClock) -> None:
     claims.claim(NAME, BODY, "a")
     clock.now = LEASE_SECONDS
     claims.renew("b", {})
     assert claims._leases == {}
 
 
-def test_the_reply_of_an_owner_that_lost_its_claim_is_nobodys(claims: Claims, clock: Clock) -> None:
+def test_the_reply_of_an_owner_that_lost_its_claim_is_nobodys(
+    claims: Claims, clock: ManualClock
+) -> None:
     claims.claim(NAME, BODY, "a")
     clock.now = LEASE_SECONDS
     claims.claim(NAME, BODY, "b")
@@ -128,7 +124,7 @@ def test_the_reply_of_an_owner_that_lost_its_claim_is_nobodys(claims: Claims, cl
     assert found is not None and found.body == b"good"
 
 
-def test_a_late_reply_counts_while_nobody_else_runs_it(claims: Claims, clock: Clock) -> None:
+def test_a_late_reply_counts_while_nobody_else_runs_it(claims: Claims, clock: ManualClock) -> None:
     claims.claim(NAME, BODY, "a")
     clock.now = 2 * LEASE_SECONDS
     claims.finish(NAME, "a", reply())
@@ -141,7 +137,7 @@ def test_tenants_and_paths_have_their_own_keys(claims: Claims) -> None:
         assert claims.claim(name, OTHER, "b").state == "yours"
 
 
-def test_replies_are_forgotten_in_time(clock: Clock) -> None:
+def test_replies_are_forgotten_in_time(clock: ManualClock) -> None:
     replies = ResponseCache(clock)
     replies.keep(NAME, reply())
     clock.now = KEPT_SECONDS - 1
@@ -151,7 +147,7 @@ def test_replies_are_forgotten_in_time(clock: Clock) -> None:
 
 
 def test_a_tenant_has_so_many_replies_and_bytes(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replies = ResponseCache(clock)
     names = [NAME._replace(key=str(number)) for number in range(MAX_KEPT + 5)]

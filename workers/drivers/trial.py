@@ -1,0 +1,77 @@
+"""Trial answers on branches of a running chain: its thoughts so far, cut, and an answer forced."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from policies.signals import Probe, Probing
+from workers.answers.extract import extract
+from workers.drivers.confidence import geometric_mean
+from workers.drivers.core import Core, CoreDied, GenerateOptions
+from workers.drivers.running import Running
+from workers.forcing.chain import GenerateCall
+
+
+class Trials:
+    """The trials of one chain. Greedy, beside the chain itself, which does not wait for them."""
+
+    def __init__(
+        self,
+        running: Running,
+        core: Core,
+        probing: Probing,
+        emit: Callable[[Probe], None],
+    ) -> None:
+        self._running, self._core, self._probing, self._emit = running, core, probing, emit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[str] = set()
+        self.tokens = 0
+
+    def start(self, at: int) -> None:
+        """Branch off after this many thinking tokens."""
+        task = asyncio.create_task(self._try(self._running.chain.thinking[:at]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """End the trials that are still running, and count what they had cost."""
+        while tasks := list(self._tasks):
+            if self._open:
+                await self._core.abort(list(self._open))
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def _try(self, thinking: list[int]) -> None:
+        format_, running = self._running.chain.format, self._running
+        closing = format_.closing_on_cut(on_a_fresh_line=format_.ends_a_line(thinking))
+        reserve = running.chain.budget.answer_tokens
+        call = GenerateCall(min(self._probing.answer_tokens, reserve), 0, format_.end_of_turn)
+        name = running.names()
+        self._open.add(name)
+        self.tokens += len(closing)
+        tokens: list[int] = []
+        certainty, finished = 0.0, False
+        asked = running.run_options.thinking
+        params = replace(asked.params, temperature=0, logprobs=0, seed=None, top_p=None)
+        greedy = GenerateOptions(params, recommended=asked.recommended)
+        deltas = self._core.generate(name, [*running.prompt, *thinking, *closing], call, greedy)
+        try:
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    finished = delta.finish in ("stop", "length")
+                    kept = len(delta.tokens) - (delta.finish == "stop")
+                    tokens += delta.tokens[:kept]
+                    certainty += sum(token.sampled for token in delta.logprobs[:kept])
+                    self.tokens += len(delta.tokens)
+        except CoreDied:
+            return  # the chain itself tells of it
+        finally:
+            self._open.discard(name)
+        if finished:
+            forced = format_.decode(format_.forced_answer)
+            text = format_.decode([*format_.forced_answer, *tokens]).strip()
+            answer = extract(text, forced, running.run_options.shape.answer)
+            probability = geometric_mean(certainty, len(tokens)) or 0.0
+            cost = len(closing) + len(tokens) + (delta.finish == "stop")
+            probe = Probe(running.number, len(thinking), answer, probability, text, cost)
+            self._emit(probe)
