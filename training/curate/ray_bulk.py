@@ -69,4 +69,9 @@ def joined() -> Iterator[OnRay]:
 
 
 def _on_one_machine() -> dict[str, Any]:
-    return {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    # Without "local", Ray would join any cluster that was started on this machine.
+    return {
+        "address": "local",
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }

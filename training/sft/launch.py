@@ -31,7 +31,9 @@ def run_on_ray(settings: FineTuning) -> None:
     parallel = settings.parallel
     started = not ray.is_initialized()
     if started:
-        own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        # Without "local", Ray would join any cluster that was started on this machine.
+        own = {"address": "local", "include_dashboard": False}
+        own = {} if os.environ.get("RAY_ADDRESS") else own
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     resources: dict[str, float] = {"CPU": parallel.cpus_per_worker}
