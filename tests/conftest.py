@@ -66,6 +66,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 SHARED = {
     "tests/real/engine/": "engine",
     "tests/real/cluster/": "cluster",
+    "tests/real/training/": "training",
     "tests/clients/": "cluster",
     "tests/thorough/": "thorough",
 }
