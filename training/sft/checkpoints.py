@@ -13,12 +13,16 @@ NOTE = "whole.json"
 
 
 class FoundCheckpoint(NamedTuple):
-    """A whole checkpoint: its folder, the steps done, and the number of workers that wrote it."""
+    """A whole checkpoint: its folder, the steps done, and who wrote it.
+
+    `universal` says that it is converted, and read by any number of workers.
+    """
 
     folder: Path
     step: int
     workers: int
     zero_stage: int
+    universal: bool = False
 
 
 def seal(folder: Path, *, workers: int, zero_stage: int) -> None:

@@ -21,6 +21,9 @@ _OURS = {
     "zero_optimization.offload_optimizer": "parallel.offload",
 }
 
+BUCKET_ELEMENTS = 50_000_000
+"""Gradients that are summed at once: 100 MB of memory in bf16."""
+
 
 def deepspeed_config(settings: FineTuning, *, universal: bool = False) -> dict[str, Any]:
     """The table for `deepspeed.initialize`; `universal` loads a checkpoint of any world size.
@@ -35,7 +38,7 @@ def deepspeed_config(settings: FineTuning, *, universal: bool = False) -> dict[s
         # Sums overlap with the backward pass on GPUs only; on CPUs there is nothing to overlap.
         "overlap_comm": settings.parallel.gpu,
         "contiguous_gradients": True,
-        "reduce_bucket_size": "auto",
+        "reduce_bucket_size": BUCKET_ELEMENTS,
     }
     if stage == 3:
         zero |= {

@@ -17,8 +17,9 @@ Report = Callable[[Mapping[str, float]], None]
 class Follow(TrainerCallback):  # type: ignore[misc]
     """One line a log step into `metrics.jsonl`, by the first worker; `report` in every worker.
 
-    A line holds `step`, `epoch`, `loss`, `grad_norm`, `learning_rate`, `tokens` (trained since the
-    beginning, padding not counted) and `tokens_per_second` (since this run began).
+    A line holds `step`, `steps`, `epoch`, `loss`, `learning_rate`, `tokens` (trained since the
+    beginning, padding not counted), `tokens_per_second` (since this run began) and `grad_norm`,
+    which ZeRO stage 0 does not give.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class Follow(TrainerCallback):  # type: ignore[misc]
             "steps": state.max_steps,
             "epoch": logs["epoch"],
             "loss": float(logs["loss"]),
-            "grad_norm": float(logs["grad_norm"]),
             "learning_rate": float(logs["learning_rate"]),
             "tokens": tokens,
             "tokens_per_second": (tokens - self._begun_tokens) / max(seconds, 1e-9),
         }
+        if "grad_norm" in logs:
+            line["grad_norm"] = float(logs["grad_norm"])
         if self._is_first:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(line)}\n")

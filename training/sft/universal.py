@@ -1,9 +1,29 @@
-"""Turns a checkpoint of some number of workers into one for any number (DeepSpeed's "universal")."""
+"""Turns a checkpoint of some number of workers into one for any ("universal" in DeepSpeed)."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from training.sft.checkpoints import FoundCheckpoint
+
+
+def fitting(found: FoundCheckpoint, workers: int, zero_stage: int) -> FoundCheckpoint:
+    """The checkpoint as these workers read it, converted beside it if others wrote it.
+
+    Raises ValueError where ZeRO allows no other number of workers, RuntimeError if DeepSpeed fails.
+    """
+    if (found.workers, found.zero_stage) == (workers, zero_stage):
+        return found
+    if 0 in (found.zero_stage, zero_stage):
+        raise ValueError(
+            f"{found.folder} was written by {found.workers} workers at ZeRO stage "
+            f"{found.zero_stage}: {workers} workers at stage {zero_stage} cannot go on from it; "
+            "stage 0 needs the same number of workers"
+        )
+    converted = found.folder.with_name(f"any-workers-{found.step}")
+    convert(found.folder, converted)
+    return found._replace(folder=converted, universal=True)
 
 
 def convert(checkpoint: Path, converted: Path) -> None:

@@ -6,7 +6,6 @@ All workers run this; the process group is there before. The only importer of `d
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from training.sft.checkpoints import FoundCheckpoint, last_whole
@@ -14,7 +13,7 @@ from training.sft.deepspeed_config import deepspeed_config
 from training.sft.examples import load
 from training.sft.export import write_model
 from training.sft.settings import FineTuning
-from training.sft.universal import convert
+from training.sft.universal import fitting
 from workers.models import locate
 
 
@@ -30,9 +29,11 @@ class Worker:
 def train(settings: FineTuning, worker: Worker) -> None:
     """Train from the last whole checkpoint to the end, and write the model."""
     _set_up_process(settings)
-    from transformers import Trainer
+    from transformers import PrinterCallback, Trainer
+    from transformers.utils import logging
 
-    begin = _beginning(settings.checkpoints, worker)
+    logging.disable_progress_bar()
+    begin = _beginning(settings, worker)
     arguments = _arguments(
         settings, universal=begin is not None and begin.workers != worker.workers
     )
@@ -44,6 +45,7 @@ def train(settings: FineTuning, worker: Worker) -> None:
         data_collator=collator,
         callbacks=[_follow(settings, worker)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=None if begin is None else str(begin.folder))
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if worker.rank == 0:
@@ -116,19 +118,17 @@ def _follow(settings: FineTuning, worker: Worker) -> Any:
     )
 
 
-def _beginning(root: Path, worker: Worker) -> FoundCheckpoint | None:
+def _beginning(settings: FineTuning, worker: Worker) -> FoundCheckpoint | None:
     """The checkpoint to go on from, the same in every worker; converted if it has to be."""
     import torch.distributed
 
     found: list[Any] = [None]
     if worker.rank == 0:
         try:
-            found = [last_whole(root)]
-            if found[0] is not None and found[0].workers != worker.workers:
-                converted = root / f"any-workers-{found[0].step}"
-                convert(found[0].folder, converted)
-                found = [found[0]._replace(folder=converted)]
-        except (ValueError, RuntimeError) as error:  # the others must hear of it, too
+            found = [last_whole(settings.checkpoints)]
+            if found[0] is not None:
+                found = [fitting(found[0], worker.workers, settings.parallel.zero_stage)]
+        except (ValueError, RuntimeError) as error:  # the other workers raise it, too
             found = [error]
     if worker.workers > 1:
         torch.distributed.broadcast_object_list(found)
