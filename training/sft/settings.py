@@ -87,9 +87,9 @@ class Parallel:
     """How the work is spread: one worker is one GPU, or with `gpu = false` so many CPU cores.
 
     `zero_stage` is DeepSpeed's: 1 shares optimizer states among the workers, 2 gradients too, 3
-    parameters too; 0 shares nothing, which is fastest for one worker. `offload` keeps optimizer states in the memory of the CPU.
-    `deepspeed` is merged into DeepSpeed's configuration. Workers that die are started anew, from
-    the last checkpoint, up to `max_failures` times.
+    parameters too; 0 shares nothing, which is fastest for one worker. `offload` keeps optimizer
+    states in the memory of the CPU. `deepspeed` is merged into DeepSpeed's configuration. Workers
+    that die are started anew, from the last checkpoint, up to `max_failures` times.
     """
 
     workers: Count = 1
