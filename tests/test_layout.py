@@ -152,6 +152,7 @@ MAY_IMPORT = {
         "scheduler.cli.options",
         "scheduler.solving.outcome",
         "training.curate",
+        "training.plan",
         "training.sft",
     },
     "training.curate": {
@@ -173,6 +174,7 @@ MAY_IMPORT = {
         "scheduler.settings",
         "training.curate.manifest",
     },
+    "training.plan": {"training.sft", "workers.models"},
     "benchmarks": {"policies", "workers", "scheduler", "training.curate", "training.sft"},
 }
 
