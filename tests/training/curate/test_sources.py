@@ -31,8 +31,16 @@ class Copied(NamedTuple):
     kinds: list[str]
 
 
-def one(hub_id: str, rows: Rows, questions: list[str], solutions: list[str | None], kind: str = "math",
-        split: str = "train", subset: str | None = None, source_type: str | None = None) -> Copied:  # fmt: skip
+def one(
+    hub_id: str,
+    rows: Rows,
+    questions: list[str],
+    solutions: list[str | None],
+    kind: str = "math",
+    split: str = "train",
+    subset: str | None = None,
+    source_type: str | None = None,
+) -> Copied:
     """A data set of one split, all of whose rows have the same source type and kind."""
     count = len(questions)
     types, kinds = [source_type or hub_id] * count, [kind] * count
