@@ -157,6 +157,7 @@ MAY_IMPORT = {
     },
     "training.curate": {
         "workers.answers",
+        "workers.models",
         "scheduler.client",
         "scheduler.config",
         "scheduler.errors",

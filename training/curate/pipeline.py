@@ -40,9 +40,10 @@ class NotReady(ValueError):
 
 
 def steps(settings: Curation, stage: str) -> list[str]:
-    """The steps of a stage: itself, or one for each set. "all" are those of every stage."""
+    """The steps of a stage: itself, or one for each set. "all" are those that the sets need."""
     if stage == "all":
-        return [step for each in STAGES for step in steps(settings, each)]
+        last = max(STAGES.index(SETS[name]) for name in settings.select.sets)
+        return [*STAGES[: last + 1], *steps(settings, "select")]
     return [f"select-{name}" for name in settings.select.sets] if stage == "select" else [stage]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from training.curate.rows import DROPPED, with_column
+from workers.models import locate
 
 PICTURE_SOURCES = ("AIME",)
 _NUMBERED = re.compile(r"p[1-9][0-9]{0,2}\.")
@@ -62,11 +63,11 @@ def token_counts(texts: list[str], tokenizer: str) -> list[int]:
 
 @cache
 def load_tokenizer(name: str) -> Any:
-    """A Hugging Face tokenizer by name or folder. Raises ValueError that names it."""
+    """A Hugging Face tokenizer: of s1-pocket, a folder, or the hub. Raises ValueError."""
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(name)
+        return transformers.AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"tokenizer {name!r} cannot be loaded: {first}") from None

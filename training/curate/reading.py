@@ -47,8 +47,8 @@ class Found(NamedTuple):
         """What the rows come from, by name: the hash of files, or a revision on the hub."""
         if self.path is not None:
             return {f"{self.source.name}: file": file_hash(self.path)}
-        lists = [place.also for place in self.source.places if place.also is not None]
-        names = {each.hub_id for each in (*self.source.places, *lists)}
+        names = {place.hub_id for place in self.source.places}
+        names |= {place.also.hub_id for place in self.source.places if place.also is not None}
         return {f"{self.source.name}: {name}": self._version(name) for name in sorted(names)}
 
     def _version(self, hub_id: str) -> str:

@@ -23,6 +23,7 @@ from training.curate.settings import (
     Quality,
     Questions,
     Select,
+    SetName,
     Traces,
 )
 from workers.models import POCKET_FOLDER
@@ -30,7 +31,7 @@ from workers.models import POCKET_FOLDER
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
 ROWS = 300
-SETS = ("s1", "random", "diverse", "longest")
+SETS: tuple[SetName, ...] = ("s1", "random", "diverse", "longest")
 
 
 def model(skill: str) -> Endpoint:
@@ -96,7 +97,7 @@ class WhereItRuns:
         import pyarrow as pa
         import ray
 
-        time.sleep(0.5)
+        time.sleep(2.0)
         return pa.table({"node": [ray.get_runtime_context().get_node_id()]})
 
 

@@ -303,7 +303,8 @@ def test_settings_name_the_folder_of_copies_and_changed_files_are_seen(tmp_path:
     assert seen == [f"load: MATH from {hub}"]
     before = found(Questions("MATH"), hub=hub).identity
     (row,) = COPIES["MATH"].splits["simplescaling/openaimath", None, "train"]
-    copy(tmp_path / "hub", {("simplescaling/openaimath", None, "train"): [row, row]})
+    place: tuple[str, str | None, str] = ("simplescaling/openaimath", None, "train")
+    copy(tmp_path / "hub", {place: [row, row]})
     assert found(Questions("MATH"), hub=hub).identity != before
     with pytest.raises(ValueError, match="hub is a folder, which has no revision"):
         Curation("out", (Questions("MATH", revision="main"),), hub=hub,
