@@ -71,7 +71,7 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import ray
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    node = {"num_cpus": 2, "object_store_memory": 100 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
@@ -107,7 +107,7 @@ def test_two_nodes_write_what_one_process_writes(folder: Path, two_nodes: None) 
     alone = hashes(curation(folder, "alone"), InProcess())
     with joined() as mapper:
         assert hashes(curation(folder, "cluster"), mapper) == alone
-        parts = part_files(folder / "cluster" / "load") * 4
+        parts = part_files(folder / "cluster" / "load") * 6
         nodes = {
             node for table in mapper(parts, WhereItRuns()) for node in table["node"].to_pylist()
         }

@@ -19,12 +19,13 @@ from training.curate.sources import SOURCES, TEST_SETS
 pytestmark = pytest.mark.filterwarnings("default")
 
 Rows = list[dict[str, Any]]
+Splits = dict[tuple[str, str | None, str], Rows]
 
 
 class Copied(NamedTuple):
     """Rows by data set, subset and split; of those that are read, what becomes of them."""
 
-    splits: dict[tuple[str, str | None, str], Rows]
+    splits: Splits
     questions: list[str]
     solutions: list[str | None]
     source_types: list[str]
@@ -49,7 +50,7 @@ def one(
 
 def _arena() -> Copied:
     subjects = ("Math", "Physics", "Chemistry", "Biology", "Geography", "Astronomy", "CS")
-    splits: dict[tuple[str, str | None, str], Rows] = {}
+    splits: Splits = {}
     for split in ("test", "val"):
         for subject in subjects:
             row = {"problem": f"{subject} {split}", "solution": "s", "subject": subject}
@@ -67,7 +68,7 @@ def _arena() -> Copied:
 def _agieval() -> Copied:
     kinds = {"sat_en": "english", "sat_math": "math", "lsat_ar": "english", "lsat_lr": "english",
              "lsat_rc": "english", "logiqa": "math"}  # fmt: skip
-    splits: dict[tuple[str, str | None, str], Rows] = {}
+    splits: Splits = {}
     questions, types, expected = [], [], []
     for split in ("test", "few_shot"):
         for subset, kind in kinds.items():
@@ -222,7 +223,7 @@ TESTS: dict[str, Copied] = {
 }  # fmt: skip
 
 
-def copy(folder: Path, splits: dict[tuple[str, str | None, str], Rows]) -> str:
+def copy(folder: Path, splits: Splits) -> str:
     """Write data sets as repositories on the hub are: Parquet files, and a card that lists them."""
     subsets: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
     for (hub_id, subset, split), rows in splits.items():
@@ -278,7 +279,7 @@ def test_a_column_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
 
 def test_a_sample_is_the_same_each_time_and_even_over_its_strata(tmp_path: Path) -> None:
     rows = [_scieval(task, f"{task} {n}", ["a"]) for task in "ab" for n in range(300)]
-    splits = {("OpenDFM/SciEval", None, "test"): rows[:400],
+    splits: Splits = {("OpenDFM/SciEval", None, "test"): rows[:400],
               ("OpenDFM/SciEval", None, "validation"): rows[400:]}  # fmt: skip
     source = found(Questions("SciEval"), hub=copy(tmp_path, splits))
     drawn = [row["question"] for row in questions_of(source)]
@@ -303,8 +304,8 @@ def test_settings_name_the_folder_of_copies_and_changed_files_are_seen(tmp_path:
     assert seen == [f"load: MATH from {hub}"]
     before = found(Questions("MATH"), hub=hub).identity
     (row,) = COPIES["MATH"].splits["simplescaling/openaimath", None, "train"]
-    place: tuple[str, str | None, str] = ("simplescaling/openaimath", None, "train")
-    copy(tmp_path / "hub", {place: [row, row]})
+    split: Splits = {("simplescaling/openaimath", None, "train"): [row, row]}
+    copy(tmp_path / "hub", split)
     assert found(Questions("MATH"), hub=hub).identity != before
     with pytest.raises(ValueError, match="hub is a folder, which has no revision"):
         Curation("out", (Questions("MATH", revision="main"),), hub=hub,

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from thinkbudget import main
 from training.plan.accelerators import CARDS
 from training.plan.architecture import Architecture
 from training.plan.compute import Rows, duration, flops, occupancy
 from training.plan.fitting import changes_that_fit
 from training.plan.memory import GIB, Setup, memory
 from training.plan.sheet import Plan, lines
-from training.train_command import GPUS, train
+from training.train_command import GPUS
 
 # 2 layers of 8 wide: 2 * (8*4*8 + 3*8*10 + 16) = 1024, vocabulary 2 * 5 * 8, last norm 8.
 TINY = Architecture(2, 8, 2, 2, 4, 10, 5, tied=False)
@@ -123,29 +124,29 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_the_command_reads_the_rows(config: Path) -> None:
-    done = CliRunner().invoke(train, ["plan", str(config), "--price", "2", "--json"])
+    done = CliRunner().invoke(main, ["train", "plan", str(config), "--price", "2", "--json"])
     assert done.exit_code == 0, done.output
     got = json.loads(done.output)
     assert (got["rows"], got["steps"], got["fits"]) == (3, 4, True)
     assert got["dollars"] == pytest.approx(2 * got["gpu_hours"])
-    text = CliRunner().invoke(train, ["plan", str(config), "--gpu-hours", "1"]).output
+    text = CliRunner().invoke(main, ["train", "plan", str(config), "--gpu-hours", "1"]).output
     assert "s1-pocket: " in text
     assert "1 GPU-hours are a utilisation (MFU) of" in text
 
 
 def test_the_command_needs_no_rows(config: Path) -> None:
     (config.parent / "rows.jsonl").unlink()
-    missing = CliRunner().invoke(train, ["plan", str(config)])
+    missing = CliRunner().invoke(main, ["train", "plan", str(config)])
     assert (missing.exit_code, "there is no such file" in missing.output) == (2, True)
-    one = CliRunner().invoke(train, ["plan", str(config), "--rows", "10"])
+    one = CliRunner().invoke(main, ["train", "plan", str(config), "--rows", "10"])
     assert (one.exit_code, "given together" in one.output) == (2, True)
-    options = ["plan", str(config), "--rows", "10", "--tokens", "1000", "--json"]
-    got = json.loads(CliRunner().invoke(train, options).output)
+    options = ["train", "plan", str(config), "--rows", "10", "--tokens", "1000", "--json"]
+    got = json.loads(CliRunner().invoke(main, options).output)
     assert (got["tokens"], got["occupancy"]) == (2000, None)
 
 
 def test_cpus_are_measured(config: Path) -> None:
     config.write_text(f"{CONFIG}\n[parallel]\ngpu = false\n")
-    done = CliRunner().invoke(train, ["plan", str(config)])
+    done = CliRunner().invoke(main, ["train", "plan", str(config)])
     assert done.exit_code == 0, done.output
     assert "1 CPU cores, measured" in done.output
