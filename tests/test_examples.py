@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,20 @@ def test_the_experiment_runs_and_is_reported(tmp_path: Path) -> None:
     assert report.exit_code == 0, report.output
     for label in ("two-extensions", "eight-votes", "learned"):
         assert label in report.output
+
+
+def test_the_curation_runs_without_a_network(tmp_path: Path) -> None:
+    for file in EXAMPLES.glob("curation*"):
+        shutil.copy(file, tmp_path)
+    command = ["curate", "all", str(tmp_path / "curation.toml"), "--in-process"]
+    checked = CliRunner().invoke(main, [*command, "--check"])
+    assert checked.exit_code == 0, checked.output
+    assert "traces.teacher: s1-pocket at this process answers" in checked.output
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    for line in ("load: 28 -> 28 rows", "1 x 8-gram of a test set", "1 x same question",
+                 "1 x near-duplicate question", "1 x format: [asy]", "select-random: 24 -> 10 rows",
+                 "select-full: 25 -> 25 rows"):  # fmt: skip
+        assert line in done.output
+    again = CliRunner().invoke(main, command)
+    assert again.output.count(": done before") == 8

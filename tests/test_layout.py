@@ -152,10 +152,12 @@ MAY_IMPORT = {
         "scheduler.cli.options",
         "scheduler.solving.outcome",
         "training.curate",
+        "training.plan",
         "training.sft",
     },
     "training.curate": {
         "workers.answers",
+        "workers.models",
         "scheduler.client",
         "scheduler.config",
         "scheduler.errors",
@@ -173,6 +175,7 @@ MAY_IMPORT = {
         "scheduler.settings",
         "training.curate.manifest",
     },
+    "training.plan": {"training.sft", "workers.models"},
     "benchmarks": {"policies", "workers", "scheduler", "training.curate", "training.sft"},
 }
 

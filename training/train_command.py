@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+# Of training/plan/accelerators.py; a test holds them together.
+GPUS = ("h100", "h200", "a100", "a100-40gb", "l40s")
+
 
 @click.group()
 def train() -> None:
@@ -52,3 +55,61 @@ def train_pocket(out: Path, seed: int) -> None:
     from training.pocket import main as run
 
     run(out, seed=seed)
+
+
+@train.command()
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--gpu",
+    type=click.Choice(GPUS),
+    default="h100",
+    show_default=True,
+    help="The card of each worker. Settings with `gpu = false` take this machine's CPU, "
+    "which is measured.",
+)
+@click.option(
+    "--mfu",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.4,
+    show_default=True,
+    help="Share of the card's peak FLOPs while it has rows to work on.",
+)
+@click.option("--price", type=click.FloatRange(0), help="Dollars for a GPU-hour.")
+@click.option("--rows", type=click.IntRange(1), help="Rows of an epoch, instead of data.path.")
+@click.option("--tokens", type=click.IntRange(1), help="Tokens of all these rows together.")
+@click.option(
+    "--gpu-hours",
+    type=click.FloatRange(0, min_open=True),
+    help="Show the utilisation of a run that took so many hours of one GPU.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")  # fmt: skip
+def plan(
+    config: Path,
+    gpu: str,
+    mfu: float,
+    price: float | None,
+    rows: int | None,
+    tokens: int | None,
+    gpu_hours: float | None,
+    as_json: bool,
+) -> None:
+    """Show what a fine-tuning takes: memory of a GPU, hours, dollars, and what would fit."""
+    import json
+
+    from scheduler.cli.options import one_line_errors
+    from training.plan.reading import plan_of
+    from training.plan.sheet import figures, lines
+    from training.sft.settings import read_settings
+
+    if (rows is None) != (tokens is None):
+        raise click.UsageError("--rows and --tokens are given together")
+    with one_line_errors():
+        made = plan_of(read_settings(config), gpu, busy=mfu, price=price, rows=rows, tokens=tokens)
+    found = None if gpu_hours is None else made.mfu_of(gpu_hours)
+    if as_json:
+        click.echo(json.dumps(figures(made) | ({} if found is None else {"mfu_of_run": found})))
+        return
+    for line in lines(made):
+        click.echo(line)
+    if found is not None:
+        click.echo(f"{gpu_hours:g} GPU-hours are a utilisation (MFU) of {found:.1%}")

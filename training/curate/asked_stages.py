@@ -1,15 +1,18 @@
 """The stages that ask models: traces, domains, and how difficult a question is (s1, section 2).
 
-Each takes part files, asks about their rows, and writes the rows with what was answered.
+Each takes part files, asks about their rows, and writes the rows, in order, with what was answered.
+Rows of later batches are asked while the slowest reply of an earlier one is waited for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from scheduler.progress import Progress
-from training.curate.asking import Asker, Cost, estimate
+from training.curate.asking import Asker, AskingEnded, Cost, estimate
 from training.curate.grading import grade, judge_prompt
 from training.curate.msc import DOMAINS, domain_of
 from training.curate.parts import PartWriter, read_parts
@@ -29,13 +32,15 @@ async def traces(
     files: Sequence[Path], teacher: Asker, out: PartWriter, progress: Progress
 ) -> None:
     """Add thinking and answer of the teacher; its prompt is the bare question."""
-    for batch in _batches(files):
+
+    async def traced(batch: pa.Table) -> pa.Table:
         replies = await teacher.ask_all(batch["question"].to_pylist())
         whole = [reply if isinstance(reply, Reply) else None for reply in replies]
         batch = with_column(batch, "thinking", [reply and reply.thinking for reply in whole])
         batch = with_column(batch, "attempt", [reply and reply.text for reply in whole])
-        out.write(with_column(batch, "dropped", [trace_fault(reply) for reply in replies]))
-        _advance(progress, batch, teacher)
+        return with_column(batch, "dropped", [trace_fault(reply) for reply in replies])
+
+    await _each(files, traced, out, progress, teacher)
 
 
 def trace_fault(reply: Reply | str) -> str | None:
@@ -56,8 +61,9 @@ async def classify(
     progress: Progress,
     attempts: int,
 ) -> None:
-    """Add the domain of every question; asks again, with another seed, until one is named."""
-    for batch in _batches(files):
+    """Add the domain of every question; asks again, more firmly, until one is named."""
+
+    async def classified(batch: pa.Table) -> pa.Table:
         questions: list[str] = batch["question"].to_pylist()
         domains: list[str | None] = [None] * len(questions)
         for attempt in range(attempts):
@@ -68,8 +74,9 @@ async def classify(
             for at, reply in zip(open_, await classifier.ask_all(prompts), strict=True):
                 domains[at] = domain_of(reply.text) if isinstance(reply, Reply) else None
         reasons = [None if domain else NO_DOMAIN for domain in domains]
-        out.write(with_column(with_column(batch, "domain", domains), "dropped", reasons))
-        _advance(progress, batch, classifier)
+        return with_column(with_column(batch, "domain", domains), "dropped", reasons)
+
+    await _each(files, classified, out, progress, classifier)
 
 
 async def difficulty(
@@ -80,7 +87,8 @@ async def difficulty(
     progress: Progress,
 ) -> None:
     """Add whether the trace is right and which models are; drop what a model answers rightly."""
-    for batch in _batches(files):
+
+    async def graded(batch: pa.Table) -> pa.Table:
         questions: list[str] = batch["question"].to_pylist()
         solutions: list[str] = batch["solution"].to_pylist()
         right = await grade(questions, batch["attempt"].to_pylist(), solutions, judge)
@@ -95,12 +103,14 @@ async def difficulty(
                 if verdict:
                     solved[at].append(name)
         reasons = [
-            NO_GRADE if not graded else TOO_EASY if by else None
-            for graded, by in zip(is_graded, solved, strict=True)
+            NO_GRADE if not is_known else TOO_EASY if by else None
+            for is_known, by in zip(is_graded, solved, strict=True)
         ]
         batch = with_column(with_column(batch, "trace_correct", right), "solved_by", solved)
-        out.write(with_column(batch, "dropped", reasons))
-        _advance(progress, batch, *models.values(), *([judge] if judge else []))
+        return with_column(batch, "dropped", reasons)
+
+    askers = [*models.values(), *([judge] if judge else [])]
+    await _each(files, graded, out, progress, *askers)
 
 
 def domain_prompt(question: str, attempt: int = 0) -> str:
@@ -137,16 +147,43 @@ def costs(
     return found
 
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 64
+# Rows under way for each request that may be: so many may be answered before the slowest is.
+ROWS_AHEAD = 4
+
+
+async def _each(
+    files: Sequence[Path],
+    work: Callable[[pa.Table], Awaitable[pa.Table]],
+    out: PartWriter,
+    progress: Progress,
+    *askers: Asker,
+) -> None:
+    """Write what `work` makes of every batch, in order. Raises AskingEnded."""
+
+    async def done(batch: pa.Table) -> pa.Table:
+        made = await work(batch)
+        spent = sum(asker.spent for asker in askers)
+        for _ in range(batch.num_rows):
+            progress.advance(f"{spent:.2f} dollars spent")
+        return made
+
+    at_once = max(asker.endpoint.concurrency for asker in askers)
+    most = 1 + -(-ROWS_AHEAD * at_once // ROWS_AT_ONCE)
+    under_way: deque[asyncio.Task[pa.Table]] = deque()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for batch in _batches(files):
+                under_way.append(group.create_task(done(batch)))
+                if len(under_way) == most:
+                    out.write(await under_way.popleft())
+            while under_way:
+                out.write(await under_way.popleft())
+    except* AskingEnded as ended:
+        raise ended.exceptions[0] from None
 
 
 def _batches(files: Sequence[Path]) -> Iterator[pa.Table]:
     for part in read_parts(files):
         for at in range(0, part.num_rows, ROWS_AT_ONCE):
             yield part.slice(at, ROWS_AT_ONCE)
-
-
-def _advance(progress: Progress, batch: pa.Table, *askers: Asker) -> None:
-    spent = sum(asker.spent for asker in askers)
-    for _ in range(batch.num_rows):
-        progress.advance(f"{spent:.2f} dollars spent")

@@ -24,9 +24,10 @@ def check(settings: Curation, steps: list[str], connect: Connect) -> list[str]:
         if step in ("load", "decontaminate"):
             given = settings.sources if step == "load" else settings.decontaminate.tests
             for each in given:
-                source = found(each, is_test=step == "decontaminate")
+                source = found(each, hub=settings.hub, is_test=step == "decontaminate")
                 check_columns(source)
-                seen.append(f"{step}: {each.name} from {source.path or 'the hub (not read)'}")
+                where = source.path or source.hub or "the hub (not read)"
+                seen.append(f"{step}: {each.name} from {where}")
         elif step == "quality":
             load_tokenizer(settings.quality.tokenizer)
             seen.append(f"quality: tokenizer {settings.quality.tokenizer}")

@@ -5,6 +5,7 @@ comparing answers costs nothing and always gives the same grade.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from training.curate.asking import Asker
 from training.curate.replies import Reply
@@ -25,8 +26,14 @@ async def grade(
 
 def by_answer(attempt: str, solution: str) -> bool | None:
     """Whether an attempt's answer equals that of the solution; None if the solution has none."""
-    reference = extract(solution)
+    reference = _reference(solution)
     return None if reference is None else is_right(extract(attempt), reference)
+
+
+@lru_cache(maxsize=4096)
+def _reference(solution: str) -> str | None:
+    """The answer of a solution, with which the attempts of several models are compared."""
+    return extract(solution)
 
 
 def judge_prompt(question: str, attempt: str, solution: str) -> str:

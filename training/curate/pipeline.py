@@ -40,9 +40,10 @@ class NotReady(ValueError):
 
 
 def steps(settings: Curation, stage: str) -> list[str]:
-    """The steps of a stage: itself, or one for each set. "all" are those of every stage."""
+    """The steps of a stage: itself, or one for each set. "all" are those that the sets need."""
     if stage == "all":
-        return [step for each in STAGES for step in steps(settings, each)]
+        last = max(STAGES.index(SETS[name]) for name in settings.select.sets)
+        return [*STAGES[: last + 1], *steps(settings, "select")]
     return [f"select-{name}" for name in settings.select.sets] if stage == "select" else [stage]
 
 
@@ -117,13 +118,13 @@ class Pipeline:
         """The settings that a step's rows follow from, and the hashes of its inputs."""
         whole, earlier = self.settings, before(step)
         if step == "load":
-            sources = [found(each) for each in whole.sources]
+            sources = [found(each, hub=whole.hub) for each in whole.sources]
             used = [{k: v for k, v in asdict(q).items() if k != "path"} for q in whole.sources]
             return {"sources": used}, _identities(sources)
         manifest = read_manifest(self.folder(str(earlier)))
         inputs = dict(manifest.outputs) if manifest else {}
         if step == "decontaminate":
-            tests = [found(each, is_test=True) for each in whole.decontaminate.tests]
+            tests = [found(each, hub=whole.hub, is_test=True) for each in whole.decontaminate.tests]
             used = [{k: v for k, v in asdict(q).items() if k != "path"} for q in
                     whole.decontaminate.tests]  # fmt: skip
             return {"tests": used}, inputs | _identities(tests)
@@ -136,9 +137,12 @@ class Pipeline:
         settings = self.settings
         match step:
             case "load":
-                _load([found(each) for each in settings.sources], out)
+                _load([found(each, hub=settings.hub) for each in settings.sources], out)
             case "decontaminate":
-                tests = (found(each, is_test=True) for each in settings.decontaminate.tests)
+                tests = (
+                    found(each, hub=settings.hub, is_test=True)
+                    for each in settings.decontaminate.tests
+                )
                 index = index_of_tests(row["question"] for t in tests for row in questions_of(t))
                 decontaminate(files, index, self.bulk, out)
             case "dedup":

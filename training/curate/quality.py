@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from training.curate.rows import DROPPED, with_column
+from workers.models import locate
 
 PICTURE_SOURCES = ("AIME",)
 _NUMBERED = re.compile(r"p[1-9][0-9]{0,2}\.")
@@ -53,17 +54,20 @@ class Check:
 
 def token_counts(texts: list[str], tokenizer: str) -> list[int]:
     """The tokens of each text, special ones not added."""
-    encoded = load_tokenizer(tokenizer)(texts, add_special_tokens=False, verbose=False)
-    return [len(ids) for ids in encoded["input_ids"]]
+    loaded = load_tokenizer(tokenizer)
+    if loaded.is_fast:  # without lists of the tokens, which take as long again
+        encoded = loaded.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [len(each) for each in encoded]
+    return [len(loaded.encode(text, add_special_tokens=False)) for text in texts]
 
 
 @cache
 def load_tokenizer(name: str) -> Any:
-    """A Hugging Face tokenizer by name or folder. Raises ValueError that names it."""
+    """A Hugging Face tokenizer: of s1-pocket, a folder, or the hub. Raises ValueError."""
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(name)
+        return transformers.AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"tokenizer {name!r} cannot be loaded: {first}") from None

@@ -128,10 +128,15 @@ class Select:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Curation:
-    """All of it. Stages whose table is missing cannot run; the others can."""
+    """All of it. Stages whose table is missing cannot run; the others can.
+
+    `hub` is a folder that holds copies of data sets of the hub, each at OWNER/NAME; it is read
+    instead of the hub.
+    """
 
     out: str
     sources: tuple[Questions, ...]
+    hub: str | None = None
     decontaminate: Decontaminate = Decontaminate()
     dedup: Dedup = Dedup()
     traces: Traces | None = None
@@ -145,6 +150,8 @@ class Curation:
             raise ValueError("sources must have at least one table")
         _check_names("sources", self.sources, SOURCES)
         _check_names("decontaminate.tests", self.decontaminate.tests, TEST_SETS)
+        if self.hub is not None and any(each.revision for each in self.sources):
+            raise ValueError("hub is a folder, which has no revision; remove sources.revision")
 
     @property
     def folder(self) -> Path:
@@ -178,6 +185,7 @@ def read_settings(path: Path) -> Curation:
     return replace(
         settings,
         out=str(path.parent / settings.out),
+        hub=None if settings.hub is None else str(path.parent / settings.hub),
         sources=all_placed(settings.sources),
         decontaminate=tests,
     )

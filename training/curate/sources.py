@@ -3,8 +3,9 @@
 A source is one or more parts, each of them a data set on the Hugging Face hub, or a local Parquet
 or JSON Lines file with the same columns. A new source is a new row.
 
-Known differences from the paper's pool: the questions of NuminaMATH that its code keeps by name are
-not kept, and SciEval takes as many questions of each task, topics not looked at.
+Hub names, subsets, splits and columns are those of the paper's data code. Known differences from
+its pool: questions that the code keeps by name are not kept; SciEval takes as many questions of
+each task, topics not looked at; rows are drawn before decontamination, not after.
 """
 
 from dataclasses import dataclass, field
@@ -34,22 +35,38 @@ class Condition(NamedTuple):
         return bool(value == self.value)
 
 
+class Listed(NamedTuple):
+    """Rows whose `column` is among that column's values in another data set on the hub."""
+
+    hub_id: str
+    column: str
+
+
 class Place(NamedTuple):
-    """A split of a data set, and which of its rows are read."""
+    """A split of a data set, and which of its rows are read.
+
+    Rows of `also` are read whatever `where` says. `question` and `kind` are those of the source
+    unless they are given.
+    """
 
     hub_id: str
     subset: str | None = None
     split: str = "train"
     where: tuple[Condition, ...] = ()
+    also: Listed | None = None
+    question: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """How rows become questions.
 
-    `question` is a template over columns. `solution` is a column; the first item of a list counts.
-    `kinds` gives the kind of question by the value of a column, `kind` that of all others. Of each
-    text column only what follows `after` and precedes `before` is used, where it has them.
+    `question` and `source_type` are templates over columns; `{subset}` is that of the place.
+    `solution` is a column; the first item of a list counts. `kinds` gives the kind of question by
+    the value of a column, `kind` that of all others. Of each text column only what follows `after`
+    and precedes `before` is used, where it has them; then what `replaced` has takes the place of
+    its keys. `choices` are columns of answers, the right one first; they are shuffled and appended.
     `without` names a test set whose questions are left out. `take` is how many rows are drawn
     (seed 42), as many of each value of `strata`. `rows` is the paper's count after its filters.
     """
@@ -64,6 +81,8 @@ class Source:
     where: tuple[Condition, ...] = ()
     after: str | None = None
     before: str | None = None
+    replaced: dict[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
     without: str | None = None
     take: int | None = None
     strata: str | None = None
@@ -78,7 +97,12 @@ _ARENA = ("Math", "Physics", "Chemistry", "Biology", "Geography", "Astronomy", "
 _OLYMPIAD = (
     "OE_TO_maths_en_COMP", "OE_TO_physics_en_COMP", "TP_TO_maths_en_COMP", "TP_TO_physics_en_COMP",
 )  # fmt: skip
-_AGI = ("sat_en", "sat_math", "lsat_ar", "lsat_lr", "lsat_rc", "logiqa", "aqua_rat")
+_AGI = {
+    "sat_en": "english", "sat_math": "math", "lsat_ar": "english", "lsat_lr": "english",
+    "lsat_rc": "english", "logiqa": "math",
+}  # fmt: skip
+_PASSAGE = "{passage}\n\n{question}\n{options}"
+_CHOICES = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _LIVE = "livecodebench/code_generation_lite"
 
 # In the paper's order: a question is compared with those of the sources above its own.
@@ -114,8 +138,11 @@ SOURCES: dict[str, Source] = {
         Source(
             "NuminaMATH",
             (
-                Place("AI-MO/NuminaMath-CoT", where=(Condition("source", "is", "aops_forum"),)),
-                Place("simplescaling/numinamath_500"),
+                Place(
+                    "AI-MO/NuminaMath-CoT",
+                    where=(Condition("source", "is", "aops_forum"),),
+                    also=Listed("simplescaling/numinamath_500", "problem"),
+                ),
             ),
             question="{problem}",
             source_type="AI-MO/NuminaMath-CoT/{source}",
@@ -136,6 +163,10 @@ SOURCES: dict[str, Source] = {
             source_type="OpenDFM/SciEval/{category}/{type}/{task_name}",
             where=(Condition("answer", "present"),),
             before="\n\nAnswer:",
+            replaced={
+                f"\nOptimal {what}:": f"\nWhat is the optimal {what}?"
+                for what in ("solvent", "ligand", "reactant")
+            },
             take=250,
             strata="task_name",
             rows=227,
@@ -156,8 +187,24 @@ SOURCES: dict[str, Source] = {
         ),
         Source(
             "AGIEval",
-            _subsets("baber/agieval", *_AGI, splits=("test", "few_shot")),
-            question="{passage}\n\n{question}\n{options}",
+            tuple(
+                place
+                for split in ("test", "few_shot")
+                for place in (
+                    *(
+                        Place("baber/agieval", subset, split, question=_PASSAGE, kind=kind)
+                        for subset, kind in _AGI.items()
+                    ),
+                    Place("baber/agieval", "aqua_rat", split),
+                    Place(
+                        "baber/agieval",
+                        "math_agieval",
+                        split,
+                        where=(Condition("level", "is", 5),),
+                    ),
+                )
+            ),
+            source_type="baber/agieval/{subset}",
             rows=2385,
         ),
         Source("s1-prob", (Place("simplescaling/s1-prob"),), rows=182),
@@ -167,6 +214,7 @@ SOURCES: dict[str, Source] = {
             question="{Question}",
             solution="Explanation",
             kind="science",
+            choices=_CHOICES,
             without="GPQA-diamond",
             rows=348,
         ),
@@ -201,6 +249,7 @@ SOURCES: dict[str, Source] = {
             question="{question_content}",
             solution=None,
             kind="coding",
+            source_type="LiveCodeBench/{subset}",
             where=(Condition("difficulty", "is", "hard"),),
             rows=151,
         ),

@@ -1,8 +1,9 @@
 """All stages on a small synthetic pool: counts, resume, cost, and what is refused."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 
 from scheduler.errors import RequestError
-from training.curate import synthetic
-from training.curate.asking import Answer, AskingEnded, Connect
+from scheduler.progress import progress
+from training.curate import asked_stages, synthetic
+from training.curate.asking import Answer, Asker, AskingEnded, Connect, Journal
 from training.curate.bulk import InProcess
 from training.curate.check import check
 from training.curate.manifest import Manifest
-from training.curate.parts import part_files, read_column
+from training.curate.parts import PartWriter, part_files, read_column
 from training.curate.pipeline import NotReady, Pipeline, steps
+from training.curate.rows import typed
 from training.curate.settings import Curation, Endpoint, read_settings
 from training.curate.synthetic import SyntheticModel, pool
 from workers.models import POCKET_FOLDER
@@ -202,3 +205,47 @@ def test_check_refuses_a_teacher_that_does_not_think(config: Path) -> None:
     settings = read_settings(config)
     with pytest.raises(ValueError, match=r"traces\.teacher\.model '0\.9'.* returns no thinking"):
         check(settings, ["traces"], silent)
+
+
+class Slow:
+    """A model whose every 64th question takes ten times as long as the others."""
+
+    def __init__(self) -> None:
+        self.asked = self.at_once = self.most = 0
+
+    @asynccontextmanager
+    async def connect(self, endpoint: Endpoint) -> AsyncIterator[Answer]:
+        model = SyntheticModel(float(endpoint.model))
+
+        async def answer(body: dict[str, Any]) -> dict[str, Any]:
+            seconds = 10.0 if self.asked % 64 == 0 else 1.0
+            self.asked += 1
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+            await asyncio.sleep(seconds)
+            self.at_once -= 1
+            return await model(body)
+
+        yield answer
+
+
+async def test_a_slow_reply_does_not_hold_up_later_rows(tmp_path: Path) -> None:
+    rows = [
+        {"key": f"{n:016x}", "question": f"Find {n} * 2 + 3", "source": "a"} for n in range(640)
+    ]
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    with PartWriter(tmp_path / "in") as written:
+        written.write(typed(rows))
+    slow, began = Slow(), asyncio.get_running_loop().time()
+    endpoint = Endpoint("0.5", prompt_price=0, completion_price=0, concurrency=16)
+    with closing(Journal(tmp_path / "journal.jsonl")) as journal:
+        async with slow.connect(endpoint) as answer:
+            with PartWriter(tmp_path / "out") as out, progress("traces", 640) as bar:
+                asker = Asker(endpoint, answer, journal)
+                await asked_stages.traces(part_files(tmp_path / "in"), asker, out, bar)
+    assert slow.most == 16
+    # 10 slow and 630 other replies, 16 at once; the last slow one may be waited for alone.
+    assert asyncio.get_running_loop().time() - began <= (10 * 10 + 630) / 16 + 10
+    got = read_column(part_files(tmp_path / "out"), "question")
+    assert got == [row["question"] for row in rows]

@@ -1,0 +1,115 @@
+"""Curation on a Ray cluster of two nodes: the same files as in one process, byte for byte."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.curate import synthetic
+from training.curate.bulk import InProcess, Mapper
+from training.curate.manifest import file_hash
+from training.curate.parts import part_files
+from training.curate.pipeline import Pipeline, steps
+from training.curate.settings import (
+    Classify,
+    Curation,
+    Decontaminate,
+    Difficulty,
+    Endpoint,
+    Quality,
+    Questions,
+    Select,
+    SetName,
+    Traces,
+)
+from workers.models import POCKET_FOLDER
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
+
+ROWS = 300
+SETS: tuple[SetName, ...] = ("s1", "random", "diverse", "longest")
+
+
+def model(skill: str) -> Endpoint:
+    return Endpoint(skill, prompt_price=0, completion_price=0)
+
+
+def curation(folder: Path, out: str) -> Curation:
+    return Curation(
+        out=str(folder / out),
+        sources=tuple(Questions(name, str(folder / f"{name}.jsonl")) for name in "abc"),
+        decontaminate=Decontaminate((Questions("MATH500", str(folder / "tests.jsonl")),)),
+        traces=Traces(model("0.9")),
+        quality=Quality(str(POCKET_FOLDER)),
+        classify=Classify(model("1")),
+        difficulty=Difficulty({"weak": model("0.3")}),
+        select=Select(sets=SETS, size=30, uniform_until=20),
+    )
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three sources; the last repeats some questions of the first, which has some of the tests."""
+    first = list(synthetic.pool(ROWS, seed=0))
+    write(tmp_path / "a.jsonl", first)
+    write(tmp_path / "b.jsonl", list(synthetic.pool(ROWS, seed=1)))
+    write(tmp_path / "c.jsonl", [*synthetic.pool(ROWS, seed=2), *first[10:20]])
+    write(tmp_path / "tests.jsonl", [{"problem": row["question"]} for row in first[:5]])
+    return tmp_path
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 2, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster.add_node(**node)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    yield
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def hashes(settings: Curation, mapper: Mapper) -> dict[str, str]:
+    """What every step writes, by its place, after all of them were run."""
+    pipeline = Pipeline(settings, mapper, synthetic.connect)
+    for step in steps(settings, "all"):
+        pipeline.run(step)
+    files = sorted(settings.folder.rglob("*.parquet"))
+    return {str(file.relative_to(settings.folder)): file_hash(file) for file in files}
+
+
+class WhereItRuns:
+    """Tells the node of a batch, and takes a while so that no node can do them all."""
+
+    def __call__(self, batch: Any) -> Any:
+        import pyarrow as pa
+        import ray
+
+        time.sleep(2.0)
+        return pa.table({"node": [ray.get_runtime_context().get_node_id()]})
+
+
+def test_two_nodes_write_what_one_process_writes(folder: Path, two_nodes: None) -> None:
+    from training.curate.ray_bulk import joined
+
+    alone = hashes(curation(folder, "alone"), InProcess())
+    with joined() as mapper:
+        assert hashes(curation(folder, "cluster"), mapper) == alone
+        parts = part_files(folder / "cluster" / "load") * 6
+        nodes = {
+            node for table in mapper(parts, WhereItRuns()) for node in table["node"].to_pylist()
+        }
+    assert len(nodes) == 2
+    assert len(alone) > 2 * len(SETS)
