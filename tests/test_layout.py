@@ -178,13 +178,13 @@ MAY_IMPORT = {
 
 # Heavy libraries, and the only files that may import them.
 IMPORTERS = {
-    "vllm": {"workers/vllm/", "training/pocket_curves.py"},
+    "vllm": {"workers/vllm/", "training/pocket/curves.py"},
     "transformers": {"workers/vocabulary.py", "training/"},
     "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
     "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
     "deepspeed": {"training/sft/worker.py"},
     "datasketch": {"training/curate/duplicates.py"},
-    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
+    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
     "pydantic": {
         "scheduler/settings.py",
         "scheduler/config.py",

@@ -49,6 +49,6 @@ def train_sft(config: Path, only_check: bool, in_process: bool, force: bool) -> 
 @click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
 def train_pocket(out: Path, seed: int) -> None:
     """Train the embedded model s1-pocket from scratch (tens of minutes on 2 cores, resumes)."""
-    from training.pocket import main as run
+    from training.pocket.make import main as run
 
     run(out, seed=seed)

@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from training.pocket import MODEL, RECOMMENDED_TEMPERATURE
-from training.pocket_picture import Curves, Point, plot
-from training.pocket_tokenizer import (
+from training.pocket.make import MODEL, RECOMMENDED_TEMPERATURE
+from training.pocket.picture import Curves, Point, plot
+from training.pocket.tokenizer import (
     ANSWER,
     FINAL_ANSWER,
     THINK,
