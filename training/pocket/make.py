@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
+from training.pocket.pretrain import STEPS, Recipe, build_model, train
 from training.pocket.problems import write_questions
 from training.pocket.tokenizer import PADDING, TURN_END, build_tokenizer
-from training.pocket.pretrain import STEPS, Recipe, build_model, train
 
 RECOMMENDED_TEMPERATURE = 1.0
 MODEL = Path(__file__).parents[2] / "workers" / "pocket"
