@@ -178,7 +178,7 @@ MAY_IMPORT = {
 
 # Heavy libraries, and the only files that may import them.
 IMPORTERS = {
-    "vllm": {"workers/vllm/", "training/pocket/curves.py"},
+    "vllm": {"workers/vllm/", "training/pocket/forcer.py"},
     "transformers": {"workers/vocabulary.py", "training/"},
     "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
     "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
