@@ -1,7 +1,11 @@
-"""The measured curves of s1-pocket as one picture: accuracy against thinking tokens."""
+"""Measured curves as pictures: accuracy against thinking tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+
+from training.pocket.comparison import accuracy
+from training.pocket.measure import CAPS, WAITS, Measured, cap, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +50,39 @@ def plot(classes: dict[str, Curves], path: Path) -> None:
     panels[0].set_ylabel("accuracy")
     panels[0].legend(loc="lower right", fontsize="small")
     figure.savefig(path, dpi=120)
+
+
+def plot_models(models: dict[str, Measured], path: Path) -> None:
+    """Accuracy against thinking tokens, all questions and sums alone: Waits solid, caps dotted."""
+    from matplotlib.figure import Figure
+
+    whole = {name: found for name, found in models.items() if not name.endswith("-cut")}
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for panel, of in zip(figure.subplots(1, 2, sharey=True), (None, "sum"), strict=True):
+        for number, (name, measured) in enumerate(whole.items()):
+            for settings, style in ((map(waits, WAITS), "o-"), (map(cap, CAPS), "s:")):
+                points = [_point(measured, setting, of) for setting in settings]
+                panel.errorbar(
+                    *zip(*points, strict=True),
+                    fmt=style,
+                    color=f"C{number}",
+                    label=name if style == "o-" else None,
+                    markersize=4,
+                    capsize=2,
+                )
+        panel.set(title=of or "all classes", xlabel="mean thinking tokens", xscale="log")
+        panel.grid(alpha=0.3)
+    figure.axes[0].set(ylabel="accuracy", ylim=(0, 1.02))
+    figure.axes[0].legend(loc="upper left", fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+def _point(measured: Measured, setting: str, of: str | None) -> tuple[float, float, float]:
+    """Mean thinking tokens, accuracy, and the half width of its interval."""
+    chosen = [
+        tokens
+        for tokens, name in zip(measured.settings[setting].tokens, measured.classes, strict=True)
+        if of in (None, name)
+    ]
+    found = accuracy(measured, setting, of)
+    return fmean(chosen), found.mean, found.half

@@ -2,7 +2,7 @@
 
 import re
 
-_END = re.compile(r"=\s?-?\d+(?![\d.]*\d)|[^\s](?=[^\S\n]*(?:\n|$))")
+_END = re.compile(r"=\s?-?\d+(?:\.\d+)?(?!\.?\d)|[^\s](?=[^\S\n]*(?:\n|$))")
 
 
 def step_ends(thinking: str) -> list[int]:
