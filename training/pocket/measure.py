@@ -1,16 +1,20 @@
-"""Measures one model on the held-out questions: forced Waits and caps, on vLLM, greedy.
+"""Measures models on the held-out questions: forced Waits and caps, on vLLM, greedy.
 
-    python -m training.pocket.measure FOLDER -o measured.json
+    python -m training.pocket.measure base=workers/pocket mine=models/mine -o measured
 
-What is written has every question's outcome, so that models can be compared question by question.
+What is written, a file a model, has every question's outcome, so that models can be compared
+question by question. A model whose file is there is not measured again.
 """
 
 import argparse
+import gc
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scheduler.progress import progress
 from training.pocket.forcer import Forcer, Question, Thinking, load_engine, read_questions
 from workers.models import POCKET_FOLDER
 
@@ -82,12 +86,22 @@ def _outcomes(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.pocket.measure")
-    parser.add_argument("model", type=Path, help="folder of the model")
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("models", nargs="+", help="NAME=FOLDER")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder")
     parser.add_argument("--questions", type=int, default=CLASS_QUESTIONS, help="of each class")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     classes = read_questions(POCKET_FOLDER / "questions.jsonl", arguments.questions)
-    measure(load_engine(arguments.model), classes).write(arguments.out)
+    # In this process, an engine needs no start-up of its own.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    with progress("measure", len(arguments.models)) as bar:
+        for model in arguments.models:
+            name, _, folder = model.partition("=")
+            path = arguments.out / f"{name}.json"
+            if not path.exists():
+                measure(load_engine(Path(folder)), classes).write(path)
+                gc.collect()  # ends the engine
+            bar.advance(name)
 
 
 if __name__ == "__main__":

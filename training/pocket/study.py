@@ -64,9 +64,8 @@ class Study:
         for variant in VARIANTS:
             tell(f"{variant.name}: fine-tuning")
             self.fine_tune(variant)
-        for name in (BASE, *(variant.name for variant in VARIANTS)):
-            tell(f"{name}: measuring")
-            self.measure(name)
+        tell("measuring")
+        self.measure()
         return self.report()
 
     def curate(self) -> None:
@@ -110,14 +109,10 @@ class Study:
                 example = formatter.example(row["question"], row["thinking"], row["attempt"])
                 yield len(example.input_ids)
 
-    def measure(self, name: str) -> None:
-        out = self._measured(name)
-        if not out.exists():
-            out.parent.mkdir(exist_ok=True)
-            self._run(
-                "training.pocket.measure", str(self.model(name).absolute()), "-o",
-                str(out.absolute()), "--questions", str(self.questions),
-            )  # fmt: skip
+    def measure(self) -> None:
+        models = [f"{name}={self.model(name).absolute()}" for name in self.names()]
+        more = ["-o", "measured", "--questions", str(self.questions)]
+        self._run("training.pocket.measure", *models, *more)
 
     def report(self) -> str:
         models = {name: read_measured(self._measured(name)) for name in self.names()}

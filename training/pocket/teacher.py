@@ -2,7 +2,8 @@
 
 It drafts in leaps, as the model does, and now and then slips. After "Wait" it checks one operation
 at a time, sums too: the model checks sums in the leaps of its draft, which finds nothing. It mostly
-goes on until nothing is left to check, but may stop before, so that some of its answers are wrong.
+goes on until nothing is left to check, but may stop before, so that some of its answers are wrong;
+and at times it checks all once more, so that a forced "Wait" is nothing new.
 
     3+7-2*9+5=7
     Wait, check:
@@ -22,6 +23,8 @@ from training.pocket.tokenizer import CHECK, FINAL_ANSWER, FIX, OK, SO, WAIT
 
 PATIENCE = 0.75
 """The chance of another check while something is left to check."""
+DOUBT = 0.25
+"""The chance of another check when nothing is left."""
 MOST_CHECKS = 8
 
 
@@ -79,7 +82,7 @@ def think(problem: Problem, rng: random.Random) -> Thoughts:
     thoughts = TEACHERS[problem.family](problem, rng)
     thoughts.draft()
     for _ in range(MOST_CHECKS):
-        if thoughts.is_done or rng.random() >= PATIENCE:
+        if rng.random() >= (DOUBT if thoughts.is_done else PATIENCE):
             break
         thoughts.write("\n")
         thoughts.word(WAIT)

@@ -24,7 +24,9 @@ class StepScorer(nn.Module):
         Rows are padded at their right, where causal attention does not look.
         """
         hidden = self.trunk(input_ids=tokens, use_cache=False).last_hidden_state
-        odds: Tensor = self.head(hidden).squeeze(-1)
+        # Autocast would have the head's few sums in bfloat16.
+        with torch.autocast(hidden.device.type, enabled=False):
+            odds: Tensor = self.head(hidden.float()).squeeze(-1)
         return odds
 
 

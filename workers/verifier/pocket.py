@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,12 @@ class StepTokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._prompter = Prompter(tokenizer, S1)
+        self._prompt = lru_cache(64)(self._tokens)  # the chains of a question come together
 
     def encode(self, question: str, thinking: str) -> tuple[list[int], list[int]]:
         """Token ids, and for every step of the thinking the index of its last token."""
         text = self._prompter.neutralise(thinking.strip())
-        prompt = self._prompter.tokens([("user", question)])
+        prompt = self._prompt(question)
         encoded = self._tokenizer(
             f"\n{text}", add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
@@ -40,6 +42,9 @@ class StepTokenizer:
                 at += 1
             places.append(len(prompt) + at)
         return [*prompt, *encoded["input_ids"]], places
+
+    def _tokens(self, question: str) -> list[int]:
+        return self._prompter.tokens([("user", question)])
 
 
 class PocketVerifier:
