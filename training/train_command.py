@@ -59,7 +59,7 @@ def train_pocket(out: Path, seed: int) -> None:
               default=Path("pocket-study"), show_default=True,
               help="Folder of all results.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--pool", type=click.IntRange(1), default=3000, show_default=True,
+@click.option("--pool", type=click.IntRange(1), default=2000, show_default=True,
               help="Questions of the pool.")  # fmt: skip
 @click.option("--size", type=click.IntRange(1), default=300, show_default=True,
               help="Rows of a set.")  # fmt: skip

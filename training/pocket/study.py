@@ -16,19 +16,19 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from training.sft.formatting import RowFormatter
 from training.pocket.comparison import block_table, class_table, waits_table
 from training.pocket.measure import CLASS_QUESTIONS, Measured, read_measured
 from training.pocket.picture import plot_models
 from training.pocket.pool import write_pool
 from training.pocket.study_files import SETS, curation, fine_tuning
+from training.sft.formatting import RowFormatter
 from workers.format import S1
 from workers.models import POCKET_FOLDER
 
 BASE = "base"
 CUT_SHARE = 0.74
 """The share of rows that the small block cuts (s1, Table 7)."""
-CUT_SETS = ("s1", "random", "diverse", "longest")
+CUT_SETS = ("s1", "random")
 
 
 class Variant(NamedTuple):
@@ -51,7 +51,7 @@ class Study:
 
     folder: Path
     seed: int = 0
-    pool: int = 3000
+    pool: int = 2000
     size: int = 300
     questions: int = CLASS_QUESTIONS
     epochs: int = 5
@@ -77,7 +77,7 @@ class Study:
 
     def fine_tune(self, variant: Variant) -> None:
         """Nothing, if the same settings have made the model already."""
-        path, out = self.folder / f"{variant.name}.toml", self.model(variant.name)
+        path, model = self.folder / f"{variant.name}.toml", self.model(variant.name)
         settings = fine_tuning(
             variant.name,
             variant.rows,
@@ -87,11 +87,11 @@ class Study:
             block=self.block(variant.rows) if variant.is_cut else None,
         )
         if not path.exists() or path.read_text() != settings:
-            shutil.rmtree(out, ignore_errors=True)
+            shutil.rmtree(model.parent, ignore_errors=True)
             self._measured(variant.name).unlink(missing_ok=True)
             path.write_text(settings)
-        if not (out / "config.json").exists():
-            self._run("thinkbudget", "train", "sft", path.name)
+        if not model.exists():
+            self._run("thinkbudget", "train", "sft", path.name, "--in-process")
 
     def block(self, rows: str) -> int:
         """The block size in tokens that cuts CUT_SHARE of a set's rows."""
@@ -125,7 +125,7 @@ class Study:
         return [BASE, *(variant.name for variant in VARIANTS)]
 
     def model(self, name: str) -> Path:
-        return POCKET_FOLDER if name == BASE else self.folder / "models" / name
+        return POCKET_FOLDER if name == BASE else self.folder / "models" / name / "model"
 
     def _measured(self, name: str) -> Path:
         return self.folder / "measured" / f"{name}.json"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from training.pocket.problems import QUESTION_CLASSES
+from training.pocket.teacher import VERSION
 from workers.models import POCKET_FOLDER
 
 SETS = ("s1", "random", "diverse", "longest", "full")
@@ -27,6 +28,7 @@ path = {_text(POCKET_FOLDER / "questions.jsonl")}
 [traces.teacher]
 engine = "python"
 model = "training.pocket.teacher:answer"
+request = {{ version = {VERSION} }}
 {_FREE}
 
 [quality]
@@ -78,6 +80,7 @@ path = "curated/select-{rows}"
 epochs = {epochs}
 batch_size = 16
 micro_batch_size = 16
+group_by_length = true
 learning_rate = {learning_rate}
 precision = "fp32"
 gradient_checkpointing = false

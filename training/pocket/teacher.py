@@ -26,6 +26,8 @@ PATIENCE = 0.75
 DOUBT = 0.25
 """The chance of another check when nothing is left."""
 MOST_CHECKS = 8
+VERSION = 1
+"""Part of every request: what another version answered is not used again."""
 
 
 class ChainTeacher(ChainThoughts):
