@@ -8,7 +8,13 @@ import pytest
 
 from workers.models import POCKET_FOLDER
 from workers.verifier.base import Verifier
-from workers.verifier.pocket import CONFIG, WEIGHTS, PocketVerifier, StepTokenizer
+from workers.verifier.pocket import (
+    CONFIG,
+    POCKET_VERIFIER_FOLDER,
+    WEIGHTS,
+    PocketVerifier,
+    StepTokenizer,
+)
 from workers.verifier.steps import step_ends
 
 torch = pytest.importorskip("torch")
@@ -74,3 +80,12 @@ def test_a_folder_without_a_verifier_is_named(tmp_path: Path, folder: Path) -> N
     (tmp_path / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
     with pytest.raises(ValueError, match="cannot be loaded: Error.* in loading state_dict"):
         PocketVerifier(tmp_path).score_pairs([(QUESTION, THINKING)])
+
+
+def test_the_shipped_verifier_finds_a_wrong_step() -> None:
+    assert (POCKET_VERIFIER_FOLDER / WEIGHTS).stat().st_size < 3_000_000
+    right, wrong = "a=3 *7=1-2=9+5 b=4 +4*3 c=4", "a=3 *7=1-2=3+5 b=8 +4*3 c=6"
+    good, bad = PocketVerifier().score_pairs([(QUESTION, right), (QUESTION, wrong)])
+    assert good[1] == pytest.approx(bad[1], abs=1e-5)
+    assert good[2] > 0.8 > 0.3 > bad[2]
+    assert good[-1] > bad[-1]
