@@ -91,5 +91,5 @@ log_steps = 20
 [parallel]
 workers = 1
 gpu = false
-zero_stage = 0
+zero_stage = 2
 """
