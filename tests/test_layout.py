@@ -45,6 +45,7 @@ MAY_IMPORT = {
         "workers.sample",
     },
     "workers.simulated": {"policies.plan", "policies.sampling", "policies.signals", "workers"},
+    "workers.verifier": {"workers.format", "workers.models", "workers.prompt"},
     "workers.vllm": {"policies.sampling", "workers"},
     "scheduler.errors": set[str](),
     "scheduler.json_body": {"scheduler.errors"},
@@ -148,12 +149,22 @@ MAY_IMPORT = {
     "training": {
         "policies",
         "workers.format",
+        "workers.models",
         "workers.prompt",
         "scheduler.cli.options",
         "scheduler.solving.outcome",
         "training.curate",
         "training.plan",
+        "training.pocket",
         "training.sft",
+    },
+    "training.pocket": {
+        "workers.format",
+        "workers.models",
+        "workers.verifier",
+        "scheduler.errors",
+        "scheduler.progress",
+        "training.sft.formatting",
     },
     "training.curate": {
         "workers.answers",
@@ -181,13 +192,13 @@ MAY_IMPORT = {
 
 # Heavy libraries, and the only files that may import them.
 IMPORTERS = {
-    "vllm": {"workers/vllm/", "training/pocket_curves.py"},
-    "transformers": {"workers/vocabulary.py", "training/"},
+    "vllm": {"workers/vllm/", "training/pocket/forcer.py"},
+    "transformers": {"workers/vocabulary.py", "workers/verifier/", "training/"},
     "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
     "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
     "deepspeed": {"training/sft/worker.py"},
     "datasketch": {"training/curate/duplicates.py"},
-    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
+    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
     "pydantic": {
         "scheduler/settings.py",
         "scheduler/config.py",

@@ -52,7 +52,7 @@ def train_sft(config: Path, only_check: bool, in_process: bool, force: bool) -> 
 @click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
 def train_pocket(out: Path, seed: int) -> None:
     """Train the embedded model s1-pocket from scratch (tens of minutes on 2 cores, resumes)."""
-    from training.pocket import main as run
+    from training.pocket.make import main as run
 
     run(out, seed=seed)
 
@@ -113,3 +113,43 @@ def plan(
         click.echo(line)
     if found is not None:
         click.echo(f"{gpu_hours:g} GPU-hours are a utilisation (MFU) of {found:.1%}")
+
+
+@train.command("pocket-study")
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              default=Path("pocket-study"), show_default=True,
+              help="Folder of all results.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--pool", type=click.IntRange(1), default=2000, show_default=True,
+              help="Questions of the pool.")  # fmt: skip
+@click.option("--size", type=click.IntRange(1), default=300, show_default=True,
+              help="Rows of a set.")  # fmt: skip
+@click.option("--questions", type=click.IntRange(2, 300), default=300, show_default=True,
+              help="Held-out questions of each class that models are measured on.")  # fmt: skip
+def pocket_study(out: Path, seed: int, pool: int, size: int, questions: int) -> None:
+    """Repeat the paper's data ablation with s1-pocket (s1, Tables 2 and 7; resumes)."""
+    import subprocess
+
+    from training.pocket.study import Study
+
+    study = Study(out, seed=seed, pool=pool, size=size, questions=questions)
+    try:
+        click.echo(study.run(click.echo))
+    except subprocess.CalledProcessError as error:
+        command = " ".join(map(str, error.cmd[2:]))
+        raise click.ClickException(f"{command}: exit code {error.returncode}") from None
+
+
+@train.command("verifier")
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              default=Path("pocket-verifier"), show_default=True,
+              help="Folder of the verifier.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--questions", type=click.IntRange(1), default=6000, show_default=True,
+              help="Questions that s1-pocket is sampled on.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=2, show_default=True)
+def train_verifier(out: Path, seed: int, questions: int, epochs: int) -> None:
+    """Train the verifier of s1-pocket's questions (tens of minutes on 2 cores, resumes)."""
+    from training.pocket.verifier.make import make
+
+    make(out, seed=seed, questions=questions, epochs=epochs)

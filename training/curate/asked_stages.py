@@ -60,21 +60,22 @@ async def classify(
     out: PartWriter,
     progress: Progress,
     attempts: int,
+    domains: Mapping[str, str] = DOMAINS,
 ) -> None:
     """Add the domain of every question; asks again, more firmly, until one is named."""
 
     async def classified(batch: pa.Table) -> pa.Table:
         questions: list[str] = batch["question"].to_pylist()
-        domains: list[str | None] = [None] * len(questions)
+        found: list[str | None] = [None] * len(questions)
         for attempt in range(attempts):
-            open_ = [at for at, domain in enumerate(domains) if domain is None]
+            open_ = [at for at, domain in enumerate(found) if domain is None]
             if not open_:
                 break
-            prompts = [domain_prompt(questions[at], attempt) for at in open_]
+            prompts = [domain_prompt(questions[at], attempt, domains) for at in open_]
             for at, reply in zip(open_, await classifier.ask_all(prompts), strict=True):
-                domains[at] = domain_of(reply.text) if isinstance(reply, Reply) else None
-        reasons = [None if domain else NO_DOMAIN for domain in domains]
-        return with_column(with_column(batch, "domain", domains), "dropped", reasons)
+                found[at] = domain_of(reply.text, domains) if isinstance(reply, Reply) else None
+        reasons = [None if domain else NO_DOMAIN for domain in found]
+        return with_column(with_column(batch, "domain", found), "dropped", reasons)
 
     await _each(files, classified, out, progress, classifier)
 
@@ -113,31 +114,33 @@ async def difficulty(
     await _each(files, graded, out, progress, *askers)
 
 
-def domain_prompt(question: str, attempt: int = 0) -> str:
-    """Asks for a code of DOMAINS. A later attempt says that the first gave none."""
-    table = "\n".join(f"{code} {name}" for code, name in DOMAINS.items())
+def domain_prompt(question: str, attempt: int = 0, domains: Mapping[str, str] = DOMAINS) -> str:
+    """Asks for a code of `domains`. A later attempt says that the first gave none."""
+    table = "\n".join(f"{code} {name}" for code, name in domains.items())
     again = "\nThe last line must be one of these codes and nothing else." * attempt
     return (
         f"Which of these subjects does the question at the end belong to?\n\n{table}\n\n"
-        "Explain your choice in a sentence, then write the two digits of the subject alone on the "
+        "Explain your choice in a sentence, then write the code of the subject alone on the "
         f"last line.{again}\n\nQuestion:\n{question}"
     )
 
 
 def costs(
-    stage: str,
     files: Sequence[Path],
     endpoints: Mapping[str, Endpoint],
     judge: Endpoint | None = None,
+    around: int = 0,
 ) -> dict[str, Cost]:
-    """The most that a stage can cost at each of its endpoints, before anything is asked."""
+    """The most that a stage can cost at each of its endpoints, before anything is asked.
+
+    `around` is how many letters its prompts have beside the question.
+    """
     texts = ["question", "solution", "attempt"] if judge else ["question"]
     rows = letters = judged = 0
-    extra = len(domain_prompt("")) if stage == "classify" else 0
     for part in read_parts(files, texts):
         for row in part.to_pylist():
             rows += 1
-            letters += len(row["question"]) + extra
+            letters += len(row["question"]) + around
             if judge:
                 judged += len(judge_prompt(row["question"], row["attempt"] or "", row["solution"]))
     found = {name: estimate(endpoint, rows, letters) for name, endpoint in endpoints.items()}

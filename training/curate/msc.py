@@ -4,6 +4,8 @@ Codes 00 and 01 (general works, history) are not among them. Codes of other scie
 for biology, take the questions that are no mathematics.
 """
 
+from collections.abc import Mapping
+
 DOMAINS: dict[str, str] = {
     "03": "Mathematical logic and foundations",
     "05": "Combinatorics",
@@ -69,7 +71,7 @@ DOMAINS: dict[str, str] = {
 }
 
 
-def domain_of(reply: str) -> str | None:
-    """The code with which a reply ends, or None if it ends with none of DOMAINS."""
-    code = reply.strip().rstrip(".*` ")[-2:]
-    return code if code in DOMAINS else None
+def domain_of(reply: str, domains: Mapping[str, str] = DOMAINS) -> str | None:
+    """The code with which a reply ends, the longest if several do, or None."""
+    text = reply.strip().rstrip(".*` ")
+    return max((code for code in domains if text.endswith(code)), key=len, default=None)

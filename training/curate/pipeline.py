@@ -80,7 +80,12 @@ class Pipeline:
         """The most that a step can cost at each of its models; nothing for the others."""
         endpoints = endpoints_of(self.settings, step)
         judge = endpoints.pop("judge", None)
-        return asked_stages.costs(step, self._files(step), endpoints, judge) if endpoints else {}
+        if not endpoints:
+            return {}
+        table = self.settings.classify
+        domains = table.domains if step == "classify" and table else None
+        around = 0 if domains is None else len(asked_stages.domain_prompt("", 0, domains))
+        return asked_stages.costs(self._files(step), endpoints, judge, around)
 
     def run(self, step: str) -> Manifest:
         """Run one step. Raises NotReady, ValueError for wrong input, and AskingEnded."""
@@ -168,8 +173,11 @@ class Pipeline:
             if step == "traces":
                 await asked_stages.traces(files, askers["teacher"], out, bar)
             elif step == "classify" and self.settings.classify:
-                attempts = self.settings.classify.attempts
-                await asked_stages.classify(files, askers["classifier"], out, bar, attempts)
+                table = self.settings.classify
+                classifier = askers["classifier"]
+                await asked_stages.classify(
+                    files, classifier, out, bar, table.attempts, table.domains
+                )
             else:
                 await asked_stages.difficulty(files, askers, judge, out, bar)
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from scheduler.settings import STRICT, read_toml
+from training.curate.msc import DOMAINS
 from training.curate.sources import SOURCES, TEST_SETS
 
 SetName = Literal["s1", "random", "diverse", "longest", "full"]
@@ -38,6 +39,9 @@ class Questions:
 class Endpoint:
     """A model that is asked: behind `url`, or without one run in this process.
 
+    With the engine "python" it is a program: `model` is "module:function", an async function from
+    the body of a request to a chat completion.
+
     Prices are US dollars for a million tokens; 0 on hardware of one's own. `max_cost` in dollars
     ends a stage that has spent so much. `request` is added to the body of every request.
     """
@@ -52,7 +56,7 @@ class Endpoint:
     requests_per_minute: Rate | None = None
     max_cost: Dollars | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    engine: Literal["vllm", "simulated"] = "vllm"
+    engine: Literal["vllm", "simulated", "python"] = "vllm"
     request: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,8 +99,15 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Classify:
+    """`domains` maps codes, with which replies end, to names."""
+
     classifier: Endpoint
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    domains: dict[str, str] = field(default_factory=lambda: dict(DOMAINS))
+
+    def __post_init__(self) -> None:
+        if not self.domains or not all(self.domains):
+            raise ValueError(f"domains must have codes that are not empty, got {self.domains}")
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -16,6 +16,7 @@ from training.curate import asked_stages, synthetic
 from training.curate.asking import Answer, Asker, AskingEnded, Connect, Journal
 from training.curate.bulk import InProcess
 from training.curate.check import check
+from training.curate.connect import connect
 from training.curate.manifest import Manifest
 from training.curate.parts import PartWriter, part_files, read_column
 from training.curate.pipeline import NotReady, Pipeline, steps
@@ -249,3 +250,50 @@ async def test_a_slow_reply_does_not_hold_up_later_rows(tmp_path: Path) -> None:
     assert asyncio.get_running_loop().time() - began <= (10 * 10 + 630) / 16 + 10
     got = read_column(part_files(tmp_path / "out"), "question")
     assert got == [row["question"] for row in rows]
+
+
+PROGRAM = """
+from scheduler.errors import InvalidRequest
+
+async def answer(body):
+    question = body["messages"][-1]["content"]
+    if "[asy]" in question:
+        raise InvalidRequest("it has a picture", field="messages", code="picture")
+    message = {"content": "Answer: 42", "reasoning_content": f"about {question}"}
+    return {"choices": [{"message": message, "finish_reason": "stop"}]}
+
+def plain(body):
+    return {}
+"""
+
+
+def test_a_program_of_one_s_own_can_be_the_teacher(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_teacher.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = config.read_text().replace('model = "0.9"', 'engine = "python"\nmodel = "NAME"')
+
+    def pipeline(name: str) -> Pipeline:
+        config.write_text(text.replace("NAME", name))
+        return Pipeline(read_settings(config), InProcess(), connect)
+
+    mine = pipeline("my_teacher:answer")
+    assert check(mine.settings, ["traces"], connect) == [
+        "traces.teacher: my_teacher:answer at this process answers"
+    ]
+    for step in ("load", "decontaminate", "dedup"):
+        mine.run(step)
+    made = mine.run("traces")
+    assert made.dropped == {"refused: picture": 6}
+    files = part_files(mine.folder("traces"))
+    questions, thinkings = read_column(files, "question"), read_column(files, "thinking")
+    assert thinkings == [f"about {question}" for question in questions]
+    for name, why in (
+        ("my_teacher", 'must be "module:function"'),
+        ("no_such_module:answer", "cannot be loaded: No module named 'no_such_module'"),
+        ("my_teacher:no", "cannot be loaded: module 'my_teacher' has no attribute 'no'"),
+        ("my_teacher:plain", "is no async function"),
+    ):
+        with pytest.raises(ValueError, match=f"model '{name}'.*{why}"):
+            check(pipeline(name).settings, ["traces"], connect)

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from training.curate.asked_stages import domain_prompt
 from training.curate.bulk import InProcess
 from training.curate.decontaminate import IN_SOURCE, IN_TEST, decontaminate, index_of_tests
 from training.curate.duplicates import NEAR, SAME, drop_duplicates
@@ -14,6 +15,7 @@ from training.curate.ngrams import gram_hashes, members
 from training.curate.parts import PartWriter, part_files, read_column
 from training.curate.quality import bad_format, missing
 from training.curate.rows import question_key, typed
+from training.curate.settings import Classify, Endpoint
 from training.curate.sources import SOURCES
 
 EIGHT = "one two three four five six seven eight"
@@ -122,3 +124,16 @@ def test_an_attempt_is_right_if_its_answer_is_that_of_the_solution() -> None:
     assert by_answer("Answer: 042", "so it is \\boxed{42}") is True
     assert by_answer("Answer: 41", "so it is \\boxed{42}") is False
     assert by_answer("Answer: 41", "") is None
+
+
+def test_domains_of_one_s_own_take_the_place_of_the_subjects() -> None:
+    names = {"sum": "sums", "a": "short", "extra": "long"}
+    assert domain_of("By its length.\nsum.", names) == "sum"
+    assert domain_of("extra", names) == "extra"  # ends with "a", too
+    assert domain_of("05", names) is None
+    prompt = domain_prompt("3+7?", 0, names)
+    assert "sum sums\na short\nextra long" in prompt and "05" not in prompt
+    free = Endpoint(model="1", prompt_price=0, completion_price=0)
+    for wrong in ({}, {"": "nothing"}):
+        with pytest.raises(ValueError, match="domains must have codes that are not empty"):
+            Classify(classifier=free, domains=wrong)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.pocket_examples import Piece, draw_example
-from training.pocket_problems import (
+from training.pocket.examples import Piece, draw_example
+from training.pocket.problems import (
     QUESTION_CLASSES,
     QUESTIONS_PER_CLASS,
     Operation,
@@ -14,9 +14,9 @@ from training.pocket_problems import (
     held_out_questions,
     write_questions,
 )
-from training.pocket_tokenizer import FINAL_ANSWER, SO, THINK
+from training.pocket.tokenizer import FINAL_ANSWER, SO, THINK
 
-POCKET = Path(__file__).parents[2] / "workers" / "pocket"
+POCKET = Path(__file__).parents[3] / "workers" / "pocket"
 
 
 def follow(value: int, operations: str) -> int:

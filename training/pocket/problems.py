@@ -6,6 +6,7 @@ A chain names the value after each step, `a=3 b=a*7-2+5 c=b+4*3 c?`; a sum names
 
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -82,6 +83,32 @@ class Problem:
             for number, step in enumerate(self.steps, start=1)
         )
         return " ".join([f"{names[0]}={self.start}", *links, f"{names[len(self.steps)]}?"])
+
+
+_STEP = r"(?:[+*-][0-9])+"
+_SUM = re.compile(rf"([0-9])({_STEP})\?")
+_CHAIN = re.compile(rf"a=([0-9])((?: [b-z]=[a-y]{_STEP})+) ([b-z])\?")
+_LINK = re.compile(rf" ([b-z])=([a-y])({_STEP})")
+_SIGNS: dict[str, Sign] = {sign: sign for sign in ("+", "-", "*")}
+
+
+def read_problem(question: str) -> Problem:
+    """The problem of a question. Raises ValueError for what is none."""
+    if match := _SUM.fullmatch(question):
+        return Problem("sum", int(match[1]), (_operations(match[2]),))
+    if match := _CHAIN.fullmatch(question):
+        steps = tuple(_operations(link[3]) for link in _LINK.finditer(match[2]))
+        problem = Problem("chain", int(match[1]), steps)
+        if problem.question == question:
+            return problem
+    raise ValueError(f"no chain or sum: {question[:80]!r}")
+
+
+def _operations(text: str) -> Step:
+    return tuple(
+        Operation(_SIGNS[sign], int(operand))
+        for sign, operand in zip(text[::2], text[1::2], strict=True)
+    )
 
 
 def draw_operation(rng: random.Random) -> Operation:

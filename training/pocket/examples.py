@@ -18,7 +18,7 @@ from functools import cache
 from string import ascii_lowercase
 from typing import Literal, NamedTuple, get_args
 
-from training.pocket_problems import (
+from training.pocket.problems import (
     Problem,
     Step,
     draw_problem,
@@ -26,7 +26,7 @@ from training.pocket_problems import (
     held_out_questions,
     text_of,
 )
-from training.pocket_tokenizer import (
+from training.pocket.tokenizer import (
     ANSWER,
     CHECK,
     FINAL_ANSWER,

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from training.pocket_problems import write_questions
-from training.pocket_tokenizer import PADDING, TURN_END, build_tokenizer
-from training.pocket_train import STEPS, Recipe, build_model, train
+from training.pocket.pretrain import STEPS, Recipe, build_model, train
+from training.pocket.problems import write_questions
+from training.pocket.tokenizer import PADDING, TURN_END, build_tokenizer
 
 RECOMMENDED_TEMPERATURE = 1.0
-MODEL = Path(__file__).parent.parent / "workers" / "pocket"
+MODEL = Path(__file__).parents[2] / "workers" / "pocket"
 
 
 def export(checkpoint: Path, out: Path) -> None:
@@ -50,7 +50,3 @@ def main(
     export(checkpoint, out)
     write_questions(out / "questions.jsonl")
     checkpoint.unlink()
-
-
-if __name__ == "__main__":
-    main()

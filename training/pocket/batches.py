@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.pocket_examples import KINDS, Piece, draw_example
-from training.pocket_tokenizer import build_tokenizer
+from training.pocket.examples import KINDS, Piece, draw_example
+from training.pocket.tokenizer import build_tokenizer
 
 BATCHES_PER_POOL = 40
 TOKENS_PER_BATCH = 3072

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from training.pocket_batches import TrainingBatch, batches
-from training.pocket_examples import KINDS
-from training.pocket_tokenizer import PADDING, TURN_END, build_tokenizer
+from training.pocket.batches import TrainingBatch, batches
+from training.pocket.examples import KINDS
+from training.pocket.tokenizer import PADDING, TURN_END, build_tokenizer
 
 CHECKPOINT_SECONDS = 120.0
 LINE_SECONDS = 5.0

@@ -1,0 +1,56 @@
+"""The embedded verifier on chains of the real model: what is right gets the higher rewards."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from policies.plan import Budget
+from tests.builders import changed
+from training.pocket.problems import read_problem
+from training.pocket.verifier.labels import labels
+from training.pocket.verifier.measure import auc
+from workers.engine import Engine, SampleRequest
+from workers.models import POCKET_FOLDER
+from workers.sample import Sample
+from workers.verifier.pocket import PocketVerifier
+from workers.verifier.steps import step_ends
+
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
+
+CHAINS = 4
+
+
+def sums(count: int) -> list[dict[str, Any]]:
+    lines = (POCKET_FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [row for row in rows if row["class"] == "sum"][:count]
+
+
+def test_right_chains_of_the_real_model_are_rewarded(loop: asyncio.Runner, engine: Engine) -> None:
+    rows, verifier = sums(40), PocketVerifier()
+
+    async def sampled(question: str) -> list[Sample]:
+        plain = SampleRequest(
+            question, (("user", question),), tuple(range(CHAINS)), Budget(200, answer_tokens=16)
+        )
+        events = engine.sample(changed(plain, temperature=1.0, seed=7))
+        return [event async for event in events if isinstance(event, Sample)]
+
+    async def judged() -> tuple[list[float], list[bool]]:
+        values, right = [], []
+        every = await asyncio.gather(*(sampled(row["question"]) for row in rows))
+        for row, samples in zip(rows, every, strict=True):
+            thinkings = [sample.thinking for sample in samples]
+            rewards = await verifier.score(row["question"], thinkings)
+            for sample, found in zip(samples, rewards, strict=True):
+                assert len(found) == len(step_ends(sample.thinking))
+                assert len(found) == len(labels(read_problem(row["question"]), sample.thinking))
+                values.append(found[-1])
+                right.append(sample.answer == row["answer"])
+        return values, right
+
+    values, right = loop.run(judged())
+    assert len(values) == 40 * CHAINS
+    assert auc(values, right) > 0.6
