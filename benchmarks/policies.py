@@ -2,7 +2,7 @@
 
     python -m benchmarks.policies [--traces DIR] [--policies NAMES] [--seeds N] [--quick]
 
-DIR holds vote traces (see benchmarks/recordings.py), each file a query class; the default are the
+DIR holds vote traces (see scheduler/experiments/recordings.py), each file a query class; the default are the
 project's own, recorded by `python -m benchmarks.record_traces`. Each class is replayed alone, and
 all classes as one mixed stream with one knob. Peers are tuned in hindsight: of every family the
 best settings and mixes of them count, and with each peer the setting that asks once. `priced` has
@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.comparison import FIXED, IN_ROUNDS, KNOWN, MIXED, OURS, TUNED, ComparisonRun, goals
 from benchmarks.frontier import Floats, QuerySample
 from benchmarks.goals import report
-from benchmarks.recordings import VoteTrace, load_recordings
+from scheduler.experiments.recordings import VoteTrace, load_recordings
 from benchmarks.replay import (
     VoteArrival,
     VoteResult,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.recordings import Prefix, PrefixTrace, Traced
+from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.exit_curve import ExitCurve, fit_exits

@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.learner import VoteLearner
-from benchmarks.recordings import VoteTrace
+from scheduler.experiments.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit

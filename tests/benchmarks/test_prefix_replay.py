@@ -13,7 +13,7 @@ from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import SettingMean
 from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, replay, replay_chain, thinned
 from benchmarks.prefixes import main
-from benchmarks.recordings import Prefix, PrefixTrace, Traced
+from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 from policies import build
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.priced_exit import PricedExit

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmarks.comparison import LEVELS
 from benchmarks.frontier import QuerySample, SettingMean, estimate, tokens_at, weights
 from benchmarks.policies import main
-from benchmarks.recordings import Sampled, VoteTrace
+from scheduler.experiments.recordings import Sampled, VoteTrace
 from benchmarks.replay import (
     VoteSetting,
     arrivals,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.experiments.question_sets import Question, load_questions, spread
+from scheduler.experiments.questions.load import load_questions
+from scheduler.experiments.questions.question import Question, spread
 
 
 def write(folder: Path, *lines: object) -> str:
