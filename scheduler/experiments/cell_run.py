@@ -55,8 +55,8 @@ async def run_cell(
     keeps_outcomes: bool,
     done: Sequence[Row],
     advance: Advance,
-) -> None:
-    """Ask what is not `done`, and put the cell's file in its place."""
+) -> list[Row]:
+    """Ask what is not `done`, and return all rows in the order of their turns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.parent.parent / OUTCOMES / path.name
     if keeps_outcomes:
@@ -83,7 +83,12 @@ async def run_cell(
         async with asyncio.TaskGroup() as group:
             for _ in range(concurrency):
                 group.create_task(worker())
-    rows.sort(key=lambda row: row["turn"])
+    return sorted(rows, key=lambda row: row["turn"])
+
+
+def complete(path: Path, rows: Sequence[Row]) -> None:
+    """Put the cell's file in its place; all else that belongs to the cell is there by then."""
+    partial = path.with_suffix(".partial")
     partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
     partial.replace(path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
 from scheduler.experiments import asking
-from scheduler.experiments.cell_run import Advance, in_order, partial_rows, run_cell
+from scheduler.experiments.cell_run import Advance, complete, in_order, partial_rows, run_cell
 from scheduler.experiments.cells import Cell
 from scheduler.experiments.grading import Judge, RecordedGrader
 from scheduler.experiments.prepare import VIRTUAL, Prepared
@@ -106,7 +106,7 @@ async def _virtual(base: _Bases, cell: Cell, folder: Path, advance: Advance) -> 
     async with asking.local(
         config, cell, engine, grader, judge, curves_at=curves, is_live=False, done=[]
     ) as ask:
-        await run_cell(
+        rows = await run_cell(
             in_order(cell, base.prepared.asked(cell), config.labelled),
             ask,
             path,
@@ -115,6 +115,7 @@ async def _virtual(base: _Bases, cell: Cell, folder: Path, advance: Advance) -> 
             done=[],
             advance=advance,
         )
+    complete(path, rows)
     await engine.close()
 
 
@@ -149,7 +150,7 @@ async def _live(
                     assert isinstance(asked_engine, EndpointConfig)
                     asking_cell = asking.endpoint(config, cell, asked_engine, judge)
                 async with asking_cell as ask:
-                    await run_cell(
+                    rows = await run_cell(
                         in_order(cell, prepared.asked(cell), config.labelled),
                         ask,
                         path,
@@ -158,6 +159,7 @@ async def _live(
                         done=done,
                         advance=advance,
                     )
+                complete(path, rows)
     finally:
         if engine is not None:
             await engine.close()
