@@ -11,6 +11,7 @@ then resumed; every file of results must be equal to the first run's, byte for b
 import csv
 import gzip
 import hashlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -93,8 +94,9 @@ def main(quick: bool) -> None:
         began = time.monotonic()
         subprocess.run(command(config, folder / "once"), check=True)
         minutes = (time.monotonic() - began) / 60
-        total = COUNT * seeds * asked
-        print(f"{total} questions in {minutes:.2f} minutes, {total / minutes / 60:.0f}/s")
+        total, used = COUNT * seeds * asked, resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"{total} questions in {minutes:.2f} minutes, {total / minutes / 60:.0f}/s; "
+              f"{used.ru_utime + used.ru_stime:.0f} CPU seconds")  # fmt: skip
         there = killed_at_half(config, folder / "killed", COUNT * seeds)
         print(f"killed with {there} of {COUNT * seeds} cells")
         subprocess.run(command(config, folder / "killed"), check=True)

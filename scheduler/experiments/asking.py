@@ -18,6 +18,7 @@ from scheduler.experiments.results import Row
 from scheduler.experiments.rows import Asked, row_of_failure, row_of_outcome, row_of_reply
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
 from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
 from workers.answers.grader import Grader
 from workers.engine import Engine
@@ -42,13 +43,14 @@ async def local(
     grader: Grader,
     judge: Judge,
     *,
-    curves_at: Path | None,
+    curves_at: Path,
     is_live: bool,
+    keeps_outcomes: bool,
     done: list[Row],
 ) -> AsyncIterator[Ask]:
     """A controller that starts cold, or from the curves and the `done` rows of a live cell.
 
-    The curves are left in `curves_at`, if it is given.
+    The curves are left in `curves_at`.
     """
     pricing = Pricing.of(config.pricing)
     for row in done:
@@ -83,16 +85,11 @@ async def local(
                 if refused.code != NOT_RECORDED:
                     raise
                 return Answered(row_of_failure(asked, refused.message, spent=0, counts=False))
-            line = outcome.as_dict() | {
-                "policy": cell.policy,
-                "seed": cell.seed,
-                "question_id": asked.question.id,
-                "reference": asked.question.answer,
-            }
-            return Answered(await row_of_outcome(asked, outcome, judge), line)
+            row = await row_of_outcome(asked, outcome, judge)
+            return Answered(row, _line(asked, outcome, row) if keeps_outcomes else None)
 
         yield ask
-        if curves_at is not None and not is_live and learn:
+        if not is_live and learn:
             save(curves.store, curves_at)
 
 
@@ -147,6 +144,19 @@ async def first_model(client: Any) -> str:
         return str(listed["data"][0]["id"])
     except (LookupError, TypeError):
         raise RequestError(f"{client.url} lists no models", code="invalid_response") from None
+
+
+def _line(asked: Asked, outcome: Outcome, row: Row) -> dict[str, Any]:
+    """The outcome as it is logged, with what a replay needs beside it."""
+    spec = asked.question.spec
+    return outcome.as_dict() | {
+        "policy": asked.cell.policy,
+        "seed": asked.cell.seed,
+        "question_id": asked.question.id,
+        "reference": asked.question.answer,
+        "correct": row["correct"],
+        "answer_spec": {"kind": spec.kind, "choices": list(spec.choices)},
+    }
 
 
 def _query(config: ExperimentConfig, asked: Asked) -> Query:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import TextIO
+from typing import IO
 
 from scheduler.experiments.asking import Ask
 from scheduler.experiments.cells import OUTCOMES, Cell
@@ -93,10 +93,10 @@ def complete(path: Path, rows: Sequence[Row]) -> None:
     partial.replace(path)
 
 
-def _write(file: TextIO, line: str) -> None:
+def _write(file: IO[str], line: str) -> None:
     file.write(line)
     file.flush()
 
 
-def _nowhere() -> TextIO:
+def _nowhere() -> IO[str]:
     return Path("/dev/null").open("w", encoding="utf-8")

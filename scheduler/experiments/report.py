@@ -201,7 +201,7 @@ def _calibration(block: Block) -> TextTable:
             if row["policy"] == policy and row.get("predicted") is not None
         ]
         if told:
-            found = calibration(*zip(*told, strict=True))
+            found = calibration([chance for chance, _ in told], [right for _, right in told])
             rows.append((policy, f"{found.answers}", f"{found.brier:.3f}", f"{found.error:.3f}"))
     head = ("policy", "answers", "Brier score", "calibration error")
     return TextTable(f"{block.title}: predicted accuracy", head, tuple(rows))

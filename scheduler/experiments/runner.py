@@ -104,7 +104,15 @@ async def _virtual(base: _Bases, cell: Cell, folder: Path, advance: Advance) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = path.with_suffix(".curves.json")
     async with asking.local(
-        config, cell, engine, grader, judge, curves_at=curves, is_live=False, done=[]
+        config,
+        cell,
+        engine,
+        grader,
+        judge,
+        curves_at=curves,
+        is_live=False,
+        keeps_outcomes=bool(config.outcomes),
+        done=[],
     ) as ask:
         rows = await run_cell(
             in_order(cell, base.prepared.asked(cell), config.labelled),
@@ -125,6 +133,7 @@ async def _live(
     config = prepared.config
     asked_engine = config.named_engines[cells[0].engine]
     engine = make_engine(asked_engine) if isinstance(asked_engine, EngineConfig) else None
+    keeps = config.outcomes is not False and engine is not None
     try:
         async with MathPool() as pool:
             grader = Grader(pool)
@@ -144,6 +153,7 @@ async def _live(
                         judge,
                         curves_at=_curves_of(path, done),
                         is_live=True,
+                        keeps_outcomes=keeps,
                         done=done,
                     )
                 else:
@@ -155,7 +165,7 @@ async def _live(
                         ask,
                         path,
                         concurrency=config.concurrency,
-                        keeps_outcomes=config.outcomes is not False and engine is not None,
+                        keeps_outcomes=keeps,
                         done=done,
                         advance=advance,
                     )
