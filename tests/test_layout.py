@@ -181,8 +181,18 @@ IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket_curves.py"},
     "transformers": {"workers/vocabulary.py", "training/"},
     "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
-    "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
+    "datasets": {
+        "scheduler/experiments/questions/hub.py",
+        "training/curate/reading.py",
+        "training/sft/examples.py",
+    },
     "deepspeed": {"training/sft/worker.py"},
+    "reasoning_gym": {"scheduler/experiments/questions/reasoning_gym.py"},
+    "pyarrow": {
+        "scheduler/experiments/results.py",
+        "scheduler/experiments/questions/files.py",
+        "training/",
+    },
     "datasketch": {"training/curate/duplicates.py"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket_picture.py"},
     "pydantic": {
@@ -190,6 +200,7 @@ IMPORTERS = {
         "scheduler/config.py",
         "scheduler/admission/",
         "scheduler/curves/feedback.py",
+        "scheduler/experiments/settings.py",
         "scheduler/api/openapi.py",
         "scheduler/api/tokens.py",
         "scheduler/api/anthropic_shape.py",

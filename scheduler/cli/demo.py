@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scheduler.client.http_client import Client
-from scheduler.experiments.questions.question import Question
 from scheduler.experiments.cells import FOLDER
-from scheduler.experiments.results import Row, line_of
+from scheduler.experiments.questions.question import Question
+from scheduler.experiments.results import ResultRow, line_of
 from scheduler.progress import Progress
 from workers.answers.grader import is_right
 
@@ -30,14 +30,14 @@ POLICIES: dict[str, dict[str, Any]] = {
 class Shown(NamedTuple):
     """What the demonstration brings to the report."""
 
-    scored: list[Row]
+    scored: list[ResultRow]
     curves: dict[str, Any]
     walls: dict[str, float]
 
 
 async def show(url: str, model: str, questions: list[Question], progress: Progress) -> Shown:
     client = Client(url)
-    scored: list[Row] = []
+    scored: list[ResultRow] = []
     walls = {}
     try:
         for label, options in POLICIES.items():
@@ -57,8 +57,8 @@ async def _ask_all(
     options: dict[str, Any],
     questions: list[Question],
     progress: Progress,
-) -> list[Row]:
-    scored: list[Row] = []
+) -> list[ResultRow]:
+    scored: list[ResultRow] = []
     waiting = iter(questions)
     learns = options["policy"] == "priced"
 

@@ -120,7 +120,7 @@ def experiment_compare(a: Path, b: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--compare", "pairs", multiple=True, nargs=2, metavar="A B",
-              help="Compare two policies, paired by question; may be given several times.")  # fmt: skip
+              help="Compare two policies, paired by question; may be repeated.")  # fmt: skip
 @click.option("--format", "format_", default="txt", show_default=True,
               type=click.Choice(["txt", "md", "tex", "json"]), help="What is shown.")  # fmt: skip
 def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> None:

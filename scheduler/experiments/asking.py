@@ -12,9 +12,9 @@ from policies.base import Message, Query
 from policies.sampling import SamplingParams
 from scheduler.curves.wal import DurableCurveStore, save
 from scheduler.errors import InvalidRequest, PolicyFailed, RequestError
-from scheduler.experiments.cells import SERVER, Cell, built, learns
+from scheduler.experiments.cells import SERVER, ExperimentCell, built, learns
 from scheduler.experiments.grading import Judge
-from scheduler.experiments.results import Row
+from scheduler.experiments.results import ResultRow
 from scheduler.experiments.rows import Asked, row_of_failure, row_of_outcome, row_of_reply
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
 from scheduler.solving.controller import Controller
@@ -28,17 +28,17 @@ from workers.replayed import NOT_RECORDED
 class Answered(NamedTuple):
     """A row, and the whole outcome where there is one."""
 
-    row: Row
+    row: ResultRow
     outcome: dict[str, Any] | None = None
 
 
-Ask = Callable[[Asked], Awaitable[Answered]]
+AskQuestion = Callable[[Asked], Awaitable[Answered]]
 
 
 @asynccontextmanager
 async def local(
     config: ExperimentConfig,
-    cell: Cell,
+    cell: ExperimentCell,
     engine: Engine,
     grader: Grader,
     judge: Judge,
@@ -46,8 +46,8 @@ async def local(
     curves_at: Path,
     is_live: bool,
     keeps_outcomes: bool,
-    done: list[Row],
-) -> AsyncIterator[Ask]:
+    done: list[ResultRow],
+) -> AsyncIterator[AskQuestion]:
     """A controller that starts cold, or from the curves and the `done` rows of a live cell.
 
     The curves are left in `curves_at`.
@@ -95,8 +95,8 @@ async def local(
 
 @asynccontextmanager
 async def endpoint(
-    config: ExperimentConfig, cell: Cell, where: EndpointConfig, judge: Judge
-) -> AsyncIterator[Ask]:
+    config: ExperimentConfig, cell: ExperimentCell, where: EndpointConfig, judge: Judge
+) -> AsyncIterator[AskQuestion]:
     """Each cell is a class of queries of its own there, so that it starts cold."""
     from scheduler.client.http_client import Client
 
@@ -146,7 +146,7 @@ async def first_model(client: Any) -> str:
         raise RequestError(f"{client.url} lists no models", code="invalid_response") from None
 
 
-def _line(asked: Asked, outcome: Outcome, row: Row) -> dict[str, Any]:
+def _line(asked: Asked, outcome: Outcome, row: ResultRow) -> dict[str, Any]:
     """The outcome as it is logged, with what a replay needs beside it."""
     spec = asked.question.spec
     return outcome.as_dict() | {

@@ -12,16 +12,16 @@ from pathlib import Path
 from random import Random
 from typing import IO
 
-from scheduler.experiments.asking import Ask
-from scheduler.experiments.cells import OUTCOMES, Cell
+from scheduler.experiments.asking import AskQuestion
+from scheduler.experiments.cells import OUTCOMES, ExperimentCell
 from scheduler.experiments.questions.question import Question
-from scheduler.experiments.results import Row, line_of, read_cell
+from scheduler.experiments.results import ResultRow, line_of, read_cell
 from scheduler.experiments.rows import Asked
 
 Advance = Callable[[str], None]
 
 
-def in_order(cell: Cell, questions: Sequence[Question], labelled: float) -> list[Asked]:
+def in_order(cell: ExperimentCell, questions: Sequence[Question], labelled: float) -> list[Asked]:
     """The questions in the seed's order; only a share of them comes with its right answer."""
     rng = Random(cell.seed)
     return [
@@ -30,7 +30,7 @@ def in_order(cell: Cell, questions: Sequence[Question], labelled: float) -> list
     ]
 
 
-def partial_rows(path: Path) -> list[Row]:
+def partial_rows(path: Path) -> list[ResultRow]:
     """What a live cell has so far; a torn last line is cut off, so that more can be appended."""
     partial = path.with_suffix(".partial")
     if not partial.is_file():
@@ -48,15 +48,15 @@ def partial_rows_of(path: Path) -> int:
 
 async def run_cell(
     asked: Sequence[Asked],
-    ask: Ask,
+    ask: AskQuestion,
     path: Path,
     *,
     concurrency: int,
     keeps_outcomes: bool,
-    done: Sequence[Row],
+    done: Sequence[ResultRow],
     advance: Advance,
-) -> list[Row]:
-    """Ask what is not `done`, and return all rows in the order of their turns."""
+) -> list[ResultRow]:
+    """AskQuestion what is not `done`, and return all rows in the order of their turns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.parent.parent / OUTCOMES / path.name
     if keeps_outcomes:
@@ -86,7 +86,7 @@ async def run_cell(
     return sorted(rows, key=lambda row: row["turn"])
 
 
-def complete(path: Path, rows: Sequence[Row]) -> None:
+def complete(path: Path, rows: Sequence[ResultRow]) -> None:
     """Put the cell's file in its place; all else that belongs to the cell is there by then."""
     partial = path.with_suffix(".partial")
     partial.write_text("".join(map(line_of, rows)), encoding="utf-8")

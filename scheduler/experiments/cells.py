@@ -15,7 +15,7 @@ SERVER = "server"
 READ_CURVES = {"bayesian_stopping", "difficulty_knapsack", "priced", "priced_exit"}
 
 
-class Cell(NamedTuple):
+class ExperimentCell(NamedTuple):
     """Labels of the experiment's own; `seed` counts from 0."""
 
     engine: str
@@ -32,7 +32,7 @@ class Cell(NamedTuple):
         return folder / FOLDER / f"{self.name}.jsonl"
 
 
-def all_cells(config: ExperimentConfig) -> list[Cell]:
+def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
     """Every policy and seed has its turn before a set or an engine is left.
 
     Raises ValueError for a policy that cannot be built or does not fit an engine.
@@ -43,7 +43,7 @@ def all_cells(config: ExperimentConfig) -> list[Cell]:
             if isinstance(asked, EndpointConfig):
                 if ":" in policy.name:
                     raise ValueError(
-                        f"policies.{label}: {policy.name!r} cannot run on the endpoint {asked.url}; "
+                        f"policies.{label}: {policy.name!r} cannot run on endpoint {asked.url}; "
                         f"start that with `serve --policy {policy.name}` and name it {SERVER!r}"
                     )
                 if policy.name == SERVER:
@@ -51,7 +51,7 @@ def all_cells(config: ExperimentConfig) -> list[Cell]:
             built(config, label)
         for questions in config.sets_of(asked):
             cells += [
-                Cell(engine, questions, policy, seed)
+                ExperimentCell(engine, questions, policy, seed)
                 for seed in range(config.seeds)
                 for policy in config.named_policies
             ]

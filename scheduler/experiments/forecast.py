@@ -8,19 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.config import EngineConfig
-from scheduler.experiments.cells import SERVER, Cell, built
+from scheduler.experiments.cells import SERVER, ExperimentCell, built
 from scheduler.experiments.prepare import VIRTUAL, Prepared
 from scheduler.experiments.questions.question import spread
 from scheduler.experiments.results import read_cell
 from scheduler.experiments.runner import run
-from scheduler.progress import Progress
 from scheduler.solving.token_limits import worst_query
 
 TRIED = 20
 """Questions that an engine which costs nothing is asked to see what a policy takes."""
 
 
-class Forecast(NamedTuple):
+class TokenForecast(NamedTuple):
     """Of one engine, set and policy, all seeds. `tokens` and `most` are of all questions; None:
     not known.
     """
@@ -39,16 +38,18 @@ class _Silent:
         """Nobody is told of what is only tried."""
 
 
-def forecasts(prepared: Prepared, todo: list[Cell], folder: Path) -> Iterator[Forecast]:
+def forecasts(
+    prepared: Prepared, todo: list[ExperimentCell], folder: Path
+) -> Iterator[TokenForecast]:
     """Of the cells that are to do: measured on a few questions, or on what has run already."""
-    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str, str], list[ExperimentCell]] = {}
     for cell in todo:
         groups.setdefault(cell[:3], []).append(cell)
     for (engine, questions, policy), cells in groups.items():
         asked = sum(len(prepared.asked(cell)) for cell in cells)
         mean, source = _measured(prepared, cells[0], folder)
         most = _most(prepared, cells[0])
-        yield Forecast(
+        yield TokenForecast(
             engine,
             questions,
             policy,
@@ -59,7 +60,7 @@ def forecasts(prepared: Prepared, todo: list[Cell], folder: Path) -> Iterator[Fo
         )
 
 
-def _measured(prepared: Prepared, cell: Cell, folder: Path) -> tuple[float | None, str]:
+def _measured(prepared: Prepared, cell: ExperimentCell, folder: Path) -> tuple[float | None, str]:
     engine = prepared.config.named_engines[cell.engine]
     if engine.kind in VIRTUAL:
         few = Prepared(
@@ -83,7 +84,7 @@ def _measured(prepared: Prepared, cell: Cell, folder: Path) -> tuple[float | Non
     return (float(np.mean(tokens)), source) if tokens else (None, "")
 
 
-def _most(prepared: Prepared, cell: Cell) -> int | None:
+def _most(prepared: Prepared, cell: ExperimentCell) -> int | None:
     """Tokens of a question at worst, where the room of a chain is known."""
     config = prepared.config
     engine = config.named_engines[cell.engine]
@@ -98,7 +99,7 @@ def _most(prepared: Prepared, cell: Cell) -> int | None:
     return None if room is None else worst_query(policy, config.limits, room)
 
 
-def table(found: list[Forecast]) -> str:
+def table(found: list[TokenForecast]) -> str:
     """As it is shown."""
     width = max(len(each.policy) for each in found)
     lines = [f"{'policy':<{width}}  questions  predicted tokens  at most         from"]

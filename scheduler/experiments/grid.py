@@ -18,8 +18,8 @@ def expanded(policies: Mapping[str, Mapping[str, Any]]) -> dict[str, PolicyConfi
         name = options.pop("policy", None)
         if not isinstance(name, str):
             near = get_close_matches("policy", table, n=1, cutoff=0.5)
-            told = f"; did you mean {near[0]!r}?" if near else f", got {name!r}" if name else ""
-            raise ValueError(f"policies.{label}: policy must name a policy{told}")
+            told = f"; is that what {near[0]!r} means?" if near else ""
+            raise ValueError(f"policies.{label}.policy must name a policy, got {name!r}{told}")
         axes = {option: value for option, value in options.items() if isinstance(value, list)}
         if empty := [option for option, values in axes.items() if not values]:
             raise ValueError(f"policies.{label}.{empty[0]}: the list of values is empty")

@@ -71,7 +71,12 @@ def claim(prepared: Prepared, folder: Path, *, force: bool = False) -> None:
         begun = read_manifest(path).get("made with", {})
         try:
             # What only one of them has is no contradiction.
-            refuse_another(folder, job | begun, dict.fromkeys(begun) | begun | job)
+            refuse_another(
+                folder,
+                job | begun,
+                dict.fromkeys(begun) | begun | job,
+                way_out="or set its results aside with --force",
+            )
         except ResumeRefused:
             if not force:
                 raise

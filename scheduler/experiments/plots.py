@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from scheduler.experiments.metrics.accuracy import summaries
 from scheduler.experiments.metrics.pareto import Point, hull
-from scheduler.experiments.report import Block
+from scheduler.experiments.report import ReportBlock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ LEARNED = "#c8553d"
 COLOURS = ("#264653", "#2a9d8f", "#e9a23b", "#7b5ea7", "#4f7cac", "#8d6a4f", "#c8553d")
 
 
-def draw(path: Path, blocks: Sequence[Block], curves: Sequence[dict[str, Any]]) -> None:
+def draw(path: Path, blocks: Sequence[ReportBlock], curves: Sequence[dict[str, Any]]) -> None:
     """A panel of accuracy against tokens for each block, and one of what was learned."""
     panels = len(blocks) + bool(curves)
     figure, axes = plt.subplots(1, panels, figsize=(6.5 * panels, 5), squeeze=False)
@@ -42,7 +42,7 @@ def draw_curves(path: Path, curves: Sequence[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def _policies(axes: "Axes", block: Block) -> None:
+def _policies(axes: "Axes", block: ReportBlock) -> None:
     rows = summaries(block.scores)
     line = hull([Point(row.tokens.value, 100 * row.accuracy.value) for row in rows])
     axes.plot([p.tokens for p in line], [p.accuracy for p in line], lw=1, color="#999999", zorder=0)

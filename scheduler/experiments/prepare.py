@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import check
-from scheduler.experiments.cells import Cell, all_cells
+from scheduler.experiments.cells import ExperimentCell, all_cells
 from scheduler.experiments.grading import Known, graded
 from scheduler.experiments.questions.load import RECORDED, load_questions
 from scheduler.experiments.questions.question import Question, spread
@@ -22,12 +22,12 @@ class Prepared:
     """Questions by engine and set; recordings, and the grades of their answers, by engine."""
 
     config: ExperimentConfig
-    cells: list[Cell]
+    cells: list[ExperimentCell]
     questions: dict[tuple[str, str], list[Question]] = field(default_factory=dict)
     recorded: dict[str, Recorded] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict)
 
-    def asked(self, cell: Cell) -> list[Question]:
+    def asked(self, cell: ExperimentCell) -> list[Question]:
         return self.questions[cell.engine, cell.questions]
 
     @property

@@ -17,9 +17,7 @@ def recording_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = [
-        each
-        for each in sorted(path.glob("*"))
-        if each.name.endswith((".jsonl", ".csv", ".csv.gz"))
+        each for each in sorted(path.glob("*")) if each.name.endswith((".jsonl", ".csv", ".csv.gz"))
     ]
     if not found:
         raise ValueError(f"recording {str(path)!r}: there is no such file, and no records in it")

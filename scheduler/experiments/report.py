@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from scheduler.experiments.metrics.accuracy import Comparison, Summary, compare, summaries
+from scheduler.experiments.metrics.accuracy import Comparison, PolicySummary, compare, summaries
 from scheduler.experiments.metrics.at_k import majority_at_k, pass_at_k
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.calibration import calibration
@@ -13,7 +13,7 @@ from scheduler.experiments.metrics.latency import percentiles
 from scheduler.experiments.metrics.pareto import tokens_at_equal_accuracy
 from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
 from scheduler.experiments.metrics.table import ScoreTable, score_table
-from scheduler.experiments.results import Row
+from scheduler.experiments.results import ResultRow
 from scheduler.experiments.tables import TextTable
 
 _BUDGET = re.compile(r"(?:max_thinking_tokens|(?<!\w)tokens)=(\d+)")
@@ -22,12 +22,12 @@ STEP_TOKENS = 100
 """A step of step-conditional control counts as so many tokens (s1, Table 12)."""
 
 
-class Block(NamedTuple):
+class ReportBlock(NamedTuple):
     """The results of one engine on one question set."""
 
     engine: str
     questions: str
-    rows: list[Row]
+    rows: list[ResultRow]
     scores: ScoreTable
 
     @property
@@ -35,14 +35,14 @@ class Block(NamedTuple):
         return f"{self.questions} on {self.engine}"
 
 
-def blocks(rows: Iterable[Row]) -> list[Block]:
-    found: dict[tuple[str, str], list[Row]] = {}
+def blocks(rows: Iterable[ResultRow]) -> list[ReportBlock]:
+    found: dict[tuple[str, str], list[ResultRow]] = {}
     for row in rows:
         found.setdefault((str(row["engine"]), str(row["questions"])), []).append(row)
-    return [Block(*key, part, score_table(part)) for key, part in found.items()]
+    return [ReportBlock(*key, part, score_table(part)) for key, part in found.items()]
 
 
-def tables(block: Block) -> list[TextTable]:
+def tables(block: ReportBlock) -> list[TextTable]:
     """Every table that the results allow."""
     made = [_policies(block), _by_class(block), _s1(block), _at_k(block), _calibration(block)]
     return [table for table in made if table is not None and table.rows]
@@ -64,12 +64,12 @@ def comparison_table(title: str, found: Sequence[Comparison]) -> TextTable:
     return TextTable(title, head, tuple(rows), "Paired by question; 95 % intervals by bootstrap.")
 
 
-def compared(block: Block, pairs: Iterable[tuple[str, str]]) -> TextTable:
+def compared(block: ReportBlock, pairs: Iterable[tuple[str, str]]) -> TextTable:
     """Raises ValueError for a policy that is not there."""
     return comparison_table(block.title, [compare(block.scores, a, b) for a, b in pairs])
 
 
-def verdicts(block: Block) -> list[str]:
+def verdicts(block: ReportBlock) -> list[str]:
     """For every policy: its tokens beside those of the best mix of the others."""
     lines = []
     for row in summaries(block.scores):
@@ -92,7 +92,7 @@ def verdicts(block: Block) -> list[str]:
     return lines
 
 
-def _policies(block: Block) -> TextTable:
+def _policies(block: ReportBlock) -> TextTable:
     rows, seeds = [], 1
     for each in summaries(block.scores):
         took = [row for row in block.rows if row["policy"] == each.policy]
@@ -114,7 +114,7 @@ def _policies(block: Block) -> TextTable:
     return TextTable(block.title, head, tuple(rows), note)
 
 
-def _by_class(block: Block) -> TextTable | None:
+def _by_class(block: ReportBlock) -> TextTable | None:
     classes = sorted(set(block.scores.classes))
     if len(classes) < 2:
         return None
@@ -136,7 +136,7 @@ def family(policy: str) -> str:
     return re.sub(r"-\w+=.*$", "", policy)
 
 
-def scaling_runs(block: Block) -> dict[str, list[ScalingRun]]:
+def scaling_runs(block: ReportBlock) -> dict[str, list[ScalingRun]]:
     """The families of at least two runs, as s1's metrics take them."""
     thinking: dict[str, list[float]] = {}
     for row in block.rows:
@@ -157,7 +157,7 @@ def _budget(policy: str) -> float | None:
     return STEP_TOKENS * float(match[1]) if (match := _STEPS.search(policy)) else None
 
 
-def _s1(block: Block) -> TextTable:
+def _s1(block: ReportBlock) -> TextTable:
     rows = []
     for name, runs in scaling_runs(block).items():
         kept = f"{control(runs):.0f}%" if any(run.most is not None for run in runs) else "-"
@@ -169,7 +169,7 @@ def _s1(block: Block) -> TextTable:
     return TextTable(f"{block.title}: s1's metrics", head, tuple(rows), note)
 
 
-def _at_k(block: Block) -> TextTable | None:
+def _at_k(block: ReportBlock) -> TextTable | None:
     """Of the policy that always drew the most chains."""
     counts: dict[str, set[int]] = {}
     for row in block.rows:
@@ -185,14 +185,12 @@ def _at_k(block: Block) -> TextTable | None:
     for k in (2**power for power in range(fixed[policy].bit_length())):
         passed = [pass_at_k(sum(r["chain_correct"]), len(r["chain_correct"]), k) for r in drawn]
         voted = [majority_at_k(r["chain_answers"], r["chain_correct"], k) for r in drawn]
-        rows.append(
-            (f"{k}", f"{sum(passed) / len(passed):.1%}", f"{sum(voted) / len(voted):.1%}")
-        )
+        rows.append((f"{k}", f"{sum(passed) / len(passed):.1%}", f"{sum(voted) / len(voted):.1%}"))
     title = f"{block.title}: k of the {fixed[policy]} chains of {policy}"
     return TextTable(title, ("k", "pass@k", "maj@k"), tuple(rows), "Means over all subsets of k.")
 
 
-def _calibration(block: Block) -> TextTable:
+def _calibration(block: ReportBlock) -> TextTable:
     rows = []
     for policy in block.scores.policies:
         told = [
@@ -207,10 +205,10 @@ def _calibration(block: Block) -> TextTable:
     return TextTable(f"{block.title}: predicted accuracy", head, tuple(rows))
 
 
-def as_json(block: Block) -> dict[str, object]:
+def as_json(block: ReportBlock) -> dict[str, object]:
     """The figures of the first table, and the verdicts."""
 
-    def line(each: Summary) -> dict[str, object]:
+    def line(each: PolicySummary) -> dict[str, object]:
         return {
             "policy": each.policy,
             "questions": each.questions,

@@ -9,10 +9,10 @@ from scheduler.experiments import tables
 from scheduler.experiments.plots import draw
 from scheduler.experiments.report import as_json, blocks, verdicts
 from scheduler.experiments.report import tables as tables_of
-from scheduler.experiments.results import Row
+from scheduler.experiments.results import ResultRow
 
 
-def write(folder: Path, rows: Sequence[Row], curves: Sequence[dict[str, Any]]) -> Path:
+def write(folder: Path, rows: Sequence[ResultRow], curves: Sequence[dict[str, Any]]) -> Path:
     """Write report.txt, .md, .tex, .json and .png, and a CSV file a table, into the folder.
 
     Returns the path of report.txt.

@@ -12,57 +12,57 @@ from typing import Any, Literal, NamedTuple
 from scheduler.experiments.cells import FOLDER
 from scheduler.solving.outcome import read_outcomes
 
-Kind = Literal["text", "integer", "number", "truth", "texts", "integers", "truths"]
-Row = dict[str, Any]
+ColumnKind = Literal["text", "integer", "number", "truth", "texts", "integers", "truths"]
+ResultRow = dict[str, Any]
 
 
-class Column(NamedTuple):
+class ResultColumn(NamedTuple):
     name: str
-    kind: Kind
+    kind: ColumnKind
     about: str
 
 
 COLUMNS = (
-    Column("engine", "text", "Label of the engine."),
-    Column("model", "text", "The engine's model."),
-    Column("questions", "text", "Label of the question set."),
-    Column("policy", "text", "Label of the policy, with its place in a grid."),
-    Column("seed", "integer", "Which run of the policy, from 0."),
-    Column("turn", "integer", "When it was asked within the run, from 0."),
-    Column("id", "text", "The question's id."),
-    Column("class", "text", "The question's class."),
-    Column("reference", "text", "The right answer."),
-    Column("answer", "text", "The policy's answer; null: none."),
-    Column("correct", "truth", "Whether it is right; null: the question could not be asked."),
-    Column("tokens", "integer", "All tokens that were generated."),
-    Column("reasoning_tokens", "integer", "Of them: thinking."),
-    Column("final_tokens", "integer", "Of them: answers."),
-    Column("forced_tokens", "integer", "Of them: appended by the scheduler."),
-    Column("probe_tokens", "integer", "Of them: trial answers."),
-    Column("discarded_tokens", "integer", "Of them: dropped."),
-    Column("thinking_tokens", "integer", "Thinking of all chains, forced tokens included."),
-    Column("sequential_tokens", "integer", "The longest chain of each round, added up."),
-    Column("seconds", "number", "From the question to the answer."),
-    Column("rounds", "integer", "How often the policy waited for chains."),
-    Column("chains", "integer", "Chains that were begun."),
-    Column("extensions", "integer", "The most extensions of a chain."),
-    Column("chain_answers", "texts", "The answer of every chain, in the order drawn."),
-    Column("chain_correct", "truths", "Whether each of these is right."),
-    Column("chain_tokens", "integers", "Tokens of every chain."),
-    Column("plan", "text", "What the policy meant to do, where it says so."),
-    Column("propensity", "number", "With what probability it chose that plan."),
-    Column("predicted", "number", "Predicted probability that the answer is right."),
-    Column("agreement", "number", "Share of the votes that the answer got."),
-    Column("stop_reason", "text", "Why the policy stopped."),
-    Column("price", "number", "Accuracy that one token had to buy."),
-    Column("labelled", "truth", "Whether the policy could learn from the right answer."),
-    Column("error", "text", "Why there is no answer, where the question or its policy failed."),
+    ResultColumn("engine", "text", "Label of the engine."),
+    ResultColumn("model", "text", "The engine's model."),
+    ResultColumn("questions", "text", "Label of the question set."),
+    ResultColumn("policy", "text", "Label of the policy, with its place in a grid."),
+    ResultColumn("seed", "integer", "Which run of the policy, from 0."),
+    ResultColumn("turn", "integer", "When it was asked within the run, from 0."),
+    ResultColumn("id", "text", "The question's id."),
+    ResultColumn("class", "text", "The question's class."),
+    ResultColumn("reference", "text", "The right answer."),
+    ResultColumn("answer", "text", "The policy's answer; null: none."),
+    ResultColumn("correct", "truth", "Whether it is right; null: the question could not be asked."),
+    ResultColumn("tokens", "integer", "All tokens that were generated."),
+    ResultColumn("reasoning_tokens", "integer", "Of them: thinking."),
+    ResultColumn("final_tokens", "integer", "Of them: answers."),
+    ResultColumn("forced_tokens", "integer", "Of them: appended by the scheduler."),
+    ResultColumn("probe_tokens", "integer", "Of them: trial answers."),
+    ResultColumn("discarded_tokens", "integer", "Of them: dropped."),
+    ResultColumn("thinking_tokens", "integer", "Thinking of all chains, forced tokens included."),
+    ResultColumn("sequential_tokens", "integer", "The longest chain of each round, added up."),
+    ResultColumn("seconds", "number", "From the question to the answer."),
+    ResultColumn("rounds", "integer", "How often the policy waited for chains."),
+    ResultColumn("chains", "integer", "Chains that were begun."),
+    ResultColumn("extensions", "integer", "The most extensions of a chain."),
+    ResultColumn("chain_answers", "texts", "The answer of every chain, in the order drawn."),
+    ResultColumn("chain_correct", "truths", "Whether each of these is right."),
+    ResultColumn("chain_tokens", "integers", "Tokens of every chain."),
+    ResultColumn("plan", "text", "What the policy meant to do, where it says so."),
+    ResultColumn("propensity", "number", "With what probability it chose that plan."),
+    ResultColumn("predicted", "number", "Predicted probability that the answer is right."),
+    ResultColumn("agreement", "number", "Share of the votes that the answer got."),
+    ResultColumn("stop_reason", "text", "Why the policy stopped."),
+    ResultColumn("price", "number", "Accuracy that one token had to buy."),
+    ResultColumn("labelled", "truth", "Whether the policy could learn from the right answer."),
+    ResultColumn("error", "text", "Why there is no answer, where something failed."),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 KEY = ("engine", "questions", "policy", "seed")
 
 
-def load_results(folder: Path) -> list[Row]:
+def load_results(folder: Path) -> list[ResultRow]:
     """All rows of an experiment's complete cells, or of the outcome logs in a folder.
 
     Raises ValueError for a folder that is neither, or that has no results yet.
@@ -77,7 +77,7 @@ def load_results(folder: Path) -> list[Row]:
     return rows
 
 
-def read_cell(path: Path) -> list[Row]:
+def read_cell(path: Path) -> list[ResultRow]:
     """The rows of one cell; a torn last line is left out."""
     return list(read_outcomes(path))
 
@@ -94,12 +94,12 @@ def write_results(folder: Path, paths: Iterable[Path]) -> list[Path]:
     return [lines, parquet]
 
 
-def line_of(row: Row) -> str:
+def line_of(row: ResultRow) -> str:
     """A row with all columns, in their order."""
     return json.dumps({name: row.get(name) for name in NAMES}, ensure_ascii=False) + "\n"
 
 
-def _write_parquet(rows: list[Row], path: Path) -> None:
+def _write_parquet(rows: list[ResultRow], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,18 +116,18 @@ def _write_parquet(rows: list[Row], path: Path) -> None:
     partial.replace(path)
 
 
-def _rows(path: Path, *, is_cell: bool) -> Iterator[Row]:
+def _rows(path: Path, *, is_cell: bool) -> Iterator[ResultRow]:
     try:
         for line in read_outcomes(path):
             row = line if is_cell else _row_of_outcome(line)
             _ = row["policy"], row["class"], row["tokens"] + 0
             if row["correct"] is not None:
                 yield row
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not an outcome log: {error!r}") from None
 
 
-def _row_of_outcome(line: dict[str, Any]) -> Row:
+def _row_of_outcome(line: dict[str, Any]) -> ResultRow:
     """An outcome of a server, or of another run, as far as it tells."""
     return {
         "engine": "log",

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from scheduler.experiments.cells import Cell
+from scheduler.experiments.cells import ExperimentCell
 from scheduler.experiments.grading import Judge
 from scheduler.experiments.questions.question import Question
-from scheduler.experiments.results import Row
+from scheduler.experiments.results import ResultRow
 from scheduler.solving.outcome import Outcome
 from workers.sample import Sample
 
@@ -14,13 +14,13 @@ from workers.sample import Sample
 class Asked(NamedTuple):
     """A question as one cell asks it."""
 
-    cell: Cell
+    cell: ExperimentCell
     turn: int
     question: Question
     labelled: bool
 
 
-async def row_of_outcome(asked: Asked, outcome: Outcome, judge: Judge) -> Row:
+async def row_of_outcome(asked: Asked, outcome: Outcome, judge: Judge) -> ResultRow:
     """Grades the answer, and that of every chain."""
     chains: dict[int, Sample] = {}
     tokens: dict[int, int] = {}
@@ -58,7 +58,7 @@ async def row_of_outcome(asked: Asked, outcome: Outcome, judge: Judge) -> Row:
     }
 
 
-async def row_of_reply(asked: Asked, reply: dict[str, Any], judge: Judge) -> Row:
+async def row_of_reply(asked: Asked, reply: dict[str, Any], judge: Judge) -> ResultRow:
     """Of an endpoint, which tells nothing of single chains. Raises KeyError for a foreign one."""
     account = reply["thinkbudget"]
     spent, kinds = account["spent"], account["spent"]["by_kind"]
@@ -84,12 +84,12 @@ async def row_of_reply(asked: Asked, reply: dict[str, Any], judge: Judge) -> Row
     }
 
 
-def row_of_failure(asked: Asked, error: str, *, spent: int, counts: bool) -> Row:
+def row_of_failure(asked: Asked, error: str, *, spent: int, counts: bool) -> ResultRow:
     """`counts`: the policy has failed, so the question counts as wrong; else it is left out."""
     return _head(asked) | {"correct": False if counts else None, "tokens": spent, "error": error}
 
 
-def _head(asked: Asked) -> Row:
+def _head(asked: Asked) -> ResultRow:
     cell, question = asked.cell, asked.question
     return {
         "engine": cell.engine,

@@ -16,10 +16,10 @@ from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
 from scheduler.experiments import asking
 from scheduler.experiments.cell_run import Advance, complete, in_order, partial_rows, run_cell
-from scheduler.experiments.cells import Cell
+from scheduler.experiments.cells import ExperimentCell
 from scheduler.experiments.grading import Judge, RecordedGrader
 from scheduler.experiments.prepare import VIRTUAL, Prepared
-from scheduler.experiments.results import Row
+from scheduler.experiments.results import ResultRow
 from scheduler.experiments.settings import EndpointConfig
 from scheduler.progress import Progress
 from workers.answers.grader import Grader
@@ -32,14 +32,14 @@ ALONE = 2000
 """Up to so many questions it takes longer to start processes than to ask."""
 
 
-def missing(prepared: Prepared, folder: Path) -> list[Cell]:
+def missing(prepared: Prepared, folder: Path) -> list[ExperimentCell]:
     """The cells that are not complete yet."""
     return [cell for cell in prepared.cells if not cell.path(folder).is_file()]
 
 
 def run(
     prepared: Prepared,
-    todo: Sequence[Cell],
+    todo: Sequence[ExperimentCell],
     folder: Path,
     progress: Progress,
     *,
@@ -79,7 +79,7 @@ class _Bases:
         self.judges: dict[tuple[str, str], tuple[Grader, Judge]] = {}
         self.replayed = cache(self._replayed)
 
-    def engine(self, cell: Cell) -> Engine:
+    def engine(self, cell: ExperimentCell) -> Engine:
         engine = self.prepared.config.named_engines[cell.engine]
         assert isinstance(engine, EngineConfig)
         if engine.kind == "replayed":
@@ -89,7 +89,7 @@ class _Bases:
     def _replayed(self, label: str) -> ReplayedEngine:
         return ReplayedEngine(self.prepared.recorded[label], model=label)
 
-    def judge(self, cell: Cell) -> tuple[Grader, Judge]:
+    def judge(self, cell: ExperimentCell) -> tuple[Grader, Judge]:
         key = (cell.engine, cell.questions)
         if key not in self.judges:
             grader = RecordedGrader(self.prepared.known.get(cell.engine, {}))
@@ -97,7 +97,7 @@ class _Bases:
         return self.judges[key]
 
 
-async def _virtual(base: _Bases, cell: Cell, folder: Path, advance: Advance) -> None:
+async def _virtual(base: _Bases, cell: ExperimentCell, folder: Path, advance: Advance) -> None:
     config, engine = base.prepared.config, base.engine(cell)
     grader, judge = base.judge(cell)
     path = cell.path(folder)
@@ -128,7 +128,7 @@ async def _virtual(base: _Bases, cell: Cell, folder: Path, advance: Advance) -> 
 
 
 async def _live(
-    prepared: Prepared, cells: Sequence[Cell], folder: Path, advance: Advance
+    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, advance: Advance
 ) -> None:
     config = prepared.config
     asked_engine = config.named_engines[cells[0].engine]
@@ -175,7 +175,7 @@ async def _live(
             await engine.close()
 
 
-def _curves_of(path: Path, done: Sequence[Row]) -> Path:
+def _curves_of(path: Path, done: Sequence[ResultRow]) -> Path:
     """Of a cell that begins, whatever was learned before its first row is dropped."""
     curves = path.with_suffix(".curves.json")
     if not done:
@@ -185,8 +185,8 @@ def _curves_of(path: Path, done: Sequence[Row]) -> Path:
 
 
 def _side_by_side(
-    prepared: Prepared, cells: Sequence[Cell], folder: Path, processes: int
-) -> Iterator[Cell]:
+    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, processes: int
+) -> Iterator[ExperimentCell]:
     """Cells as they are completed. A cell that fails ends them all."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -223,6 +223,6 @@ def _start(prepared: Prepared) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_process(cell: Cell, folder: Path) -> None:
+def _in_process(cell: ExperimentCell, folder: Path) -> None:
     assert _base is not None
     run_virtual(_virtual(_base, cell, folder, lambda _: None))

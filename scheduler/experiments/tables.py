@@ -51,9 +51,10 @@ def latex(table: TextTable) -> str:
     """With the rules of booktabs."""
 
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(
-            "".join(_SPECIAL.get(letter, letter) for letter in cell) for cell in cells
-        ) + r" \\"
+        return (
+            " & ".join("".join(_SPECIAL.get(letter, letter) for letter in cell) for cell in cells)
+            + r" \\"
+        )
 
     return "\n".join(
         [

@@ -16,7 +16,7 @@ from scheduler.experiments.metrics.table import ScoreTable
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class PolicySummary:
     """One policy. `answered` counts all seeds, `questions` each question once."""
 
     policy: str
@@ -44,7 +44,7 @@ class Comparison:
     tokens_p: float
 
 
-def summaries(table: ScoreTable) -> list[Summary]:
+def summaries(table: ScoreTable) -> list[PolicySummary]:
     """One a policy, in the order of their tokens."""
     weights = resampled(len(table.questions))
     accuracy = ratios(weights, table.correct, table.asked)
@@ -55,7 +55,7 @@ def summaries(table: ScoreTable) -> list[Summary]:
         questions = int((table.asked[at] > 0).sum())
         right = float(table.correct[at].sum() / asked)
         found.append(
-            Summary(
+            PolicySummary(
                 policy,
                 questions,
                 int(asked),

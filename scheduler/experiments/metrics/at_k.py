@@ -10,7 +10,7 @@ from math import comb
 
 import numpy as np
 
-from scheduler.experiments.metrics.table import Floats
+from policies.curves.arrays import Floats
 
 
 def pass_at_k(right: int, chains: int, k: int) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from scheduler.experiments.metrics.table import Floats
+from policies.curves.arrays import Floats
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.experiments.metrics.table import Floats
+from policies.curves.arrays import Floats
 
 
-class Bin(NamedTuple):
+class CalibrationBin(NamedTuple):
     """Answers of like predictions: mean prediction, and share of right answers."""
 
     answers: int
@@ -25,7 +25,7 @@ class Calibration(NamedTuple):
     brier: float
     log_loss: float
     error: float
-    bins: tuple[Bin, ...]
+    bins: tuple[CalibrationBin, ...]
 
 
 def calibration(predicted: Sequence[float], right: Sequence[bool], bins: int = 10) -> Calibration:
@@ -37,7 +37,8 @@ def calibration(predicted: Sequence[float], right: Sequence[bool], bins: int = 1
     order = np.argsort(chance, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
     found = tuple(
-        Bin(len(part), float(chance[part].mean()), float(came[part].mean())) for part in parts
+        CalibrationBin(len(part), float(chance[part].mean()), float(came[part].mean()))
+        for part in parts
     )
     surely = np.clip(chance, 1e-6, 1 - 1e-6)
     return Calibration(

@@ -7,9 +7,8 @@ doubly robust estimator (DR; Dudik et al. 2011, arXiv:1103.4601).
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from scheduler.experiments.metrics.table import Floats
+from policies.curves.arrays import Floats
 
 LEAST_SAMPLE = 30.0
 LEAST_COVERED = 0.95
@@ -104,7 +103,7 @@ def _error(terms: Floats) -> float:
     return float(terms.std(ddof=1) / np.sqrt(len(terms))) if len(terms) > 1 else np.nan
 
 
-def _check(target: npt.NDArray[np.float64], logged: npt.NDArray[np.float64]) -> None:
+def _check(target: Floats, logged: Floats) -> None:
     if len(target) != len(logged) or not len(logged):
         raise ValueError(f"{len(target)} target and {len(logged)} logged probabilities")
     if not ((logged > 0) & (logged <= 1)).all():

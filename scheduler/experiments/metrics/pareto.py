@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policies.curves.arrays import Floats
 from scheduler.experiments.metrics.bootstrap import Estimate, interval, ratios, resampled
-from scheduler.experiments.metrics.table import Floats, ScoreTable
+from scheduler.experiments.metrics.table import ScoreTable
 
 
 class Point(NamedTuple):
@@ -39,9 +40,7 @@ def tokens_for(points: Sequence[Point], accuracy: float) -> float:
 def accuracy_at(points: Sequence[Point], tokens: Floats) -> Floats:
     """What the best mix reaches at so many tokens; nan below the cheapest setting."""
     line = hull(points)
-    return np.interp(
-        tokens, [p.tokens for p in line], [p.accuracy for p in line], left=np.nan
-    )
+    return np.interp(tokens, [p.tokens for p in line], [p.accuracy for p in line], left=np.nan)
 
 
 def tokens_at_equal_accuracy(table: ScoreTable, policy: str, *, others: Sequence[str]) -> Estimate:

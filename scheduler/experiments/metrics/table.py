@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from policies.curves.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

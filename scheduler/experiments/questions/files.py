@@ -17,10 +17,10 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 
-Row = dict[str, Any]
+FileRow = dict[str, Any]
 
 
-def file_rows(path: Path) -> Iterator[tuple[str, Row]]:
+def file_rows(path: Path) -> Iterator[tuple[str, FileRow]]:
     """Raises ValueError that names the file, and the line if there is one."""
     try:
         raw = path.read_bytes()
@@ -35,7 +35,7 @@ def file_rows(path: Path) -> Iterator[tuple[str, Row]]:
             yield from _json_lines(_text(raw, path), path)
 
 
-def _json_lines(text: str, path: Path) -> Iterator[tuple[str, Row]]:
+def _json_lines(text: str, path: Path) -> Iterator[tuple[str, FileRow]]:
     # Not splitlines: JSON may hold other ends of line, such as U+2028, as they are.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -50,7 +50,7 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         yield place, fields
 
 
-def _csv(text: str, path: Path) -> Iterator[tuple[str, Row]]:
+def _csv(text: str, path: Path) -> Iterator[tuple[str, FileRow]]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     for row in rows:
         if None in row:
@@ -58,7 +58,7 @@ def _csv(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path}:{rows.line_num}", dict(row)
 
 
-def _parquet(raw: bytes, path: Path) -> Iterator[tuple[str, Row]]:
+def _parquet(raw: bytes, path: Path) -> Iterator[tuple[str, FileRow]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

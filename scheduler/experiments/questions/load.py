@@ -10,7 +10,7 @@ from typing import Any
 
 from policies.answer_spec import AnswerSpec
 from scheduler.experiments.questions import reasoning_gym
-from scheduler.experiments.questions.files import SUFFIXES, Row, file_rows
+from scheduler.experiments.questions.files import SUFFIXES, FileRow, file_rows
 from scheduler.experiments.questions.hub import hub_rows
 from scheduler.experiments.questions.named import NAMED_SETS, NamedSet
 from scheduler.experiments.questions.question import Question, spread
@@ -84,7 +84,7 @@ def _mapped(row: NamedSet, wanted: QuestionSet) -> NamedSet:
 
 
 def _collected(
-    rows: Iterable[tuple[str, Row]], columns: NamedSet, wanted: QuestionSet
+    rows: Iterable[tuple[str, FileRow]], columns: NamedSet, wanted: QuestionSet
 ) -> list[Question]:
     found: dict[str, tuple[Question, str]] = {}
     for question, place in _questions(rows, columns, wanted):
@@ -99,7 +99,7 @@ def _collected(
 
 
 def _questions(
-    rows: Iterable[tuple[str, Row]], columns: NamedSet, wanted: QuestionSet
+    rows: Iterable[tuple[str, FileRow]], columns: NamedSet, wanted: QuestionSet
 ) -> Iterator[tuple[Question, str]]:
     # One generator for all rows in their order, as s1's harness has it (seed 0).
     rng = random.Random(wanted.seed)
@@ -127,7 +127,7 @@ def _questions(
         yield Question(str(given), str(kind or default), text, answer, spec), place
 
 
-def _cell(row: Row, columns: tuple[str, ...], what: str, place: str) -> str:
+def _cell(row: FileRow, columns: tuple[str, ...], what: str, place: str) -> str:
     """The first column that is there, as text; raises ValueError for none, or an empty one."""
     column = next((each for each in columns if each in row), None)
     if column is None:

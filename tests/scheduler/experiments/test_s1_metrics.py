@@ -16,8 +16,9 @@ TCC_FORCED = [
     ScalingRun(5664, 100 / 3, 8192), ScalingRun(6330, 40, 16384),
 ]  # fmt: skip
 SCC = [
-    ScalingRun(7252, 100 / 3, 1600), ScalingRun(6277, 70 / 3, 3200), ScalingRun(5396, 100 / 3, 6400),
-    ScalingRun(5552, 110 / 3, 12800), ScalingRun(7551, 100 / 3, 25600),
+    ScalingRun(7252, 100 / 3, 1600), ScalingRun(6277, 70 / 3, 3200),
+    ScalingRun(5396, 100 / 3, 6400), ScalingRun(5552, 110 / 3, 12800),
+    ScalingRun(7551, 100 / 3, 25600),
 ]  # fmt: skip
 SCC_FORCED = [
     ScalingRun(1517, 70 / 3, 1600), ScalingRun(2963, 70 / 3, 3200), ScalingRun(4636, 100 / 3, 6400),
