@@ -7,7 +7,8 @@ default are the project's own, recorded by `python -m benchmarks.record_traces`.
 replayed alone, and all classes as one mixed stream with one knob. Peers are tuned in hindsight: of
 every family the best settings and mixes of them count, and with each peer the setting that asks
 once. `priced` has its price for a knob, starts cold, and gets the right answers of a tenth of
-its queries; `priced_known` knows every recorded answer beforehand, and shows what there is to be learned.
+its queries; `priced_known` knows every recorded answer beforehand, and shows what there is to be
+learned.
 
 Intervals are of a bootstrap over seeds and, within each class, questions. The last line is JSON:
 every goal, its value, and whether it is met.

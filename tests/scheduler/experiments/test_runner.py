@@ -221,8 +221,7 @@ def test_a_recording_is_replayed_with_another_policy(tmp_path: Path) -> None:
 
 def test_chains_that_were_not_recorded_fail_their_question_alone(tmp_path: Path) -> None:
     engine = {"kind": "replayed", "recording": str(recorded(tmp_path))}
-    policies = {"six": {"policy": "majority", "samples": 6}, "one": {"policy": "majority"}}
-    policies["one"]["samples"] = 1
+    policies = {name: {"policy": "majority", "samples": n} for name, n in (("six", 6), ("one", 1))}
     config = settings(policies=policies, engine=engine, limit=None)
     ran(config, tmp_path / "replayed")
     six, one = (lines(cell.path(tmp_path / "replayed")) for cell in all_cells(config))
@@ -266,7 +265,7 @@ def test_vote_traces_are_replayed_in_an_order_of_each_seed(tmp_path: Path) -> No
 def test_another_experiment_does_not_go_on_in_a_folder(
     tmp_path: Path, fields: dict[str, Any], named: str
 ) -> None:
-    claim(prepare(settings()), tmp_path / "out") if (tmp_path / "out").mkdir() is None else None
+    (tmp_path / "out").mkdir()
     ran(settings(), tmp_path / "out")
     with pytest.raises(ResumeRefused, match=named):
         claim(prepare(settings(**fields)), tmp_path / "out")
