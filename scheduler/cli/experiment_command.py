@@ -41,7 +41,8 @@ def experiment_run(
 
     with one_line_errors():
         config = read_toml(file, ExperimentConfig)
-    _run(config, out or Path("runs") / file.stem, force, dry_run, processes)
+    folder = out or Path("runs") / file.stem
+    run_experiment(config, folder, force=force, dry_run=dry_run, processes=processes)
 
 
 @experiment.command("resume")
@@ -60,7 +61,7 @@ def experiment_resume(out: Path, processes: int | None) -> None:
             os.chdir(place)
         except OSError as error:
             raise ValueError(f"{out} was begun in {place}: {error.strerror}") from None
-    _run(config, out, False, False, processes)
+    run_experiment(config, out, processes=processes)
 
 
 @experiment.command("show")
@@ -142,9 +143,16 @@ def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> No
     click.echo(f"picture: {written.with_suffix('.png')}", err=True)
 
 
-def _run(
-    config: "ExperimentConfig", folder: Path, force: bool, dry_run: bool, processes: int | None
+def run_experiment(
+    config: "ExperimentConfig",
+    folder: Path,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    processes: int | None = None,
+    done: str = "",
 ) -> None:
+    """Run what is missing in the folder, tell `done` or where the results are, and exit."""
     from scheduler.errors import RequestError
     from scheduler.experiments import forecast, runner
     from scheduler.experiments.manifest import claim, locked
@@ -168,8 +176,9 @@ def _run(
             todo = runner.missing(prepared, folder)
             total = sum(len(prepared.asked(cell)) for cell in todo)
             try:
-                with progress("experiment", total) as bar:
-                    runner.run(prepared, todo, folder, bar, processes=processes)
+                if todo:
+                    with progress("experiment", total) as bar:
+                        runner.run(prepared, todo, folder, bar, processes=processes)
             except* (RequestError, OSError) as errors:
                 first = errors.exceptions[0]
                 while isinstance(first, BaseExceptionGroup):
@@ -177,10 +186,10 @@ def _run(
                 why = first.message if isinstance(first, RequestError) else str(first)
                 again = f"what is done is kept; go on with: thinkbudget experiment resume {folder}"
                 raise WrongInput(f"{why}; {again}") from errors
-            _finish(prepared, folder)
+            _finish(prepared, folder, done)
 
 
-def _finish(prepared: "Prepared", folder: Path) -> None:
+def _finish(prepared: "Prepared", folder: Path, done: str) -> None:
     from scheduler.experiments.results import read_cell, write_results
 
     paths = [cell.path(folder) for cell in prepared.cells]
@@ -189,7 +198,8 @@ def _finish(prepared: "Prepared", folder: Path) -> None:
     for policy in dict.fromkeys(row["policy"] for row in failed):
         errors = [row["error"] for row in failed if row["policy"] == policy]
         click.echo(f"{policy}: {len(errors)} questions failed, the first: {errors[0]}", err=True)
-    click.echo(f"results in {parquet} and {lines.name}; see: thinkbudget report {folder}")
+    told = f"results in {parquet} and {lines.name}; see: thinkbudget report {folder}"
+    click.echo(done or told)
     raise SystemExit(3 if failed else 0)
 
 

@@ -84,7 +84,8 @@ async def local(
             except InvalidRequest as refused:
                 if refused.code != NOT_RECORDED:
                     raise
-                return Answered(row_of_failure(asked, refused.message, spent=0, counts=False))
+                why = f"{refused.message}; {_how_to_record(refused.field)}"
+                return Answered(row_of_failure(asked, why, spent=0, counts=False))
             row = await row_of_outcome(asked, outcome, judge)
             return Answered(row, _line(asked, outcome, row) if keeps_outcomes else None)
 
@@ -144,6 +145,19 @@ async def first_model(client: Any) -> str:
         return str(listed["data"][0]["id"])
     except (LookupError, TypeError):
         raise RequestError(f"{client.url} lists no models", code="invalid_response") from None
+
+
+def _how_to_record(field: str | None) -> str:
+    """What of `thinkbudget collect` records the missing part of a request."""
+    part = (field or "").removeprefix("thinkbudget.")
+    flags = {
+        "samples": "--samples and --greedy",
+        "extensions": "--extensions",
+        "probing": "--probes",
+        "signals": "--confidence",
+        "max_thinking_tokens": "--max-thinking-tokens",
+    }
+    return f"`thinkbudget collect` records them ({flags.get(part, '--help')})"
 
 
 def _line(asked: Asked, outcome: Outcome, row: ResultRow) -> dict[str, Any]:

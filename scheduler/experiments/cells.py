@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from policies.base import Policy
 from scheduler.config import PolicyConfig, ServeConfig
+from scheduler.experiments.collecting import NAME as COLLECT
+from scheduler.experiments.collecting import CollectTraces
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
 from scheduler.policy_file import build_policy
 
@@ -48,6 +50,11 @@ def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
                     )
                 if policy.name == SERVER:
                     continue
+                if policy.name == COLLECT:
+                    raise ValueError(
+                        f"an endpoint tells nothing of single chains; start {asked.url} with "
+                        "`outcomes` in its settings, and replay that log"
+                    )
             built(config, label)
         for questions in config.sets_of(asked):
             cells += [
@@ -61,6 +68,8 @@ def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
 def built(config: ExperimentConfig, label: str) -> Policy:
     """The policy of a label. Raises ValueError that names it."""
     policy: PolicyConfig = config.named_policies[label]
+    if policy.name == COLLECT:
+        return CollectTraces(**policy.options)
     serving = ServeConfig(policy=policy, answer_tokens=config.answer_tokens)
     try:
         return build_policy(policy.name, **serving.policy_options)

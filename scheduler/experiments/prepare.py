@@ -1,7 +1,7 @@
 """All that an experiment needs, loaded and checked before anything is asked."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scheduler.config import EngineConfig
@@ -47,15 +47,15 @@ def prepare(config: ExperimentConfig) -> Prepared:
                 recorded = prepared.recorded[label] = read_recording(Path(engine.recording))
             else:
                 check(engine)
-        for name, wanted in config.sets_of(engine).items():
+        for name, given in config.sets_of(engine).items():
+            wanted = replace(given, limit=given.limit or config.limit)
             if wanted.name == RECORDED:
                 if not isinstance(engine, EngineConfig) or engine.recording is None:
                     raise ValueError(f"questions {RECORDED!r} go with a replayed engine")
                 found = recorded_questions(recorded, engine.recording)
             else:
                 found = load_questions(wanted)
-            limit = wanted.limit or config.limit
-            asked = spread(found, limit) if limit else found
+            asked = spread(found, wanted.limit) if wanted.limit else found
             _refuse_unknown(engine, label, asked, recorded)
             prepared.questions[label, name] = asked
         if recorded:

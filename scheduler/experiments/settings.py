@@ -195,7 +195,7 @@ class ExperimentConfig:
         if own is None:
             raise ValueError("questions is missing: this engine has none of its own")
         seed = engine.seed if isinstance(engine, EngineConfig) else 0
-        return {own: QuestionSet(own, limit=self.limit, seed=seed)}
+        return {own: QuestionSet(own, seed=seed)}
 
     @property
     def pricing(self) -> PriceConfig:
