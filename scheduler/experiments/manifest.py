@@ -53,8 +53,9 @@ def locked(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder} cannot be written: {error}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            # Not flock: an engine's process that outlives a killed run would go on holding it.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             raise ValueError(f"{folder} is being written by another run") from None
         yield
 

@@ -317,11 +317,19 @@ def test_the_settings_come_back_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
-    second = pytest.raises(ValueError, match="being written by another run")
-    with locked(tmp_path), second, locked(tmp_path):
-        pass
-    with locked(tmp_path):
-        pass
+    config = tmp_path / "e.toml"
+    config.write_text('limit = 1\nengine.kind = "simulated"\npolicies.p.policy = "fixed"\n')
+    command = [sys.executable, "-m", "thinkbudget", "experiment", "run", str(config), "-o"]
+
+    def second() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
+        )
+
+    with locked(tmp_path / "out"):
+        refused = second()
+        assert (refused.returncode, "being written by another run" in refused.stderr) == (2, True)
+    assert second().returncode == 0
 
 
 def test_files_of_nobody_knows_what_are_left_alone(tmp_path: Path) -> None:
