@@ -2,6 +2,7 @@
 
 import json
 import random
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from policies.answer_spec import AnswerSpec
+from scheduler.experiments.questions.hub import hub_rows
 from scheduler.experiments.questions.load import load_questions
 from scheduler.experiments.questions.named import NAMED_SETS
 from scheduler.experiments.questions.question import Question, fingerprint, spread
@@ -266,10 +268,21 @@ def test_a_limit_takes_from_every_class() -> None:
     assert len({question.query_class for question in found}) == 5
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_set_of_the_hub_is_streamed(tmp_path: Path) -> None:
+    """A folder stands in for a repository of the hub: it is read by the same call."""
+    file_of(tmp_path, ROWS["GSM8K"] * 2, ".parquet")
+    assert list(hub_rows(str(tmp_path), split="train")) == ROWS["GSM8K"] * 2
+    with pytest.raises(ValueError, match="cannot be read from the hub.*`path` names a file"):
+        list(hub_rows(str(tmp_path / "nowhere")))
+
+
+@pytest.mark.skipif(find_spec("reasoning_gym") is not None, reason="it is installed")
 def test_a_task_without_its_package_says_what_to_install() -> None:
-    pytest.importorskip("json")
-    try:
-        import reasoning_gym  # noqa: F401
-    except ImportError:
-        with pytest.raises(ValueError, match="needs the package reasoning-gym"):
-            load_questions("reasoning-gym:chain_sum")
+    with pytest.raises(ValueError, match="needs the package reasoning-gym"):
+        load_questions("reasoning-gym:chain_sum")
+
+
+def test_options_are_for_tasks_only() -> None:
+    with pytest.raises(ValueError, match="options are for reasoning-gym:TASK, not for 'pocket'"):
+        QuestionSet("pocket", options={"min_terms": 3})
