@@ -10,7 +10,7 @@ from scheduler.experiments.metrics.at_k import majority_at_k, pass_at_k
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.calibration import calibration
 from scheduler.experiments.metrics.latency import percentiles
-from scheduler.experiments.metrics.pareto import tokens_at_equal_accuracy
+from scheduler.experiments.metrics.pareto import against_the_rest
 from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
 from scheduler.experiments.metrics.table import ScoreTable, score_table
 from scheduler.experiments.results import ResultRow
@@ -71,12 +71,10 @@ def compared(block: ReportBlock, pairs: Iterable[tuple[str, str]]) -> TextTable:
 
 def verdicts(block: ReportBlock) -> list[str]:
     """For every policy: its tokens beside those of the best mix of the others."""
-    lines = []
+    lines, ratios = [], against_the_rest(block.scores)
     for row in summaries(block.scores):
-        others = [name for name in block.scores.policies if name != row.policy]
-        if not others:
+        if (ratio := ratios.get(row.policy)) is None:
             continue
-        ratio = tokens_at_equal_accuracy(block.scores, row.policy, others=others)
         if math.isnan(ratio.value):
             told = "no other policy is as cheap or as inaccurate: nothing to compare with"
         elif ratio.value == 0:
@@ -206,7 +204,7 @@ def _calibration(block: ReportBlock) -> TextTable:
 
 
 def as_json(block: ReportBlock) -> dict[str, object]:
-    """The figures of the first table, and the verdicts."""
+    """The figures of the first table."""
 
     def line(each: PolicySummary) -> dict[str, object]:
         return {
@@ -224,7 +222,6 @@ def as_json(block: ReportBlock) -> dict[str, object]:
         "engine": block.engine,
         "questions": block.questions,
         "policies": [line(each) for each in summaries(block.scores)],
-        "verdicts": verdicts(block),
     }
 
 

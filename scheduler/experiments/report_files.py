@@ -19,10 +19,9 @@ def write(folder: Path, rows: Sequence[ResultRow], curves: Sequence[dict[str, An
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = blocks(rows)
-    made = [(block, tables_of(block)) for block in found]
+    made = [(block, tables_of(block), verdicts(block)) for block in found]
     text, marked, tex = [], [], []
-    for number, (block, several) in enumerate(made, start=1):
-        told = verdicts(block)
+    for number, (_, several, told) in enumerate(made, start=1):
         text += [tables.plain(table) for table in several] + ["\n".join(told)]
         marked += [tables.markdown(table) for table in several]
         marked += ["\n".join(f"* {line}" for line in told)]
@@ -33,7 +32,7 @@ def write(folder: Path, rows: Sequence[ResultRow], curves: Sequence[dict[str, An
     for suffix, parts in (("txt", text), ("md", marked), ("tex", tex)):
         joined = "\n\n".join(part for part in parts if part) + "\n"
         (folder / f"report.{suffix}").write_text(joined, encoding="utf-8")
-    summary = [as_json(block) for block in found]
+    summary = [as_json(block) | {"verdicts": told} for block, _, told in made]
     (folder / "report.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     draw(folder / "report.png", found, curves)
     return folder / "report.txt"

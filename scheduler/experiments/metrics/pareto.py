@@ -55,6 +55,22 @@ def tokens_at_equal_accuracy(table: ScoreTable, policy: str, *, others: Sequence
     return interval(_against(whole), np.array([_against(points) for points in drawn]))
 
 
+def against_the_rest(table: ScoreTable) -> dict[str, Estimate]:
+    """`tokens_at_equal_accuracy` of every policy against all others."""
+    every = range(len(table.policies))
+    whole = _points(table, every, np.ones((1, len(table.questions))))[0]
+    drawn = _points(table, every, resampled(len(table.questions), resamples=1000))
+
+    def ratio(points: Sequence[Point], at: int) -> float:
+        return _against([points[at], *points[:at], *points[at + 1 :]])
+
+    return {
+        policy: interval(ratio(whole, at), np.array([ratio(points, at) for points in drawn]))
+        for at, policy in enumerate(table.policies)
+        if len(every) > 1
+    }
+
+
 def area_between(table: ScoreTable, a: Sequence[str], b: Sequence[str]) -> Estimate:
     """Mean accuracy of the mixes of `a` minus that of `b`, over the range of log tokens that both
     cover: the area between the curves, divided by its width. nan where they cover none.

@@ -14,6 +14,7 @@ from scheduler.experiments.metrics.calibration import calibration
 from scheduler.experiments.metrics.latency import percentiles
 from scheduler.experiments.metrics.pareto import (
     Point,
+    against_the_rest,
     area_between,
     hull,
     tokens_at_equal_accuracy,
@@ -129,6 +130,7 @@ def test_tokens_at_equal_accuracy() -> None:
     half = tokens_at_equal_accuracy(table, "learned", others=["short", "long"])
     assert half.value == pytest.approx(0.5)
     assert half.low <= half.value <= half.high
+    assert against_the_rest(table)["learned"] == half
     best = tokens_at_equal_accuracy(table, "long", others=["short", "learned"])
     assert best.value == 0
     first = tokens_at_equal_accuracy(table, "short", others=["long"])
