@@ -184,9 +184,15 @@ def run_experiment(
                 while isinstance(first, BaseExceptionGroup):
                     first = first.exceptions[0]
                 why = first.message if isinstance(first, RequestError) else str(first)
-                again = f"what is done is kept; go on with: thinkbudget experiment resume {folder}"
-                raise WrongInput(f"{why}; {again}") from errors
+                raise WrongInput(f"{why}; {_kept(folder)}") from errors
+            except* KeyboardInterrupt as interrupted:
+                click.echo(f"interrupted; {_kept(folder)}", err=True)
+                raise SystemExit(130) from interrupted
             _finish(prepared, folder, done)
+
+
+def _kept(folder: Path) -> str:
+    return f"what is done is kept; go on with: thinkbudget experiment resume {folder}"
 
 
 def _finish(prepared: "Prepared", folder: Path, done: str) -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 from scheduler.experiments.metrics.accuracy import Comparison, PolicySummary, compare, summaries
@@ -10,7 +11,7 @@ from scheduler.experiments.metrics.at_k import majority_at_k, pass_at_k
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.calibration import calibration
 from scheduler.experiments.metrics.latency import percentiles
-from scheduler.experiments.metrics.pareto import against_the_rest
+from scheduler.experiments.metrics.pareto import against_the_rest, area_between
 from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
 from scheduler.experiments.metrics.table import ScoreTable, score_table
 from scheduler.experiments.results import ResultRow
@@ -44,7 +45,14 @@ def blocks(rows: Iterable[ResultRow]) -> list[ReportBlock]:
 
 def tables(block: ReportBlock) -> list[TextTable]:
     """Every table that the results allow."""
-    made = [_policies(block), _by_class(block), _s1(block), _at_k(block), _calibration(block)]
+    made = [
+        _policies(block),
+        _by_class(block),
+        _families(block),
+        _s1(block),
+        _at_k(block),
+        _calibration(block),
+    ]
     return [table for table in made if table is not None and table.rows]
 
 
@@ -132,6 +140,22 @@ def _by_class(block: ReportBlock) -> TextTable | None:
 def family(policy: str) -> str:
     """The policies of one grid are one family: LABEL of LABEL-OPTION=VALUE."""
     return re.sub(r"-\w+=.*$", "", policy)
+
+
+def _families(block: ReportBlock) -> TextTable:
+    """Every two families of at least two settings each: how far apart their curves are."""
+    members: dict[str, list[str]] = {}
+    for policy in block.scores.policies:
+        members.setdefault(family(policy), []).append(policy)
+    several = [name for name, policies in members.items() if len(policies) > 1]
+    rows = []
+    for a, b in combinations(several, 2):
+        gap = area_between(block.scores, members[a], members[b])
+        if not math.isnan(gap.value):
+            rows.append((f"{a} - {b}", _points(gap)))
+    head = ("families", "accuracy at equal tokens, points")
+    note = "Mean over the range of log tokens that the best mixes of both cover."
+    return TextTable(f"{block.title}: families", head, tuple(rows), note)
 
 
 def scaling_runs(block: ReportBlock) -> dict[str, list[ScalingRun]]:

@@ -59,7 +59,6 @@ COLUMNS = (
     ResultColumn("error", "text", "Why there is no answer, where something failed."),
 )
 NAMES = tuple(column.name for column in COLUMNS)
-KEY = ("engine", "questions", "policy", "seed")
 
 
 def load_results(folder: Path) -> list[ResultRow]:

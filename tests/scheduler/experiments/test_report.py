@@ -100,6 +100,18 @@ def test_a_grid_has_s1s_metrics() -> None:
     assert report.family("two-waits") == "two-waits"
 
 
+def test_families_are_compared_at_equal_tokens() -> None:
+    rows = [
+        line
+        for name, gain in (("good", 10), ("bad", 0))
+        for step, tokens in ((1, 100), (2, 400))
+        for line in scored(f"{name}-samples={step}", 40 + 20 * step + gain, 100, tokens)
+    ]
+    (found,) = [each for each in report.tables(block(*rows)) if "families" in each.title]
+    ((pair, gap),) = found.rows
+    assert pair == "good - bad" and gap.startswith("+10.0 (+")
+
+
 def test_votes_have_maj_and_pass_at_k() -> None:
     rows = scored(
         "v", 1, 1, 40, chain_answers=["1", "1", "2", "3"], extensions=0,
