@@ -10,6 +10,7 @@ import click
 
 from scheduler.cli.ask_command import ask
 from scheduler.cli.batch_command import batch
+from scheduler.cli.collect_command import collect
 from scheduler.cli.curves_command import classes, curves
 from scheduler.cli.demo_command import demo
 from scheduler.cli.doctor_command import doctor
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, ask, batch, experiment, report, grade, policy, curves, classes, keys, curate,
+    serve, ask, batch, experiment, collect, report, grade, policy, curves, classes, keys, curate,
     train, demo, doctor,
 )  # fmt: skip
 for command in COMMANDS:

@@ -41,7 +41,8 @@ from policies.curves.extension_counts import states
 from policies.price import DEFAULT_PRICE
 from scheduler.client.http_client import Client
 from scheduler.config import EngineConfig, ServeConfig
-from scheduler.experiments.question_sets import Question, load_questions, spread
+from scheduler.experiments.questions.load import load_questions
+from scheduler.experiments.questions.question import Question, spread
 from scheduler.progress import Progress, progress
 from workers.answers.grader import is_right
 from workers.models import POCKET

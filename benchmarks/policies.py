@@ -2,12 +2,13 @@
 
     python -m benchmarks.policies [--traces DIR] [--policies NAMES] [--seeds N] [--quick]
 
-DIR holds vote traces (see benchmarks/recordings.py), each file a query class; the default are the
-project's own, recorded by `python -m benchmarks.record_traces`. Each class is replayed alone, and
-all classes as one mixed stream with one knob. Peers are tuned in hindsight: of every family the
-best settings and mixes of them count, and with each peer the setting that asks once. `priced` has
-its price for a knob, starts cold, and gets the right answers of a tenth of its queries;
-`priced_known` knows every recorded answer beforehand, and shows what there is to be learned.
+DIR holds vote traces (see scheduler/experiments/recordings.py), each file a query class; the
+default are the project's own, recorded by `python -m benchmarks.record_traces`. Each class is
+replayed alone, and all classes as one mixed stream with one knob. Peers are tuned in hindsight: of
+every family the best settings and mixes of them count, and with each peer the setting that asks
+once. `priced` has its price for a knob, starts cold, and gets the right answers of a tenth of
+its queries; `priced_known` knows every recorded answer beforehand, and shows what there is to be
+learned.
 
 Intervals are of a bootstrap over seeds and, within each class, questions. The last line is JSON:
 every goal, its value, and whether it is met.
@@ -24,7 +25,6 @@ import numpy as np
 from benchmarks.comparison import FIXED, IN_ROUNDS, KNOWN, MIXED, OURS, TUNED, ComparisonRun, goals
 from benchmarks.frontier import Floats, QuerySample
 from benchmarks.goals import report
-from benchmarks.recordings import VoteTrace, load_recordings
 from benchmarks.replay import (
     VoteArrival,
     VoteResult,
@@ -37,6 +37,7 @@ from benchmarks.replay import (
 )
 from policies import build
 from policies.base import Policy
+from scheduler.experiments.recordings import VoteTrace, load_recordings
 from scheduler.progress import progress
 
 TRACES = Path(__file__).parent / "traces"

@@ -5,7 +5,7 @@ What `priced_exit` saves on them is no measure of a real model. They show that t
 
 from random import Random
 
-from benchmarks.recordings import Prefix, PrefixTrace, Traced
+from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 
 CHAINS_A_QUESTION, POSITIONS = 4, 10
 MIN_TOKENS, MAX_TOKENS = 500, 4000

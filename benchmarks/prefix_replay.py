@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.exit_curve import ExitCurve, fit_exits
@@ -23,6 +22,7 @@ from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.plan import Budget, Plan
 from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
+from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1

@@ -2,8 +2,8 @@
 
     python -m benchmarks.prefixes [--traces DIR] [--seeds N] [--quick]
 
-DIR holds prefix traces (see benchmarks/recordings.py), each file a query class; without DIR the
-chains are simulated (benchmarks/prefix_population.py). `priced_exit` has
+DIR holds prefix traces (see scheduler/experiments/recordings.py), each file a query class; without
+DIR the chains are simulated (benchmarks/prefix_population.py). `priced_exit` has
 its price for a knob, starts cold, and gets the right answers of a tenth of its queries; all of
 its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
 settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
@@ -43,11 +43,11 @@ from benchmarks.prefix_replay import (
     replay_chain,
     thinned,
 )
-from benchmarks.recordings import PrefixTrace, load_recordings
 from policies import build
 from policies.curves.exit_curve import fit_exits
 from policies.curves.exit_statistics import ExitStatistics
 from policies.priced_exit import PricedExit
+from scheduler.experiments.recordings import PrefixTrace, load_recordings
 from scheduler.progress import progress
 
 OURS, PEERS = "priced_exit", ("dynasor", "deer")
@@ -249,7 +249,9 @@ def _recorded(folder: Path | None) -> Sequence[PrefixTrace]:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if not recorded.prefixes:
-        raise click.UsageError(f"{folder}: no prefix traces; see benchmarks/recordings.py")
+        raise click.UsageError(
+            f"{folder}: no prefix traces; see scheduler/experiments/recordings.py"
+        )
     for name in recorded.skipped:
         print(f"{name}: no trace, skipped", file=sys.stderr)
     return recorded.prefixes

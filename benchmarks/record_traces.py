@@ -18,12 +18,13 @@ from pathlib import Path
 import click
 
 from benchmarks.goals import at_least, report
-from benchmarks.recordings import VOTE_COLUMNS
 from policies.plan import Budget
 from policies.sampling import SamplingParams
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
-from scheduler.experiments.question_sets import Question, load_questions
+from scheduler.experiments.questions.load import load_questions
+from scheduler.experiments.questions.question import Question
+from scheduler.experiments.recordings import VOTE_COLUMNS
 from scheduler.progress import Progress, progress
 from workers.answers.grader import is_right
 from workers.engine import Engine, SampleRequest

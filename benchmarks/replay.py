@@ -12,13 +12,13 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.learner import VoteLearner
-from benchmarks.recordings import VoteTrace
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote
+from scheduler.experiments.recordings import VoteTrace
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1

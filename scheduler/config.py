@@ -1,4 +1,4 @@
-"""The settings of servers and experiments. `docs/settings.md` is made of them."""
+"""The settings of servers. `docs/settings.md` is made of them."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -235,32 +235,3 @@ class ServeConfig:
     def policy_options(self) -> dict[str, Any]:
         """The options of the server's own policy, its answer reserve filled in."""
         return {"answer_tokens": self.answer_tokens} | self.policy.options
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class ExperimentConfig:
-    """Policies x seeds over a question set: `thinkbudget experiment run FILE`."""
-
-    policies: Annotated[dict[str, PolicyConfig], Field(min_length=1)] = Field(
-        description="The policies to compare, by a name of yours."
-    )
-    engine: EngineConfig = Field(default_factory=EngineConfig)
-    questions: str | None = Field(
-        default=None,
-        description="`s1-pocket`, or a JSON lines file. Default: the engine's own questions.",
-    )
-    count: Positive | None = Field(
-        default=None, description="So many of the questions. Default: all."
-    )
-    seeds: Positive = Field(default=1, description="Runs of every policy, each with another seed.")
-    concurrency: Positive = Field(default=16, description="Questions asked at the same time.")
-    price: AccuracyPerToken = Field(
-        default=DEFAULT_PRICE, description="Accuracy that one token must buy."
-    )
-    labelled: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=1.0,
-        description="Share of the questions whose right answer the policies may learn from.",
-    )
-    answer_tokens: Positive = Field(
-        default=512, description="Tokens reserved for the answer of a chain."
-    )

@@ -20,10 +20,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return begun
 
 
-def refuse_another(out: Path, begun: dict[str, Any], job: dict[str, Any]) -> None:
+def refuse_another(
+    out: Path,
+    begun: dict[str, Any],
+    job: dict[str, Any],
+    *,
+    way_out: str = "or resume it all the same with --force",
+) -> None:
     """Raise ResumeRefused that names the settings in which a job differs from the one before."""
     if differing := [key for key in job if begun.get(key) != job[key]]:
         raise ResumeRefused(
-            f"{out} was begun with another {', '.join(differing)}; "
-            "choose another output, or resume it all the same with --force"
+            f"{out} was begun with another {', '.join(differing)}; choose another output, {way_out}"
         )

@@ -31,8 +31,11 @@ class _Plain:
         elapsed = time.monotonic() - self._began
         speed = (self._done - self._first) / max(elapsed, 1e-9)
         of = f"/{self._total}" if self._total is not None else ""
+        left = ""
+        if self._total is not None and speed > 0 and self._total > self._done:
+            left = f", {(self._total - self._done) / speed:.0f} s left"
         print(
-            f"{self._what}: {self._done}{of}, {speed:.1f}/s, {elapsed:.0f} s {note}".rstrip(),
+            f"{self._what}: {self._done}{of}, {speed:.1f}/s, {elapsed:.0f} s{left} {note}".rstrip(),
             file=sys.stderr,
             flush=True,
         )

@@ -16,6 +16,7 @@ T = TypeVar("T")
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 # For settings that are one value or a table: `Annotated[Value[str] | Table[Kind], VALUE_OR_TABLE]`.
+# A tag in <> is no part of a place, either.
 Value = Annotated[T, Tag("value")]
 Table = Annotated[T, Tag("table")]
 _BRANCHES = ("value", "table")
@@ -64,7 +65,11 @@ def _message(kind: Any, error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     # A key in the wrong spelling is missing, too: the spelling is what to mend.
     first = min(errors, key=lambda each: each["type"] != "unexpected_keyword_argument")
-    path = [str(part) for part in first["loc"] if part not in _BRANCHES]
+    path = [
+        str(part)
+        for part in first["loc"]
+        if part not in _BRANCHES and not str(part).startswith("<")
+    ]
     place = ".".join(path)
     match first["type"]:
         case "unexpected_keyword_argument":

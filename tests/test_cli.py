@@ -129,9 +129,9 @@ WRONG: list[tuple[list[str], list[str]]] = [
 FILES = {
     "in.jsonl": request("a") + "\n",
     "key.toml": "polices.a.name = 'fixed'\n",
-    "option.toml": "policies.a = { name = 'majority', options = { sample = 3 } }\n",
-    "label.toml": "policies.'a/b'.name = 'fixed'\n",
-    "questions.toml": "questions = 'nowhere.jsonl'\npolicies.a.name = 'fixed'\n"
+    "option.toml": "policies.a = { policy = 'majority', sample = 3 }\n",
+    "label.toml": "policies.'a/b'.policy = 'fixed'\n",
+    "questions.toml": "questions = 'nowhere.jsonl'\npolicies.a.policy = 'fixed'\n"
     "engine.kind = 'simulated'\n",
 }
 
@@ -226,19 +226,21 @@ def test_a_batch_with_failed_rows_says_so(folder: Path) -> None:
 
 def test_an_experiment_runs_once_and_is_reported(folder: Path) -> None:
     (folder / "trial.toml").write_text(
-        "count = 8\nengine.kind = 'simulated'\n"
-        "policies.plain.name = 'fixed'\n"
-        "policies.votes = { name = 'majority', options = { samples = 3 } }\n",
+        "limit = 8\nengine.kind = 'simulated'\n"
+        "policies.plain.policy = 'fixed'\n"
+        "policies.votes = { policy = 'majority', samples = 3 }\n",
         encoding="utf-8",
     )
     result = ran("experiment", "run", "trial.toml")
     assert result.exit_code == 0, result.output
     assert "runs/trial" in result.stdout
-    outcomes = sorted((folder / "runs" / "trial").glob("*.jsonl"))
-    assert [path.name for path in outcomes] == ["plain.0.jsonl", "votes.0.jsonl"]
-    before = [path.read_bytes() for path in outcomes]
+    results = [*(folder / "runs" / "trial").rglob("*.jsonl")]
+    assert sorted(path.name for path in results) == [
+        "results.jsonl", "simulated~simulated~plain~0.jsonl", "simulated~simulated~votes~0.jsonl",
+    ]  # fmt: skip
+    before = [path.read_bytes() for path in results]
     assert ran("experiment", "run", "trial.toml").exit_code == 0
-    assert [path.read_bytes() for path in outcomes] == before
+    assert [path.read_bytes() for path in results] == before
 
     report = ran("report", "runs/trial")
     assert report.exit_code == 0, report.output
@@ -247,7 +249,7 @@ def test_an_experiment_runs_once_and_is_reported(folder: Path) -> None:
 
 
 def test_an_experiment_does_not_go_on_in_another_ones_folder(folder: Path) -> None:
-    plain = "count = 4\nengine.kind = 'simulated'\npolicies.plain.name = 'fixed'\n"
+    plain = "limit = 4\nengine.kind = 'simulated'\npolicies.plain.policy = 'fixed'\n"
 
     def of(text: str, *flags: str) -> Result:
         (folder / "trial.toml").write_text(text, encoding="utf-8")
@@ -255,22 +257,23 @@ def test_an_experiment_does_not_go_on_in_another_ones_folder(folder: Path) -> No
 
     assert of(plain).exit_code == 0
     for other, named in (
-        (plain.replace("4", "5"), "count"),
-        (plain + "policies.plain.options.extensions = 1\n", "policies.plain"),
+        (plain.replace("4", "5"), "questions"),
+        (plain + "policies.plain.extensions = 1\n", "policies.plain"),
         (plain + "engine.seed = 3\n", "engine"),
-        (plain + "questions = 's1-pocket'\n", "questions"),
+        (plain + "price = 0.1\n", "price"),
     ):
         refused = of(other)
         assert refused.exit_code == 4
         assert named in refused.stderr and "runs/trial" in refused.stderr
-    assert of(plain + "seeds = 2\npolicies.votes.name = 'majority'\n").exit_code == 0
-    assert len([*(folder / "runs" / "trial").glob("*.jsonl")]) == 4
+    assert of(plain + "seeds = 2\npolicies.votes.policy = 'majority'\n").exit_code == 0
+    assert len([*(folder / "runs" / "trial" / "cells").glob("*.jsonl")]) == 4
     assert of(plain).exit_code == 0
     assert of(plain.replace("4", "5"), "--force").exit_code == 0
+    assert len([*(folder / "runs" / "trial" / "before-1" / "cells").glob("*.jsonl")]) == 4
 
 
 def test_results_of_nobody_knows_what_are_left_alone(folder: Path) -> None:
-    (folder / "trial.toml").write_text("engine.kind = 'simulated'\npolicies.a.name = 'fixed'")
+    (folder / "trial.toml").write_text("engine.kind = 'simulated'\npolicies.a.policy = 'fixed'")
     (folder / "runs" / "trial").mkdir(parents=True)
     (folder / "runs" / "trial" / "a.0.jsonl").write_text("{}")
     refused = ran("experiment", "run", "trial.toml")
@@ -281,7 +284,7 @@ def test_a_question_id_that_comes_twice_is_refused_before_anything_runs(folder: 
     line = json.dumps({"id": "same", "class": "easy", "question": "1?", "answer": "1"})
     (folder / "set.jsonl").write_text(f"{line}\n{line}\n", encoding="utf-8")
     (folder / "trial.toml").write_text(
-        "engine.kind = 'simulated'\nquestions = 'set.jsonl'\npolicies.a.name = 'fixed'\n",
+        "engine.kind = 'simulated'\nquestions = 'set.jsonl'\npolicies.a.policy = 'fixed'\n",
         encoding="utf-8",
     )
     refused = ran("experiment", "run", "trial.toml")

@@ -67,7 +67,7 @@ def test_the_experiment_runs_and_is_reported(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     report = CliRunner().invoke(main, ["report", str(tmp_path / "out")])
     assert report.exit_code == 0, report.output
-    for label in ("two-extensions", "eight-votes", "learned"):
+    for label in ("two-extensions", "votes-samples=8", "learned"):
         assert label in report.output
 
 

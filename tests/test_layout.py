@@ -195,8 +195,18 @@ IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket/forcer.py"},
     "transformers": {"workers/vocabulary.py", "workers/verifier/", "training/"},
     "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
-    "datasets": {"training/curate/reading.py", "training/sft/examples.py"},
+    "datasets": {
+        "scheduler/experiments/questions/hub.py",
+        "training/curate/reading.py",
+        "training/sft/examples.py",
+    },
     "deepspeed": {"training/sft/worker.py"},
+    "reasoning_gym": {"scheduler/experiments/questions/reasoning_gym.py"},
+    "pyarrow": {
+        "scheduler/experiments/results.py",
+        "scheduler/experiments/questions/files.py",
+        "training/",
+    },
     "datasketch": {"training/curate/duplicates.py"},
     "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
     "pydantic": {
@@ -204,6 +214,7 @@ IMPORTERS = {
         "scheduler/config.py",
         "scheduler/admission/",
         "scheduler/curves/feedback.py",
+        "scheduler/experiments/settings.py",
         "scheduler/api/openapi.py",
         "scheduler/api/tokens.py",
         "scheduler/api/anthropic_shape.py",

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from policies.signals import Confidence, Probe, Probing
@@ -18,6 +19,8 @@ from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
 from workers.forcing.chain import UNANSWERED
 from workers.sample import Accepted, Sample, lost
 
+NOT_RECORDED = "not_recorded"
+"""The code of what a recording lacks."""
 CUT_SHORT = UNANSWERED | {"early_exit"}
 
 
@@ -46,9 +49,19 @@ class ReplayedEngine:
         # Of a model that is never decoded greedily, single chains are sampled too.
         known = [record.greedy for records in self._records.values() for record in records]
         self._greedy = any(known) or not known
-        self._drawn: dict[tuple[str, int], _Record] = {}
+        self._drawn: dict[str, dict[int, _Record]] = {}
         self._ended_by: dict[tuple[str, int], str] = {}
         self._waiting: dict[str, set[int]] = {}
+
+    def shuffled(self, seed: int) -> "ReplayedEngine":
+        """A new engine over the same records, the chains of every question in a random order."""
+        engine = ReplayedEngine((), model=self._model)
+        engine._greedy = self._greedy
+        engine._records = {
+            question: Random(f"{seed}/{question}").sample(records, len(records))
+            for question, records in self._records.items()
+        }
+        return engine
 
     @classmethod
     def read(cls, path: Path) -> "ReplayedEngine":
@@ -106,17 +119,19 @@ class ReplayedEngine:
 
     def _next(self, request: SampleRequest, chain: int) -> tuple[Sample, list[Probe]]:
         question, extensions = request.messages[-1][1], request.budget.extensions
-        key, before = (request.query, chain), request.resume
-        if before is None and key not in self._drawn:  # else it was asked for before, and was lost
-            self._drawn[key] = self._draw(question, request, extensions)
-        record = self._drawn[key]
+        drawn, before = self._drawn.setdefault(request.query, {}), request.resume
+        if before is None and chain not in drawn:  # else it was asked for before, and was lost
+            drawn[chain] = self._draw(question, request, extensions)
+        record = drawn[chain]
         if extensions not in record.rounds:
-            raise Refused("extensions", f"no record of {question!r} goes to {extensions} Waits")
+            why = f"no record of {question!r} goes to {extensions} extensions"
+            raise Refused("extensions", why, NOT_RECORDED)
         sample = _allowed(replace(record.rounds[extensions], chain=chain), request)
         trials = []
         if request.probing is not None:
             if record.probes is None:
-                raise Refused("probing", f"the recording has no trial answers of {question!r}")
+                why = f"the recording has no trial answers of {question!r}"
+                raise Refused("probing", why, NOT_RECORDED)
             begin = before.thinking_tokens if before else 0
             trials = [
                 probe._replace(chain=chain)
@@ -128,14 +143,24 @@ class ReplayedEngine:
         return replace(sample, generated_tokens=max(0, sample.generated_tokens - spent)), trials
 
     def _draw(self, question: str, request: SampleRequest, extensions: int) -> _Record:
-        taken = [r for (query, _), r in self._drawn.items() if query == request.query]
-        for record in self._records.get(question, []):
-            fits = (
-                record.greedy == (request.sampling.temperature == 0) and extensions in record.rounds
-            )
-            if fits and not any(record is other for other in taken):
+        taken = self._drawn[request.query].values()
+        greedy = request.sampling.temperature == 0
+        fitting = [
+            record
+            for record in self._records.get(question, [])
+            if record.greedy == greedy and extensions in record.rounds
+        ]
+        for record in fitting:
+            if not any(record is other for other in taken):
                 return record
-        raise Refused("samples", f"the recording has no further fitting sample of {question!r}")
+        kind = "greedy" if greedy else "sampled"
+        ways = f" with {extensions} extensions" if extensions else ""
+        raise Refused(
+            "samples",
+            f"the recording has {len(fitting)} {kind} chains{ways} of {question!r}; "
+            f"more of them are asked for",
+            NOT_RECORDED,
+        )
 
 
 def _chains(lines: Iterable[dict[str, Any]]) -> list[_Record]:
@@ -207,7 +232,8 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
     beyond = sample.thinking_tokens - cap
     if signals is not None:
         if confidence is None:
-            raise Refused("signals", f"the recording has no confidence of {question!r}")
+            why = f"the recording has no confidence of {question!r}"
+            raise Refused("signals", why, NOT_RECORDED)
         least, lowest = signals.end_below, confidence.lowest
         if least is not None and lowest is not None and lowest < least:
             return replace(sample, stop_cause="unsure", answer=None, text="", complete=False)
@@ -215,7 +241,9 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
         return sample
     if request.budget.answer_when_cut:
         raise Refused(
-            "max_thinking_tokens", f"no record of {question!r} answers after {cap} thinking tokens"
+            "max_thinking_tokens",
+            f"no record of {question!r} answers after {cap} thinking tokens",
+            NOT_RECORDED,
         )
     return replace(
         sample,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scheduler.client.http_client import Client
-from scheduler.experiments.question_sets import Question
-from scheduler.experiments.report import Scored
+from scheduler.experiments.cells import FOLDER
+from scheduler.experiments.questions.question import Question
+from scheduler.experiments.results import ResultRow, line_of
 from scheduler.progress import Progress
 from workers.answers.grader import is_right
 
@@ -29,14 +30,14 @@ POLICIES: dict[str, dict[str, Any]] = {
 class Shown(NamedTuple):
     """What the demonstration brings to the report."""
 
-    scored: list[Scored]
+    scored: list[ResultRow]
     curves: dict[str, Any]
     walls: dict[str, float]
 
 
 async def show(url: str, model: str, questions: list[Question], progress: Progress) -> Shown:
     client = Client(url)
-    scored: list[Scored] = []
+    scored: list[ResultRow] = []
     walls = {}
     try:
         for label, options in POLICIES.items():
@@ -56,8 +57,8 @@ async def _ask_all(
     options: dict[str, Any],
     questions: list[Question],
     progress: Progress,
-) -> list[Scored]:
-    scored: list[Scored] = []
+) -> list[ResultRow]:
+    scored: list[ResultRow] = []
     waiting = iter(questions)
     learns = options["policy"] == "priced"
 
@@ -75,9 +76,19 @@ async def _ask_all(
                 }
             )
             account = reply["thinkbudget"]
-            right = is_right(account["answer"], question.answer)
-            tokens, seconds = account["spent"]["tokens"], account["spent"]["seconds"]
-            scored.append(Scored(label, question.query_class, right, tokens, seconds))
+            scored.append(
+                {
+                    "engine": "endpoint",
+                    "questions": model,
+                    "policy": label,
+                    "seed": 0,
+                    "id": question.id,
+                    "class": question.query_class,
+                    "correct": is_right(account["answer"], question.answer),
+                    "tokens": account["spent"]["tokens"],
+                    "seconds": account["spent"]["seconds"],
+                }
+            )
             progress.advance(label)
 
     async with asyncio.TaskGroup() as group:
@@ -89,16 +100,7 @@ async def _ask_all(
 def save(folder: Path, shown: Shown) -> None:
     """The demonstration's raw figures, in the files that `thinkbudget report` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        {
-            "policy": line.policy,
-            "class": line.query_class,
-            "correct": line.correct,
-            "tokens": {"total": line.tokens},
-            "seconds": line.seconds,
-        }
-        for line in shown.scored
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "demo.jsonl").write_text(text, encoding="utf-8")
+    text = "".join(map(line_of, shown.scored))
+    (folder / FOLDER).mkdir(exist_ok=True)
+    (folder / FOLDER / "demo.jsonl").write_text(text, encoding="utf-8")
     (folder / "curves.json").write_text(json.dumps(shown.curves), encoding="utf-8")

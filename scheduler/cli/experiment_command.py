@@ -1,70 +1,218 @@
 """`thinkbudget experiment` and `report`: policies compared on the same questions."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from scheduler.cli.options import one_line_errors
+from scheduler.cli.options import WrongInput, one_line_errors
+
+if TYPE_CHECKING:
+    from scheduler.experiments.prepare import Prepared
+    from scheduler.experiments.settings import ExperimentConfig
+
+PROCESSES = click.option(
+    "--processes", type=click.IntRange(1, 1024),
+    help="Of simulated and replayed engines.  [default: one a core]",
+)  # fmt: skip
 
 
 @click.group()
 def experiment() -> None:
-    """Budget-policy experiments."""
+    """Budget-policy experiments (docs/experiments.md)."""
 
 
 @experiment.command("run")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
               help="Folder of the results.  [default: runs/NAME of FILE]")  # fmt: skip
-@click.option("--force", is_flag=True, help="Go on in OUT although another experiment began it.")
-def experiment_run(file: Path, out: Path | None, force: bool) -> None:
-    """Run the policies x seeds of FILE (TOML).
+@click.option("--force", is_flag=True, help="Set results of another experiment in OUT aside.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and the tokens it would take.")
+@PROCESSES
+def experiment_run(
+    file: Path, out: Path | None, force: bool, dry_run: bool, processes: int | None
+) -> None:
+    """Run the policies x seeds of FILE (TOML); what is in OUT already is not run again.
 
-    A policy and seed with a result in OUT is skipped. Exit code 3: a policy of yours has failed on
-    some questions; they count as wrong. 4: OUT belongs to another experiment.
+    Exit code 3: some questions failed. 4: OUT belongs to another experiment.
     """
-    import asyncio
-
-    from scheduler.config import ExperimentConfig
-    from scheduler.engines.factory import check
-    from scheduler.experiments import runner
-    from scheduler.experiments.manifest import claim
-    from scheduler.manifest import ResumeRefused
-    from scheduler.progress import progress
+    from scheduler.experiments.settings import ExperimentConfig
     from scheduler.settings import read_toml
-    from workers.simulated.clock import run_virtual
 
-    folder = out or Path("runs") / file.stem
     with one_line_errors():
         config = read_toml(file, ExperimentConfig)
-        check(config.engine)
-        todo, asked = runner.missing(config, folder), runner.question_set(config)
+    folder = out or Path("runs") / file.stem
+    run_experiment(config, folder, force=force, dry_run=dry_run, processes=processes)
+
+
+@experiment.command("resume")
+@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@PROCESSES
+def experiment_resume(out: Path, processes: int | None) -> None:
+    """Go on with the experiment in OUT, with the settings that it was begun with."""
+    import os
+
+    from scheduler.experiments.manifest import config_of
+
+    out = out.resolve()
+    with one_line_errors():
+        config, place = config_of(out)
         try:
-            claim(config, folder, force=force)
-        except ResumeRefused as error:
-            click.echo(f"Error: {error}", err=True)
-            raise SystemExit(4) from error
-        run: Any = asyncio.run if config.engine.kind == "vllm" else run_virtual
-        with progress("experiment", len(todo) * len(asked)) as bar:
-            failures = run(runner.run(config, todo, folder, bar))
-    if failures:
-        click.echo(f"{len(failures)} questions failed, the first: {failures[0]}", err=True)
-    click.echo(f"outcomes in {folder}; see: thinkbudget report {folder}")
-    raise SystemExit(3 if failures else 0)
+            os.chdir(place)
+        except OSError as error:
+            raise ValueError(f"{out} was begun in {place}: {error.strerror}") from None
+    run_experiment(config, out, processes=processes)
+
+
+@experiment.command("show")
+@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def experiment_show(out: Path) -> None:
+    """What the experiment in OUT has done, and its results so far."""
+    from scheduler.experiments.cell_run import partial_rows_of
+    from scheduler.experiments.cells import all_cells
+    from scheduler.experiments.manifest import config_of
+    from scheduler.experiments.report import blocks, tables
+    from scheduler.experiments.results import load_results
+    from scheduler.experiments.tables import plain
+
+    with one_line_errors():
+        config, _ = config_of(out)
+        cells = all_cells(config)
+        done = [cell for cell in cells if cell.path(out).is_file()]
+        click.echo(f"{len(done)} of {len(cells)} cells are complete")
+        for cell in cells:
+            if cell not in done and (begun := partial_rows_of(cell.path(out))):
+                click.echo(f"  {cell.name}: {begun} questions so far")
+        if done:
+            for block in blocks(load_results(out)):
+                click.echo("\n" + plain(tables(block)[0]))
+
+
+@experiment.command("compare")
+@click.argument("a", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("b", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def experiment_compare(a: Path, b: Path) -> None:
+    """The policies that experiments A and B both have, paired by question, with p-values."""
+    from scheduler.experiments.metrics.accuracy import compare
+    from scheduler.experiments.metrics.table import score_table
+    from scheduler.experiments.report import comparison_table
+    from scheduler.experiments.results import load_results
+    from scheduler.experiments.tables import plain
+
+    with one_line_errors():
+        one, other = load_results(a), load_results(b)
+        common = [
+            policy
+            for policy in dict.fromkeys(row["policy"] for row in one)
+            if policy in {row["policy"] for row in other}
+        ]
+        if not common:
+            raise ValueError(f"{a} and {b} have no policy in common")
+        rows = [
+            row | {"policy": f"{row['policy']} ({side})"}
+            for side, part in (("A", one), ("B", other))
+            for row in part
+        ]
+        scores = score_table(rows)
+        found = [compare(scores, f"{name} (A)", f"{name} (B)") for name in common]
+        click.echo(plain(comparison_table(f"A: {a}, B: {b}", found)))
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
-    """A table and a picture of the outcomes in FOLDER."""
-    from scheduler.experiments import report as reports
+@click.option("--compare", "pairs", multiple=True, nargs=2, metavar="A B",
+              help="Compare two policies, paired by question; may be repeated.")  # fmt: skip
+@click.option("--format", "format_", default="txt", show_default=True,
+              type=click.Choice(["txt", "md", "tex", "json"]), help="What is shown.")  # fmt: skip
+def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> None:
+    """Tables and a picture of the results in FOLDER, written to FOLDER/report."""
+    from scheduler.experiments import tables
+    from scheduler.experiments.curve_tables import read_curves
+    from scheduler.experiments.report import blocks, compared
     from scheduler.experiments.report_files import write
+    from scheduler.experiments.results import load_results
 
     with one_line_errors():
-        scored = reports.read_folder(folder)
-        if not scored:
-            raise ValueError(f"{folder}: no outcome with a known answer in its *.jsonl")
-        picture = write(folder / "report", scored, reports.read_curves(folder))
-    click.echo((folder / "report" / "report.txt").read_text(encoding="utf-8"))
-    click.echo(f"picture: {picture}")
+        rows = load_results(folder)
+        written = write(folder / "report", rows, read_curves(folder))
+        click.echo(written.with_suffix(f".{format_}").read_text(encoding="utf-8"))
+        if pairs:
+            shown = {"md": tables.markdown, "tex": tables.latex}.get(format_, tables.plain)
+            for block in blocks(rows):
+                click.echo(shown(compared(block, pairs)) + "\n")
+    click.echo(f"picture: {written.with_suffix('.png')}", err=True)
+
+
+def run_experiment(
+    config: "ExperimentConfig",
+    folder: Path,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    processes: int | None = None,
+    done: str = "",
+) -> None:
+    """Run what is missing in the folder, tell `done` or where the results are, and exit."""
+    from scheduler.errors import RequestError
+    from scheduler.experiments import forecast, runner
+    from scheduler.experiments.manifest import claim, locked
+    from scheduler.experiments.prepare import prepare
+    from scheduler.manifest import ResumeRefused
+    from scheduler.progress import progress
+
+    with one_line_errors():
+        prepared = prepare(config)
+        todo = runner.missing(prepared, folder)
+        if dry_run:
+            _tell_plan(prepared, len(todo))
+            click.echo(forecast.table(list(forecast.forecasts(prepared, todo, folder))))
+            return
+        with locked(folder):
+            try:
+                claim(prepared, folder, force=force)
+            except ResumeRefused as error:
+                click.echo(f"Error: {error}", err=True)
+                raise SystemExit(4) from error
+            todo = runner.missing(prepared, folder)
+            total = sum(len(prepared.asked(cell)) for cell in todo)
+            try:
+                if todo:
+                    with progress("experiment", total) as bar:
+                        runner.run(prepared, todo, folder, bar, processes=processes)
+            except* (RequestError, OSError) as errors:
+                first = errors.exceptions[0]
+                while isinstance(first, BaseExceptionGroup):
+                    first = first.exceptions[0]
+                why = first.message if isinstance(first, RequestError) else str(first)
+                raise WrongInput(f"{why}; {_kept(folder)}") from errors
+            except* KeyboardInterrupt as interrupted:
+                click.echo(f"interrupted; {_kept(folder)}", err=True)
+                raise SystemExit(130) from interrupted
+            _finish(prepared, folder, done)
+
+
+def _kept(folder: Path) -> str:
+    return f"what is done is kept; go on with: thinkbudget experiment resume {folder}"
+
+
+def _finish(prepared: "Prepared", folder: Path, done: str) -> None:
+    from scheduler.experiments.results import read_cell, write_results
+
+    paths = [cell.path(folder) for cell in prepared.cells]
+    lines, parquet = write_results(folder, paths)
+    failed = [row for path in paths for row in read_cell(path) if row["error"] is not None]
+    for policy in dict.fromkeys(row["policy"] for row in failed):
+        errors = [row["error"] for row in failed if row["policy"] == policy]
+        click.echo(f"{policy}: {len(errors)} questions failed, the first: {errors[0]}", err=True)
+    told = f"results in {parquet} and {lines.name}; see: thinkbudget report {folder}"
+    click.echo(done or told)
+    raise SystemExit(3 if failed else 0)
+
+
+def _tell_plan(prepared: "Prepared", todo: int) -> None:
+    click.echo(
+        f"{len(prepared.cells)} cells (engine, questions, policy, seed), {todo} of them to do; "
+        f"{prepared.total} questions in all"
+    )
+    for (engine, name), questions in prepared.questions.items():
+        click.echo(f"  {name} on {engine}: {len(questions)} questions")

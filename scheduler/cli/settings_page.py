@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from scheduler.config import ExperimentConfig, ServeConfig
+from scheduler.config import ServeConfig
+from scheduler.experiments.settings import ExperimentConfig
 from scheduler.settings import json_schema
 
 PAGES = {

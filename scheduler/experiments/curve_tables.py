@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scheduler.experiments.report import read_curves
-
 COLUMNS = ("model", "class", "arm", "x", "accuracy", "low", "high", "tokens")
 _SHOWN_VOTES = (1, 2, 4, 8, 16)
 _UNITS = {"extensions": "extensions", "votes": "votes", "cap": "thinking tokens at most"}
@@ -30,6 +28,19 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not classes:
         raise ValueError(f"{path}: no curve was learned yet")
     return classes
+
+
+def read_curves(folder: Path) -> list[dict[str, Any]]:
+    """The learned curves in a folder, or beside the cells in it: those of the class seen most,
+    where several learned.
+    """
+    best: dict[str, dict[str, Any]] = {}
+    for path in sorted([*folder.glob("*curves.json"), *folder.glob("cells/*curves.json")]):
+        for line in json.loads(path.read_text(encoding="utf-8"))["classes"]:
+            known = best.get(line["class"])
+            if known is None or line["curve"]["queries"] > known["curve"]["queries"]:
+                best[line["class"]] = line
+    return [best[name] for name in sorted(best)]
 
 
 def show(classes: Iterable[dict[str, Any]]) -> str:

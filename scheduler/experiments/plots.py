@@ -9,7 +9,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from scheduler.experiments.report import ReportRow
+from scheduler.experiments.metrics.accuracy import summaries
+from scheduler.experiments.metrics.pareto import Point, hull
+from scheduler.experiments.report import ReportBlock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +21,14 @@ LEARNED = "#c8553d"
 COLOURS = ("#264653", "#2a9d8f", "#e9a23b", "#7b5ea7", "#4f7cac", "#8d6a4f", "#c8553d")
 
 
-def draw(path: Path, rows: Sequence[ReportRow], curves: Sequence[dict[str, Any]]) -> None:
-    """Left: accuracy against tokens per policy. Right: what was learned of every class."""
-    figure, axes = plt.subplots(1, 2 if curves else 1, figsize=(13 if curves else 7, 5))
-    left, right = axes if curves else (axes, None)
-    _policies(left, rows)
-    if right is not None:
-        _curves(right, curves)
+def draw(path: Path, blocks: Sequence[ReportBlock], curves: Sequence[dict[str, Any]]) -> None:
+    """A panel of accuracy against tokens for each block, and one of what was learned."""
+    panels = len(blocks) + bool(curves)
+    figure, axes = plt.subplots(1, panels, figsize=(6.5 * panels, 5), squeeze=False)
+    for panel, block in zip(axes[0], blocks, strict=False):
+        _policies(panel, block)
+    if curves:
+        _curves(axes[0][-1], curves)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -39,16 +42,27 @@ def draw_curves(path: Path, curves: Sequence[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def _policies(axes: "Axes", rows: Sequence[ReportRow]) -> None:
+def _policies(axes: "Axes", block: ReportBlock) -> None:
+    rows = summaries(block.scores)
+    line = hull([Point(row.tokens.value, 100 * row.accuracy.value) for row in rows])
+    axes.plot([p.tokens for p in line], [p.accuracy for p in line], lw=1, color="#999999", zorder=0)
     for place, row in enumerate(rows):
         colour = LEARNED if row.policy.startswith("priced") else COLOURS[place % 6]
-        spread = [[row.accuracy - row.low], [row.high - row.accuracy]]
-        axes.errorbar(row.tokens, row.accuracy, yerr=spread, fmt="o", color=colour, capsize=3)
+        x, y = row.tokens, row.accuracy
+        axes.errorbar(
+            x.value,
+            100 * y.value,
+            yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
+            xerr=[[x.value - x.low], [x.high - x.value]],
+            fmt="o",
+            color=colour,
+            capsize=3,
+        )
         # Names stand towards the middle, where there is room for them.
-        on_the_right = row.tokens > (rows[0].tokens * rows[-1].tokens) ** 0.5
+        on_the_right = x.value > (rows[0].tokens.value * rows[-1].tokens.value) ** 0.5
         axes.annotate(
             row.policy,
-            (row.tokens, row.accuracy),
+            (x.value, 100 * y.value),
             xytext=(-7 if on_the_right else 7, -11),
             ha="right" if on_the_right else "left",
             textcoords="offset points",
@@ -57,9 +71,9 @@ def _policies(axes: "Axes", rows: Sequence[ReportRow]) -> None:
         )
     axes.set_xscale("log")
     axes.set(
-        title="Accuracy against tokens, one point a policy (95 % interval)",
+        title=f"{block.title}: a point a policy, 95 % intervals, and the best mixes",
         xlabel="tokens per question, all of them (log)",
-        ylabel="accuracy",
+        ylabel="accuracy, %",
     )
     axes.margins(x=0.18)
     axes.grid(alpha=0.25)

@@ -1,160 +1,273 @@
-"""Outcomes to a table and a picture: which policy buys the most accuracy per token."""
+"""Results to tables: which policy buys the most accuracy per token, and how sure that is."""
 
-import json
+import math
+import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from itertools import combinations
+from typing import NamedTuple
 
-from scipy.stats import binomtest
+from scheduler.experiments.metrics.accuracy import Comparison, PolicySummary, compare, summaries
+from scheduler.experiments.metrics.at_k import majority_at_k, pass_at_k
+from scheduler.experiments.metrics.bootstrap import Estimate
+from scheduler.experiments.metrics.calibration import calibration
+from scheduler.experiments.metrics.latency import percentiles
+from scheduler.experiments.metrics.pareto import against_the_rest, area_between
+from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
+from scheduler.experiments.metrics.table import ScoreTable, score_table
+from scheduler.experiments.results import ResultRow
+from scheduler.experiments.tables import TextTable
 
-from scheduler.solving.outcome import read_outcomes
-
-
-class Scored(NamedTuple):
-    """One answered question of known answer. `tokens` are all tokens it took."""
-
-    policy: str
-    query_class: str
-    correct: bool
-    tokens: int
-    seconds: float
-
-
-class ReportRow(NamedTuple):
-    """One policy's sum. `low` and `high` bound its accuracy at 95 % (Wilson)."""
-
-    policy: str
-    questions: int
-    accuracy: float
-    low: float
-    high: float
-    tokens: float
-    seconds: float
+_BUDGET = re.compile(r"(?:max_thinking_tokens|(?<!\w)tokens)=(\d+)")
+_STEPS = re.compile(r"(?<!\w)steps=(\d+)")
+STEP_TOKENS = 100
+"""A step of step-conditional control counts as so many tokens (s1, Table 12)."""
 
 
-def read_folder(folder: Path) -> list[Scored]:
-    """All outcomes of a folder's logs; those without a known answer are left out."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder")
-    return [line for path in sorted(folder.glob("*.jsonl")) for line in _scored(path)]
+class ReportBlock(NamedTuple):
+    """The results of one engine on one question set."""
+
+    engine: str
+    questions: str
+    rows: list[ResultRow]
+    scores: ScoreTable
+
+    @property
+    def title(self) -> str:
+        return f"{self.questions} on {self.engine}"
 
 
-def _scored(path: Path) -> list[Scored]:
-    try:
-        return [
-            Scored(
-                line["policy"],
-                line["class"],
-                line["correct"],
-                line["tokens"]["total"],
-                line["seconds"],
-            )
-            for line in read_outcomes(path)
-            if line["correct"] is not None
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not an outcome log: {error!r}") from None
-
-
-def read_curves(folder: Path) -> list[dict[str, Any]]:
-    """The learned curves beside the logs: those of the class seen most, where several learned."""
-    best: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob("*curves.json")):
-        for line in json.loads(path.read_text(encoding="utf-8"))["classes"]:
-            known = best.get(line["class"])
-            if known is None or line["curve"]["queries"] > known["curve"]["queries"]:
-                best[line["class"]] = line
-    return [best[name] for name in sorted(best)]
-
-
-def summarise(scored: Iterable[Scored]) -> list[ReportRow]:
-    """One row a policy, in the order of mean tokens."""
-    groups: dict[str, list[Scored]] = {}
-    for line in scored:
-        groups.setdefault(line.policy, []).append(line)
-    return sorted((_row(policy, lines) for policy, lines in groups.items()), key=lambda r: r.tokens)
-
-
-def _row(policy: str, lines: Sequence[Scored]) -> ReportRow:
-    count, right = len(lines), sum(line.correct for line in lines)
-    span = binomtest(right, count).proportion_ci(method="wilson")
-    return ReportRow(
-        policy,
-        count,
-        right / count,
-        float(span.low),
-        float(span.high),
-        sum(line.tokens for line in lines) / count,
-        sum(line.seconds for line in lines) / count,
-    )
-
-
-def tokens_for(rows: Iterable[ReportRow], accuracy: float) -> float | None:
-    """Mean tokens that a mix of these settings needs for an accuracy: their concave hull.
-
-    Mixing two settings at random reaches every point between them. None above the best setting.
-    """
-    hull: list[ReportRow] = []
-    for row in sorted(rows, key=lambda row: (row.tokens, -row.accuracy)):
-        if hull and row.accuracy <= hull[-1].accuracy:
-            continue
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], row):
-            hull.pop()
-        hull.append(row)
-    if not hull or accuracy > hull[-1].accuracy:
-        return None
-    if accuracy <= hull[0].accuracy:
-        return hull[0].tokens
-    for left, right in zip(hull, hull[1:], strict=False):
-        if accuracy <= right.accuracy:
-            return left.tokens + (accuracy - left.accuracy) / _slope(left, right)
-    return None
-
-
-def _slope(left: ReportRow, right: ReportRow) -> float:
-    return (right.accuracy - left.accuracy) / max(right.tokens - left.tokens, 1e-9)
-
-
-def verdicts(rows: Sequence[ReportRow]) -> list[str]:
-    """For every policy: the tokens that the other ones would need for its accuracy."""
-    lines = []
+def blocks(rows: Iterable[ResultRow]) -> list[ReportBlock]:
+    found: dict[tuple[str, str], list[ResultRow]] = {}
     for row in rows:
-        others = [other for other in rows if other.policy != row.policy]
-        if not others:
+        found.setdefault((str(row["engine"]), str(row["questions"])), []).append(row)
+    return [ReportBlock(*key, part, score_table(part)) for key, part in found.items()]
+
+
+def tables(block: ReportBlock) -> list[TextTable]:
+    """Every table that the results allow."""
+    made = [
+        _policies(block),
+        _by_class(block),
+        _families(block),
+        _s1(block),
+        _at_k(block),
+        _calibration(block),
+    ]
+    return [table for table in made if table is not None and table.rows]
+
+
+def comparison_table(title: str, found: Sequence[Comparison]) -> TextTable:
+    rows = [
+        (
+            f"{each.a} - {each.b}",
+            f"{each.questions}",
+            _points(each.accuracy),
+            f"{each.accuracy_p:.4f}",
+            _times(each.tokens),
+            f"{each.tokens_p:.4f}",
+        )
+        for each in found
+    ]
+    head = ("compared", "questions", "accuracy, points", "p", "tokens", "p")
+    return TextTable(title, head, tuple(rows), "Paired by question; 95 % intervals by bootstrap.")
+
+
+def compared(block: ReportBlock, pairs: Iterable[tuple[str, str]]) -> TextTable:
+    """Raises ValueError for a policy that is not there."""
+    return comparison_table(block.title, [compare(block.scores, a, b) for a, b in pairs])
+
+
+def verdicts(block: ReportBlock) -> list[str]:
+    """For every policy: its tokens beside those of the best mix of the others."""
+    lines, ratios = [], against_the_rest(block.scores)
+    for row in summaries(block.scores):
+        if (ratio := ratios.get(row.policy)) is None:
             continue
-        needed = tokens_for(others, row.accuracy)
-        if needed is None:
-            lines.append(f"{row.policy}: more accurate than any mix of the others")
+        if math.isnan(ratio.value):
+            told = "no other policy is as cheap or as inaccurate: nothing to compare with"
+        elif ratio.value == 0:
+            told = "more accurate than any mix of the others"
         else:
-            lines.append(
-                f"{row.policy}: {row.tokens / needed:.2f}x the tokens that the best mix of the "
-                f"others needs for {row.accuracy:.1%}"
+            change = "fewer" if ratio.value < 1 else "more"
+            span = f"{_share(ratio.low)} to {_share(ratio.high)}"
+            told = (
+                f"{abs(1 - ratio.value):.0%} {change} tokens than the best mix of the others "
+                f"at the same accuracy ({ratio.value:.2f} times; 95 %: {span})"
             )
+        lines.append(f"{row.policy}: {told}")
     return lines
 
 
-def table(rows: Sequence[ReportRow]) -> str:
-    width = max([len("policy"), *(len(row.policy) for row in rows)])
-    head = f"{'policy':<{width}}  questions  accuracy  95 % interval   tokens/question  seconds"
-    lines = [
-        f"{row.policy:<{width}}  {row.questions:9d}  {row.accuracy:8.1%}  "
-        f"{row.low:6.1%}..{row.high:6.1%}  {row.tokens:15.1f}  {row.seconds:7.2f}"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+def _policies(block: ReportBlock) -> TextTable:
+    rows, seeds = [], 1
+    for each in summaries(block.scores):
+        took = [row for row in block.rows if row["policy"] == each.policy]
+        seeds = max(seeds, len({row["seed"] for row in took}))
+        tail = percentiles([row.get("seconds") or 0.0 for row in took])
+        rows.append(
+            (
+                each.policy,
+                f"{each.questions}",
+                f"{each.answered}",
+                _percent(each.accuracy),
+                _number(each.tokens),
+                f"{tail.p50:.2f}",
+                f"{tail.p99:.2f}",
+            )
+        )
+    head = ("policy", "questions", "answers", "accuracy", "tokens", "p50 s", "p99 s")
+    note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
+    return TextTable(block.title, head, tuple(rows), note)
 
 
-def by_class(scored: Sequence[Scored]) -> str:
-    """Accuracy and mean tokens of every policy on every class."""
-    classes = sorted({line.query_class for line in scored})
-    rows = summarise(scored)
-    width = max([len("policy"), *(len(row.policy) for row in rows)])
-    lines = [f"{'policy':<{width}}  " + "  ".join(f"{name:>14}" for name in classes)]
-    for row in rows:
-        cells = []
+def _by_class(block: ReportBlock) -> TextTable | None:
+    classes = sorted(set(block.scores.classes))
+    if len(classes) < 2:
+        return None
+    parts = {name: block.scores.of_class(name) for name in classes}
+    rows = []
+    for each in summaries(block.scores):
+        at, cells = block.scores.place(each.policy), []
         for name in classes:
-            mine = [s for s in scored if s.policy == row.policy and s.query_class == name]
-            cell = _row(row.policy, mine) if mine else None
-            cells.append(f"{cell.accuracy:6.1%} ({cell.tokens:5.0f})" if cell else "-")
-        lines.append(f"{row.policy:<{width}}  " + "  ".join(f"{cell:>14}" for cell in cells))
-    return "\n".join(lines)
+            asked = parts[name].asked[at].sum()
+            right, tokens = parts[name].correct[at].sum(), parts[name].tokens[at].sum()
+            cells.append(f"{right / asked:.1%} ({tokens / asked:.0f})" if asked else "-")
+        rows.append((each.policy, *cells))
+    title = f"{block.title}, by class: accuracy (tokens)"
+    return TextTable(title, ("policy", *classes), tuple(rows))
+
+
+def family(policy: str) -> str:
+    """The policies of one grid are one family: LABEL of LABEL-OPTION=VALUE."""
+    return re.sub(r"-\w+=.*$", "", policy)
+
+
+def _families(block: ReportBlock) -> TextTable:
+    """Every two families of at least two settings each: how far apart their curves are."""
+    members: dict[str, list[str]] = {}
+    for policy in block.scores.policies:
+        members.setdefault(family(policy), []).append(policy)
+    several = [name for name, policies in members.items() if len(policies) > 1]
+    rows = []
+    for a, b in combinations(several, 2):
+        gap = area_between(block.scores, members[a], members[b])
+        if not math.isnan(gap.value):
+            rows.append((f"{a} - {b}", _points(gap)))
+    head = ("families", "accuracy at equal tokens, points")
+    note = "Mean over the range of log tokens that the best mixes of both cover."
+    return TextTable(f"{block.title}: families", head, tuple(rows), note)
+
+
+def scaling_runs(block: ReportBlock) -> dict[str, list[ScalingRun]]:
+    """The families of at least two runs, as s1's metrics take them."""
+    thinking: dict[str, list[float]] = {}
+    for row in block.rows:
+        if row.get("thinking_tokens") is not None:
+            thinking.setdefault(row["policy"], []).append(row["thinking_tokens"])
+    found: dict[str, list[ScalingRun]] = {}
+    for each in summaries(block.scores):
+        if took := thinking.get(each.policy):
+            mean = sum(took) / len(took)
+            run = ScalingRun(mean, 100 * each.accuracy.value, _budget(each.policy))
+            found.setdefault(family(each.policy), []).append(run)
+    return {name: runs for name, runs in found.items() if len(runs) > 1}
+
+
+def _budget(policy: str) -> float | None:
+    if match := _BUDGET.search(policy):
+        return float(match[1])
+    return STEP_TOKENS * float(match[1]) if (match := _STEPS.search(policy)) else None
+
+
+def _s1(block: ReportBlock) -> TextTable:
+    rows = []
+    for name, runs in scaling_runs(block).items():
+        kept = f"{control(runs):.0f}%" if any(run.most is not None for run in runs) else "-"
+        slope = scaling([run for run in runs if run.thinking_tokens > 0])
+        best = performance(runs)
+        rows.append((name, f"{len(runs)}", kept, f"{slope:.1f}", f"{best:.1f}"))
+    head = ("family", "runs", "Control", "Scaling", "Performance")
+    note = "Scaling in points per doubling of thinking tokens (s1, section 3.2)."
+    return TextTable(f"{block.title}: s1's metrics", head, tuple(rows), note)
+
+
+def _at_k(block: ReportBlock) -> TextTable | None:
+    """Of the policy that always drew the most chains."""
+    counts: dict[str, set[int]] = {}
+    for row in block.rows:
+        if row.get("chain_answers") and not row["extensions"]:
+            counts.setdefault(row["policy"], set()).add(len(row["chain_answers"]))
+    fixed = {policy: found.pop() for policy, found in counts.items() if len(found) == 1}
+    fixed = {policy: chains for policy, chains in fixed.items() if chains > 1}
+    if not fixed:
+        return None
+    policy = max(fixed, key=lambda name: fixed[name])
+    drawn = [row for row in block.rows if row["policy"] == policy and row.get("chain_answers")]
+    rows = []
+    for k in (2**power for power in range(fixed[policy].bit_length())):
+        passed = [pass_at_k(sum(r["chain_correct"]), len(r["chain_correct"]), k) for r in drawn]
+        voted = [majority_at_k(r["chain_answers"], r["chain_correct"], k) for r in drawn]
+        rows.append((f"{k}", f"{sum(passed) / len(passed):.1%}", f"{sum(voted) / len(voted):.1%}"))
+    title = f"{block.title}: k of the {fixed[policy]} chains of {policy}"
+    return TextTable(title, ("k", "pass@k", "maj@k"), tuple(rows), "Means over all subsets of k.")
+
+
+def _calibration(block: ReportBlock) -> TextTable:
+    rows = []
+    for policy in block.scores.policies:
+        told = [
+            (row["predicted"], row["correct"])
+            for row in block.rows
+            if row["policy"] == policy and row.get("predicted") is not None
+        ]
+        if told:
+            found = calibration([chance for chance, _ in told], [right for _, right in told])
+            rows.append((policy, f"{found.answers}", f"{found.brier:.3f}", f"{found.error:.3f}"))
+    head = ("policy", "answers", "Brier score", "calibration error")
+    return TextTable(f"{block.title}: predicted accuracy", head, tuple(rows))
+
+
+def as_json(block: ReportBlock) -> dict[str, object]:
+    """The figures of the first table."""
+
+    def line(each: PolicySummary) -> dict[str, object]:
+        return {
+            "policy": each.policy,
+            "questions": each.questions,
+            "answers": each.answered,
+            **{
+                name: {key: _finite(value) for key, value in part._asdict().items()}
+                for name, part in (("accuracy", each.accuracy), ("tokens", each.tokens))
+            },
+            "seconds": each.seconds,
+        }
+
+    return {
+        "engine": block.engine,
+        "questions": block.questions,
+        "policies": [line(each) for each in summaries(block.scores)],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _percent(each: Estimate) -> str:
+    return f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
+
+
+def _points(each: Estimate) -> str:
+    return f"{100 * each.value:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
+
+
+def _number(each: Estimate) -> str:
+    return f"{each.value:.1f} ({each.low:.1f} to {each.high:.1f})"
+
+
+def _times(each: Estimate) -> str:
+    return f"{each.value:.2f}x ({each.low:.2f} to {each.high:.2f})"
+
+
+def _share(value: float) -> str:
+    return "not reached" if value == 0 else f"{value:.2f}"

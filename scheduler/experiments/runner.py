@@ -1,172 +1,228 @@
-"""Policies x seeds over one question set; every outcome is logged, and every pair starts cold.
-
-One file a pair, DIR/POLICY.SEED.jsonl, that appears when the pair is complete: running the same
-experiment again does only what is missing. Beside it the curves that the policy has learned.
+"""Runs the cells of an experiment: on engines that cost nothing in processes, each cell alone and
+on virtual time; on all others one after another in this process.
 """
 
 import asyncio
-import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
 
-from policies.base import Message, Policy, Query
-from policies.price import Price
-from scheduler.config import ExperimentConfig, PolicyConfig, ServeConfig
-from scheduler.curves.wal import DurableCurveStore, save
+from scheduler.config import EngineConfig
 from scheduler.engines.factory import make_engine
-from scheduler.errors import PolicyFailed
-from scheduler.experiments.question_sets import Question, load_questions, spread
-from scheduler.policy_file import build_policy
+from scheduler.experiments import asking
+from scheduler.experiments.cell_run import Advance, complete, in_order, partial_rows, run_cell
+from scheduler.experiments.cells import ExperimentCell
+from scheduler.experiments.grading import Judge, RecordedGrader
+from scheduler.experiments.prepare import VIRTUAL, Prepared
+from scheduler.experiments.results import ResultRow
+from scheduler.experiments.settings import EndpointConfig
 from scheduler.progress import Progress
-from scheduler.solving.controller import Controller
-from scheduler.solving.pricing import Pricing
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
 from workers.engine import Engine
+from workers.replayed import ReplayedEngine
+from workers.simulated.clock import run_virtual
+
+ALONE = 2000
+"""Up to so many questions it takes longer to start processes than to ask."""
 
 
-class PolicySeed(NamedTuple):
-    """One policy with one seed; `label` is its name in the experiment."""
-
-    label: str
-    policy: PolicyConfig
-    seed: int
-
-    def path(self, folder: Path) -> Path:
-        return folder / f"{self.label}.{self.seed}.jsonl"
+def missing(prepared: Prepared, folder: Path) -> list[ExperimentCell]:
+    """The cells that are not complete yet."""
+    return [cell for cell in prepared.cells if not cell.path(folder).is_file()]
 
 
-def pairs(config: ExperimentConfig) -> list[PolicySeed]:
-    """All pairs, checked: a policy that cannot be built is refused before anything runs."""
-    for label, policy in config.policies.items():
-        if not label or "/" in label or label.startswith("."):
-            raise ValueError(f"policies: {label!r} cannot be a file's name")
-        _policy(config, policy)
-    return [
-        PolicySeed(label, policy, seed)
-        for seed in range(config.seeds)
-        for label, policy in config.policies.items()
-    ]
-
-
-def question_set(config: ExperimentConfig) -> list[Question]:
-    if config.questions is not None:
-        return spread(load_questions(config.questions), config.count)
-    if config.engine.kind == "simulated":
-        from workers.simulated.law import questions
-
-        made = questions(config.count or 300, config.engine.seed)
-        return [Question(q["id"], q["class"], q["question"], q["answer"]) for q in made]
-    return spread(load_questions(config.engine.model), config.count)
-
-
-def missing(config: ExperimentConfig, folder: Path) -> list[PolicySeed]:
-    return [pair for pair in pairs(config) if not pair.path(folder).exists()]
-
-
-async def run(
-    config: ExperimentConfig, todo: list[PolicySeed], folder: Path, progress: Progress
-) -> list[str]:
-    """Run the pairs one after another on one engine.
-
-    Gives what was wrong with each question that a policy has failed on.
-    """
-    failures: list[str] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = question_set(config)
-    engine = make_engine(config.engine)
-    try:
-        # On virtual time a process is late at once.
-        async with MathPool() as pool:
-            grader = Grader(pool if config.engine.kind == "vllm" else None)
-            for pair in todo:
-                failures += await _run_pair(config, pair, asked, engine, grader, folder, progress)
-    finally:
-        await engine.close()
-    return failures
-
-
-async def _run_pair(
-    config: ExperimentConfig,
-    pair: PolicySeed,
-    asked: list[Question],
-    engine: Engine,
-    grader: Grader,
+def run(
+    prepared: Prepared,
+    todo: Sequence[ExperimentCell],
     folder: Path,
     progress: Progress,
-) -> list[str]:
-    curves = DurableCurveStore()
-    path = pair.path(folder)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as log:
-        controller = Controller(
-            engine=engine,
-            info=await engine.info(),
-            policy=_policy(config, pair.policy),
-            curves=curves,
-            pricing=Pricing(Price(config.price)),
-            seed=pair.seed,
-            grader=grader,
+    *,
+    processes: int | None = None,
+) -> None:
+    """Run these cells; what is there of a live cell is kept, and gone on with.
+
+    `processes` of None is one a core. Raises RequestError, or whatever an engine raises.
+    """
+
+    def advance(note: str) -> None:
+        progress.advance(note)
+
+    engines = prepared.config.named_engines
+    virtual = [cell for cell in todo if engines[cell.engine].kind in VIRTUAL]
+    questions = sum(len(prepared.asked(cell)) for cell in virtual)
+    most = processes or (1 if questions <= ALONE else os.cpu_count() or 1)
+    if min(most, len(virtual)) > 1:
+        for cell in _side_by_side(prepared, virtual, folder, min(most, len(virtual))):
+            for _ in prepared.asked(cell):
+                advance(cell.name)
+    else:
+        base = _Bases(prepared)
+        for cell in virtual:
+            run_virtual(_virtual(base, cell, folder, advance))
+    for label, engine in engines.items():
+        live = [cell for cell in todo if cell.engine == label and engine.kind not in VIRTUAL]
+        if live:
+            asyncio.run(_live(prepared, live, folder, advance))
+
+
+class _Bases:
+    """What the cells of one process share: engines to copy, and grades."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.judges: dict[tuple[str, str], tuple[Grader, Judge]] = {}
+        self.replayed = cache(self._replayed)
+
+    def engine(self, cell: ExperimentCell) -> Engine:
+        engine = self.prepared.config.named_engines[cell.engine]
+        assert isinstance(engine, EngineConfig)
+        if engine.kind == "replayed":
+            return self.replayed(cell.engine).shuffled(cell.seed)
+        return make_engine(engine)
+
+    def _replayed(self, label: str) -> ReplayedEngine:
+        return ReplayedEngine(self.prepared.recorded[label], model=label)
+
+    def judge(self, cell: ExperimentCell) -> tuple[Grader, Judge]:
+        key = (cell.engine, cell.questions)
+        if key not in self.judges:
+            grader = RecordedGrader(self.prepared.known.get(cell.engine, {}))
+            self.judges[key] = grader, Judge(grader)
+        return self.judges[key]
+
+
+async def _virtual(base: _Bases, cell: ExperimentCell, folder: Path, advance: Advance) -> None:
+    config, engine = base.prepared.config, base.engine(cell)
+    grader, judge = base.judge(cell)
+    path = cell.path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    curves = path.with_suffix(".curves.json")
+    async with asking.local(
+        config,
+        cell,
+        engine,
+        grader,
+        judge,
+        curves_at=curves,
+        is_live=False,
+        keeps_outcomes=bool(config.outcomes),
+        done=[],
+    ) as ask:
+        rows = await run_cell(
+            in_order(cell, base.prepared.asked(cell), config.labelled),
+            ask,
+            path,
+            concurrency=config.concurrency,
+            keeps_outcomes=bool(config.outcomes),
+            done=[],
+            advance=advance,
         )
-        queries = iter(_queries(config, pair, asked))
-        failures: list[str] = []
-
-        async def worker() -> None:
-            for query, reference in queries:
-                try:
-                    outcome = await controller.answer(query)
-                except PolicyFailed as failed:
-                    failures.append(failed.message)
-                    log.write(json.dumps(_failed(pair, query, reference, failed)) + "\n")
-                    continue
-                line = outcome.as_dict() | {"policy": pair.label, "seed": pair.seed}
-                correct = await grader.is_right(outcome.answer, reference)
-                line |= {"reference": reference, "correct": correct}
-                log.write(json.dumps(line) + "\n")
-                progress.advance(f"{pair.label}, seed {pair.seed}")
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(config.concurrency):
-                group.create_task(worker())
-    save(curves.store, path.with_suffix(".curves.json"))
-    partial.replace(path)
-    return failures
+    complete(path, rows)
+    await engine.close()
 
 
-def _failed(pair: PolicySeed, query: Query, reference: str, failed: PolicyFailed) -> dict[str, Any]:
-    """The line of a question that the policy has failed on: it counts as not answered."""
-    return {
-        "id": query.id,
-        "policy": pair.label,
-        "seed": pair.seed,
-        "class": query.query_class,
-        "reference": reference,
-        "answer": None,
-        "correct": False,
-        "tokens": {"total": failed.spent},
-        "seconds": 0.0,
-        "error": failed.message,
-    }
+async def _live(
+    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, advance: Advance
+) -> None:
+    config = prepared.config
+    asked_engine = config.named_engines[cells[0].engine]
+    engine = make_engine(asked_engine) if isinstance(asked_engine, EngineConfig) else None
+    keeps = config.outcomes is not False and engine is not None
+    try:
+        async with MathPool() as pool:
+            grader = Grader(pool)
+            judges = {name: Judge(grader) for name in {cell.questions for cell in cells}}
+            for cell in cells:
+                path, judge = cell.path(folder), judges[cell.questions]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                done = partial_rows(path)
+                for _ in done:
+                    advance(cell.name)
+                if engine is not None:
+                    asking_cell = asking.local(
+                        config,
+                        cell,
+                        engine,
+                        grader,
+                        judge,
+                        curves_at=_curves_of(path, done),
+                        is_live=True,
+                        keeps_outcomes=keeps,
+                        done=done,
+                    )
+                else:
+                    assert isinstance(asked_engine, EndpointConfig)
+                    asking_cell = asking.endpoint(config, cell, asked_engine, judge)
+                async with asking_cell as ask:
+                    rows = await run_cell(
+                        in_order(cell, prepared.asked(cell), config.labelled),
+                        ask,
+                        path,
+                        concurrency=config.concurrency,
+                        keeps_outcomes=keeps,
+                        done=done,
+                        advance=advance,
+                    )
+                complete(path, rows)
+    finally:
+        if engine is not None:
+            await engine.close()
 
 
-def _queries(
-    config: ExperimentConfig, pair: PolicySeed, asked: list[Question]
-) -> Iterator[tuple[Query, str]]:
-    """The questions in the seed's own order; only a share of them comes with its right answer."""
-    rng = Random(pair.seed)
-    for question in rng.sample(asked, len(asked)):
-        labelled = rng.random() < config.labelled
-        query = Query(
-            id=f"{pair.label}-{pair.seed}-{question.id}",
-            messages=(Message("user", question.question),),
-            query_class=question.query_class,
-            reference=question.answer if labelled else None,
-        )
-        yield query, question.answer
+def _curves_of(path: Path, done: Sequence[ResultRow]) -> Path:
+    """Of a cell that begins, whatever was learned before its first row is dropped."""
+    curves = path.with_suffix(".curves.json")
+    if not done:
+        curves.unlink(missing_ok=True)
+        curves.with_name(curves.name + ".log").unlink(missing_ok=True)
+    return curves
 
 
-def _policy(config: ExperimentConfig, policy: PolicyConfig) -> Policy:
-    serving = ServeConfig(policy=policy, price=config.price, answer_tokens=config.answer_tokens)
-    return build_policy(policy.name, **serving.policy_options)
+def _side_by_side(
+    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, processes: int
+) -> Iterator[ExperimentCell]:
+    """Cells as they are completed. A cell that fails ends them all."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start, initargs=(prepared,)
+    ) as pool:
+        try:
+            # The slowest policies, those that learn, tend to stand last: begin with them.
+            running = {pool.submit(_in_process, cell, folder): cell for cell in reversed(cells)}
+            for future in as_completed(running):
+                future.result()
+                yield running[future]
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_base: _Bases | None = None
+
+
+def _start(prepared: Prepared) -> None:
+    """In a process of the pool: it ends with the one that started it, however that ends."""
+    global _base
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _base = _Bases(prepared)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_process(cell: ExperimentCell, folder: Path) -> None:
+    assert _base is not None
+    run_virtual(_virtual(_base, cell, folder, lambda _: None))

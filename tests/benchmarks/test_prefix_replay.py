@@ -13,10 +13,10 @@ from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import SettingMean
 from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, replay, replay_chain, thinned
 from benchmarks.prefixes import main
-from benchmarks.recordings import Prefix, PrefixTrace, Traced
 from policies import build
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.priced_exit import PricedExit
+from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 
 COSTS = Costs(trial=10, answer=3)
 CHAIN = Traced(

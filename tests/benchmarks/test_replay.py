@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from benchmarks.comparison import LEVELS
 from benchmarks.frontier import QuerySample, SettingMean, estimate, tokens_at, weights
 from benchmarks.policies import main
-from benchmarks.recordings import Sampled, VoteTrace
 from benchmarks.replay import (
     VoteSetting,
     arrivals,
@@ -24,6 +23,7 @@ from benchmarks.replay import (
 from policies import build
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.majority import Majority
+from scheduler.experiments.recordings import Sampled, VoteTrace
 
 
 def trace(

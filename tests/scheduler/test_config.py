@@ -8,11 +8,11 @@ from policies.price import Price
 from scheduler.config import (
     DRIVER_NAMES,
     EngineConfig,
-    ExperimentConfig,
     PolicyConfig,
     PriceConfig,
     ServeConfig,
 )
+from scheduler.experiments.settings import ExperimentConfig
 from scheduler.settings import from_table, read_toml
 from workers.drivers.driver import DRIVERS
 
@@ -64,18 +64,16 @@ def test_tables_of_policies_are_read(tmp_path: Path) -> None:
         """
         seeds = 3
         labelled = 1
-        policies.plain.name = "fixed"
-        policies."8 votes" = { name = "majority", options = { samples = 8 } }
+        policies.plain.policy = "fixed"
+        policies."8 votes" = { policy = "majority", samples = 8 }
         """,
     )
-    assert read_toml(path, ExperimentConfig) == ExperimentConfig(
-        policies={
-            "plain": PolicyConfig("fixed"),
-            "8 votes": PolicyConfig("majority", {"samples": 8}),
-        },
-        seeds=3,
-        labelled=1.0,
-    )
+    found = read_toml(path, ExperimentConfig)
+    assert (found.seeds, found.labelled) == (3, 1.0)
+    assert found.named_policies == {
+        "plain": PolicyConfig("fixed"),
+        "8 votes": PolicyConfig("majority", {"samples": 8}),
+    }
 
 
 def test_nothing_given_is_all_defaults(tmp_path: Path) -> None:
@@ -152,12 +150,12 @@ def test_a_mistake_is_told_by_file_key_and_value(
         ("seeds = 2", ["policies is missing"]),
         ("[policies]", ["policies", "at least 1"]),
         ("policies.a = 3", ["policies.a must be", "3"]),
-        ("policies.a.nam = 'fixed'", ["policies.a.nam", "did you mean 'name'"]),
-        ("labelled = 1.5\npolicies.a.name = 'fixed'", ["labelled", "1.5"]),
-        ("count = 0\npolicies.a.name = 'fixed'", ["count", "0"]),
-        ("seeds = 0\npolicies.a.name = 'fixed'", ["seeds", "0"]),
-        ("concurrency = 0\npolicies.a.name = 'fixed'", ["concurrency", "0"]),
-        ("price = 0\npolicies.a.name = 'fixed'", ["price", "0"]),
+        ("policies.a.polic = 'fixed'", ["policies.a.policy", "'polic'"]),
+        ("labelled = 1.5\npolicies.a.policy = 'fixed'", ["labelled", "1.5"]),
+        ("limit = 0\npolicies.a.policy = 'fixed'", ["limit", "0"]),
+        ("seeds = 0\npolicies.a.policy = 'fixed'", ["seeds", "0"]),
+        ("concurrency = 0\npolicies.a.policy = 'fixed'", ["concurrency", "0"]),
+        ("price = 0\npolicies.a.policy = 'fixed'", ["price", "0"]),
     ],
 )
 def test_so_is_a_mistake_in_an_experiment(tmp_path: Path, text: str, told: list[str]) -> None:

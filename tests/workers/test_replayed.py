@@ -14,7 +14,7 @@ from policies.sampling import SamplingParams
 from policies.signals import Confidence, Probe, Probing, Signals
 from tests.builders import changed
 from workers.engine import Load, Refused, SampleRequest
-from workers.replayed import ReplayedEngine
+from workers.replayed import NOT_RECORDED, ReplayedEngine
 from workers.sample import Accepted, Sample
 
 
@@ -157,17 +157,18 @@ def test_an_extension_that_never_came_back_leaves_its_chain_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        (request(chains=(0, 1)), "the recording has no further fitting sample of '6*7?'"),
-        (request("7*7?"), "the recording has no further fitting sample of '7*7?'"),
-        (request(temperature=0.0), "the recording has no further fitting sample of '6*7?'"),
-        (request(extensions=2), "the recording has no further fitting sample of '6*7?'"),
+        (request(chains=(0, 1)), "the recording has 1 sampled chains of '6*7?'"),
+        (request("7*7?"), "the recording has 0 sampled chains of '7*7?'"),
+        (request(temperature=0.0), "the recording has 0 greedy chains of '6*7?'"),
+        (request(extensions=2), "the recording has 0 sampled chains with 2 extensions of '6*7?'"),
     ],
 )
 def test_a_draw_that_is_not_recorded_is_refused(asked: SampleRequest, why: str) -> None:
     engine = ReplayedEngine([recording(line(0, "1"))])
     with pytest.raises(Refused) as caught:
         samples(engine, asked)
-    assert (caught.value.field, str(caught.value)) == ("samples", why)
+    assert (caught.value.field, caught.value.code) == ("samples", NOT_RECORDED)
+    assert str(caught.value) == f"{why}; more of them are asked for"
 
 
 def test_an_extension_beyond_the_record_is_refused() -> None:
@@ -175,7 +176,7 @@ def test_an_extension_beyond_the_record_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         extended(engine, 2)
     assert caught.value.field == "extensions"
-    assert str(caught.value) == "no record of '6*7?' goes to 2 Waits"
+    assert str(caught.value) == "no record of '6*7?' goes to 2 extensions"
 
 
 def test_the_question_is_the_last_message() -> None:

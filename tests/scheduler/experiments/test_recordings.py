@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.record_traces import record, write
-from benchmarks.recordings import Prefix, Sampled, load_recordings
-from scheduler.experiments.question_sets import Question
+from scheduler.experiments.questions.question import Question
+from scheduler.experiments.recordings import Prefix, Sampled, load_recordings
 from scheduler.progress import progress
 from workers.simulated.engine import SimulatedEngine
 

@@ -36,10 +36,11 @@ class Sampled(NamedTuple):
 
 
 class VoteTrace(NamedTuple):
-    """By question, the chains that were sampled for it."""
+    """By question, the chains that were sampled for it; `names` are the questions' ids."""
 
     query_class: str
     questions: tuple[tuple[Sampled, ...], ...]
+    names: tuple[str, ...] = ()
 
 
 class Prefix(NamedTuple):
@@ -107,10 +108,14 @@ class _Row:
         return ValueError(f"{self._place}: bad {column}: {value!r}")
 
 
-def load_recordings(folder: Path) -> Recordings:
-    """Every .csv and .csv.gz of a folder; what is wrong is named by file, line, column, value."""
+def load_recordings(where: Path) -> Recordings:
+    """A file, or every .csv and .csv.gz of a folder.
+
+    What is wrong is named by file, line, column and value.
+    """
     votes, prefixes, skipped = [], [], []
-    paths = [path for path in sorted(folder.glob("*")) if path.name.endswith((".csv", ".csv.gz"))]
+    paths = [where] if where.is_file() else sorted(where.glob("*"))
+    paths = [path for path in paths if path.name.endswith((".csv", ".csv.gz"))]
     for path in paths:
         name = path.name.removesuffix(".gz").removesuffix(".csv")
         columns = _columns(path)
@@ -139,7 +144,8 @@ def _votes(name: str, path: Path) -> VoteTrace:
             raise row.bad("sid", f"{row.text('sid')}, a second time for {row.text('qid')}")
     if not questions:
         raise ValueError(f"{path}: no rows")
-    return VoteTrace(name, tuple(tuple(samples.values()) for samples in questions.values()))
+    chains = tuple(tuple(samples.values()) for samples in questions.values())
+    return VoteTrace(name, chains, tuple(questions))
 
 
 def _prefixes(name: str, path: Path) -> PrefixTrace:

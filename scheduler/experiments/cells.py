@@ -1,0 +1,83 @@
+"""The cells of an experiment: one engine, one question set, one policy and one seed each."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from policies.base import Policy
+from scheduler.config import PolicyConfig, ServeConfig
+from scheduler.experiments.collecting import NAME as COLLECT
+from scheduler.experiments.collecting import CollectTraces
+from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
+from scheduler.policy_file import build_policy
+
+FOLDER = "cells"
+OUTCOMES = "outcomes"
+SERVER = "server"
+"""The name of whatever policy an endpoint runs by default."""
+READ_CURVES = {"bayesian_stopping", "difficulty_knapsack", "priced", "priced_exit"}
+
+
+class ExperimentCell(NamedTuple):
+    """Labels of the experiment's own; `seed` counts from 0."""
+
+    engine: str
+    questions: str
+    policy: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine}~{self.questions}~{self.policy}~{self.seed}"
+
+    def path(self, folder: Path) -> Path:
+        """Its results; the file appears when the cell is complete."""
+        return folder / FOLDER / f"{self.name}.jsonl"
+
+
+def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
+    """Every policy and seed has its turn before a set or an engine is left.
+
+    Raises ValueError for a policy that cannot be built or does not fit an engine.
+    """
+    cells = []
+    for engine, asked in config.named_engines.items():
+        for label, policy in config.named_policies.items():
+            if isinstance(asked, EndpointConfig):
+                if ":" in policy.name:
+                    raise ValueError(
+                        f"policies.{label}: {policy.name!r} cannot run on endpoint {asked.url}; "
+                        f"start that with `serve --policy {policy.name}` and name it {SERVER!r}"
+                    )
+                if policy.name == SERVER:
+                    continue
+                if policy.name == COLLECT:
+                    raise ValueError(
+                        f"an endpoint tells nothing of single chains; start {asked.url} with "
+                        "`outcomes` in its settings, and replay that log"
+                    )
+            built(config, label)
+        for questions in config.sets_of(asked):
+            cells += [
+                ExperimentCell(engine, questions, policy, seed)
+                for seed in range(config.seeds)
+                for policy in config.named_policies
+            ]
+    return cells
+
+
+def built(config: ExperimentConfig, label: str) -> Policy:
+    """The policy of a label. Raises ValueError that names it."""
+    policy: PolicyConfig = config.named_policies[label]
+    if policy.name == COLLECT:
+        return CollectTraces(**policy.options)
+    serving = ServeConfig(policy=policy, answer_tokens=config.answer_tokens)
+    try:
+        return build_policy(policy.name, **serving.policy_options)
+    except ValueError as error:
+        raise ValueError(f"policies.{label}: {error}") from error
+
+
+def learns(config: ExperimentConfig, label: str) -> bool:
+    """Whether a policy reads learned curves; one of the user's own may."""
+    name = config.named_policies[label].name
+    return ":" in name or name in READ_CURVES

@@ -1,0 +1,89 @@
+"""Records all that a replay may ask for: a policy that spends, and never stops early."""
+
+from dataclasses import dataclass
+from random import Random
+
+from policies.base import Decision, Draw, Extend, Policy, Situation, Stop
+from policies.options import PolicyOptions
+from policies.plan import Budget, check_int
+from policies.signals import Probing, Signals
+
+NAME = "collect"
+_MOST_POWER = 16
+_LEAST_POWER = 4
+_MOST_SAMPLES = 1024
+
+
+@dataclass(frozen=True)
+class CollectTraces(Policy):
+    """One greedy chain, extended `extensions` times one by one; then `samples` sampled chains.
+
+    With `probes` every chain has trial answers after 16, 32, 64, ... thinking tokens. The
+    confidence of every chain is measured if `confidence` is set.
+    """
+
+    samples: int = 16
+    extensions: int = 4
+    greedy: bool = True
+    probes: bool = True
+    confidence: bool = True
+    max_thinking_tokens: int | None = None
+    answer_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        check_int("samples", self.samples, at_most=_MOST_SAMPLES)
+        check_int("extensions", self.extensions)
+        if not self.samples and not self.greedy:
+            raise ValueError("samples must be at least 1 where nothing is decoded greedily, got 0")
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(self.max_thinking_tokens, 0, self.extensions, self.answer_tokens)
+
+    @property
+    def max_chains(self) -> int:
+        return self.samples + self.greedy
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        history = situation.tally.history
+        if self.greedy and not history:
+            return self._draw(situation, 1, 0.0)
+        first = [vote for vote in history if vote.chain == history[0].chain]
+        if self.greedy and len(history) == len(first) <= self.extensions:
+            last = first[-1]
+            if last.stop_cause in ("natural", "extensions"):
+                return Extend(
+                    last.chain,
+                    1,
+                    self._budget(situation),
+                    0.0,
+                    probing=self._probing(),
+                    signals=self._signals(),
+                )
+        drawn = len({vote.chain for vote in history})
+        if drawn < self.max_chains:
+            return self._draw(situation, self.max_chains - drawn, None)
+        return Stop("plan done")
+
+    def _draw(self, situation: Situation, samples: int, temperature: float | None) -> Draw:
+        return Draw(
+            samples,
+            self._budget(situation),
+            temperature,
+            probing=self._probing(),
+            signals=self._signals(),
+        )
+
+    def _budget(self, situation: Situation) -> Budget:
+        return situation.budget(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+
+    def _probing(self) -> Probing | None:
+        powers = tuple(2**power for power in range(_LEAST_POWER, _MOST_POWER + 1))
+        return Probing(at=powers) if self.probes else None
+
+    def _signals(self) -> Signals | None:
+        return Signals() if self.confidence else None
