@@ -20,6 +20,7 @@ def main(port: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
+        address="local",
         num_cpus=max(4, os.cpu_count() or 2),
         include_dashboard=False,
         object_store_memory=200 << 20,

@@ -175,7 +175,9 @@ def _join(verbose: bool, json_logs: bool) -> None:
     else:
         # Ray would run engines at the lowest priority, behind anything else on a laptop.
         os.environ.setdefault("RAY_worker_niceness", "0")
+        # Without "local", Ray would join any cluster that was started on this machine.
         ray.init(
+            address="local",
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=False,
             object_store_memory=200 << 20,

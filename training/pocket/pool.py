@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,3 +27,7 @@ def pool(rows: int, seed: int) -> Iterator[dict[str, str]]:
 def write_pool(path: Path, rows: int, seed: int) -> None:
     """A JSON Lines file: a source of `thinkbudget curate`."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in pool(rows, seed)))
+
+
+if __name__ == "__main__":
+    write_pool(Path(sys.argv[1]), int(sys.argv[2]), seed=0)

@@ -31,6 +31,8 @@ def run_on_ray(settings: FineTuning) -> None:
     parallel = settings.parallel
     started = not ray.is_initialized()
     if started:
+        # Ray would run workers at the lowest priority, behind anything else on this machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Without "local", Ray would join any cluster that was started on this machine.
         own = {"address": "local", "include_dashboard": False}
         own = {} if os.environ.get("RAY_ADDRESS") else own

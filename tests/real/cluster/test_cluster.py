@@ -120,6 +120,7 @@ def cluster() -> Iterator[None]:
     from scheduler.cluster import launch
 
     ray.init(
+        address="local",
         num_cpus=3,
         num_gpus=4,
         include_dashboard=False,

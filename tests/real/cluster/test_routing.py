@@ -24,6 +24,7 @@ def application() -> Iterator[str]:
     from scheduler.config import EngineConfig, ServeConfig
 
     ray.init(
+        address="local",
         num_cpus=4,
         include_dashboard=False,
         object_store_memory=100 << 20,
