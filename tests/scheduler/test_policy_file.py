@@ -151,19 +151,20 @@ def test_an_experiment_goes_on_and_says_which_questions_failed(tmp_path: Path) -
     )
     file = tmp_path / "experiment.toml"
     file.write_text(
-        "count = 40\n[engine]\nkind = 'simulated'\n"
-        f"[policies.own]\nname = '{written(tmp_path, body)}'\n[policies.plain]\nname = 'fixed'\n"
+        "limit = 40\n[engine]\nkind = 'simulated'\n"
+        f"[policies.own]\npolicy = '{written(tmp_path, body)}'\n[policies.plain]\npolicy = 'fixed'\n"
     )
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["experiment", "run", str(file), "-o", str(out)])
     assert done.exit_code == 3, done.output
-    lines = [json.loads(line) for line in (out / "own.0.jsonl").read_text().splitlines()]
-    failed = [line for line in lines if "error" in line]
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    lines = [row for row in rows if row["policy"] == "own"]
+    failed = [line for line in lines if line["error"] is not None]
     assert len(lines) == 40
     assert {line["class"] for line in failed} == {"hard"}
     assert (
         f"{len(failed)} questions failed, the first: policy 'mine', query own-0-hard" in done.output
     )
-    assert len((out / "plain.0.jsonl").read_text().splitlines()) == 40
+    assert sum(row["policy"] == "plain" and row["error"] is None for row in rows) == 40
     reported = CliRunner().invoke(main, ["report", str(out)])
     assert reported.exit_code == 0, reported.output
