@@ -152,7 +152,8 @@ def test_an_experiment_goes_on_and_says_which_questions_failed(tmp_path: Path) -
     file = tmp_path / "experiment.toml"
     file.write_text(
         "limit = 40\n[engine]\nkind = 'simulated'\n"
-        f"[policies.own]\npolicy = '{written(tmp_path, body)}'\n[policies.plain]\npolicy = 'fixed'\n"
+        f"[policies.own]\npolicy = '{written(tmp_path, body)}'\n"
+        "[policies.plain]\npolicy = 'fixed'\n"
     )
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["experiment", "run", str(file), "-o", str(out)])
