@@ -147,7 +147,7 @@ def pocket_study(out: Path, seed: int, pool: int, size: int, questions: int) -> 
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--questions", type=click.IntRange(1), default=6000, show_default=True,
               help="Questions that s1-pocket is sampled on.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 def train_verifier(out: Path, seed: int, questions: int, epochs: int) -> None:
     """Train the verifier of s1-pocket's questions (tens of minutes on 2 cores, resumes)."""
     from training.pocket.verifier.make import make

@@ -35,7 +35,7 @@ class VerifierRecipe:
     """All that decides what a run learns, beside the chains."""
 
     seed: int = 0
-    epochs: int = 2
+    epochs: int = 1
     batch_tokens: int = 4096
     learning_rate: float = 1e-3
     warmup_steps: int = 50

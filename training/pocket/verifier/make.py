@@ -10,7 +10,7 @@ from training.pocket.verifier.samples import read_chains
 QUESTIONS = 6000
 
 
-def make(out: Path, *, seed: int = 0, questions: int = QUESTIONS, epochs: int = 2) -> None:
+def make(out: Path, *, seed: int = 0, questions: int = QUESTIONS, epochs: int = 1) -> None:
     """Write a verifier into `out`. Run again after an interruption, it goes on where it was."""
     out.mkdir(parents=True, exist_ok=True)
     chains, checkpoint = out / f"chains-{seed}.jsonl", out / "checkpoint.pt"
