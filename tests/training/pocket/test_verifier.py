@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.pocket.examples import held_out
+from training.pocket.problems import read_problem
 from training.pocket.verifier.measure import (
     SAMPLES,
     Asked,
@@ -73,6 +74,21 @@ def test_training_draws_no_held_out_question() -> None:
     assert held_out().isdisjoint(problem.question for problem in drawn)
     assert [p.question for p in problems(5, 0)] == [p.question for p in drawn[:5]]
     assert drawn[4].family == "sum"
+
+
+def test_a_spoiled_chain_ends_with_its_only_new_error() -> None:
+    from training.pocket.verifier.fit import spoil, with_spoiled
+    from training.pocket.verifier.labels import labels
+
+    whole = Chain("a=3 b=a*7-2+5 c=b+4*3 c?", "a=3 *7-2=9+5 b=4 +4*3 c=1")
+    for seed in range(20):
+        spoiled = spoil(whole, random.Random(seed))
+        assert spoiled is not None
+        assert whole.thinking.startswith(spoiled.thinking[:-1])
+        *before, last = labels(read_problem(whole.question), spoiled.thinking)
+        assert all(before) and not last
+    assert spoil(Chain(whole.question, "hm\n=4"), random.Random(0)) is None
+    assert len(with_spoiled([whole] * 9, 0)) == 12
 
 
 def test_a_file_of_chains_that_was_torn_is_mended(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Trains the verifier: s1-pocket's trunk, and a head that tells how likely each step is right.
 
-The loss is the cross-entropy of the labels of `labels.py`, a step a term. One process, no more than
+The loss is the cross-entropy of the labels of `labels.py`, a step a term. Every third chain is seen
+once more up to a true value, and with another digit in its place: the model itself is never wrong
+on a single operation, so from its chains alone the verifier would learn which leaps are long, and
+not to look at the digits. One process, no more than
 two threads; the order of the rows follows from the seed. A run that was stopped goes on from its
 checkpoint.
 """
@@ -8,6 +11,7 @@ checkpoint.
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +30,11 @@ from training.pocket.verifier.samples import Chain
 from workers.models import POCKET_FOLDER
 from workers.verifier.network import StepScorer, padded
 from workers.verifier.pocket import CONFIG, WEIGHTS, StepTokenizer
+from workers.verifier.steps import step_ends
 
 CHECKPOINT_SECONDS = 60.0
+SPOILED_EVERY = 3
+VALUE = re.compile(r"=\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,27 @@ class StepRow(NamedTuple):
     right: list[bool]
 
 
+def with_spoiled(chains: Sequence[Chain], seed: int) -> list[Chain]:
+    """The chains, and every third once more with a wrong end."""
+    rng = random.Random(f"spoil {seed}")
+    spoiled = [spoil(chain, rng) for chain in chains[::SPOILED_EVERY]]
+    return [*chains, *(chain for chain in spoiled if chain is not None)]
+
+
+def spoil(chain: Chain, rng: random.Random) -> Chain | None:
+    """The chain up to one of its true values, another digit in its place; None if it has none."""
+    text = chain.thinking
+    right = zip(step_ends(text), labels(read_problem(chain.question), text), strict=True)
+    ends = [end for end, is_right in right if is_right and VALUE.fullmatch(text[end - 2 : end])]
+    if not ends:
+        return None
+    end = rng.choice(ends)
+    digit = rng.choice([digit for digit in "0123456789" if digit != text[end - 1]])
+    return Chain(chain.question, text[: end - 1] + digit)
+
+
 def step_rows(chains: Sequence[Chain]) -> list[StepRow]:
+    """The rows of chains, those without steps left out."""
     tokenizer = StepTokenizer(transformers.AutoTokenizer.from_pretrained(POCKET_FOLDER))
     rows = []
     for chain in chains:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.pocket.verifier.fit import VerifierRecipe, export, fit, step_rows
+from training.pocket.verifier.fit import VerifierRecipe, export, fit, step_rows, with_spoiled
 from training.pocket.verifier.samples import read_chains
 
 QUESTIONS = 6000
@@ -17,6 +17,6 @@ def make(out: Path, *, seed: int = 0, questions: int = QUESTIONS, epochs: int = 
     # In a process of its own: vLLM leaves threads and memory behind.
     command = [sys.executable, "-m", "training.pocket.verifier.samples", str(chains)]
     subprocess.run([*command, str(questions), str(seed)], check=True)
-    rows = step_rows(read_chains(chains))
+    rows = step_rows(with_spoiled(read_chains(chains), seed))
     export(fit(rows, VerifierRecipe(seed=seed, epochs=epochs), checkpoint), out)
     checkpoint.unlink(missing_ok=True)
