@@ -17,7 +17,7 @@ import random
 from typing import Any
 
 from scheduler.errors import InvalidRequest
-from training.pocket.examples import ChainThoughts, SumThoughts, Thoughts
+from training.pocket.examples import ChainThoughts, SumThoughts
 from training.pocket.problems import Problem, Step, read_problem
 from training.pocket.tokenizer import CHECK, FINAL_ANSWER, FIX, OK, SO, WAIT
 
@@ -79,7 +79,7 @@ TEACHERS: dict[str, type[ChainTeacher] | type[SumTeacher]] = {
 }
 
 
-def think(problem: Problem, rng: random.Random) -> Thoughts:
+def think(problem: Problem, rng: random.Random) -> ChainTeacher | SumTeacher:
     """Thoughts about a problem: a draft, and checks while patience lasts."""
     thoughts = TEACHERS[problem.family](problem, rng)
     thoughts.draft()

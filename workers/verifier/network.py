@@ -13,7 +13,7 @@ class StepScorer(nn.Module):
         from transformers import AutoModel
 
         super().__init__()
-        self.trunk: nn.Module = AutoModel.from_config(config)
+        self.trunk: Any = AutoModel.from_config(config)
         self.head = nn.Linear(config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,8 @@ def test_calibration_compares_rewards_with_shares() -> None:
     values = [0.05] * 10 + [0.95] * 10
     right = [True] + [False] * 9 + [True] * 8 + [False] * 2
     bins = calibration(values, right)
-    assert bins == [(10, pytest.approx(0.05), 0.1), (10, pytest.approx(0.95), 0.8)]
+    expected: list[Any] = [(10, pytest.approx(0.05), 0.1), (10, pytest.approx(0.95), 0.8)]
+    assert bins == expected
     assert calibration_error(bins) == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
     assert calibration([1.0], [True]) == [(1, 1.0, 1.0)]
 
