@@ -1,6 +1,7 @@
 """A fine-tuning from beginning to end: checks, examples, workers, the model."""
 
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from training.sft.deepspeed_config import refuse_contradictions
 from training.sft.examples import Prepared, prepare
 from training.sft.settings import FineTuning
 from workers.format import bind
-from workers.models import locate
 
 MANIFEST = "manifest.json"
 LOOK_SECONDS = 0.5
@@ -26,11 +26,9 @@ def check(settings: FineTuning) -> Prepared:
     from transformers import AutoConfig, AutoTokenizer
 
     refuse_contradictions(settings.parallel.deepspeed)
-    place = {"pretrained_model_name_or_path": locate(settings.model.name)}
-    place |= {} if settings.model.revision is None else {"revision": settings.model.revision}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**place)
-        config = AutoConfig.from_pretrained(**place)
+        tokenizer = AutoTokenizer.from_pretrained(**settings.model.place)
+        config = AutoConfig.from_pretrained(**settings.model.place)
     except OSError as error:
         raise ValueError(f"model.name {settings.model.name!r}: {error}".splitlines()[0]) from None
     if tokenizer.chat_template is None:
@@ -85,8 +83,8 @@ def _begin(
 def _progress(settings: FineTuning, prepared: Prepared) -> Iterator[None]:
     """Steps, loss and speed as the first worker writes them, until the block ends."""
     file, over = settings.metrics, threading.Event()
-    per_epoch = -(-prepared.rows // settings.training.batch_size)
-    total = max(1, round(per_epoch * settings.training.epochs))
+    per_epoch = math.ceil(prepared.rows / settings.training.batch_size)
+    total = math.ceil(per_epoch * settings.training.epochs)
 
     def follow() -> None:
         done, is_over = 0, False

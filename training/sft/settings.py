@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value, read_toml
 from training.sft.formatting import Control
 from workers.format import ThinkingFormat, named_format
-from workers.models import POCKET, thinking_format
+from workers.models import POCKET, locate, thinking_format
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,6 +30,12 @@ class Model:
     revision: str | None = None
     format: Annotated[Value[str | None] | Table[ThinkingFormat], VALUE_OR_TABLE] = None
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where `from_pretrained` finds it. Raises ValueError for a folder that is no model."""
+        place = {"pretrained_model_name_or_path": locate(self.name)}
+        return place if self.revision is None else {**place, "revision": self.revision}
 
     @property
     def thinking_format(self) -> ThinkingFormat:

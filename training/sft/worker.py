@@ -14,7 +14,6 @@ from training.sft.examples import load
 from training.sft.export import write_model
 from training.sft.settings import FineTuning
 from training.sft.universal import fitting
-from workers.models import locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,7 @@ def train(settings: FineTuning, worker: Worker) -> None:
 
     logging.disable_progress_bar()
     begin = _beginning(settings, worker)
-    arguments = _arguments(
-        settings, universal=begin is not None and begin.workers != worker.workers
-    )
+    arguments = _arguments(settings, universal=begin is not None and begin.universal)
     model, collator = _model(settings)
     trainer = Trainer(
         model=model,
@@ -91,14 +88,12 @@ def _model(settings: FineTuning) -> tuple[Any, Any]:
     """The model, and what pads its rows. The arguments of the Trainer must be made before."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq
 
-    place = {"pretrained_model_name_or_path": locate(settings.model.name)}
-    place |= {} if settings.model.revision is None else {"revision": settings.model.revision}
-    tokenizer = AutoTokenizer.from_pretrained(**place)
+    tokenizer = AutoTokenizer.from_pretrained(**settings.model.place)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so any token will do
     is_bf16 = settings.training.precision == "bf16"
     model = AutoModelForCausalLM.from_pretrained(
-        **place,
+        **settings.model.place,
         dtype="bfloat16" if is_bf16 else "float32",
         attn_implementation=settings.model.attention,
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from training.sft.checkpoints import last_whole
 from training.sft.launch import run_on_ray
@@ -134,6 +136,9 @@ def test_two_workers_that_share_all_learn_what_one_process_learns(
     fine_tune(shared, run_on_ray)
     assert losses(shared) == pytest.approx(losses(alone), abs=CLOSE)
     assert losses(alone)[-1] < 0.8 * losses(alone)[0]
+    one, many = (load_file(each.trained / "model.safetensors") for each in (alone, shared))
+    assert one.keys() == many.keys()
+    assert all(torch.allclose(one[name], many[name], atol=CLOSE) for name in one)
 
 
 def test_a_killed_worker_costs_only_the_steps_since_the_checkpoint(
@@ -190,7 +195,6 @@ print("TOKENS", json.dumps([list(each.outputs[0].token_ids) for each in outputs]
 
 
 def test_the_model_answers_alike_in_transformers_and_vllm(alone: FineTuning) -> None:
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     assert not list(alone.trained.glob("*.bin"))
