@@ -145,7 +145,7 @@ def pocket_study(out: Path, seed: int, pool: int, size: int, questions: int) -> 
               default=Path("pocket-verifier"), show_default=True,
               help="Folder of the verifier.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--questions", type=click.IntRange(1), default=6000, show_default=True,
+@click.option("--questions", type=click.IntRange(1), default=3000, show_default=True,
               help="Questions that s1-pocket is sampled on.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 def train_verifier(out: Path, seed: int, questions: int, epochs: int) -> None:

@@ -80,7 +80,7 @@ class PocketVerifier:
             batch = order[-max(1, TOKENS_PER_BATCH // width) :]
             del order[-len(batch) :]
             with torch.inference_mode():
-                chances = scorer(padded([rows[row][0] for row in batch])).sigmoid()
+                chances = scorer(*padded([rows[row] for row in batch])).sigmoid()
             for row, found in zip(batch, chances, strict=True):
                 rewards[row] = found[rows[row][1]].tolist()
         return rewards

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("verifier")
     torch.manual_seed(0)
     scorer = StepScorer(transformers.AutoConfig.from_pretrained(POCKET_FOLDER))
-    torch.nn.init.normal_(scorer.head.weight)
+    torch.nn.init.normal_(scorer.head.weight, std=0.02)
     save_file(scorer.state_dict(), out / WEIGHTS)
     (out / CONFIG).write_text((POCKET_FOLDER / CONFIG).read_text())
     return out

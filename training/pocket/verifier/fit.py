@@ -118,7 +118,7 @@ def batches(rows: Sequence[StepRow], recipe: VerifierRecipe, epoch: int) -> list
 
 
 def step_loss(scorer: StepScorer, batch: Sequence[StepRow]) -> torch.Tensor:
-    odds = scorer(padded([row.tokens for row in batch]))
+    odds = scorer(*padded([(row.tokens, row.places) for row in batch]))
     rows = [number for number, row in enumerate(batch) for _ in row.places]
     places = [place for row in batch for place in row.places]
     right = torch.tensor([float(each) for row in batch for each in row.right])

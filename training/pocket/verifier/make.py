@@ -7,7 +7,7 @@ from pathlib import Path
 from training.pocket.verifier.fit import VerifierRecipe, export, fit, step_rows, with_spoiled
 from training.pocket.verifier.samples import read_chains
 
-QUESTIONS = 6000
+QUESTIONS = 3000
 
 
 def make(out: Path, *, seed: int = 0, questions: int = QUESTIONS, epochs: int = 1) -> None:
