@@ -1,10 +1,11 @@
 """Votes until the leader is surely the most likely answer, by a prior that was learned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies.adaptive_consistency import chance_of_lead
 from policies.base import Situation
 from policies.curves.vote_types import INDEX
+from policies.options import PolicyOptions
 from policies.voting import Voting, share
 
 
@@ -27,6 +28,10 @@ class BayesianStopping(Voting):
     @property
     def name(self) -> str:
         return "bayesian_stopping"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return replace(super(BayesianStopping, self).options, reads_curves=True)
 
     def settled(self, situation: Situation) -> bool:
         curve, standing = situation.curve, situation.tally.standing

@@ -48,7 +48,10 @@ class DifficultyKnapsack(Policy):
     @property
     def options(self) -> PolicyOptions:
         return PolicyOptions(
-            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
+            self.max_thinking_tokens,
+            answer_tokens=self.answer_tokens,
+            votes_only=True,
+            reads_curves=True,
         )
 
     @property

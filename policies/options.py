@@ -29,6 +29,8 @@ class PolicyOptions:
     #: Whether it spends tokens by the price and the value of a query, so that an effort is what
     #: accuracy is worth. For other policies an effort is a cap on thinking.
     spends_by_price: bool = False
+    #: Whether its decisions read what was learned of a class, so that it learns in experiments.
+    reads_curves: bool = False
 
     def __post_init__(self) -> None:
         check_int("max_thinking_tokens", self.max_thinking_tokens, optional=True)

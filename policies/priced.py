@@ -72,6 +72,7 @@ class Priced(Policy):
             price=self.price,
             votes_only=self.votes_only,
             spends_by_price=True,
+            reads_curves=True,
         )
 
     @property

@@ -54,7 +54,10 @@ class PricedExit(Policy):
     @property
     def options(self) -> PolicyOptions:
         return PolicyOptions(
-            self.max_thinking_tokens, answer_tokens=self.answer_tokens, price=self.price
+            self.max_thinking_tokens,
+            answer_tokens=self.answer_tokens,
+            price=self.price,
+            reads_curves=True,
         )
 
     @property

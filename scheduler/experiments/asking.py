@@ -105,7 +105,7 @@ async def endpoint(
     try:
         model = where.model or await first_model(client)
         policy = config.named_policies[cell.policy]
-        learn = learns(config, cell.policy) or policy.name == SERVER
+        learn = policy.name == SERVER or learns(config, cell.policy)
         budget = dict(policy.options)
         if policy.name != SERVER:
             budget |= {"policy": policy.name, "learn": learn}

@@ -14,7 +14,6 @@ FOLDER = "cells"
 OUTCOMES = "outcomes"
 SERVER = "server"
 """The name of whatever policy an endpoint runs by default."""
-READ_CURVES = {"bayesian_stopping", "difficulty_knapsack", "priced", "priced_exit"}
 
 
 class ExperimentCell(NamedTuple):
@@ -79,5 +78,4 @@ def built(config: ExperimentConfig, label: str) -> Policy:
 
 def learns(config: ExperimentConfig, label: str) -> bool:
     """Whether a policy reads learned curves; one of the user's own may."""
-    name = config.named_policies[label].name
-    return ":" in name or name in READ_CURVES
+    return ":" in config.named_policies[label].name or built(config, label).options.reads_curves
