@@ -29,19 +29,24 @@ ROWS, QUICK_ROWS = 512, 128
 MICRO_BATCH, BATCH = 8, 16
 
 
-def settings(folder: Path, rows: int) -> FineTuning:
-    """Rows of 40 to 400 tokens, one epoch, one checkpoint on the way."""
-    rng = random.Random(1)
-    with (folder / "rows.jsonl").open("w") as file:
+def write_sums(path: Path, rows: int, digits: tuple[int, int], seed: int) -> None:
+    """Training rows: sums of so many digits, both numbers included, thought about one by one."""
+    rng = random.Random(seed)
+    with path.open("w") as file:
         for _ in range(rows):
-            digits = [rng.randint(1, 9) for _ in range(rng.randint(8, 80))]
-            sums = [sum(digits[: n + 1]) % 10 for n in range(len(digits))]
+            drawn = [rng.randint(1, 9) for _ in range(rng.randint(*digits))]
+            sums = [sum(drawn[: n + 1]) % 10 for n in range(len(drawn))]
             row = {
-                "question": f"{'+'.join(map(str, digits))}?",
+                "question": f"{'+'.join(map(str, drawn))}?",
                 "thinking": " ".join(map(str, sums)),
                 "attempt": f"Final Answer: {sums[-1]}",
             }
             file.write(f"{json.dumps(row)}\n")
+
+
+def settings(folder: Path, rows: int) -> FineTuning:
+    """Rows of 40 to 400 tokens, one epoch, one checkpoint on the way."""
+    write_sums(folder / "rows.jsonl", rows, (8, 80), seed=1)
     return FineTuning(
         out=str(folder / f"out-{time.time_ns()}"),
         model=Model(name="s1-pocket"),

@@ -1,7 +1,6 @@
 """Fine-tuning for real: Ray Train, DeepSpeed, a killed worker, and the model in vLLM."""
 
 import json
-import random
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.training import write_sums
 from training.sft.checkpoints import last_whole
 from training.sft.launch import run_on_ray
 from training.sft.run import fine_tune
@@ -38,17 +38,7 @@ CLOSE = 2e-3
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 32 rows: sums of digits, thought about step by step."""
     folder = tmp_path_factory.mktemp("training")
-    rng = random.Random(5)
-    with (folder / "rows.jsonl").open("w") as file:
-        for _ in range(32):
-            digits = [rng.randint(1, 9) for _ in range(rng.randint(2, 6))]
-            sums = [sum(digits[: n + 1]) % 10 for n in range(len(digits))]
-            row = {
-                "question": f"{'+'.join(map(str, digits))}?",
-                "thinking": " ".join(map(str, sums)),
-                "attempt": f"Final Answer: {sums[-1]}",
-            }
-            file.write(f"{json.dumps(row)}\n")
+    write_sums(folder / "rows.jsonl", 32, (2, 6), seed=5)
     return folder
 
 
@@ -140,14 +130,14 @@ def test_two_workers_that_share_all_learn_what_one_process_learns(
     assert all(torch.allclose(one[name], many[name], atol=CLOSE) for name in one)
 
 
-def test_a_killed_worker_costs_only_the_steps_since_the_checkpoint(
-    folder: Path, alone: FineTuning, ray_here: None
-) -> None:
-    killed = settings(folder, "zero2", Parallel(workers=2, gpu=False, zero_stage=2))
+@pytest.fixture(scope="module")
+def killed(folder: Path, ray_here: None) -> FineTuning:
+    """Two workers, one of which is killed half way."""
+    made = settings(folder, "zero2", Parallel(workers=2, gpu=False, zero_stage=2))
     pids: list[int] = []
 
     def kill() -> None:
-        while last_step(killed) < STEPS // 2:
+        while last_step(made) < STEPS // 2:
             time.sleep(0.05)
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):  # it ended meanwhile
@@ -157,10 +147,20 @@ def test_a_killed_worker_costs_only_the_steps_since_the_checkpoint(
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    fine_tune(killed, run_on_ray)
+    fine_tune(made, run_on_ray)
     assert pids
+    return made
+
+
+def test_a_killed_worker_costs_only_the_steps_since_the_checkpoint(
+    alone: FineTuning, killed: FineTuning
+) -> None:
     assert losses(killed) == pytest.approx(losses(alone), abs=CLOSE)
-    # Another number of workers goes on from the middle to the same end.
+
+
+def test_another_number_of_workers_goes_on_from_the_middle_to_the_same_end(
+    folder: Path, alone: FineTuning, killed: FineTuning
+) -> None:
     fewer = settings(folder, "fewer", Parallel(gpu=False, zero_stage=2))
     middle = killed.checkpoints / f"checkpoint-{STEPS // 2}"
     shutil.copytree(middle, fewer.checkpoints / middle.name)
