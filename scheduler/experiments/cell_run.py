@@ -56,8 +56,7 @@ async def run_cell(
     done: Sequence[ResultRow],
     advance: Advance,
 ) -> list[ResultRow]:
-    """AskQuestion what is not `done`, and return all rows in the order of their turns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Ask what is not `done`, and return all rows in the order of their turns."""
     log = path.parent.parent / OUTCOMES / path.name
     if keeps_outcomes:
         log.parent.mkdir(exist_ok=True)

@@ -49,10 +49,6 @@ def run(
 
     `processes` of None is one a core. Raises RequestError, or whatever an engine raises.
     """
-
-    def advance(note: str) -> None:
-        progress.advance(note)
-
     engines = prepared.config.named_engines
     virtual = [cell for cell in todo if engines[cell.engine].kind in VIRTUAL]
     questions = sum(len(prepared.asked(cell)) for cell in virtual)
@@ -60,15 +56,15 @@ def run(
     if min(most, len(virtual)) > 1:
         for cell in _side_by_side(prepared, virtual, folder, min(most, len(virtual))):
             for _ in prepared.asked(cell):
-                advance(cell.name)
+                progress.advance(cell.name)
     else:
         base = _Bases(prepared)
         for cell in virtual:
-            run_virtual(_virtual(base, cell, folder, advance))
+            run_virtual(_virtual(base, cell, folder, progress.advance))
     for label, engine in engines.items():
         live = [cell for cell in todo if cell.engine == label and engine.kind not in VIRTUAL]
         if live:
-            asyncio.run(_live(prepared, live, folder, advance))
+            asyncio.run(_live(prepared, live, folder, progress.advance))
 
 
 class _Bases:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -158,11 +157,10 @@ def load(folder: Path) -> Any:
 
 
 def _identity(settings: FineTuning, tokenizer: Any) -> str:
-    data = {key: value for key, value in asdict(settings.data).items() if key != "path"}
     of = {
-        "data": data,
+        "data": settings.identity["data"],
         "files": [file_hash(file) for file in files_of(Path(settings.data.path))],
-        "format": asdict(settings.model.thinking_format),
+        "format": settings.identity["model"]["format"],
         "vocabulary": sorted(tokenizer.get_vocab().items()),
         "template": tokenizer.chat_template,
     }

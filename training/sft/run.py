@@ -11,6 +11,7 @@ from typing import Any
 
 from scheduler.manifest import read_manifest, refuse_another
 from scheduler.progress import progress
+from training.curate.manifest import plain
 from training.sft.checkpoints import last_whole
 from training.sft.deepspeed_config import refuse_contradictions
 from training.sft.examples import Prepared, prepare
@@ -69,7 +70,7 @@ def _begin(
 ) -> dict[str, Any]:
     """Refuse an output of another training; with the whole identity, note it there."""
     file = settings.folder / MANIFEST
-    wanted: dict[str, Any] = json.loads(json.dumps(identity or settings.identity))
+    wanted: dict[str, Any] = plain(identity or settings.identity)
     if file.exists() and not force:
         refuse_another(settings.folder, read_manifest(file), wanted)
     if identity is not None:

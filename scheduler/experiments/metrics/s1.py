@@ -12,9 +12,9 @@ import numpy as np
 
 
 class ScalingRun(NamedTuple):
-    """Mean thinking tokens of a run, its accuracy in percent, and what it was told to keep within.
+    """Mean thinking tokens of a run, its accuracy in percent, and the budget that it was given.
 
-    `most` and `least` are the budget in tokens; None: none was given.
+    `most` and `least` bound the budget in tokens; None: no bound.
     """
 
     thinking_tokens: float

@@ -3,9 +3,8 @@
 The loss is the cross-entropy of the labels of `labels.py`, a step a term. Every third chain is seen
 once more up to a true value, and with another digit in its place: the model itself is never wrong
 on a single operation, so from its chains alone the verifier would learn which leaps are long, and
-not to look at the digits. One process, no more than
-two threads; the order of the rows follows from the seed. A run that was stopped goes on from its
-checkpoint.
+not to look at the digits. One process, no more than two threads; the order of the rows follows
+from the seed. A run that was stopped goes on from its checkpoint.
 """
 
 import json
