@@ -19,9 +19,11 @@ def write_model(
     partial = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     dtype = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
+    # A copy of a tied weight is left out: the file holds it once, as `model` does.
     cast = {
         name: value.to(dtype) if value.is_floating_point() else value
         for name, value in weights.items()
+        if name not in model.all_tied_weights_keys
     }
     model.config.dtype = dtype
     model.save_pretrained(partial, state_dict=cast)

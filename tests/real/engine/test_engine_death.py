@@ -137,25 +137,29 @@ def test_a_long_prompt_is_read_in_silence_and_is_no_hang(
     from workers.vllm.setup import VllmOptions
 
     arguments = {"hf_overrides": {"max_position_embeddings": 16384}}
-    folder = str(build(tmp_path))
+    folder, seconds = str(build(tmp_path)), 30.0
 
-    async def scenario() -> tuple[list[Sample], float]:
-        options = VllmOptions(folder, 16384, kv_cache_gib=0.5, watchdog_seconds=0.7,
+    async def scenario() -> tuple[list[Sample], list[tuple[float, float]]]:
+        options = VllmOptions(folder, 16384, kv_cache_gib=0.5, watchdog_seconds=seconds,
                               arguments=arguments)  # fmt: skip
         engine = VllmEngine(options, format_="s1")
         try:
             wanted = request("1 + 2 = 3, " * 1200, Budget(20, answer_tokens=8))
             running = asyncio.create_task(all_events(engine.sample(wanted)))
-            longest = 0.0
+            seen = []
             while not running.done():
                 await engine.check()  # raises where it counts as hung
                 watchdog = engine.core.watchdog  # type: ignore[attr-defined]
-                longest = max(longest, watchdog.silence)
+                seen.append((watchdog.silence, watchdog.limit))
                 await asyncio.sleep(0.02)
-            return [event for event in running.result() if isinstance(event, Sample)], longest
+            return [event for event in running.result() if isinstance(event, Sample)], seen
         finally:
             await engine.close()
 
-    (sample,), longest = loop.run(scenario())
+    (sample,), seen = loop.run(scenario())
     assert sample.stop_cause == "max_thinking"
-    assert longest > 0.7  # else nothing was shown
+    reading = [(silence, limit) for silence, limit in seen if limit > seconds]
+    # The time that the reading is granted covers the longest silence, whatever the setting is.
+    assert max(silence for silence, _ in reading) > 0.3
+    assert all(silence < limit - seconds for silence, limit in reading)
+    assert seen[-1][1] == seconds

@@ -240,7 +240,7 @@ def test_a_jobs_budget_is_spent_and_not_more(tmp_path: Path) -> None:
 
     summary = run_virtual(main())
     assert summary.failed == 0
-    assert summary.tokens == pytest.approx(budget, rel=0.02)
+    assert summary.tokens == pytest.approx(budget, rel=0.05)
     prices = [one["response"]["body"]["thinkbudget"]["price"] for one in answered(tmp_path)]
     assert len(set(prices)) > 100
 
