@@ -1,4 +1,4 @@
-"""The embedded verifier on chains of the real model: what is right gets the higher rewards."""
+"""The embedded verifier on chains of the real model: right steps get the higher rewards."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def sums(count: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["class"] == "sum"][:count]
 
 
-def test_right_chains_of_the_real_model_are_rewarded(loop: asyncio.Runner, engine: Engine) -> None:
+def test_right_steps_of_the_real_model_are_rewarded(loop: asyncio.Runner, engine: Engine) -> None:
     rows, verifier = sums(40), PocketVerifier()
 
     async def sampled(question: str) -> list[Sample]:
@@ -45,12 +45,12 @@ def test_right_chains_of_the_real_model_are_rewarded(loop: asyncio.Runner, engin
             thinkings = [sample.thinking for sample in samples]
             rewards = await verifier.score(row["question"], thinkings)
             for sample, found in zip(samples, rewards, strict=True):
-                assert len(found) == len(step_ends(sample.thinking))
-                assert len(found) == len(labels(read_problem(row["question"]), sample.thinking))
-                values.append(found[-1])
-                right.append(sample.answer == row["answer"])
+                truth = labels(read_problem(row["question"]), sample.thinking)
+                assert len(found) == len(step_ends(sample.thinking)) == len(truth)
+                values += found
+                right += truth
         return values, right
 
     values, right = loop.run(judged())
-    assert len(values) == 40 * CHAINS
-    assert auc(values, right) > 0.6
+    assert len(values) > 40 * CHAINS
+    assert auc(values, right) > 0.7
