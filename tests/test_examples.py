@@ -17,6 +17,8 @@ from scheduler.settings import read_toml
 from scheduler.startup import validate
 from thinkbudget import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 

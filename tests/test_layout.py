@@ -1,6 +1,7 @@
 """The layering: who may import whom, which files may import a heavy library, how long a file is."""
 
 import ast
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -252,10 +253,16 @@ def sources(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Full names of the modules that a file imports, wherever in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -264,6 +271,7 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+@cache
 def modules(path: Path) -> set[str]:
     """Full names of our modules that a file imports, `from folder import module` included."""
     names = set()
@@ -277,8 +285,9 @@ def modules(path: Path) -> set[str]:
     return names
 
 
+@cache
 def imported_from(path: Path, package: str) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     return {
         alias.name
         for node in ast.walk(tree)
@@ -287,6 +296,7 @@ def imported_from(path: Path, package: str) -> set[str]:
     }
 
 
+@cache
 def exists(module: str) -> bool:
     path = ROOT / module.replace(".", "/")
     return path.is_dir() or path.with_suffix(".py").is_file()
@@ -367,7 +377,7 @@ def test_no_module_is_too_long_to_be_one_idea() -> None:
 def defined_names(path: Path) -> set[str]:
     """Public classes, and aliases of types, that a file defines at its top level."""
     names = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree_of(path).body:
         if isinstance(node, ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

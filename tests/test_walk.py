@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from policies import build
 from policies.price import Price
@@ -45,6 +46,7 @@ async def ask_all(client: httpx.AsyncClient, asked: list[dict[str, str]]) -> lis
     return replies
 
 
+@pytest.mark.slow
 def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
     asked = questions(150, seed=1)
     log = tmp_path / "outcomes.jsonl"

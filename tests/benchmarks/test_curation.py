@@ -11,6 +11,7 @@ from benchmarks.curation import SECONDS, StageTime, goals, main
 pytestmark = pytest.mark.filterwarnings("default")
 
 
+@pytest.mark.slow
 def test_every_stage_is_timed_and_the_goals_come_last() -> None:
     result = CliRunner().invoke(main, ["--rows", "1000", "--in-process"])
     assert result.exit_code == 0, result.output

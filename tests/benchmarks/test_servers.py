@@ -22,6 +22,7 @@ def running(marker: str) -> list[psutil.Process]:
     return [child for child in children if marker in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_a_server_answers_within_the_block_and_is_gone_after_it(tmp_path: Path) -> None:
     def command(port: int) -> list[str]:
         return [sys.executable, "-c", f"{SERVE}  # {tmp_path}", str(port)]

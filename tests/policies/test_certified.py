@@ -35,6 +35,7 @@ def ends(policy: Certified, shares: list[float], rng: Random) -> tuple[str, int]
         answers += [str(answer) for answer in drawn]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shares",
     [

@@ -72,6 +72,7 @@ def test_the_limit_of_nesting_is_exact(depth: int) -> None:
         parse_json(raw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raw",
     [

@@ -42,6 +42,7 @@ def one(accuracy: float, rng: Random, bias: float) -> tuple[float, bool | None]:
     return min(1.0, max(0.0, true + bias)), right if rng.random() < 0.2 else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("bias", [0.0, -0.3])
 def test_the_interval_holds_at_every_time_at_once(accuracy: float, bias: float) -> None:

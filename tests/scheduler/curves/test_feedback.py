@@ -109,6 +109,7 @@ def test_settings_that_cannot_be_are_refused_by_name(settings: dict[str, Any]) -
         FeedbackConfig(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("observe", [chain, votes])
 @pytest.mark.parametrize("reward", [0.0, 1.0])
 async def test_a_label_that_comes_later_moves_the_curve_as_one_that_was_there(

@@ -41,6 +41,7 @@ def counted(store: CurveStore) -> float:
     return sum(entry.statistics.queries for entry in store.entries.values())
 
 
+@pytest.mark.slow
 def test_every_confirmed_report_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
     writer = subprocess.Popen(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -249,7 +250,7 @@ def same(sample: Sample) -> Sample:
     return replace(sample, chain=0, migrations=0, replica="", seconds=0.0)
 
 
-TestFaults = Faults.TestCase
+TestFaults = pytest.mark.slow(Faults.TestCase)
 TestFaults.settings = settings(
     max_examples=60,
     stateful_step_count=12,

@@ -110,6 +110,7 @@ def test_a_server_runs_the_policies(tmp_path: Path, server: Server) -> None:
                for name in taught)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_in_the_middle_loses_nothing(tmp_path: Path, server: Server) -> None:
     config = settings(server, policies={"one": {"policy": "fixed"}}, concurrency=1)
 

@@ -153,6 +153,7 @@ def test_what_is_there_is_not_run_again(tmp_path: Path) -> None:
     assert len(lines(votes)) == 12
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     config = settings(policies={"priced": {"policy": "priced"}, **POLICIES}, limit=15)
     for name, processes in (("once", 1), ("again", 2)):
@@ -173,6 +174,7 @@ def test_another_seed_asks_in_another_order(tmp_path: Path) -> None:
     assert {line["id"] for line in first} == {line["id"] for line in second}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.3, 15, 45), (1.0, 100, 100)])
 def test_only_a_share_of_the_answers_is_learned_from(
     tmp_path: Path, share: float, low: int, high: int
@@ -316,6 +318,7 @@ def test_the_settings_come_back_from_a_folder(tmp_path: Path) -> None:
     assert found.named_policies == config.named_policies
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
     config = tmp_path / "e.toml"
     config.write_text('limit = 1\nengine.kind = "simulated"\npolicies.p.policy = "fixed"\n')

@@ -21,6 +21,8 @@ from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import Law, reference
 
+pytestmark = pytest.mark.slow
+
 PRICE = 2e-4
 QUERIES, LEARNED = 1000, 500
 
@@ -63,7 +65,6 @@ def ours(winding: None) -> list[Outcome]:
     return run_virtual(main())
 
 
-@pytest.mark.slow
 def test_it_learns_to_stop_and_no_cap_is_as_good(ours: list[Outcome]) -> None:
     async def main() -> list[SettingMean]:
         caps = []

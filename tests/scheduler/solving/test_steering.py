@@ -134,6 +134,7 @@ def test_deer_leaves_off_the_waits_and_what_they_would_have_repaired() -> None:
     assert accuracy(found) < accuracy(plain)
 
 
+@pytest.mark.slow
 def test_deepconf_votes_by_confidence_and_beats_equal_votes() -> None:
     hard = [q for q in ASKED if law_of(q["question"]) != "easy"]
     sure = all_answered("deepconf", hard, samples=16, keep=0.25)
@@ -142,6 +143,7 @@ def test_deepconf_votes_by_confidence_and_beats_equal_votes() -> None:
     assert [o.tokens for o in sure] == [o.tokens for o in equal]
 
 
+@pytest.mark.slow
 def test_deepconf_online_spends_less_than_all_its_votes() -> None:
     hard = [q for q in ASKED if law_of(q["question"]) != "easy"]
     online = all_answered("deepconf_online", hard, samples=16, warmup=6, keep=0.5)

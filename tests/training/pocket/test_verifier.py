@@ -101,6 +101,7 @@ def test_a_file_of_chains_that_was_torn_is_mended(tmp_path: Path) -> None:
     assert path.read_text() == line * CHAINS
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint_and_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

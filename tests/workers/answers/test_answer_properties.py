@@ -132,6 +132,7 @@ def test_whole_numbers_that_differ_are_never_the_same(one: int, other: int) -> N
         assert verdict.same == (one == other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
 def test_an_answer_that_repeats_one_thing_is_read_in_time(piece: str) -> None:
     for text in (piece * (20_000 // len(piece)), "Answer: " + piece * (4000 // len(piece))):

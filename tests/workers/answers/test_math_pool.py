@@ -16,6 +16,8 @@ from workers.answers.formulas import is_hostile
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool, PoolLimits, Undecided
 
+pytestmark = pytest.mark.slow
+
 LIMITS = PoolLimits(processes=1, seconds=1)
 BOMBS = {
     "tower": "9^{9^{9}}",

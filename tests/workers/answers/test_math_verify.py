@@ -12,6 +12,8 @@ import pytest
 from tests.workers.answers.pools import RealPool, real_pool
 from workers.answers.find import find_answer
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent / "data" / "math_verify_pairs.jsonl"
 PAIRS: list[dict[str, Any]] = [
     json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()

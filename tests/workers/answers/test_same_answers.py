@@ -15,6 +15,8 @@ from workers.answers.extract import extract, normalise
 from workers.answers.find import find_answer
 from workers.answers.grader import Grader, is_right
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent / "data"
 
 

@@ -106,6 +106,7 @@ def budget(config: Config, *, compat: str = "") -> Budget:
 LOOPS = {"": clean, "harness": harness, "readme": readme}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compat", LOOPS)
 @pytest.mark.parametrize("one_in", [20, 90], ids=["short", "long"])
 def test_chains_and_plain_loops_make_the_same_tokens(compat: str, one_in: int) -> None:

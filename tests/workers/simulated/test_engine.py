@@ -47,6 +47,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extensions", range(4))
 @pytest.mark.parametrize("name", LAWS)
 def test_greedy_chains_are_as_accurate_as_the_law_says(name: str, extensions: int) -> None:
@@ -66,6 +67,7 @@ def test_greedy_chains_are_as_accurate_as_the_law_says(name: str, extensions: in
     assert right / len(asked) == pytest.approx(expected, abs=4 * error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_sampled_chains_give_the_mode_as_often_as_the_law_says(name: str) -> None:
     async def main() -> list[Sample]:
