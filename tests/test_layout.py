@@ -160,6 +160,7 @@ MAY_IMPORT = {
     },
     "training.pocket": {
         "workers.format",
+        "policies.rewards",
         "workers.models",
         "workers.verifier",
         "scheduler.errors",
