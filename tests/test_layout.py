@@ -64,7 +64,13 @@ MAY_IMPORT = {
         "scheduler.logs",
         "scheduler.settings",
     },
-    "scheduler.engines": {"policies.signals", "workers", "scheduler.errors", "scheduler.config"},
+    "scheduler.engines": {
+        "policies.base",
+        "policies.signals",
+        "workers",
+        "scheduler.errors",
+        "scheduler.config",
+    },
     "scheduler.solving": {
         "policies",
         "workers",
@@ -237,6 +243,7 @@ IMPORTERS = {
         "scheduler/cluster/application.py",
     },
     "openai": {"scheduler/client/http_client.py"},
+    "httpx": {"workers/verifier/endpoint.py", "benchmarks/"},
     "sklearn": {"scheduler/curves/query_classes.py"},
     "click": {
         "thinkbudget.py",

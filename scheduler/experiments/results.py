@@ -46,6 +46,7 @@ COLUMNS = (
     ResultColumn("rounds", "integer", "How often the policy waited for chains."),
     ResultColumn("chains", "integer", "Chains that were begun."),
     ResultColumn("extensions", "integer", "The most extensions of a chain."),
+    ResultColumn("reward_calls", "integer", "Thinkings that a verifier has judged."),
     ResultColumn("chain_answers", "texts", "The answer of every chain, in the order drawn."),
     ResultColumn("chain_correct", "truths", "Whether each of these is right."),
     ResultColumn("chain_tokens", "integers", "Tokens of every chain."),

@@ -176,7 +176,8 @@ class Controller:
         self, query: Query, policy: Policy, tenant: str, *, learn: bool = True
     ) -> tuple[QueryRun, Random]:
         if policy.options.reads_rewards and self.verifier is None:
-            raise InvalidRequest(no_verifier(policy.name), field="thinkbudget.policy")
+            why = f"policy {policy.name!r} reads rewards, and this server has no verifier"
+            raise InvalidRequest(why, field="thinkbudget.policy")
         others = max(0, self.admission.running - 1) + self.admission.waiting
         load = others / (self.admission.slots or self.info.slots)
         run = QueryRun(
@@ -220,10 +221,6 @@ class Controller:
             self.outcomes.write(json.dumps(line) + "\n")
             if not isinstance(self.outcomes, OutcomeLog):
                 self.outcomes.flush()
-
-
-def no_verifier(policy: str) -> str:
-    return f"policy {policy!r} reads rewards, and there is no verifier; `verifier` sets one"
 
 
 def _too_little(run: QueryRun) -> InvalidRequest:
