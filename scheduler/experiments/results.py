@@ -41,6 +41,7 @@ COLUMNS = (
     ResultColumn("probe_tokens", "integer", "Of them: trial answers."),
     ResultColumn("discarded_tokens", "integer", "Of them: dropped."),
     ResultColumn("thinking_tokens", "integer", "Thinking of all chains, forced tokens included."),
+    ResultColumn("chosen_tokens", "integer", "Thinking of the chain whose words are the reply."),
     ResultColumn("sequential_tokens", "integer", "The longest chain of each round, added up."),
     ResultColumn("seconds", "number", "From the question to the answer."),
     ResultColumn("rounds", "integer", "How often the policy waited for chains."),

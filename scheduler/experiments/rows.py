@@ -41,6 +41,7 @@ async def row_of_outcome(asked: Asked, outcome: Outcome, judge: Judge) -> Result
         "probe_tokens": used.probe,
         "discarded_tokens": used.discarded,
         "thinking_tokens": _thinking(outcome),
+        "chosen_tokens": outcome.chosen.thinking_tokens if outcome.chosen else None,
         "sequential_tokens": sequential,
         "seconds": round(outcome.seconds or seconds, 4),
         "rounds": rounds,
