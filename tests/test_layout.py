@@ -215,7 +215,11 @@ IMPORTERS = {
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
-    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
+    "matplotlib": {
+        "scheduler/experiments/plots.py",
+        "scheduler/experiments/s1_study/figures.py",
+        "training/pocket/picture.py",
+    },
     "pydantic": {
         "scheduler/settings.py",
         "scheduler/config.py",
