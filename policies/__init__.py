@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Policy, option_names
 from policies.bayesian_stopping import BayesianStopping
+from policies.best_of_n import BestOfN
 from policies.blend import Blend
 from policies.certified import Certified
 from policies.conditional import ClassConditional, StepConditional, TokenConditional
@@ -20,6 +21,7 @@ from policies.majority import Majority
 from policies.ppr import PriorPosteriorRatio
 from policies.priced import Priced
 from policies.priced_exit import PricedExit
+from policies.rebase import Rebase
 from policies.rejection import RejectionSampling
 
 POLICIES: dict[str, type[Policy]] = {
@@ -40,6 +42,8 @@ POLICIES: dict[str, type[Policy]] = {
     "step_conditional": StepConditional,
     "class_conditional": ClassConditional,
     "rejection_sampling": RejectionSampling,
+    "best_of_n": BestOfN,
+    "rebase": Rebase,
     "priced": Priced,
     "priced_exit": PricedExit,
 }

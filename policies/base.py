@@ -131,6 +131,31 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """New chains that go on from the thinking of paused ones, as a tree search does.
+
+    `widths` says how many from each, the most promising first: where tokens are short, the last
+    ones are left out. `budget` is for all the thinking of a chain, its ancestors' included. With
+    `conclude` they think no more and answer at once. `suffix` is that of the first draw.
+    """
+
+    widths: tuple[tuple[int, int], ...]
+    budget: Budget
+    temperature: float | None = None
+    plan: Plan | None = None
+    conclude: bool = False
+    suffix: str = ""
+    probing: Probing | None = None
+    signals: Signals | None = None
+
+    def __post_init__(self) -> None:
+        if not self.widths:
+            raise ValueError("widths names no chain to branch from")
+        for chain, width in self.widths:
+            check_int(f"width of chain {chain}", width, at_least=1, at_most=1024)
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """End the thinking of a running chain now, and let it answer."""
 
@@ -145,7 +170,7 @@ class Stop:
     weights: tuple[tuple[int, float], ...] | None = None
 
 
-Decision = Draw | Extend | Conclude | Stop
+Decision = Draw | Extend | Branch | Conclude | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +228,9 @@ class Policy:
     Extend(chain, extensions, budget)
         Continues a finished chain with further extensions. Obeyed only while no chain runs. The
         scheduler may allow less thinking. A chain that has used up `budget` ends the query.
+    Branch(widths, budget)
+        Starts chains from the thinking of paused ones (`Budget.step_tokens`). Obeyed only while no
+        chain runs. The scheduler may start fewer.
     Conclude(chain)
         Ends the thinking of a running chain, which then answers. Obeyed while that chain thinks.
         `decide` is called again at once.
@@ -210,9 +238,9 @@ class Policy:
         Ends the query. Chains that still run are cancelled. The answer with the most votes is the
         reply; `weights` may change what each chain's vote counts.
 
-    While chains run, a Draw or an Extend means "go on". The query ends without asking again when
-    nothing more is affordable ("budget"), at its deadline ("deadline"), and after three rounds in
-    which engines died ("failed").
+    While chains run, a Draw, an Extend or a Branch means "go on". The query ends without asking
+    again when nothing more is affordable ("budget"), at its deadline ("deadline"), and after three
+    rounds in which engines died ("failed").
 
     `options` and `max_chains` are what the scheduler reserves tokens by. The limits of a request
     hold for every policy, whatever it declares: `situation.max_thinking_tokens` is the cap in

@@ -31,6 +31,8 @@ class PolicyOptions:
     spends_by_price: bool = False
     #: Whether its decisions read what was learned of a class, so that it learns in experiments.
     reads_curves: bool = False
+    #: Whether its decisions read the rewards of chains, so that it needs a verifier.
+    reads_rewards: bool = False
 
     def __post_init__(self) -> None:
         check_int("max_thinking_tokens", self.max_thinking_tokens, optional=True)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 MAX_TOKENS = 2**31 - 1
 MAX_EXTENSION_CHARACTERS = 1000
+MAX_STEP_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Budget:
     `answer_when_cut=False` rejects a chain that its cap has cut: it gives no answer (s1, section
     5.1: rejection sampling). `harness_compat` and `readme_compat` follow the paper's evaluation
     code and its README's loop.
+
+    With `step_tokens` a chain only thinks one step, and pauses without an answer: after the first
+    `step_text` that ends new thinking, or after so many new tokens. One that ends its thinking by
+    itself within the step answers.
     """
 
     max_thinking_tokens: int
@@ -31,6 +36,8 @@ class Budget:
     answer_when_cut: bool = True
     harness_compat: bool = False
     readme_compat: bool = False
+    step_tokens: int | None = None
+    step_text: str | None = None
 
     def __post_init__(self) -> None:
         check_int("max_thinking_tokens", self.max_thinking_tokens)
@@ -38,6 +45,7 @@ class Budget:
         check_int("extensions", self.extensions, at_most=1000)
         check_int("answer_tokens", self.answer_tokens, at_least=1)
         check_int("max_tokens", self.max_tokens, at_least=1, optional=True)
+        check_int("step_tokens", self.step_tokens, at_least=1, optional=True)
         if self.min_thinking_tokens > self.max_thinking_tokens:
             raise ValueError(
                 f"min_thinking_tokens ({self.min_thinking_tokens}) is above "
@@ -52,6 +60,9 @@ class Budget:
             raise ValueError("harness_compat and readme_compat exclude each other")
         if self.compat and not self.answer_when_cut:
             raise ValueError("answer_when_cut=False does not go with the compat semantics")
+        if self.compat and self.step_tokens is not None:
+            raise ValueError("step_tokens does not go with the compat semantics")
+        _check_step_text(self.step_text, self.step_tokens)
         _check_extension_text(self.extension_text, may_be_empty=self.compat)
 
     @classmethod
@@ -176,6 +187,16 @@ def check_number(
         low = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
         high = f"below {below:g}" if below < math.inf else f"at most {at_most:g}"
         raise ValueError(f"{name} must be {low} and {high}, got {value!r}")
+
+
+def _check_step_text(text: object, tokens: int | None) -> None:
+    if text is None:
+        return
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_STEP_CHARACTERS:
+        why = f"must be a text of 1 to {MAX_STEP_CHARACTERS} letters"
+        raise ValueError(f"step_text {why}, got {text!r}")
+    if tokens is None:
+        raise ValueError(f"step_text is {text!r}, but step_tokens is not set")
 
 
 def _check_extension_text(text: object, *, may_be_empty: bool) -> None:

@@ -23,6 +23,10 @@ class Vote:
     stop_cause: str = "natural"
     weight: float = 1.0
     confidence: Confidence | None = None
+    #: The chain whose thinking it went on from.
+    parent: int | None = None
+    #: Of the steps of its thinking, by the verifier; None where nobody asked for them.
+    rewards: tuple[float, ...] | None = None
 
 
 class VoteStanding(NamedTuple):
@@ -45,6 +49,12 @@ class Tally:
     def weighed(self, weights: Mapping[int, float]) -> "Tally":
         """The same ballots with other weights, by chain; chains that are not named have no vote."""
         return Tally(tuple(replace(b, weight=weights.get(b.chain, 0.0)) for b in self.history))
+
+    def rewarded(self, rewards: Mapping[int, tuple[float, ...]]) -> "Tally":
+        """The same ballots with these rewards, by chain; others keep theirs."""
+        return Tally(
+            tuple(replace(b, rewards=rewards.get(b.chain, b.rewards)) for b in self.history)
+        )
 
     @property
     def votes(self) -> tuple[Vote, ...]:

@@ -16,6 +16,7 @@ from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
 from workers.format import ThinkingFormat
 from workers.vllm.engine_arguments import check_arguments
 
+VerifierKind = Literal["pocket", "pooling", "score", "simulated"]
 EngineKind = Literal["vllm", "simulated", "replayed"]
 DriverName = Literal["session", "reprompt"]
 ENGINE_KINDS: tuple[str, ...] = get_args(EngineKind)
@@ -82,6 +83,40 @@ class PolicyConfig:
 
     name: str = Field(default="priced", description="One of docs/policies.md.")
     options: dict[str, Any] = Field(default_factory=dict, description="The policy's options.")
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class VerifierConfig:
+    """What rewards chains, for the policies that read rewards (docs/policies.md)."""
+
+    kind: VerifierKind = Field(
+        description="`pocket` is the embedded one of s1-pocket. `pooling` and `score` are a reward "
+        "model behind HTTP, by the route of vLLM's that it is asked at."
+    )
+    url: str | None = Field(default=None, description="Address of the reward model's server.")
+    model: str | None = Field(default=None, description="The reward model's name there.")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="The environment variable that holds its key."
+    )
+    step_separator: Annotated[str, Field(min_length=1)] = Field(
+        default="<extra_0>", description="Of `pooling`: ends every step, as the model was trained."
+    )
+    right_index: Annotated[int, Field(ge=0)] = Field(
+        default=1, description="Of `pooling`: which number of a step is its reward, from 0."
+    )
+    timeout_seconds: PositiveSeconds = Field(default=60.0, description="Of one request.")
+    auc: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        default=0.8, description="Of `simulated`: area under its ROC curve."
+    )
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("pooling", "score"):
+            return
+        for name in ("url", "model"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must be set when kind is {self.kind!r}")
+        if not (self.url or "").startswith(("http://", "https://")):
+            raise ValueError(f"url must begin with http:// or https://, got {self.url!r}")
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -171,6 +206,10 @@ class ServeConfig:
 
     engine: EngineConfig = Field(default_factory=EngineConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    verifier: VerifierConfig | None = Field(
+        default=None,
+        description="Rewards chains. Default: the embedded one for s1-pocket, else none.",
+    )
     price: Annotated[Value[AccuracyPerToken] | Table[PriceConfig], VALUE_OR_TABLE] = Field(
         default=DEFAULT_PRICE, description="Accuracy that one token must buy, or a table (below)."
     )

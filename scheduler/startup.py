@@ -11,6 +11,7 @@ from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
+from scheduler.engines.verifier import require_verifier
 from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
 
@@ -55,10 +56,11 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
 def validate(config: ServeConfig) -> ServeConfig:
     """Check the settings and the files they name before anything starts. Raises ValueError."""
     check(config.engine)
-    build_policy(config.policy.name, **config.policy_options)
+    policy = build_policy(config.policy.name, **config.policy_options)
+    require_verifier(policy, config.verifier, config.engine)
     # Gateways need not run in the folder that this process runs in.
-    policy = replace(config.policy, name=absolute(config.policy.name))
-    config = replace(config, policy=policy)
+    name = absolute(config.policy.name)
+    config = replace(config, policy=replace(config.policy, name=name))
     if config.access.keys is not None:
         keys = Path(config.access.keys).resolve()
         read_keys(keys)

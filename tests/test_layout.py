@@ -65,7 +65,13 @@ MAY_IMPORT = {
         "scheduler.logs",
         "scheduler.settings",
     },
-    "scheduler.engines": {"policies.signals", "workers", "scheduler.errors", "scheduler.config"},
+    "scheduler.engines": {
+        "policies.base",
+        "policies.signals",
+        "workers",
+        "scheduler.errors",
+        "scheduler.config",
+    },
     "scheduler.solving": {
         "policies",
         "workers",
@@ -161,6 +167,7 @@ MAY_IMPORT = {
     },
     "training.pocket": {
         "workers.format",
+        "policies.rewards",
         "workers.models",
         "workers.verifier",
         "scheduler.errors",
@@ -209,7 +216,11 @@ IMPORTERS = {
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
-    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
+    "matplotlib": {
+        "scheduler/experiments/plots.py",
+        "scheduler/experiments/s1_study/figures.py",
+        "training/pocket/picture.py",
+    },
     "pydantic": {
         "scheduler/settings.py",
         "scheduler/config.py",
@@ -237,6 +248,7 @@ IMPORTERS = {
         "scheduler/cluster/application.py",
     },
     "openai": {"scheduler/client/http_client.py"},
+    "httpx": {"workers/verifier/endpoint.py", "benchmarks/"},
     "sklearn": {"scheduler/curves/query_classes.py"},
     "click": {
         "thinkbudget.py",

@@ -72,8 +72,11 @@ class SampleRequest:
     chains: tuple[int, ...]
     budget: Budget
     sampling: SamplingParams = SamplingParams()
-    #: A finished chain to extend; `chains` is then its number only. None: new chains.
-    resume: Sample | None = None
+    #: Chains whose thinking these go on from, one a chain: to extend a finished one under its own
+    #: number, or to branch off a paused one. Empty: new chains.
+    parents: tuple[Sample, ...] = ()
+    #: Whether the chains think no more and answer at once.
+    conclude: bool = False
     #: The chain whose text is streamed. None: no chain.
     stream: int | None = None
     #: Appended to the last user message as it is.
@@ -88,6 +91,14 @@ class SampleRequest:
     progress: bool = False
     #: Where the chains go on, one a chain; None in it: that chain starts from the prompt.
     checkpoints: tuple[Checkpoint | None, ...] = ()
+
+    def parent(self, chain: int) -> Sample | None:
+        return self.parents[self.chains.index(chain)] if self.parents else None
+
+    @property
+    def affinity(self) -> str | None:
+        """The replica that has the thinking these chains go on from."""
+        return self.parents[0].replica or None if self.parents else None
 
     def checkpoint(self, chain: int) -> Checkpoint | None:
         return self.checkpoints[self.chains.index(chain)] if self.checkpoints else None

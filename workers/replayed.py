@@ -119,7 +119,9 @@ class ReplayedEngine:
 
     def _next(self, request: SampleRequest, chain: int) -> tuple[Sample, list[Probe]]:
         question, extensions = request.messages[-1][1], request.budget.extensions
-        drawn, before = self._drawn.setdefault(request.query, {}), request.resume
+        drawn, before = self._drawn.setdefault(request.query, {}), request.parent(chain)
+        if request.budget.step_tokens is not None:
+            raise Refused("step_tokens", "a recording has no steps of thinking", NOT_RECORDED)
         if before is None and chain not in drawn:  # else it was asked for before, and was lost
             drawn[chain] = self._draw(question, request, extensions)
         record = drawn[chain]

@@ -136,7 +136,7 @@ def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
 def _decision(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
     """What was dispatched in all; `extra_choices` are chains drawn only to be returned (`n`)."""
     steps = [(step, step.budget) for step in outcome.considered.steps if step.budget]
-    samples = sum(len(step.chains) for step, _ in steps if step.kind == "draw")
+    samples = sum(len(step.chains) for step, _ in steps if step.kind in ("draw", "branch"))
     extends = any(step.kind == "extend" or budget.extensions for step, budget in steps)
     caps = [budget.max_thinking_tokens for _, budget in steps]
     return {
@@ -159,6 +159,7 @@ def _spent(outcome: Outcome) -> dict[str, Any]:
         "samples_finished": sum(cause not in ("cancelled", "lost") for cause in causes.values()),
         "samples_cancelled": sum(cause == "cancelled" for cause in causes.values()),
         "extensions": max((r.sample.extensions for r in outcome.records), default=0),
+        "reward_calls": outcome.reward_calls,
         "retries": outcome.retries,
         "seconds": round(outcome.seconds, 4),
     }

@@ -118,6 +118,31 @@ def experiment_compare(a: Path, b: Path) -> None:
         click.echo(plain(comparison_table(f"A: {a}, B: {b}", found)))
 
 
+@experiment.command("s1-study")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder of figures and tables.  [default: FOLDER/report]")  # fmt: skip
+def s1_study(folder: Path, out: Path | None) -> None:
+    """The paper's tables and figures, of the experiments of experiments/s1 in FOLDER.
+
+    FOLDER/forcing holds the results of forcing.toml, and so on.
+    """
+    from scheduler.experiments.s1_study.figures import draw_study
+    from scheduler.experiments.s1_study.runs import read_study
+    from scheduler.experiments.s1_study.tables import study_tables
+    from scheduler.experiments.tables import markdown, plain
+
+    with one_line_errors():
+        study, place = read_study(folder), out or folder / "report"
+        place.mkdir(parents=True, exist_ok=True)
+        made = study_tables(study)
+        text = "\n\n".join(map(markdown, made))
+        (place / "tables.md").write_text(f"{text}\n", encoding="utf-8")
+        click.echo("\n\n".join(map(plain, made)))
+        for figure in draw_study(place, study):
+            click.echo(f"picture: {figure}", err=True)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--compare", "pairs", multiple=True, nargs=2, metavar="A B",

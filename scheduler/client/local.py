@@ -10,6 +10,7 @@ from scheduler.config import ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.factory import make_engine
+from scheduler.engines.verifier import make_verifier
 from scheduler.policy_file import build_policy
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
@@ -32,6 +33,7 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
             grader=Grader(pool),
             answer_specs=config.answer_specs,
+            verifier=make_verifier(config.verifier, config.engine),
         )
     finally:
         await engine.close()

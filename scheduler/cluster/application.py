@@ -35,6 +35,7 @@ from scheduler.engines.autoscaling import TokenBacklog
 from scheduler.engines.factory import check_by_vllm
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.quarantine import Quarantine
+from scheduler.engines.verifier import make_verifier
 from scheduler.policy_file import build_policy
 from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
@@ -92,6 +93,7 @@ class Gateway:
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
             grader=Grader(MathPool()),
             answer_specs=config.answer_specs,
+            verifier=make_verifier(config.verifier, config.engine),
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
         self._exchanging = asyncio.create_task(keep_exchanging(cache))

@@ -94,6 +94,6 @@ def _constraints(pending: PendingRequest | None) -> RoutingConstraints:
         return RoutingConstraints(only=request.replica)
     if not isinstance(request, SampleRequest | CompletionRequest):
         return RoutingConstraints()
-    if affinity is None and isinstance(request, SampleRequest) and request.resume is not None:
-        affinity = request.resume.replica
+    if affinity is None and isinstance(request, SampleRequest):
+        affinity = request.affinity
     return RoutingConstraints(expected(request), affinity, args.get("avoid") or ())

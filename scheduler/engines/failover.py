@@ -152,8 +152,7 @@ class FailoverEngine:
         Raises Overloaded when no replica takes the request.
         """
         request = flight.remaining()
-        resumed = request.resume.replica if request.resume else None
-        affinity = resumed or self._health.affinity(request.query)
+        affinity = request.affinity or self._health.affinity(request.query)
         patience = flight.last_heard + self._queue_seconds - _now()
         avoid = self._health.avoid(_now())
         async with aclosing(self._pool.call(request, affinity, avoid)) as batches:

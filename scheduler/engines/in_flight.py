@@ -83,11 +83,13 @@ class InFlightRequest(TrackedRequest):
         """The request for the chains that are out, from where they stand."""
         request, waiting = self.request, tuple(self.waiting)
         checkpoints = tuple(self._checkpoint(chain) for chain in waiting)
+        parents = tuple(one for chain in waiting if (one := request.parent(chain)))
         return replace(
             request,
             chains=waiting,
             stream=request.stream if request.stream in waiting else None,
             progress=True,
+            parents=parents,
             checkpoints=checkpoints if any(checkpoints) else (),
         )
 
@@ -133,11 +135,11 @@ class InFlightRequest(TrackedRequest):
 
     def cancelled_samples(self) -> Iterator[Sample]:
         """The cancelled chains that are out, with what they are known to have cost."""
-        resume = self.request.resume
         for chain in [chain for chain in self.waiting if chain in self.cancelled]:
             self.waiting.remove(chain)
             at = self._checkpoints.get(chain, Checkpoint())
-            begun = resume.thinking_tokens if resume and at.begun else 0
+            parent = self.request.parent(chain)
+            begun = parent.thinking_tokens if parent and at.begun else 0
             yield replace(
                 lost(chain, "cancelled"),
                 generated_tokens=at.generated_tokens(begun),

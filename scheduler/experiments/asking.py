@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from policies.base import Message, Query
 from policies.sampling import SamplingParams
+from scheduler.config import EngineConfig
 from scheduler.curves.wal import DurableCurveStore, save
+from scheduler.engines.verifier import make_verifier
 from scheduler.errors import InvalidRequest, PolicyFailed, RequestError
 from scheduler.experiments.cells import SERVER, ExperimentCell, built, learns
 from scheduler.experiments.grading import Judge
@@ -60,6 +62,8 @@ async def local(
                 predicted=row["predicted"],
                 right=row["correct"] if row["labelled"] else None,
             )
+    asked = config.named_engines[cell.engine]
+    assert isinstance(asked, EngineConfig), "an endpoint has its own verifier"
     learn = is_live or learns(config, cell.policy)
     with DurableCurveStore(
         curves_at if is_live else None, round_tokens=config.pricing.round_tokens
@@ -72,6 +76,7 @@ async def local(
             pricing=pricing,
             seed=cell.seed,
             grader=grader,
+            verifier=make_verifier(config.verifier, asked),
         )
 
         async def ask(asked: Asked) -> Answered:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from policies.base import Policy
-from scheduler.config import PolicyConfig, ServeConfig
+from scheduler.config import EngineConfig, PolicyConfig, ServeConfig
+from scheduler.engines.verifier import require_verifier
 from scheduler.experiments.collecting import NAME as COLLECT
 from scheduler.experiments.collecting import CollectTraces
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
@@ -40,21 +41,26 @@ def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
     """
     cells = []
     for engine, asked in config.named_engines.items():
-        for label, policy in config.named_policies.items():
+        for label, named in config.named_policies.items():
             if isinstance(asked, EndpointConfig):
-                if ":" in policy.name:
+                if ":" in named.name:
                     raise ValueError(
-                        f"policies.{label}: {policy.name!r} cannot run on endpoint {asked.url}; "
-                        f"start that with `serve --policy {policy.name}` and name it {SERVER!r}"
+                        f"policies.{label}: {named.name!r} cannot run on endpoint {asked.url}; "
+                        f"start that with `serve --policy {named.name}` and name it {SERVER!r}"
                     )
-                if policy.name == SERVER:
+                if named.name == SERVER:
                     continue
-                if policy.name == COLLECT:
+                if named.name == COLLECT:
                     raise ValueError(
                         f"an endpoint tells nothing of single chains; start {asked.url} with "
                         "`outcomes` in its settings, and replay that log"
                     )
-            built(config, label)
+            policy = built(config, label)
+            if isinstance(asked, EngineConfig):
+                try:
+                    require_verifier(policy, config.verifier, asked)
+                except ValueError as error:
+                    raise ValueError(f"policies.{label}: {error}") from error
         for questions in config.sets_of(asked):
             cells += [
                 ExperimentCell(engine, questions, policy, seed)

@@ -40,12 +40,14 @@ async def row_of_outcome(asked: Asked, outcome: Outcome, judge: Judge) -> Result
         "forced_tokens": used.forced,
         "probe_tokens": used.probe,
         "discarded_tokens": used.discarded,
-        "thinking_tokens": sum(sample.thinking_tokens for sample in ordered),
+        "thinking_tokens": _thinking(outcome),
+        "chosen_tokens": outcome.chosen.thinking_tokens if outcome.chosen else None,
         "sequential_tokens": sequential,
         "seconds": round(outcome.seconds or seconds, 4),
         "rounds": rounds,
         "chains": len(ordered),
         "extensions": max((sample.extensions for sample in ordered), default=0),
+        "reward_calls": outcome.reward_calls,
         "chain_answers": [sample.answer for sample in ordered],
         "chain_correct": [await judge.is_right(question, sample.answer) for sample in ordered],
         "chain_tokens": [tokens[sample.chain] for sample in ordered],
@@ -76,6 +78,7 @@ async def row_of_reply(asked: Asked, reply: dict[str, Any], judge: Judge) -> Res
         "seconds": spent["seconds"],
         "chains": spent["chains"],
         "extensions": spent["extensions"],
+        "reward_calls": spent["reward_calls"],
         "plan": account["plan"],
         "predicted": account["predicted_accuracy"],
         "agreement": account["agreement"],
@@ -104,6 +107,14 @@ def _head(asked: Asked) -> ResultRow:
     }
 
 
+def _thinking(outcome: Outcome) -> int:
+    """Of all chains; what several branches have in common is counted once."""
+    thinking = {record.sample.chain: record.sample.thinking_tokens for record in outcome.records}
+    parents = {record.sample.chain: record.parent for record in outcome.records}
+    shared = sum(thinking[parent] for parent in parents.values() if parent is not None)
+    return sum(thinking.values()) - shared
+
+
 def _course(outcome: Outcome) -> tuple[int, int, float]:
     """Rounds; and tokens and seconds of the longest chain of each, added up."""
     left: dict[int, list[Sample]] = {}
@@ -113,7 +124,7 @@ def _course(outcome: Outcome) -> tuple[int, int, float]:
     seconds = 0.0
     for step in outcome.considered.steps:
         came: Sequence[Sample] = [left[n].pop(0) for n in step.chains if left.get(n)]
-        if step.kind in ("draw", "extend") and came:
+        if step.kind in ("draw", "extend", "branch") and came:
             rounds += 1
             sequential += max(sample.generated_tokens for sample in came)
             seconds += max(sample.seconds for sample in came)

@@ -16,6 +16,7 @@ from scheduler.config import (
     PolicyConfig,
     Positive,
     PriceConfig,
+    VerifierConfig,
 )
 from scheduler.experiments.grid import expanded
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
@@ -111,6 +112,10 @@ class ExperimentConfig:
     )
     engines: dict[str, _Engine] = Field(
         default_factory=dict, description="Several engines, by a label of yours."
+    )
+    verifier: VerifierConfig | None = Field(
+        default=None,
+        description="Rewards chains. Default: the engine's own, if it has one.",
     )
     questions: Annotated[Value[str] | Table[list[_Set]], VALUE_OR_TABLE] | None = Field(
         default=None,

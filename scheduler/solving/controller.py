@@ -37,6 +37,7 @@ from scheduler.solving.trace import request_id, tracing
 from workers.answers.grader import Grader
 from workers.engine import Engine, EngineInfo, Refused
 from workers.sample import OnEvent
+from workers.verifier.base import Verifier, VerifierFailed
 
 log = logging.getLogger("thinkbudget")
 
@@ -63,6 +64,8 @@ class Controller:
     admission: Admission = field(default_factory=Admission)
     grader: Grader = field(default_factory=Grader)
     answer_specs: Mapping[str, AnswerSpec] = field(default_factory=dict)
+    #: Rewards chains, for the policies that read rewards.
+    verifier: Verifier | None = None
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
     #: Names of the running queries at the engine.
     _names: set[str] = field(init=False, default_factory=set)
@@ -113,7 +116,19 @@ class Controller:
         run.engine_name = self._unused_name(query.id)
         self._names.add(run.engine_name)
         try:
-            stop = await solve(run, engine=self.engine, policy=policy, rng=rng, on_event=on_event)
+            stop = await solve(
+                run,
+                engine=self.engine,
+                policy=policy,
+                rng=rng,
+                on_event=on_event,
+                verifier=self.verifier,
+            )
+        except VerifierFailed as failed:
+            if not run.samples:
+                raise Overloaded(str(failed)) from failed
+            log.warning("query %s: %s", query.id, failed)
+            stop = Stop("failed")
         except Overloaded:
             if not run.samples:
                 raise
@@ -160,6 +175,9 @@ class Controller:
     def _open(
         self, query: Query, policy: Policy, tenant: str, *, learn: bool = True
     ) -> tuple[QueryRun, Random]:
+        if policy.options.reads_rewards and self.verifier is None:
+            why = f"policy {policy.name!r} reads rewards, and this server has no verifier"
+            raise InvalidRequest(why, field="thinkbudget.policy")
         others = max(0, self.admission.running - 1) + self.admission.waiting
         load = others / (self.admission.slots or self.info.slots)
         run = QueryRun(

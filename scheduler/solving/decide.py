@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TypeVar
 
 from policies import POLICIES
-from policies.base import Conclude, Decision, Draw, Extend, Policy, Stop
+from policies.base import Branch, Conclude, Decision, Draw, Extend, Policy, Stop
 from scheduler.errors import PolicyFailed
 from scheduler.solving.run import QueryRun
 
@@ -49,9 +49,13 @@ def _nonsense(decision: object, run: QueryRun) -> str | None:
         case Extend(chain=chain):
             known = run.pending or chain in run.samples
             return None if known else f"extends chain {chain!r}, which has not finished"
+        case Branch(widths=widths):
+            paused = {n for n, each in run.resumable.items() if each.stop_cause == "paused"}
+            unknown = [] if run.pending else [n for n, _ in widths if n not in paused]
+            return f"branches from chain {unknown[0]!r}, which has not paused" if unknown else None
         case Conclude(chain=chain):
             return None if run.pending else f"concludes chain {chain!r}, and no chain is running"
-    return f"must return a Draw, Extend, Conclude or Stop, got {str(decision)[:80]!r}"
+    return f"must return a Draw, Extend, Branch, Conclude or Stop, got {str(decision)[:80]!r}"
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

@@ -67,6 +67,7 @@ class Metrics:
             "method",
         )
         self.rejections = self._counter("admission_rejections", "Not admitted.", "reason")
+        self.reward_calls = self._counter("reward_calls", "Thinkings that a verifier has judged.")
         self.violations = self._counter("violations", "Budgets that were broken.", "kind")
         self.feedback = self._counter("feedback", "Labels that came later.", "verdict")
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
@@ -97,6 +98,7 @@ class Metrics:
         for kind in outcome.violations:
             self.violations.labels(kind).inc()
         self.extensions.inc(sum(extensions.values()))
+        self.reward_calls.inc(outcome.reward_calls)
         if len(extensions) > 1:
             self.agreement.observe(outcome.agreement)
         if (label := self.class_label(outcome.query.query_class)) != OTHER:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from policies.base import Limits, Query, Stop
 from policies.curves.chance import chance_right
@@ -18,26 +18,9 @@ from policies.signals import Probe
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep, SampleRecord
 from scheduler.solving.run import QueryRun
+from scheduler.solving.token_usage import TokenUsage, count_tokens
 from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample
-
-
-class TokenUsage(NamedTuple):
-    """Every token of a query, by kind.
-
-    `probe` tokens are those of trial answers; `discarded` are dropped stops, and all that a chain
-    generated which gave no answer: rejected, unsure, cancelled, lost, or late.
-    """
-
-    reasoning: int
-    answer: int
-    forced: int
-    probe: int
-    discarded: int
-
-    @property
-    def total(self) -> int:
-        return sum(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +94,8 @@ class Outcome:
     correct: bool | None
     records: tuple[SampleRecord, ...]
     considered: DecisionInputs
+    #: Thinkings that a verifier has judged.
+    reward_calls: int = 0
 
     @property
     def best_first(self) -> tuple[Sample, ...]:
@@ -154,6 +139,7 @@ class Outcome:
             "agreement": self.agreement,
             "chance": self.chance,
             "tokens": self.tokens._asdict() | {"total": self.tokens.total},
+            "reward_calls": self.reward_calls,
             "seconds": round(self.seconds, 4),
             "price": self.price,
             "considered": self.considered.as_dict(),
@@ -186,7 +172,7 @@ def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outc
         agreement=tally.agreement,
         chance=_chance(run, tally),
         prompt_tokens=run.prompt_tokens,
-        tokens=_count(run.records),
+        tokens=count_tokens(run.records),
         seconds=run.seconds,
         price=run.price,
         correct=None
@@ -194,6 +180,7 @@ def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outc
         else leader is not None and run.answers.right[leader],
         records=tuple(run.records),
         considered=DecisionInputs.of(run),
+        reward_calls=run.reward_calls,
     )
 
 
@@ -272,21 +259,6 @@ def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _count(records: list[SampleRecord]) -> TokenUsage:
-    reasoning = answer = forced = probe = discarded = 0
-    for sample, *_ in records:
-        forced += sample.forced_tokens
-        probe += sample.probe_tokens
-        discarded += sample.discarded_tokens
-        useful = sample.generated_tokens - sample.discarded_tokens
-        if sample.stop_cause in UNANSWERED:
-            discarded += useful
-        else:
-            answer += sample.answer_tokens
-            reasoning += useful - sample.answer_tokens
-    return TokenUsage(reasoning, answer, forced, probe, discarded)
-
-
 def _line(record: SampleRecord) -> dict[str, Any]:
     sample, confidence, probes = record.sample, record.sample.confidence, record.probes
     return {
@@ -304,6 +276,8 @@ def _line(record: SampleRecord) -> dict[str, Any]:
         "confidence": confidence._asdict() if confidence else None,
         "probes": None if probes is None else [_trial(probe) for probe in probes],
         "probe_tokens": sample.probe_tokens,
+        "parent": record.parent,
+        "rewards": None if record.rewards is None else [round(r, 4) for r in record.rewards],
         "violations": list(sample.violations),
     }
 

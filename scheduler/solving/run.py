@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from policies.answer_spec import AnswerSpec
-from policies.base import Conclude, Draw, Extend, Query, Situation, Stop
+from policies.base import Branch, Conclude, Draw, Extend, Query, Situation, Stop
 from policies.curves.curve import ClassCurve
 from policies.plan import Budget, Plan
 from policies.signals import Probe, Signals
-from policies.tally import Tally, Vote
+from policies.tally import Tally
 from scheduler.solving.answers import QueryAnswers
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Account
@@ -18,11 +18,14 @@ from scheduler.solving.rounds import (
     Round,
     SampleRecord,
     StepKind,
+    ballot,
     in_order,
+    kind_of,
     name_of,
     steers,
 )
-from scheduler.solving.token_limits import expected_tokens, fit, within_limits, worst_case
+from scheduler.solving.starts import affordable, starts
+from scheduler.solving.token_limits import expected_tokens, within_limits
 from workers.answers.grader import Grader
 from workers.engine import SampleRequest
 from workers.forcing.chain import UNANSWERED
@@ -74,7 +77,9 @@ class QueryRun:
     #: Whether lengths or answers were changed otherwise than by a cap or an extension.
     steered: bool = False
     _round: Round | None = None
-    _last: Draw | Extend | None = None
+    #: Thinkings that the verifier has judged.
+    reward_calls: int = 0
+    _last: Draw | Extend | Branch | None = None
     _lost_rounds: int = 0
     _began: float = field(init=False)
 
@@ -98,6 +103,12 @@ class QueryRun:
         """The latest state of every chain that came back with an answer."""
         kept = [r.sample for r in self.records if r.sample.stop_cause not in UNANSWERED]
         return {sample.chain: sample for sample in kept}
+
+    @property
+    def resumable(self) -> dict[int, Sample]:
+        """The latest state of every chain that can be gone on with."""
+        paused = [r.sample for r in self.records if r.sample.stop_cause == "paused"]
+        return {sample.chain: sample for sample in paused} | self.samples
 
     @property
     def max_thinking_tokens(self) -> int:
@@ -137,7 +148,7 @@ class QueryRun:
         )
 
     def dispatch(
-        self, decision: Draw | Extend | Conclude, *, stream: bool, votes: bool = True
+        self, decision: Draw | Extend | Branch | Conclude, *, stream: bool, votes: bool = True
     ) -> bool:
         """Begin a round: reserve its worst case and form its request.
 
@@ -145,7 +156,7 @@ class QueryRun:
         and less thinking. `stream` wants the text of chain 0 live. `votes=False` draws chains that
         are only returned. False when nothing is affordable, or the query has had MAX_CHAINS
         samples or as many as its policy declares: a policy may not loop for ever. Raises
-        ValueError for a Conclude, as no chain runs.
+        ValueError for a Conclude, as no chain runs, and a Branch of a chain that has not paused.
         """
         if isinstance(decision, Conclude):
             raise ValueError(f"chain {decision.chain} cannot be concluded: no chain is running")
@@ -158,20 +169,18 @@ class QueryRun:
             dropped = self._spent_on(resume.chain) - resume.thinking_tokens
             limits = replace(limits, max_chain_tokens=max(1, limits.max_chain_tokens - dropped))
         budget = within_limits(decision.budget, limits, self.room)
-        chains, probing = self._chains(decision, votes=votes), decision.probing
         done = resume.thinking_tokens if resume else 0
         if isinstance(decision, Extend) and resume:
             if budget.max_thinking_tokens <= done:
                 return False
             budget = replace(budget, extensions=resume.extensions + decision.extensions)
-        if (left := self.account.left) is not None:
-            chains = chains[: max(1, left // worst_case(budget, probing, done=done))]
-            affordable = fit(budget, probing, left, done=done)
-            if affordable is None:
-                return False
-            budget, probing = affordable
-        if not chains:
+        concludes = isinstance(decision, Branch) and decision.conclude
+        asked = starts(decision, self._numbers(votes=votes), self.resumable)
+        round_ = affordable(asked, budget, decision.probing, self.account.left, conclude=concludes)
+        if round_ is None:
             return False
+        budget, probing = round_.budget, round_.probing
+        chains = [start.chain for start in round_.starts]
         plan = decision.plan or self.plan
         self._follow(plan or Plan(name_of(decision), decision.budget, decision.temperature))
         temperature = self._temperature(decision.temperature)
@@ -181,7 +190,8 @@ class QueryRun:
             chains=tuple(chains),
             budget=budget,
             sampling=replace(self.query.sampling, temperature=temperature),
-            resume=resume,
+            parents=tuple(start.parent for start in round_.starts if start.parent),
+            conclude=concludes,
             stream=0 if stream and 0 in chains else None,
             suffix=decision.suffix,
             probing=probing,
@@ -192,10 +202,10 @@ class QueryRun:
             ),
         )  # fmt: skip
         self._last = decision
-        self._note("extend" if resume else "draw" if votes else "choices", chains, budget)
+        self._note(kind_of(decision, votes=votes), chains, budget)
         self._round = Round(
             request,
-            reserved=worst_case(budget, probing, done=done) * len(chains),
+            reserved=round_.reserved,
             final=isinstance(decision, Draw) and decision.final,
             votes=votes,
             pending=set(chains),
@@ -226,16 +236,15 @@ class QueryRun:
         if missing <= 0 or last is None or nothing:
             return None
         budget = next(step.budget for step in reversed(self.steps) if step.budget)
+        budget = replace(budget, step_tokens=None, step_text=None)
         return Draw(missing, budget, plan=self.plan, suffix=last.suffix)
 
-    def _chains(self, decision: Draw | Extend, *, votes: bool) -> list[int]:
-        """The numbers of the chains that a decision asks for, as far as they are allowed."""
-        if isinstance(decision, Extend):
-            return [decision.chain]
+    def _numbers(self, *, votes: bool) -> range:
+        """The numbers that new chains may have."""
         first = 1 + max((record.sample.chain for record in self.records), default=-1)
         lost = {r.sample.chain for r in self.records if r.sample.stop_cause == "lost"}
         most = self.max_chains + len(lost) if votes else MAX_CHAINS
-        return list(range(first, min(first + decision.samples, most, MAX_CHAINS)))
+        return range(first, min(most, MAX_CHAINS))
 
     def _signals(self, chains: list[int]) -> Signals | None:
         """Of several replies that cannot vote, the surest is returned."""
@@ -279,12 +288,13 @@ class QueryRun:
             return
         sample, request = event, running.request
         probes = in_order(probe for probe in running.probes if probe.chain == sample.chain)
-        before = self._spent_on(sample.chain)
+        before, parent = self._spent_on(sample.chain), request.parent(sample.chain)
         record = SampleRecord(
             sample,
             request.sampling.temperature,
             before + sample.tokens,
             probes if request.probing else None,
+            parent.chain if parent and parent.chain != sample.chain else None,
         )
         self.records.append(record)
         running.pending.discard(sample.chain)
@@ -292,17 +302,7 @@ class QueryRun:
         running.lost |= sample.stop_cause == "lost"
         if sample.stop_cause in ("lost", "cancelled") or not running.votes:
             return
-        self.tally = self.tally.add(
-            Vote(
-                chain=sample.chain,
-                answer=None if sample.stop_cause in UNANSWERED else sample.answer,
-                tokens=record.chain_tokens,
-                thinking_tokens=sample.thinking_tokens,
-                extensions=sample.extensions,
-                stop_cause=sample.stop_cause,
-                confidence=sample.confidence,
-            )
-        )
+        self.tally = self.tally.add(ballot(record))
 
     def settle(self) -> None:
         """End the round: return what it did not spend to the account."""

@@ -8,24 +8,34 @@ from random import Random
 from policies.base import Conclude, Policy, Stop
 from policies.signals import Probe
 from scheduler.solving.decide import decide
+from scheduler.solving.rewards import reward
 from scheduler.solving.run import QueryRun
 from workers.engine import Engine
 from workers.sample import Accepted, Delta, OnEvent, Sample
+from workers.verifier.base import Verifier
 
 # After a cancel the engine has so many seconds to report what the chains cost.
 CANCEL_REPORT_SECONDS = 2.0
 
 
 async def solve(
-    run: QueryRun, *, engine: Engine, policy: Policy, rng: Random, on_event: OnEvent | None = None
+    run: QueryRun,
+    *,
+    engine: Engine,
+    policy: Policy,
+    rng: Random,
+    on_event: OnEvent | None = None,
+    verifier: Verifier | None = None,
 ) -> Stop:
     """Answer `run.query`. The votes, the samples and their costs are left in `run`.
 
-    `on_event` is called with the text that is to be streamed.
+    `on_event` is called with the text that is to be streamed. The `verifier` rewards the chains of
+    every round, where the policy reads rewards. Raises VerifierFailed.
     """
     stop = Stop("deadline")
+    judge = verifier if policy.options.reads_rewards else None
     async with _deadline(run, engine):
-        stop = await _decide(run, engine, policy, rng, on_event)
+        stop = await _decide(run, engine, policy, rng, on_event, judge)
         choices = run.missing_choices() if run.blocked() is None else None
         if choices and run.dispatch(choices, stream=False, votes=False):
             await _round(run, engine, None, rng, on_event)
@@ -33,7 +43,12 @@ async def solve(
 
 
 async def _decide(
-    run: QueryRun, engine: Engine, policy: Policy, rng: Random, on_event: OnEvent | None
+    run: QueryRun,
+    engine: Engine,
+    policy: Policy,
+    rng: Random,
+    on_event: OnEvent | None,
+    verifier: Verifier | None,
 ) -> Stop:
     while True:
         decision = decide(policy, run, rng)
@@ -43,6 +58,8 @@ async def _decide(
             return Stop("budget")
         if stop := await _round(run, engine, policy, rng, on_event) or run.blocked():
             return stop
+        if verifier is not None:
+            await reward(run, verifier)
         if run.answers.is_open_ended and run.samples:
             return Stop("plan done")
 

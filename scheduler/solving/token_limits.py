@@ -15,12 +15,17 @@ HARNESS_WAIT_TOKENS = 8
 
 
 def worst_case(budget: Budget, probing: Probing | None = None, *, done: int = 0) -> int:
-    """Tokens of one chain that has thought `done` of them already, its trial answers included."""
+    """Tokens of one chain that has thought `done` of them already, its trial answers included.
+
+    One that pauses after a step may end its thinking within it, and answer.
+    """
+    answer = budget.answer_tokens + _overhead(budget)
     if budget.max_tokens is not None and not budget.compat:
         rest = max(1, budget.max_tokens - done)
     else:
-        thinking = budget.most_tokens - budget.answer_tokens
-        rest = max(0, thinking - done) + budget.answer_tokens + _overhead(budget)
+        rest = max(0, budget.most_tokens - budget.answer_tokens - done) + answer
+    if budget.step_tokens is not None:
+        rest = min(rest, budget.step_tokens + answer)
     return rest + (_trials(budget, probing) * _trial(probing) if probing else 0)
 
 

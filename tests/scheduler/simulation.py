@@ -18,6 +18,8 @@ from tests.builders import changed
 from workers.engine import Engine
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
+from workers.simulated.thoughts import is_right
+from workers.verifier.simulated import SimulatedVerifier
 
 PRICE = 3e-4
 CHAT = "/v1/chat/completions"
@@ -51,6 +53,7 @@ async def make_controller(
         policy=build(policy, **options),
         curves=DurableCurveStore(),
         pricing=Pricing(Price(PRICE)),
+        verifier=SimulatedVerifier(is_right),
     )
 
 

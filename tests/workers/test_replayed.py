@@ -66,7 +66,7 @@ def extended(engine: ReplayedEngine, extensions: int, chain: int = 0) -> list[Sa
     """A chain drawn, and then extended one Wait at a time."""
     found = samples(engine, request(chains=(chain,)))
     for count in range(1, extensions + 1):
-        more = request(extensions=count, chains=(chain,), resume=found[-1])
+        more = request(extensions=count, chains=(chain,), parents=(found[-1],))
         found += samples(engine, more)
     return found
 

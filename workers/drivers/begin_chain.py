@@ -6,7 +6,8 @@ from workers.drivers.core import Core
 from workers.engine import Refused, SampleRequest
 from workers.forcing.chain import Chain
 from workers.forcing.checkpoint import restore
-from workers.forcing.harness import chain_for
+from workers.forcing.harness import chain_class, chain_for
+from workers.forcing.step_chain import StepChain
 from workers.format import TokenFormat
 
 
@@ -19,8 +20,22 @@ def begin_chain(
     shape: AnswerShape,
 ) -> Chain:
     """`room` is what the context leaves for thinking. Raises Refused."""
-    budget, before = request.budget, request.resume
-    format_ = _spoken(format_, budget, shape)
+    chain = _begun(core, _spoken(format_, request.budget, shape), request, number, room, shape)
+    parent = request.parent(number)
+    if isinstance(chain, StepChain) and parent:
+        chain.begun = len(parent.thinking_ids)
+    return chain
+
+
+def _begun(
+    core: Core,
+    format_: TokenFormat,
+    request: SampleRequest,
+    number: int,
+    room: int,
+    shape: AnswerShape,
+) -> Chain:
+    budget, before = request.budget, request.parent(number)
     # Not inside of calls: their JSON would be cut in half.
     stops = request.sampling.answer_stops if shape.tools is None else ()
     try:
@@ -32,8 +47,8 @@ def begin_chain(
             raise ValueError("harness_compat and readme_compat cannot extend a finished chain")
         known = core.vocabulary
         if unknown := [token for token in before.thinking_ids if not 0 <= token < known]:
-            raise ValueError(f"resume holds token {unknown[0]}, the model has {known} tokens")
-        return Chain.resume(
+            raise ValueError(f"parents holds token {unknown[0]}, the model has {known} tokens")
+        return chain_class(budget).resume(
             format_,
             budget,
             room=room,

@@ -191,13 +191,14 @@ class ChainEngine:
 
     async def _run(self, running: Running, request: SampleRequest, emit: Emit) -> None:
         began, chain = time.monotonic(), running.chain
-        before = len(request.resume.thinking_ids) if request.resume else 0
+        parent = request.parent(running.number)
+        before = len(parent.thinking_ids) if parent else 0
         at = request.checkpoint(running.number) or Checkpoint()
         trials = Trials(running, self.core, request.probing, emit) if request.probing else None
         watchers = self._watchers(running, request, trials, at, before, emit)
         self._count += 1
         try:
-            if at.conclude:
+            if at.conclude or request.conclude:
                 await running.end(self.core, "conclude")
             running.start(watchers, at, before)
             # What is asked of the answer alone needs a call of its own.

@@ -67,9 +67,9 @@ def why_not(driver: str, format_: TokenFormat) -> str | None:
 def choose(driver: str, request: SampleRequest, format_: TokenFormat) -> Driver:
     """The driver for one request: the one asked for, if it can run such chains.
 
-    The paper's own semantics take tokens back, which only a new prompt can.
+    The paper's own semantics take tokens back, which only a new prompt can; a step ends at a text.
     """
-    if request.budget.compat or why_not(driver, format_):
+    if request.budget.compat or request.budget.step_tokens or why_not(driver, format_):
         return reprompt
     return DRIVERS[driver]
 

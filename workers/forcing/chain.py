@@ -32,6 +32,7 @@ StopCause = Literal[
     "max_thinking",
     "early_exit",
     "context",
+    "paused",
     "rejected",
     "unsure",
     "deadline",
@@ -39,9 +40,7 @@ StopCause = Literal[
     "lost",
 ]
 # Chains that ended without an answer of their own.
-UNANSWERED: frozenset[StopCause] = frozenset(
-    {"rejected", "unsure", "deadline", "cancelled", "lost"}
-)
+UNANSWERED = frozenset[StopCause]({"paused", "rejected", "unsure", "deadline", "cancelled", "lost"})
 
 
 class GenerateCall(NamedTuple):

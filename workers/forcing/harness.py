@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from policies.plan import Budget
 from workers.forcing.chain import Chain, Finish, GenerateCall, Segment, StopCause
+from workers.forcing.step_chain import StepChain
 from workers.format import TokenFormat
 
 # What `max_tokens_thinking=auto` leaves for the answer.
@@ -27,6 +28,8 @@ def chain_for(
 def chain_class(budget: Budget) -> type[Chain]:
     if budget.harness_compat:
         return HarnessChain
+    if budget.step_tokens is not None:
+        return StepChain
     return ReadmeChain if budget.readme_compat else Chain
 
 

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from policies.plan import Budget
 from policies.signals import Confidence, Probing
 from workers.engine import SampleRequest
 from workers.forcing.chain import StopCause
 from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
+from workers.simulated.thoughts import mind_of
 
 STREAM_STEPS = 4
 PROGRESS_TOKENS = 8
@@ -44,6 +46,10 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Simu
         min_tokens=budget.min_thinking_tokens,
         greedy=greedy,
     )
+    parent = request.parent(number)
+    begin = parent.thinking_tokens if parent else 0
+    if parent and parent.chain != number:
+        drawn = drawn.branched(begin, mind_of(parent.thinking))
     cause: StopCause = "extensions" if budget.extensions else "natural"
     end, cap = drawn.end, min(budget.max_thinking_tokens, room)
     if end > cap:
@@ -53,8 +59,16 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Simu
     sure = drawn.confidence_at(end) if signals else None
     if sure and signals and _falls_below(sure, signals.end_below) and drawn.lowest_at() < end:
         end, cause = drawn.lowest_at(), "unsure"
-    begin = request.resume.thinking_tokens if request.resume else 0
+    if budget.step_tokens is not None and begin + _step(budget) < end:
+        end, cause = begin + _step(budget), "paused"
     return SimulatedCourse(drawn, begin, max(begin, end), cause, sure)
+
+
+def _step(budget: Budget) -> int:
+    """Tokens of a step; one that ends with a text is a paragraph at most."""
+    assert budget.step_tokens is not None
+    most = PARAGRAPH_TOKENS if budget.step_text else budget.step_tokens
+    return min(budget.step_tokens, most)
 
 
 def _falls_below(confidence: Confidence, threshold: float | None) -> bool:

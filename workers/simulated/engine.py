@@ -26,6 +26,7 @@ from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
 from workers.simulated.law import ANSWER_TOKENS, Fate
 from workers.simulated.reply import completion, reply_of
+from workers.simulated.thoughts import thoughts
 from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
 
 
@@ -172,7 +173,7 @@ class SimulatedEngine:
         order = len(was.thinking)
         if was.begun:
             at, cause = order, was.stop_cause or cause
-        if was.conclude:
+        if was.conclude or request.conclude:
             orders.tell("concluded")
 
         def tell(ended: StopCause | None = None) -> None:
@@ -259,7 +260,7 @@ class SimulatedEngine:
         generated = max(0, at - course.begin) + answer_tokens
         return Sample(
             chain=number,
-            thinking=f"simulated thinking of {at} tokens",
+            thinking=thoughts(course.fate, at),
             text=reply.text,
             answer=reply.answer,
             stop_cause=cause,

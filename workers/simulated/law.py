@@ -129,6 +129,22 @@ class Fate:
         run = next((run for run in self.passes if tokens <= run.end), self.passes[-1])
         return tokens >= run.settled
 
+    def mind_at(self, tokens: int) -> str | None:
+        """The answer it has come to; None until it has made up its mind."""
+        minds = [run.answer for run in self.passes if run.settled <= tokens]
+        return minds[-1] if minds else None
+
+    def branched(self, at: int, mind: str | None) -> "Fate":
+        """Of a chain that went on after `at` tokens from one with this mind: it ends later, and
+        keeps a mind that was made up; else it makes it up in what is left, uniformly.
+        """
+        first, end = self.passes[0], max(self.end, at + 1)
+        if mind is None:
+            settled, mind = at + (end - at) * first.settled / first.end, first.answer
+        else:
+            settled = min(at, first.settled)
+        return Fate(self.question, self.path, (Pass(end, settled, mind),))
+
 
 def fate(question: str, path: str, *, extensions: int, min_tokens: int, greedy: bool) -> Fate:
     """Drawn pass by pass, so that more extensions only add to it."""

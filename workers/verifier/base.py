@@ -1,11 +1,11 @@
-"""What a verifier is, and how the rewards of steps become the reward of a chain."""
+"""What a verifier is."""
 
 from collections.abc import Sequence
-from math import prod
-from statistics import fmean
-from typing import Literal, Protocol
+from typing import Protocol
 
-Aggregation = Literal["last", "min", "product", "mean"]
+
+class VerifierFailed(Exception):
+    """It gave no rewards: it cannot be reached, or refuses."""
 
 
 class Verifier(Protocol):
@@ -17,20 +17,6 @@ class Verifier(Protocol):
         A reward is the probability that what the chain holds after the step is right, from 0 to 1.
         Steps are those of `steps.step_ends`. The last one ends with the text, so the last reward is
         that of the whole: of a finished chain for a weighted vote, of a prefix for a tree search.
-        A thinking without text has no rewards.
+        A thinking without text has no rewards. A verifier that only judges the whole gives one
+        reward a thinking. Raises VerifierFailed.
         """
-
-
-def chain_reward(rewards: Sequence[float], how: Aggregation = "last") -> float:
-    """One reward of a chain, from 0 to 1; 0 of a chain without steps."""
-    if not rewards:
-        return 0.0
-    match how:
-        case "last":
-            return rewards[-1]
-        case "min":
-            return min(rewards)
-        case "product":
-            return prod(rewards)
-        case "mean":
-            return fmean(rewards)

@@ -61,7 +61,7 @@ def test_a_chain_is_extended_where_it_was_sampled(application: str) -> None:
             )
             first = await one(engine, asked)
             again = SampleRequest(
-                asked.query, asked.messages, (0,), Budget(400, extensions=1), resume=first
+                asked.query, asked.messages, (0,), Budget(400, extensions=1), parents=(first,)
             )
             homes.append((first.replica, (await one(engine, again)).replica))
         return homes

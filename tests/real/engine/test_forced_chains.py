@@ -31,7 +31,7 @@ def test_a_chain_goes_on_with_the_same_tokens_where_its_kv_cache_is_gone(
     text = questions(1)[0]
     chain = loop.run(one(engine, request(text, Budget(1500, answer_tokens=32))))
     budget = Budget(1500, extensions=2, answer_tokens=32)
-    on = request(text, budget, resume=chain)
+    on = request(text, budget, parents=(chain,))
     here = loop.run(one(engine, on))
     loop.run(engine.core._llm.reset_prefix_cache())  # type: ignore[attr-defined]
     elsewhere = loop.run(one(engine, on))
@@ -193,5 +193,5 @@ def test_tokens_that_the_model_does_not_have_are_refused(
     chain = loop.run(one(engine, request(text, Budget(20))))
     foreign = replace(chain, thinking_ids=(10**6,))
     with pytest.raises(Refused, match="resume holds token 1000000") as refused:
-        loop.run(one(engine, request(text, Budget(40, extensions=1), resume=foreign)))
+        loop.run(one(engine, request(text, Budget(40, extensions=1), parents=(foreign,))))
     assert refused.value.field == "resume"

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
+from policies import build
+from policies.base import Limits, Message, Query
 from policies.plan import Budget
+from scheduler.curves.wal import DurableCurveStore
+from scheduler.solving.controller import Controller
+from scheduler.solving.outcome import Outcome
+from scheduler.solving.pricing import Pricing
 from tests.builders import changed
 from training.pocket.problems import read_problem
 from training.pocket.verifier.labels import labels
@@ -54,3 +60,34 @@ def test_right_steps_of_the_real_model_are_rewarded(loop: asyncio.Runner, engine
     values, right = loop.run(judged())
     assert len(values) > 40 * CHAINS
     assert auc(values, right) > 0.7
+
+
+def test_branches_of_a_tree_go_on_from_their_parents(loop: asyncio.Runner, engine: Engine) -> None:
+    limits = Limits(max_total_tokens=600)
+    tree = build("rebase", width=4, step_tokens=12, temperature=1.0, answer_tokens=16)
+
+    async def solved() -> list[Outcome]:
+        controller = Controller(
+            engine=engine,
+            info=await engine.info(),
+            policy=tree,
+            curves=DurableCurveStore(),
+            pricing=Pricing(),
+            verifier=PocketVerifier(),
+        )
+        asked = [Query(row["id"], (Message("user", row["question"]),), limits=limits)
+                 for row in sums(8)]  # fmt: skip
+        return list(await asyncio.gather(*map(controller.answer, asked)))
+
+    for outcome in loop.run(solved()):
+        samples = {record.sample.chain: record.sample for record in outcome.records}
+        children = [record for record in outcome.records if record.parent is not None]
+        assert children
+        for record in children:
+            before = samples[record.parent or 0].thinking_ids
+            assert record.sample.thinking_ids[: len(before)] == before
+            assert record.sample.thinking_tokens <= len(before) + 12
+        assert outcome.tokens.total <= 600
+        assert outcome.answer is not None
+        assert outcome.reward_calls == len(outcome.records)
+        assert outcome.violations == ()

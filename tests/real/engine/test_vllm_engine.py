@@ -94,7 +94,7 @@ def test_extending_step_by_step_equals_asking_at_once(loop: asyncio.Runner, engi
     for extensions in (1, 2, 3):
         budget = Budget(1500, extensions=extensions)
         steps = [
-            request(text, budget, name=f"step-{extensions}-{number}", resume=chains[number])
+            request(text, budget, name=f"step-{extensions}-{number}", parents=(chains[number],))
             for number, text in enumerate(asked)
         ]
         chains = many(loop, engine, steps)

@@ -77,7 +77,7 @@ def test_the_kinds_of_tokens_add_up_to_all_that_were_generated_and_forced() -> N
     )
     tokens = build_outcome(run, Stop("plan done"), model="m", policy="p").tokens
     assert tokens._asdict() == {
-        "reasoning": 90, "answer": 12, "forced": 4, "probe": 36, "discarded": 2 + 33 * 5,
+        "reasoning": 90, "answer": 12, "forced": 4, "probe": 36, "discarded": 2 + 33 * 6,
     }  # fmt: skip
     assert tokens.total == run.tokens == run.account.spent
 

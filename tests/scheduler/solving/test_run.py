@@ -152,7 +152,7 @@ def test_an_extension_reserves_only_what_the_chain_may_add() -> None:
     run.take(Sample(0, "", "7", "7", "natural", 70, 6, generated_tokens=76))
     run.settle()
     assert run.dispatch(Extend(0, 1, BUDGET, 0.0), stream=False)
-    assert run.request.resume == run.samples[0]
+    assert run.request.parents == (run.samples[0],)
     assert run.request.budget.extensions == 1
     assert run.account.reserved == 30 + 60 + DELIMITER_TOKENS + 2
 

@@ -157,7 +157,7 @@ def test_case_9_without_a_string_nothing_is_appended_and_a_token_must_come() -> 
     ],
 )
 def test_case_11_what_the_second_call_may_say(compat: str, second: GenerateCall) -> None:
-    budget = Budget(10, extensions=1, extension_text="Hmm", **{compat: True})
+    budget = Budget.within(10, extensions=1, extension_text="Hmm", **{compat: True})
     chain = chain_for(FORMAT, budget, 99)
     chain.feed(ids("abcS"), "stop")
     assert chain.next_call() == second

@@ -127,8 +127,9 @@ def test_a_chain_extended_step_by_step_is_one_longer_chain(
 ) -> None:
     def asked(count: int, resume: Sample | None = None) -> SampleRequest:
         text = f"{name} question {number}"
+        parents = (resume,) if resume else ()
         return request(
-            text, extensions=count, chains=(chain,), temperature=temperature, resume=resume
+            text, extensions=count, chains=(chain,), temperature=temperature, parents=parents
         )
 
     async def main() -> tuple[Sample, list[Sample]]:
@@ -208,7 +209,7 @@ def test_a_sample_tells_how_long_its_call_took(waits: int) -> None:
         began = 0.0
         for count in range(1, waits + 1):
             began = now()
-            given = await sample(engine, request(extensions=count, resume=given))
+            given = await sample(engine, request(extensions=count, parents=(given,)))
         return given, now() - began
 
     given, seconds = run_virtual(main())

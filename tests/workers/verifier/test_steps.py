@@ -1,6 +1,6 @@
 import pytest
 
-from workers.verifier.base import chain_reward
+from policies.rewards import chain_reward
 from workers.verifier.steps import step_ends
 
 

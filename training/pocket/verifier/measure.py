@@ -15,13 +15,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple, get_args
 
+from policies.rewards import Aggregation, chain_reward
 from training.pocket.comparison import Estimate, estimate, paired, table
 from training.pocket.forcer import Forcer, Question, load_engine, read_questions
 from training.pocket.problems import read_problem
 from training.pocket.verifier.labels import labels
 from training.pocket.verifier.samples import TEMPERATURE
 from workers.models import POCKET_FOLDER
-from workers.verifier.base import Aggregation, chain_reward
 from workers.verifier.pocket import POCKET_VERIFIER_FOLDER, PocketVerifier
 
 SAMPLES = 16
