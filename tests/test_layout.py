@@ -208,7 +208,8 @@ IMPORTERS = {
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
-    "matplotlib": {"scheduler/experiments/plots.py", "training/pocket/picture.py"},
+    "jinja2": {"scheduler/experiments/html_page.py"},
+    "matplotlib": {"scheduler/experiments/charts/", "training/pocket/picture.py"},
     "pydantic": {
         "scheduler/settings.py",
         "scheduler/config.py",

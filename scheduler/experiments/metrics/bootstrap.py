@@ -1,5 +1,6 @@
 """The bootstrap over questions, and the test that goes with paired differences."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,3 +66,13 @@ def sign_flip_p(differences: Floats, *, resamples: int = 10_000, seed: int = 0) 
     signs = rng.integers(2, size=(resamples, len(known)), dtype=np.int8) * 2.0 - 1.0
     reached = np.abs(signs @ known) >= abs(known.sum()) * (1 - 1e-12)
     return float((reached.sum() + 1) / (resamples + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of several tests, corrected so that any false rejection is as rare (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda n: p_values[n])
+    found, most = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        most = max(most, min(1.0, (len(p_values) - rank) * p_values[place]))
+        found[place] = most
+    return found
