@@ -28,8 +28,8 @@ def curves_show(path: Path) -> None:
               default=Path("curves.png"), show_default=True)  # fmt: skip
 def curves_plot(path: Path, out: Path) -> None:
     """A picture: accuracy against tokens, a panel a class."""
-    from scheduler.experiments.curve_tables import read
     from scheduler.experiments.charts.pictures import draw_curves
+    from scheduler.experiments.curve_tables import read
 
     with one_line_errors():
         draw_curves(out, read(path))

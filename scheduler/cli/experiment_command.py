@@ -93,9 +93,9 @@ def experiment_show(out: Path) -> None:
 @click.argument("b", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def experiment_compare(a: Path, b: Path) -> None:
     """The policies that experiments A and B both have, paired by question, with p-values."""
+    from scheduler.experiments.comparisons import comparison_table
     from scheduler.experiments.metrics.accuracy import compare
     from scheduler.experiments.metrics.table import score_table
-    from scheduler.experiments.comparisons import comparison_table
     from scheduler.experiments.results import load_results
     from scheduler.experiments.tables import plain
 
@@ -127,8 +127,8 @@ def experiment_compare(a: Path, b: Path) -> None:
 def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> None:
     """Tables, figures and a page of the results in FOLDER, written to FOLDER/report."""
     from scheduler.experiments import tables
-    from scheduler.experiments.curve_tables import learned_curves
     from scheduler.experiments.comparisons import compared
+    from scheduler.experiments.curve_tables import learned_curves
     from scheduler.experiments.manifest import NAME, config_of
     from scheduler.experiments.report import blocks
     from scheduler.experiments.report_files import write

@@ -1,4 +1,4 @@
-"""What policies did: where they spent tokens, what they planned, why they stopped, how long it took.
+"""What policies did: where they spent tokens, what they planned, why they stopped, how long.
 
 Every function takes the rows of one block; all results are by policy within a key.
 """
@@ -111,7 +111,7 @@ def decisions_table(title: str, rows: Sequence[ResultRow]) -> TextTable:
 
 def _counted(rows: Sequence[ResultRow], column: str) -> str:
     counts = Counter(str(row[column]) for row in rows if row.get(column))
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common(MOST))
+    return ", ".join(f"{name}: {count}" for name, count in counts.most_common(MOST))
 
 
 def _mean(rows: Sequence[ResultRow], column: str) -> float:

@@ -1,5 +1,6 @@
 """Accuracy against tokens: a point a policy with intervals, and what the best mixes reach."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def draw_accuracy(canvas: Canvas, axes: "Axes", found: Sequence[PolicySummary]) 
 
 def classes_figure(canvas: Canvas, block: ReportBlock) -> Any | None:
     """A panel a class on common axes, the largest classes first; None for one class only."""
-    counts = {name: block.scores.classes.count(name) for name in dict.fromkeys(block.scores.classes)}
+    counts = Counter(block.scores.classes)
     names = sorted(sorted(counts), key=lambda name: -counts[name])[:MOST_CLASSES]
     if len(names) < 2:
         return None
@@ -87,9 +88,7 @@ def _along_bars(row: PolicySummary) -> list[tuple[float, float]]:
     return upright + [(x.low + share * (x.high - x.low), y.value) for share in shares]
 
 
-def _points(
-    canvas: Canvas, axes: "Axes", found: Sequence[PolicySummary], *, bars: bool
-) -> None:
+def _points(canvas: Canvas, axes: "Axes", found: Sequence[PolicySummary], *, bars: bool) -> None:
     best = hull([Point(row.tokens.value, row.accuracy.value) for row in found])
     axes.plot(
         [point.tokens for point in best], [point.accuracy for point in best],

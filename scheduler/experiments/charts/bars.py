@@ -33,12 +33,13 @@ def bar_panels(
     for name, panel in zip(names, axes.flat, strict=False):
         panel.set_title(name, fontsize=9)
         panel.grid(visible=False)
+        panel.tick_params(axis="y", length=0)
         for place, policy in zip(places, policies, strict=True):
             value = panels[name].get(policy, 0.0)
             drawn: list[Any] = list(panel.barh(place, value, 0.72, color=canvas.colour(policy)))
             drawn.append(panel.annotate(
-                shown(value) if value else "", (value, place), xytext=(3, 0), textcoords="offset points",
-                va="center", fontsize=7, color=canvas.plain["ink"],
+                shown(value) if value else "", (value, place), xytext=(3, 0),
+                textcoords="offset points", va="center", fontsize=7, color=canvas.plain["ink"],
             ))  # fmt: skip
             canvas.of_policy(policy, drawn)
         panel.set_xlim(0, 1.3 * most)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -36,7 +37,7 @@ _STYLE = {
     "axes.axisbelow": True,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
-    }
+}
 matplotlib.rcParams.update(_STYLE)
 _PLACEHOLDERS = {"ink": "#000001", "muted": "#000002", "grid": "#000003", "ground": "#000004"}
 
@@ -62,7 +63,7 @@ class Canvas:
     def panels(self, rows: int, columns: int, width: float, height: float, **options: Any) -> Any:
         """A figure and its panels, rows x columns; sizes in inches."""
         ink, muted = self.plain["ink"], self.plain["muted"]
-        own = {"text.color": ink, "axes.labelcolor": muted, "axes.titlecolor": ink,
+        own: Any = {"text.color": ink, "axes.labelcolor": muted, "axes.titlecolor": ink,
                "axes.edgecolor": muted, "xtick.color": muted, "ytick.color": muted,
                "axes.facecolor": "none", "figure.facecolor": "none",
                "grid.color": self.plain["grid"]}  # fmt: skip

@@ -50,9 +50,6 @@ def course_figure(
             log_numbers(panel)
         if aim is not None:
             panel.axhline(aim, lw=1.2, ls="--", color=canvas.plain["ink"])
-            panel.annotate("goal", (1, aim), xycoords=("axes fraction", "data"), fontsize=7.5,
-                           xytext=(-3, 3), textcoords="offset points", ha="right",
-                           color=canvas.plain["ink"])  # fmt: skip
         _lines(canvas, panel, lines)
     return figure
 

@@ -51,8 +51,8 @@ def figures(
         yield ReportFigure(
             "course",
             "Price and budget over time",
-            "Means over seeds by how many questions were asked. The price is what a token must "
-            "buy; a price that stayed the same is not drawn.",
+            "Means over seeds by how many questions were asked. Dashed: the goal. The price is what "
+            "a token must buy; a price that stayed the same is not drawn.",
             figure,
         )
     yield from _decisions(canvas, rows, order)
@@ -99,7 +99,7 @@ def _learned(
         truth = "Wide grey lines: the truth. " if is_known else ""
         yield ReportFigure(
             f"curves-{policy}",
-            f"Curves learned by {policy}",
+            f"Learned curves: {policy}",
             f"Seed {one.seed}: accuracy after 0, 1, 2, ... extensions (solid), of 1, 2, ... votes "
             f"(dashed), and with thinking cut short (dotted), with 95 % bands. {truth}"
             "A curve tells of the questions that the policy met, and of little where it seldom "
@@ -108,9 +108,7 @@ def _learned(
         )
 
 
-def _decisions(
-    canvas: Canvas, rows: Sequence[Any], order: Sequence[str]
-) -> Iterator[ReportFigure]:
+def _decisions(canvas: Canvas, rows: Sequence[Any], order: Sequence[str]) -> Iterator[ReportFigure]:
     if done := behaviour.actions(rows):
         caption = "Means per question: rounds of chains, chains begun, extensions of a chain."
         figure = bar_panels(canvas, order, done, "{:.1f}".format)

@@ -1,7 +1,7 @@
 """Names beside what they name: at points without covering others, and at the ends of lines."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,8 @@ def name_points(
     figure.canvas.draw()
     frame = axes.get_window_extent()
     spots = axes.transData.transform([*((point.x, point.y) for point in points), *avoid])
-    taken, found = [], []
+    taken: list[Any] = []
+    found = []
     for point in points:
         best = None
         for dx, dy, across, up in _AROUND:

@@ -10,6 +10,7 @@ from policies.curves.arrays import Floats
 
 RESAMPLES = 2000
 LEVEL = 0.95
+_AT_ONCE = 1000
 
 
 class Estimate(NamedTuple):
@@ -63,9 +64,12 @@ def sign_flip_p(differences: Floats, *, resamples: int = 10_000, seed: int = 0) 
     if not len(known):
         return 1.0
     rng = np.random.default_rng(seed)
-    signs = rng.integers(2, size=(resamples, len(known)), dtype=np.int8) * 2.0 - 1.0
-    reached = np.abs(signs @ known) >= abs(known.sum()) * (1 - 1e-12)
-    return float((reached.sum() + 1) / (resamples + 1))
+    reached, least = 0, abs(known.sum()) * (1 - 1e-12)
+    for begun in range(0, resamples, _AT_ONCE):
+        size = min(_AT_ONCE, resamples - begun), len(known)
+        signs = rng.integers(2, size=size, dtype=np.int8) * np.float64(2) - 1
+        reached += int((np.abs(signs @ known) >= least).sum())
+    return (reached + 1) / (resamples + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
