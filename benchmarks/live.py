@@ -35,12 +35,12 @@ from benchmarks.frontier import (
 )
 from benchmarks.goals import report
 from benchmarks.harness import open_server
-from benchmarks.oracle import Path, Step, best_rule
 from benchmarks.servers import free_port
 from policies.curves.extension_counts import states
 from policies.price import DEFAULT_PRICE
 from scheduler.client.http_client import Client
 from scheduler.config import EngineConfig, ServeConfig
+from scheduler.experiments.metrics.regret import Path, Step, best_rule
 from scheduler.experiments.questions.load import load_questions
 from scheduler.experiments.questions.question import Question, spread
 from scheduler.progress import Progress, progress

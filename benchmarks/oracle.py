@@ -13,8 +13,7 @@ answers. Intervals are of the mean over queries. The last line is JSON: every go
 is met.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import NamedTuple
@@ -33,6 +32,7 @@ from policies.priced import Priced
 from policies.tally import Tally
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import CurveStore
+from scheduler.experiments.metrics.regret import Path, Rule, Step, best_rule
 from scheduler.progress import Progress, progress
 from scheduler.solving.pricing import Pricing
 
@@ -45,17 +45,6 @@ MAX_REGRET, MAX_DRIFT, MAX_OFF = 1.0, 0.02, 1.0
 """Points of regret; share of tokens off; points of accuracy off."""
 NEW = dict(zip(SHAPES, [*SHAPES][2:] + [*SHAPES][:2], strict=True))
 """What every class becomes when all change."""
-
-
-class Step(NamedTuple):
-    """One answer of a method; `tokens` is what all up to here has cost."""
-
-    state: Hashable
-    right: bool
-    tokens: int
-
-
-Path = Sequence[Step]
 
 
 def paths(simulated: SimulatedQuestion) -> dict[str, Path]:
@@ -81,45 +70,6 @@ def paths(simulated: SimulatedQuestion) -> dict[str, Path]:
         tokens = min(cap, first.thinking_tokens) + ANSWER_TOKENS
         methods[f"cap {cap}"] = [Step(0, simulated.right(answer), tokens)]
     return methods
-
-
-class Rule(NamedTuple):
-    """The states of one method in which going on pays, and what that is worth on average."""
-
-    method: str
-    continues: frozenset[Hashable]
-    value: float
-
-    def follow(self, path: Path) -> Step:
-        return next((step for step in path if step.state not in self.continues), path[-1])
-
-
-def best_rule(known: Sequence[Mapping[str, Path]], price: float) -> Rule:
-    return max(
-        (_rule(method, [one[method] for one in known], price) for method in known[0]), key=_value
-    )
-
-
-def _value(rule: Rule) -> float:
-    return rule.value
-
-
-def _rule(method: str, taken: Sequence[Path], price: float) -> Rule:
-    """Backward induction: what each state is worth is the mean over the paths that came by it."""
-    worth = [path[-1].right - price * path[-1].tokens for path in taken]
-    continues = set()
-    for depth in reversed(range(len(taken[0]))):
-        by_state = defaultdict(list)
-        for place, path in enumerate(taken):
-            by_state[path[depth].state].append(place)
-        for state, places in by_state.items():
-            stops = [taken[p][depth].right - price * taken[p][depth].tokens for p in places]
-            if depth + 1 < len(taken[0]) and sum(worth[p] for p in places) > sum(stops):
-                continues.add(state)
-                continue
-            for place, value in zip(places, stops, strict=True):
-                worth[place] = value
-    return Rule(method, frozenset(continues), sum(worth) / len(worth))
 
 
 class Oracle:

@@ -216,8 +216,9 @@ IMPORTERS = {
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
+    "jinja2": {"scheduler/experiments/html_page.py"},
     "matplotlib": {
-        "scheduler/experiments/plots.py",
+        "scheduler/experiments/charts/",
         "scheduler/experiments/s1_study/figures.py",
         "training/pocket/picture.py",
     },

@@ -27,9 +27,9 @@ def curves_show(path: Path) -> None:
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
               default=Path("curves.png"), show_default=True)  # fmt: skip
 def curves_plot(path: Path, out: Path) -> None:
-    """A picture: accuracy against tokens, one colour a class."""
+    """A picture: accuracy against tokens, a panel a class."""
+    from scheduler.experiments.charts.pictures import draw_curves
     from scheduler.experiments.curve_tables import read
-    from scheduler.experiments.plots import draw_curves
 
     with one_line_errors():
         draw_curves(out, read(path))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scheduler.client.http_client import Client
-from scheduler.experiments.cells import FOLDER
+from scheduler.experiments.cells import FOLDER, ExperimentCell
 from scheduler.experiments.questions.question import Question
 from scheduler.experiments.results import ResultRow, line_of
 from scheduler.progress import Progress
@@ -103,4 +103,7 @@ def save(folder: Path, shown: Shown) -> None:
     text = "".join(map(line_of, shown.scored))
     (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / "demo.jsonl").write_text(text, encoding="utf-8")
-    (folder / "curves.json").write_text(json.dumps(shown.curves), encoding="utf-8")
+    first = shown.scored[0]
+    cell = ExperimentCell(first["engine"], first["questions"], "priced", 0)
+    curves = cell.path(folder).with_suffix(".curves.json")
+    curves.write_text(json.dumps(shown.curves), encoding="utf-8")

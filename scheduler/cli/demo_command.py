@@ -22,7 +22,7 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
 
     from scheduler.cli import demo as demo_run
     from scheduler.config import EngineConfig, ServeConfig
-    from scheduler.experiments.curve_tables import read_curves
+    from scheduler.experiments.curve_tables import learned_curves
     from scheduler.experiments.questions.load import load_questions
     from scheduler.experiments.questions.question import spread
     from scheduler.experiments.report_files import write
@@ -35,7 +35,7 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
             url = f"http://127.0.0.1:{port}"
             result = asyncio.run(demo_run.show(url, config.engine.model, questions, bar))
         demo_run.save(out, result)
-        text = write(out / "report", result.scored, read_curves(out))
+        text = write(out / "report", result.scored, learned_curves(out))
     click.echo(text.read_text(encoding="utf-8"))
     walls = ", ".join(f"{label} {wall:.0f} s" for label, wall in result.walls.items())
-    click.echo(f"wall time: {walls}\npicture: {text.with_suffix('.png')}")
+    click.echo(f"wall time: {walls}\npage: {text.with_suffix('.html')}")

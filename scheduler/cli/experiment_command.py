@@ -93,9 +93,9 @@ def experiment_show(out: Path) -> None:
 @click.argument("b", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def experiment_compare(a: Path, b: Path) -> None:
     """The policies that experiments A and B both have, paired by question, with p-values."""
+    from scheduler.experiments.comparisons import comparison_table
     from scheduler.experiments.metrics.accuracy import compare
     from scheduler.experiments.metrics.table import score_table
-    from scheduler.experiments.report import comparison_table
     from scheduler.experiments.results import load_results
     from scheduler.experiments.tables import plain
 
@@ -150,22 +150,25 @@ def s1_study(folder: Path, out: Path | None) -> None:
 @click.option("--format", "format_", default="txt", show_default=True,
               type=click.Choice(["txt", "md", "tex", "json"]), help="What is shown.")  # fmt: skip
 def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> None:
-    """Tables and a picture of the results in FOLDER, written to FOLDER/report."""
+    """Tables, figures and a page of the results in FOLDER, written to FOLDER/report."""
     from scheduler.experiments import tables
-    from scheduler.experiments.curve_tables import read_curves
-    from scheduler.experiments.report import blocks, compared
+    from scheduler.experiments.comparisons import compared
+    from scheduler.experiments.curve_tables import learned_curves
+    from scheduler.experiments.manifest import NAME, config_of
+    from scheduler.experiments.report import blocks
     from scheduler.experiments.report_files import write
     from scheduler.experiments.results import load_results
 
     with one_line_errors():
         rows = load_results(folder)
-        written = write(folder / "report", rows, read_curves(folder))
+        config = config_of(folder)[0] if (folder / NAME).is_file() else None
+        written = write(folder / "report", rows, learned_curves(folder), config)
         click.echo(written.with_suffix(f".{format_}").read_text(encoding="utf-8"))
         if pairs:
             shown = {"md": tables.markdown, "tex": tables.latex}.get(format_, tables.plain)
             for block in blocks(rows):
-                click.echo(shown(compared(block, pairs)) + "\n")
-    click.echo(f"picture: {written.with_suffix('.png')}", err=True)
+                click.echo(shown(compared(block.title, block.scores, pairs)) + "\n")
+    click.echo(f"page: {written.with_suffix('.html')}", err=True)
 
 
 def run_experiment(

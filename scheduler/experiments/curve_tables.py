@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 COLUMNS = ("model", "class", "arm", "x", "accuracy", "low", "high", "tokens")
 _SHOWN_VOTES = (1, 2, 4, 8, 16)
@@ -41,6 +41,27 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
             if known is None or line["curve"]["queries"] > known["curve"]["queries"]:
                 best[line["class"]] = line
     return [best[name] for name in sorted(best)]
+
+
+class LearnedCurves(NamedTuple):
+    """What the policy of one cell learned, by class as a curve store's file has it."""
+
+    engine: str
+    questions: str
+    policy: str
+    seed: int
+    classes: list[dict[str, Any]]
+
+
+def learned_curves(folder: Path) -> list[LearnedCurves]:
+    """Those of every cell of an experiment."""
+    found = []
+    for path in sorted(folder.glob("cells/*~*~*~*.curves.json")):
+        engine, questions, policy, seed = path.name.removesuffix(".curves.json").split("~")
+        classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        if classes:
+            found.append(LearnedCurves(engine, questions, policy, int(seed), classes))
+    return found
 
 
 def show(classes: Iterable[dict[str, Any]]) -> str:

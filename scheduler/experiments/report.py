@@ -2,16 +2,22 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations
+from statistics import median
 from typing import NamedTuple
 
-from scheduler.experiments.metrics.accuracy import Comparison, PolicySummary, compare, summaries
+from scheduler.experiments import oracle
+from scheduler.experiments.behaviour import decisions_table
+from scheduler.experiments.comparisons import paired
+from scheduler.experiments.estimate_text import number, percent, points, signed
+from scheduler.experiments.metrics.accuracy import PolicySummary, summaries
 from scheduler.experiments.metrics.at_k import majority_at_k, pass_at_k
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.calibration import calibration
 from scheduler.experiments.metrics.latency import percentiles
 from scheduler.experiments.metrics.pareto import against_the_rest, area_between
+from scheduler.experiments.metrics.regret import regret
 from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
 from scheduler.experiments.metrics.table import ScoreTable, score_table
 from scheduler.experiments.results import ResultRow
@@ -48,33 +54,14 @@ def tables(block: ReportBlock) -> list[TextTable]:
     made = [
         _policies(block),
         _by_class(block),
+        paired(block.title, block.scores),
+        decisions_table(block.title, block.rows),
         _families(block),
         _s1(block),
         _at_k(block),
         _calibration(block),
     ]
     return [table for table in made if table is not None and table.rows]
-
-
-def comparison_table(title: str, found: Sequence[Comparison]) -> TextTable:
-    rows = [
-        (
-            f"{each.a} - {each.b}",
-            f"{each.questions}",
-            _points(each.accuracy),
-            f"{each.accuracy_p:.4f}",
-            _times(each.tokens),
-            f"{each.tokens_p:.4f}",
-        )
-        for each in found
-    ]
-    head = ("compared", "questions", "accuracy, points", "p", "tokens", "p")
-    return TextTable(title, head, tuple(rows), "Paired by question; 95 % intervals by bootstrap.")
-
-
-def compared(block: ReportBlock, pairs: Iterable[tuple[str, str]]) -> TextTable:
-    """Raises ValueError for a policy that is not there."""
-    return comparison_table(block.title, [compare(block.scores, a, b) for a, b in pairs])
 
 
 def verdicts(block: ReportBlock) -> list[str]:
@@ -99,7 +86,7 @@ def verdicts(block: ReportBlock) -> list[str]:
 
 
 def _policies(block: ReportBlock) -> TextTable:
-    rows, seeds = [], 1
+    rows, seeds, lost = [], 1, _regret(block)
     for each in summaries(block.scores):
         took = [row for row in block.rows if row["policy"] == each.policy]
         seeds = max(seeds, len({row["seed"] for row in took}))
@@ -109,15 +96,48 @@ def _policies(block: ReportBlock) -> TextTable:
                 each.policy,
                 f"{each.questions}",
                 f"{each.answered}",
-                _percent(each.accuracy),
-                _number(each.tokens),
+                percent(each.accuracy),
+                number(each.tokens),
                 f"{tail.p50:.2f}",
                 f"{tail.p99:.2f}",
+                *([signed(lost.by_policy[each.policy])] if lost else []),
             )
         )
-    head = ("policy", "questions", "answers", "accuracy", "tokens", "p50 s", "p99 s")
+    head: tuple[str, ...] = (
+        "policy",
+        "questions",
+        "answers",
+        "accuracy",
+        "tokens",
+        "p50 s",
+        "p99 s",
+    )
     note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
-    return TextTable(block.title, head, tuple(rows), note)
+    if lost:
+        head, note = [*head, "regret, points"], f"{note} {lost.note}"
+    return TextTable(block.title, tuple(head), tuple(rows), note)
+
+
+class _Regret(NamedTuple):
+    by_policy: dict[str, Estimate]
+    note: str
+
+
+def _regret(block: ReportBlock) -> _Regret | None:
+    """Where all is known of the questions: how far a policy's value is below an oracle's."""
+    graded = [row for row in block.rows if row["correct"] is not None]
+    prices = [row["price"] for row in graded if row.get("price")]
+    if not prices or not oracle.knows(graded):
+        return None
+    price = median(prices)
+    rules = {name: oracle.rule(name, price) for name in sorted({row["class"] for row in graded})}
+    lost = regret(graded, {name: rule.value for name, rule in rules.items()}, price)
+    best = ", ".join(f"{name} by {rule.method}" for name, rule in rules.items())
+    note = (
+        f"Regret: value lost per question, in points of accuracy at {price:.6f} a token, against "
+        f"the best rule of one who knows the population ({best})."
+    )
+    return _Regret(lost, note)
 
 
 def _by_class(block: ReportBlock) -> TextTable | None:
@@ -152,7 +172,7 @@ def _families(block: ReportBlock) -> TextTable:
     for a, b in combinations(several, 2):
         gap = area_between(block.scores, members[a], members[b])
         if not math.isnan(gap.value):
-            rows.append((f"{a} - {b}", _points(gap)))
+            rows.append((f"{a} - {b}", points(gap)))
     head = ("families", "accuracy at equal tokens, points")
     note = "Mean over the range of log tokens that the best mixes of both cover."
     return TextTable(f"{block.title}: families", head, tuple(rows), note)
@@ -230,14 +250,19 @@ def _calibration(block: ReportBlock) -> TextTable:
 def as_json(block: ReportBlock) -> dict[str, object]:
     """The figures of the first table."""
 
+    lost = _regret(block)
+
     def line(each: PolicySummary) -> dict[str, object]:
+        found = {"accuracy": each.accuracy, "tokens": each.tokens}
+        if lost:
+            found["regret"] = lost.by_policy[each.policy]
         return {
             "policy": each.policy,
             "questions": each.questions,
             "answers": each.answered,
             **{
                 name: {key: _finite(value) for key, value in part._asdict().items()}
-                for name, part in (("accuracy", each.accuracy), ("tokens", each.tokens))
+                for name, part in found.items()
             },
             "seconds": each.seconds,
         }
@@ -251,22 +276,6 @@ def as_json(block: ReportBlock) -> dict[str, object]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _percent(each: Estimate) -> str:
-    return f"{each.value:.1%} ({each.low:.1%} to {each.high:.1%})"
-
-
-def _points(each: Estimate) -> str:
-    return f"{100 * each.value:+.1f} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
-
-
-def _number(each: Estimate) -> str:
-    return f"{each.value:.1f} ({each.low:.1f} to {each.high:.1f})"
-
-
-def _times(each: Estimate) -> str:
-    return f"{each.value:.2f}x ({each.low:.2f} to {each.high:.2f})"
 
 
 def _share(value: float) -> str:

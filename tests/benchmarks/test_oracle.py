@@ -5,8 +5,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from benchmarks.oracle import OracleResult, Rule, best_rule, difference, mean, paths, regrets
+from benchmarks.oracle import OracleResult, difference, mean, paths, regrets
 from benchmarks.population import SHAPES, question
+from scheduler.experiments.metrics.regret import Rule, best_rule
 
 PRICE = 3e-4
 RNG = Random(0)

@@ -45,13 +45,14 @@ class Comparison:
 
 
 def summaries(table: ScoreTable) -> list[PolicySummary]:
-    """One a policy, in the order of their tokens."""
+    """One a policy that was asked anything, in the order of their tokens."""
     weights = resampled(len(table.questions))
     accuracy = ratios(weights, table.correct, table.asked)
     tokens = ratios(weights, table.tokens, table.asked)
     found = []
     for at, policy in enumerate(table.policies):
-        asked = table.asked[at].sum()
+        if not (asked := table.asked[at].sum()):
+            continue
         questions = int((table.asked[at] > 0).sum())
         right = float(table.correct[at].sum() / asked)
         found.append(

@@ -81,7 +81,7 @@ def test_engines_and_sets_are_told_apart() -> None:
 
 def test_the_tables_tell_policies_and_classes() -> None:
     rows = scored("a", 5, 10, 100) + scored("long name", 9, 10, 300, "words")
-    policies, classes = report.tables(block(*rows))
+    policies, classes, *_ = report.tables(block(*rows))
     assert policies.rows[0][:4] == ("a", "10", "10", "50.0% (20.0% to 80.0%)")
     assert policies.rows[0][4] == "100.0 (100.0 to 100.0)"
     assert classes.head == ("policy", "sums", "words")
@@ -124,9 +124,9 @@ def test_votes_have_maj_and_pass_at_k() -> None:
 
 def test_the_report_is_written_in_every_form(tmp_path: Path) -> None:
     rows = scored("a", 5, 10, 100) + scored("priced", 9, 10, 300, predicted=0.8)
-    text = write(tmp_path / "deep" / "report", rows, [])
+    text = write(tmp_path / "deep" / "report", rows)
     names = {path.name for path in text.parent.iterdir()}
-    assert names >= {f"report.{kind}" for kind in ("txt", "md", "tex", "json", "png")}
+    assert names >= {f"report.{kind}" for kind in ("txt", "md", "tex", "json", "png", "html")}
     (told,) = json.loads((text.parent / "report.json").read_text(encoding="utf-8"))
     assert [one["policy"] for one in told["policies"]] == ["a", "priced"]
     assert told["policies"][0]["accuracy"]["value"] == 0.5
