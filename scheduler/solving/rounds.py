@@ -70,8 +70,8 @@ def name_of(decision: Draw | Extend) -> str:
     return "extend" if isinstance(decision, Extend) else f"draw {decision.samples}"
 
 
-def steers(decision: Draw | Extend) -> bool:
-    """Whether a decision changes what chains do otherwise than by a cap or an extension."""
+def steers(decision: Draw | Extend | SampleRequest) -> bool:
+    """Whether it changes what chains do otherwise than by a cap or an extension."""
     budget, signals = decision.budget, decision.signals
     ends = signals is not None and signals.end_below is not None
     own_text = budget.extension_text is not None
