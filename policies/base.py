@@ -91,6 +91,8 @@ class Query:
     sampling: SamplingParams = SamplingParams()
     #: How many chains the caller wants returned. The policy need not draw as many.
     choices: int = 1
+    #: Queries of one session go to the same arm of an A/B split. Empty: it has none.
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

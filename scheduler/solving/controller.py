@@ -30,6 +30,7 @@ from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.outcome_log import OutcomeLog
 from scheduler.solving.pricing import Pricing
+from scheduler.solving.rollout import Assignment, Rollout
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import worst_query
@@ -46,7 +47,8 @@ log = logging.getLogger("thinkbudget")
 class Controller:
     """`policy` is the one used unless a query brings its own, be it only with its own price.
 
-    `answer_specs` says what answers are, by class. `violations` counts, by kind, the parts of
+    `rollout` splits the queries that do not bring one. `answer_specs` says what answers are, by
+    class. `violations` counts, by kind, the parts of
     budgets that chains have broken: none, but for bugs.
     """
 
@@ -66,6 +68,7 @@ class Controller:
     answer_specs: Mapping[str, AnswerSpec] = field(default_factory=dict)
     #: Rewards chains, for the policies that read rewards.
     verifier: Verifier | None = None
+    rollout: Rollout | None = None
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
     #: Names of the running queries at the engine.
     _names: set[str] = field(init=False, default_factory=set)
@@ -86,6 +89,8 @@ class Controller:
         Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
         """
         policy, caller = policy or self.policy, CALLER.get()
+        assigned = self.rollout.assign(query) if self.rollout and policy is self.policy else None
+        policy = assigned.policy if assigned else policy
         tenant, urgency = caller.name or tenant, caller.urgency(query.sampling.priority)
         seconds = self.admission.deadline(query.limits.deadline_seconds)
         with tracing(query, policy=policy.name, tenant=tenant) as trace:
@@ -99,7 +104,9 @@ class Controller:
                 limits = ticket.rest(query.limits, seconds)
                 sampling = replace(query.sampling, priority=urgency, cache_salt=caller.cache_salt)
                 query = replace(query, limits=limits, sampling=sampling)
-                outcome = await self._answer(query, policy, on_event, learn, tenant, ticket)
+                outcome = await self._answer(
+                    query, policy, on_event, learn, tenant, ticket, assigned
+                )
             trace.settled(outcome)
         return outcome
 
@@ -111,6 +118,7 @@ class Controller:
         learn: bool,
         tenant: str,
         ticket: Ticket,
+        assigned: Assignment | None,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
         run.engine_name = self._unused_name(query.id)
@@ -156,6 +164,9 @@ class Controller:
             raise Overloaded("no engine could finish a sample of this request; try again")
         await run.answers.grade(run.records, query.reference)
         outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
+        if assigned:
+            propensity = outcome.propensity * assigned.propensity
+            outcome = replace(outcome, arm=assigned.arm, propensity=propensity)
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )

@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from policies.base import Limits, Query, Stop
+from policies.base import Query, Stop
 from policies.curves.chance import chance_right
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
-from policies.curves.plan_table import Arm
 from policies.plan import Plan
 from policies.signals import Probe
 from policies.tally import Tally
-from scheduler.solving.rounds import DecisionStep, SampleRecord
+from scheduler.solving.decision_inputs import DecisionInputs
+from scheduler.solving.rollout import ArmOfSplit
+from scheduler.solving.rounds import SampleRecord
 from scheduler.solving.run import QueryRun
 from scheduler.solving.token_usage import TokenUsage, count_tokens
 from workers.forcing.chain import UNANSWERED
@@ -24,58 +25,12 @@ from workers.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionInputs:
-    """What the decisions were made from, so that other policies can be replayed on the log.
-
-    `alternatives` are the ways to spend that the class's curve offered at this query's price, best
-    first; the curve stood on so many `queries` and `labelled` ones. `steps` are the decisions.
-    """
-
-    limits: Limits
-    load: float
-    queries: float
-    labelled: float
-    alternatives: tuple[Arm, ...]
-    steps: tuple[DecisionStep, ...]
-
-    @classmethod
-    def of(cls, run: QueryRun) -> Self:
-        curve, limits = run.curve, run.query.limits
-        offers = curve.plan_table(run.price / limits.value).arms if curve and run.price else ()
-        seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
-        return cls(limits, run.load, *seen, offers, tuple(run.steps))
-
-    def as_dict(self) -> dict[str, Any]:
-        alternatives = [
-            {
-                "name": arm.name,
-                "max_thinking_tokens": arm.max_thinking_tokens,
-                "accuracy": round(arm.forecast.accuracy, 5),
-                "error": round(arm.error, 5),
-                "tokens": round(arm.forecast.tokens, 2),
-            }
-            for arm in self.alternatives
-        ]
-        steps = [
-            step._asdict()
-            | {"chains": list(step.chains), "budget": asdict(step.budget) if step.budget else None}
-            for step in self.steps
-        ]
-        return {
-            "limits": asdict(self.limits),
-            "load": self.load,
-            "queries": self.queries,
-            "labelled": self.labelled,
-            "alternatives": alternatives,
-            "steps": steps,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """`correct` is None without a reference; `price` is the accuracy a token had to buy.
 
     `chance` is that of the answer to be right, by the class's curve and all that was seen.
+    `propensity` is the probability with which the query got its plan, an A/B split included; `arm`
+    is its side of that split, None outside of one.
     """
 
     query: Query
@@ -96,6 +51,8 @@ class Outcome:
     considered: DecisionInputs
     #: Thinkings that a verifier has judged.
     reward_calls: int = 0
+    propensity: float = 1.0
+    arm: ArmOfSplit | None = None
 
     @property
     def best_first(self) -> tuple[Sample, ...]:
@@ -133,6 +90,9 @@ class Outcome:
             "model": self.model,
             "policy": self.policy,
             "plan": plan,
+            "propensity": self.propensity,
+            "arm": self.arm,
+            "session": self.query.session or None,
             "stop_reason": self.stop_reason,
             "answer": self.answer,
             "correct": self.correct,
@@ -181,6 +141,7 @@ def build_outcome(run: QueryRun, stop: Stop, *, model: str, policy: str) -> Outc
         records=tuple(run.records),
         considered=DecisionInputs.of(run),
         reward_calls=run.reward_calls,
+        propensity=run.plan.propensity if run.plan else 1.0,
     )
 
 

@@ -97,8 +97,8 @@ def name_of(decision: Draw | Extend | Branch) -> str:
     return f"draw {decision.samples}" if isinstance(decision, Draw) else kind_of(decision)
 
 
-def steers(decision: Draw | Extend | Branch) -> bool:
-    """Whether a decision changes what chains do otherwise than by a cap or an extension."""
+def steers(decision: Draw | Extend | Branch | SampleRequest) -> bool:
+    """Whether it changes what chains do otherwise than by a cap or an extension."""
     budget, signals = decision.budget, decision.signals
     ends = signals is not None and signals.end_below is not None
     own_text = budget.extension_text is not None

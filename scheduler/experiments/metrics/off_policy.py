@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies.curves.arrays import Floats
+from policies.curves.arrays import Floats, Integers
 
 LEAST_SAMPLE = 30.0
 LEAST_COVERED = 0.95
@@ -27,7 +27,7 @@ class Overlap(NamedTuple):
 
 
 class OffPolicy(NamedTuple):
-    """Value, and its standard error."""
+    """Value, and its standard error; decisions of one cluster count as one piece of evidence."""
 
     value: float
     error: float
@@ -64,14 +64,17 @@ def refuse_little(found: Overlap) -> None:
         )
 
 
-def ips(rewards: Floats, target: Floats, logged: Floats) -> OffPolicy:
+def ips(
+    rewards: Floats, target: Floats, logged: Floats, clusters: Integers | None = None
+) -> OffPolicy:
     """Unbiased; its error grows with the weights."""
     _check(target, logged)
-    terms = rewards * target / logged
-    return OffPolicy(float(terms.mean()), _error(terms))
+    return mean(rewards * target / logged, clusters)
 
 
-def snips(rewards: Floats, target: Floats, logged: Floats) -> OffPolicy:
+def snips(
+    rewards: Floats, target: Floats, logged: Floats, clusters: Integers | None = None
+) -> OffPolicy:
     """A little biased, with less variance; its value lies within the range of the rewards."""
     _check(target, logged)
     weights = target / logged
@@ -79,7 +82,8 @@ def snips(rewards: Floats, target: Floats, logged: Floats) -> OffPolicy:
     if not total:
         return OffPolicy(np.nan, np.nan)
     value = float((weights * rewards).sum() / total)
-    return OffPolicy(value, _error(weights * (rewards - value) / weights.mean()))
+    terms = weights * (rewards - value) / weights.mean()
+    return OffPolicy(value, mean(terms, clusters).error)
 
 
 def doubly_robust(
@@ -88,6 +92,7 @@ def doubly_robust(
     logged: Floats,
     predicted: Floats,
     predicted_target: Floats,
+    clusters: Integers | None = None,
 ) -> OffPolicy:
     """Unbiased where either the propensities or the predictions are right.
 
@@ -95,12 +100,17 @@ def doubly_robust(
     the target policy's choices for the same question.
     """
     _check(target, logged)
-    terms = predicted_target + target / logged * (rewards - predicted)
-    return OffPolicy(float(terms.mean()), _error(terms))
+    return mean(predicted_target + target / logged * (rewards - predicted), clusters)
 
 
-def _error(terms: Floats) -> float:
-    return float(terms.std(ddof=1) / np.sqrt(len(terms))) if len(terms) > 1 else np.nan
+def mean(terms: Floats, clusters: Integers | None = None) -> OffPolicy:
+    """The mean of the terms of an estimator; `clusters` numbers, from 0, what each belongs to."""
+    value, n = float(terms.mean()), len(terms)
+    sums = terms - value if clusters is None else np.bincount(clusters, terms - value)
+    if len(sums) < 2:
+        return OffPolicy(value, np.nan)
+    spread = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+    return OffPolicy(value, float(np.sqrt(spread)) / n)
 
 
 def _check(target: Floats, logged: Floats) -> None:
