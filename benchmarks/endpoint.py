@@ -8,8 +8,8 @@ cores all servers share the engine's cores, which is not so where the engine has
 other two run the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs
 it in the core's own (workers/vllm/core.py). A part of the difference is therefore the engine's.
 
-On two cores the other servers answer in a fast or in a slow mode (benchmarks/server_modes.py).
-Every round restarts them and measures every load once; each row says how often which mode was seen.
+On two cores the other servers answer in a fast or in a slow mode (serving/server_modes.py). Every
+round restarts them and measures every load once; each row says how often which mode was seen.
 Goals compare with the fast mode only. If no round was fast under a load that has a goal, the bare
 server is restarted up to `--restarts` times more; without a fast mode that goal has no value.
 
@@ -27,10 +27,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.endpoint_rows import EndpointLoad, EndpointRow, Measurement
 from benchmarks.goals import GoalResult, at_least, not_measured, report
 from benchmarks.load import completions_client, forced_client, measure
-from benchmarks.servers import (
+from benchmarks.serving.endpoint_rows import EndpointLoad, EndpointRow, Measurement
+from benchmarks.serving.servers import (
     BenchmarkServer,
     bare_command,
     program_cpu,

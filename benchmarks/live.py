@@ -35,7 +35,7 @@ from benchmarks.frontier import (
 )
 from benchmarks.goals import report
 from benchmarks.harness import open_server
-from benchmarks.servers import free_port
+from benchmarks.serving.servers import free_port
 from policies.curves.extension_counts import states
 from policies.price import DEFAULT_PRICE
 from scheduler.client.http_client import Client

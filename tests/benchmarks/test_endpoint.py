@@ -1,9 +1,9 @@
 """The endpoint is compared with the other servers' fast mode only."""
 
 from benchmarks.endpoint import BARE, GOAL_STREAMS, GOALS, OURS, RAY, EndpointBenchmark, servers
-from benchmarks.endpoint_rows import EndpointLoad, Measurement
 from benchmarks.load import Timing
-from benchmarks.server_modes import distribution, modes
+from benchmarks.serving.endpoint_rows import EndpointLoad, Measurement
+from benchmarks.serving.server_modes import distribution, modes
 
 ONE_STREAM = 250.0
 SLOW, FAST = 1000.0, 2500.0

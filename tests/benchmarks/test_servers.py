@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from benchmarks.load import completions_client
-from benchmarks.servers import BenchmarkServer
+from benchmarks.serving.servers import BenchmarkServer
 
 SERVE = (
     "import http.server as s, sys; "

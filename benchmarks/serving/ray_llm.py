@@ -1,6 +1,6 @@
 """Ray's own server of language models (ray.serve.llm) with the embedded model, to compare with.
 
-python -m benchmarks.ray_llm PORT
+python -m benchmarks.serving.ray_llm PORT
 """
 
 import os

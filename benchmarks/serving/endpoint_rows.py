@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.load import TOKENS, Timing
-from benchmarks.server_modes import Mode, distribution, modes
+from benchmarks.serving.server_modes import Mode, distribution, modes
 
 QUIET = 0.2
 """CPUs that other programs may use before a measurement means nothing."""

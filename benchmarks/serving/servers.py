@@ -179,7 +179,7 @@ def bare_command(port: int) -> list[str]:
 
 
 def ray_command(port: int) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.ray_llm", str(port)]
+    return [sys.executable, "-m", "benchmarks.serving.ray_llm", str(port)]
 
 
 def thinkbudget_command(port: int) -> list[str]:

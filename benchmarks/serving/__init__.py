@@ -1,0 +1,1 @@
+"""The servers that `endpoint` compares: how they are started, asked and judged."""
