@@ -24,7 +24,7 @@ from scheduler.experiments.decision_log import LoggedAction, LoggedDecision
 from scheduler.experiments.metrics import off_policy
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.off_policy import OffPolicy, Overlap, TooLittleOverlap
-from scheduler.solving.counterfactual import Choice, Followed, follow
+from scheduler.solving.counterfactual import PlanChoice, Followed, follow
 
 LEAST_OF_ACTION = 20
 """Decisions of an action that must all tell of a choice, or nearly so, before it supports it."""
@@ -123,15 +123,15 @@ def _head(of: PolicyEstimate) -> tuple[str, Overlap, float, float]:
 
 def _supports(
     decisions: Sequence[LoggedDecision], found: Sequence[Followed]
-) -> dict[Choice, set[LoggedAction]]:
+) -> dict[PlanChoice, set[LoggedAction]]:
     """By choice of the candidate, the logged actions whose chains always tell what it reaches."""
-    seen: Counter[tuple[Choice, LoggedAction]] = Counter()
-    told: Counter[tuple[Choice, LoggedAction]] = Counter()
+    seen: Counter[tuple[PlanChoice, LoggedAction]] = Counter()
+    told: Counter[tuple[PlanChoice, LoggedAction]] = Counter()
     for decision, followed in zip(decisions, found, strict=True):
         key = (followed.choice, decision.action)
         seen[key] += 1
         told[key] += followed.outcome is not None
-    supports: dict[Choice, set[LoggedAction]] = defaultdict(set)
+    supports: dict[PlanChoice, set[LoggedAction]] = defaultdict(set)
     for (choice, action), times in seen.items():
         if times >= LEAST_OF_ACTION and told[choice, action] >= ALWAYS * times:
             supports[choice].add(action)
@@ -141,11 +141,11 @@ def _supports(
 def _targets(
     decisions: Sequence[LoggedDecision],
     found: Sequence[Followed],
-    supports: dict[Choice, set[LoggedAction]],
+    supports: dict[PlanChoice, set[LoggedAction]],
 ) -> Floats:
     """s(a) of every decision; 0 where its action does not support the candidate's choice."""
-    taken: Counter[tuple[str, Choice, LoggedAction]] = Counter()
-    total: Counter[tuple[str, Choice]] = Counter()
+    taken: Counter[tuple[str, PlanChoice, LoggedAction]] = Counter()
+    total: Counter[tuple[str, PlanChoice]] = Counter()
     keys = []
     for decision, followed in zip(decisions, found, strict=True):
         key = (decision.served.query.query_class, followed.choice)

@@ -58,15 +58,20 @@ class ServedChains:
         chains = self._chains()
         came = {}
         for number in request.chains:
-            if request.resume is None:
+            parent = request.parent(number)
+            if parent is None:
                 self.dealt[number] = self._deal(chains, request)
+            elif parent.chain != number:
+                raise _refused("no chain has branched off another")
             came[number] = self._round(chains, self.dealt[number], request)
         longest = 0
         for number, served in sorted(came.items(), key=lambda item: item[1].came):
             if self._ended_by.get(number) == "cancelled":
                 yield replace(_cancelled(served.record.sample, longest), chain=number)
                 continue
-            sample, trials = _under(served, request)
+            parent = request.parent(number)
+            done = parent.thinking_tokens if parent else 0
+            sample, trials = _under(served, request, done)
             shown: list[Probe] = []
             for trial in trials:
                 if number in self._ended_by:
@@ -149,8 +154,11 @@ def _refused(why: str) -> Refused:
     return Refused("samples", why, NOT_SERVED)
 
 
-def _under(served: _Served, request: SampleRequest) -> tuple[Sample, list[Probe]]:
-    """The chain under the request's budget, and the trial answers on its way. Raises Refused."""
+def _under(served: _Served, request: SampleRequest, done: int) -> tuple[Sample, list[Probe]]:
+    """The chain under the request's budget, and the trial answers on its way after `done` tokens.
+
+    Raises Refused.
+    """
     budget, sample = request.budget, served.record.sample
     if request.signals is not None and sample.confidence is None:
         raise _refused("the confidence of the chains was not measured")
@@ -158,7 +166,6 @@ def _under(served: _Served, request: SampleRequest) -> tuple[Sample, list[Probe]
         raise _refused(f"no chain has thought for {budget.min_thinking_tokens} tokens at least")
     if not _answers_alike(sample, served.budget, budget):
         raise _refused(f"no answer has had {budget.answer_tokens} tokens")
-    done = request.resume.thinking_tokens if request.resume else 0
     trials = _trials(served, request.probing, done)
     cap = budget.max_thinking_tokens
     if sample.stop_cause in _ENDED_ITSELF and sample.thinking_tokens <= cap:

@@ -51,8 +51,8 @@ def figures(
         yield ReportFigure(
             "course",
             "Price and budget over time",
-            "Means over seeds by how many questions were asked. Dashed: the goal. The price is what "
-            "a token must buy; a price that stayed the same is not drawn.",
+            "Means over seeds by how many questions were asked. Dashed: the goal. The price is "
+            "what a token must buy; a price that stayed the same is not drawn.",
             figure,
         )
     yield from _decisions(canvas, rows, order)
