@@ -24,7 +24,7 @@ from scheduler.experiments.decision_log import LoggedAction, LoggedDecision
 from scheduler.experiments.metrics import off_policy
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.off_policy import OffPolicy, Overlap, TooLittleOverlap
-from scheduler.solving.counterfactual import PlanChoice, Followed, follow
+from scheduler.solving.counterfactual import Followed, PlanChoice, follow
 
 LEAST_OF_ACTION = 20
 """Decisions of an action that must all tell of a choice, or nearly so, before it supports it."""

@@ -65,7 +65,7 @@ class ServedQuery:
         )
 
 
-class Choice(NamedTuple):
+class PlanChoice(NamedTuple):
     """A policy's first decision; `samples` is 0 where it draws nothing."""
 
     plan: str | None
@@ -85,7 +85,7 @@ class Followed(NamedTuple):
     every served chain. `forecast` is its own, or that of its first decision by the curves.
     """
 
-    choice: Choice
+    choice: PlanChoice
     agrees: bool
     forecast: Forecast | None
     outcome: Outcome | None
@@ -152,11 +152,11 @@ def _completed(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("it waits for something")
 
 
-def _choice(plan: Plan | None, first: SampleRequest | None) -> Choice:
+def _choice(plan: Plan | None, first: SampleRequest | None) -> PlanChoice:
     name = plan.name if plan else None
     if first is None:
-        return Choice(name, False, 0, None, 0, None)
-    return Choice(
+        return PlanChoice(name, False, 0, None, 0, None)
+    return PlanChoice(
         name,
         plan is not None and plan.is_exploration,
         len(first.chains),
