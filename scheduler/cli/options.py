@@ -9,10 +9,10 @@ import click
 
 # Of policies/__init__.py, which is heavy to import; a test holds them together.
 POLICY_NAMES = (
-    "adaptive_consistency", "bayesian_stopping", "blend", "certified", "class_conditional",
-    "deepconf", "deepconf_online", "deer", "difficulty_knapsack", "dynasor", "early_stopping",
-    "fixed", "majority", "ppr", "priced", "priced_exit", "rejection_sampling",
-    "step_conditional", "token_conditional",
+    "adaptive_consistency", "bayesian_stopping", "best_of_n", "blend", "certified",
+    "class_conditional", "deepconf", "deepconf_online", "deer", "difficulty_knapsack", "dynasor",
+    "early_stopping", "fixed", "majority", "ppr", "priced", "priced_exit", "rebase",
+    "rejection_sampling", "step_conditional", "token_conditional",
 )  # fmt: skip
 
 # Of policies/answer_spec.py; a test holds them together, too.
