@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from scheduler.experiments.cells import FOLDER
 from scheduler.experiments.metrics.accuracy import summaries
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.table import score_table
@@ -43,24 +44,25 @@ class StudyRun(NamedTuple):
 
 
 def read_study(folder: Path) -> dict[str, list[ResultRow]]:
-    """The rows of every part that has run. Raises ValueError for a folder without any."""
-    found = {part: load_results(folder / part) for part in PARTS if (folder / part).is_dir()}
+    """The rows of every part that has complete cells. Raises ValueError where none has."""
+    begun = [part for part in PARTS if any((folder / part / FOLDER).glob("*.jsonl"))]
+    found = {part: load_results(folder / part) for part in begun}
     if not found:
         raise ValueError(f"{folder}: no part of the study in it; there are {', '.join(PARTS)}")
     return found
 
 
 def groups(rows: Sequence[ResultRow]) -> dict[str, list[ResultRow]]:
-    """By question set; of a single set by class."""
+    """By question set; of a single set by class. The ones that took least tokens come first."""
     column = "questions" if len({row["questions"] for row in rows}) > 1 else "class"
     found: dict[str, list[ResultRow]] = {}
     for row in rows:
         found.setdefault(str(row[column]), []).append(row)
-    return found
+    return dict(sorted(found.items(), key=lambda group: _mean(row["tokens"] for row in group[1])))
 
 
 def runs_of(rows: Iterable[ResultRow]) -> list[StudyRun]:
-    """One a policy, in the order of the experiment file."""
+    """One a policy; those of a family are next to each other, by their settings."""
     rows = list(rows)
     scores = {each.policy: each for each in summaries(score_table(rows))}
     found = []
@@ -76,16 +78,28 @@ def runs_of(rows: Iterable[ResultRow]) -> list[StudyRun]:
                 name,
                 policy.removeprefix(name).rpartition("=")[2],
                 accuracy,
-                _mean(row.get("chosen_tokens") for row in took),
+                _mean(map(_thinking, took)),
                 _mean(row.get("final_tokens") for row in took),
                 scores[policy].tokens.value,
             )
         )
-    return found
+    return sorted(found, key=_place)
 
 
 def of_family(runs: Iterable[StudyRun], *names: str) -> list[StudyRun]:
     return [run for run in runs if run.family in names]
+
+
+def _place(run: StudyRun) -> tuple[str, float, str]:
+    is_number = run.setting.replace(".", "", 1).isdigit()
+    return run.family, run.number if is_number else 0.0, run.setting
+
+
+def _thinking(row: ResultRow) -> float | None:
+    """Of the chosen chain; an endpoint tells only of all chains, which may be one."""
+    if (chosen := row.get("chosen_tokens")) is not None or row.get("chains") != 1:
+        return chosen
+    return row.get("thinking_tokens")
 
 
 def _mean(values: Iterable[float | None]) -> float:

@@ -51,7 +51,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All parts on the simulated engine, which is one table of the file."""
     folder = tmp_path_factory.mktemp("study")
     for part in PARTS:
-        text = (SMALL / f"{part}.toml").read_text("utf-8").replace("limit = 200", "limit = 24")
+        text = (SMALL / f"{part}.toml").read_text("utf-8").replace("limit = ", "limit = 24 # ")
         table = 'kind = "vllm"\nmodel = "s1-pocket"'
         assert table in text
         (folder / "file.toml").write_text(text.replace(table, 'kind = "simulated"'), "utf-8")
