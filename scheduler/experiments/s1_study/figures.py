@@ -28,7 +28,7 @@ def draw_study(folder: Path, study: Study) -> list[Path]:
     made = []
     for name, draw, needs in (
         ("figure_1", _figure_1, ("forcing",)),
-        ("figure_4", _figure_4, ("forcing", "parallel")),
+        ("figure_4", _figure_4, ("forcing",)),
         ("figure_6", _figure_6, ("rejection",)),
         ("figure_7", _figure_7, ("forcing", "parallel")),
     ):
@@ -55,7 +55,7 @@ def _figure_1(path: Path, study: Study) -> None:
 def _figure_4(path: Path, study: Study) -> None:
     """Sequential scaling by forcing, and parallel scaling by majority votes."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True)
-    forcing, parallel = runs_of(study["forcing"]), runs_of(study["parallel"])
+    forcing, parallel = runs_of(study["forcing"]), runs_of(study.get("parallel", ()))
     _forcing(left, forcing)
     _axes(left, THINKING, title="sequential: budget forcing")
     left.set_ylabel("accuracy, %")

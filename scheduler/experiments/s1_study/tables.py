@@ -1,7 +1,7 @@
 """The paper's Tables 3, 4 and 11 to 13 from the runs of the study."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scheduler.experiments.metrics.s1 import ScalingRun, control, performance, scaling
 from scheduler.experiments.report import STEP_TOKENS
@@ -15,6 +15,7 @@ Study = Mapping[str, Sequence[ResultRow]]
 def study_tables(study: Study) -> list[TextTable]:
     """Those whose parts have run."""
     made = [
+        figure_1(study),
         table_3(study),
         table_4(study),
         _by_setting(study, "token_conditional", "Table 11: token-conditional control"),
@@ -56,16 +57,36 @@ def methods(study: Study) -> dict[str, list[ScalingRun]]:
 
 def table_4(study: Study) -> TextTable:
     """What is appended at an ignored end of thinking (s1, Table 4)."""
+
+    def named(run: StudyRun) -> str:
+        text = f'"{run.setting.capitalize()}"' if run.setting else "without a text"
+        return "no extension" if run.family == "none" else f"2x {text}"
+
     rows = study.get("extension_texts", ())
-    by_group = {name: runs_of(part) for name, part in groups(rows).items()} if rows else {}
-    by_group["all"] = runs_of(rows)
-    told = []
-    for run in by_group["all"]:
-        name = "no extension" if run.family == "none" else f'2x "{run.setting.capitalize()}"'
-        cells = [_percent(_same(runs, run)) for runs in by_group.values()]
-        told.append((name.replace('""', "without a text"), *cells, _number(run.thinking)))
-    head = ("appended", *by_group, "thinking tokens")
-    return TextTable("Table 4: texts of extensions", head, tuple(told), "Accuracy in percent.")
+    return _by_group(rows, "Table 4: texts of extensions", "appended", named)
+
+
+def figure_1(study: Study) -> TextTable:
+    """The points of Figures 1 and 4a."""
+    rows = study.get("forcing", ())
+    return _by_group(rows, "Figures 1 and 4: budget forcing", "policy", lambda run: run.policy)
+
+
+def _by_group(
+    rows: Sequence[ResultRow], title: str, first: str, named: Callable[[StudyRun], str]
+) -> TextTable:
+    """Accuracy of every run by question set or class, and of all."""
+    parts = {name: runs_of(part) for name, part in groups(rows).items()} if rows else {}
+    parts["all"] = runs_of(rows)
+    told = tuple(
+        (
+            named(run),
+            *(_percent(_same(runs, run)) for runs in parts.values()),
+            _number(run.thinking),
+        )
+        for run in parts["all"]
+    )
+    return TextTable(title, (first, *parts, "thinking tokens"), told, "Accuracy in percent.")
 
 
 def _by_setting(study: Study, part: str, title: str) -> TextTable:
