@@ -114,9 +114,7 @@ class LlmJudge:
         return await self._asked[key]
 
     async def _ask(self, question: Question, answer: str) -> Verdict:
-        prompt = PROMPT.format(
-            question=question.question, reference=question.answer, answer=answer
-        )
+        prompt = PROMPT.format(question=question.question, reference=question.answer, answer=answer)
         async with self._slots:
             if self._failed >= GIVES_UP:
                 return Verdict(None, prompt, None, f"the judge failed before: {self._last}")

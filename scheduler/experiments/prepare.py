@@ -12,7 +12,12 @@ from scheduler.experiments.grading import Known, graded
 from scheduler.experiments.questions.load import RECORDED, load_questions
 from scheduler.experiments.questions.question import Question, spread
 from scheduler.experiments.recorded import Recorded, read_recording, recorded_questions
-from scheduler.experiments.settings import AskedEngine, EndpointConfig, ExperimentConfig, JudgeConfig
+from scheduler.experiments.settings import (
+    AskedEngine,
+    EndpointConfig,
+    ExperimentConfig,
+    JudgeConfig,
+)
 
 VIRTUAL = ("simulated", "replayed")
 """Engines that cost nothing: they run on virtual time, and the same seed gives the same files."""

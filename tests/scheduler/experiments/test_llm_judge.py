@@ -95,9 +95,7 @@ def test_what_was_asked_is_judged_after_a_kill_without_asking_again(
     assert {p.name: p.read_bytes() for p in (tmp_path / "cells").glob("*.jsonl")} == whole
 
 
-def test_another_judge_is_another_experiment(
-    tmp_path: Path, server: tuple[str, list[str]]
-) -> None:
+def test_another_judge_is_another_experiment(tmp_path: Path, server: tuple[str, list[str]]) -> None:
     url, _ = server
     claim(prepare(judged_settings(url)), tmp_path)
     with pytest.raises(ResumeRefused, match="another questions.simulated"):
