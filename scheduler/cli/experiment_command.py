@@ -154,7 +154,7 @@ def s1_study(folder: Path, out: Path | None) -> None:
 @experiment.command("export")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--format", "format_", type=click.Choice(["inspect"]), required=True,
-              help="inspect: logs that `inspect view` opens; needs the extra `inspect`.")  # fmt: skip
+              help="inspect: for `inspect view`; needs the extra `inspect`.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
               help="Folder of the logs.  [default: FOLDER/inspect]")  # fmt: skip
 def experiment_export(folder: Path, format_: str, out: Path | None) -> None:

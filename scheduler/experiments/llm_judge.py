@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from scheduler.client.http_client import NO_KEY, Client
 from scheduler.errors import RequestError
 from scheduler.experiments.questions.question import Question
 from scheduler.experiments.results import ResultRow
@@ -60,6 +59,8 @@ class Chat(Protocol):
 @asynccontextmanager
 async def judge_of(config: JudgeConfig, label: str, folder: Path) -> AsyncIterator["LlmJudge"]:
     """The judge of a question set; what it said before in this folder is not asked again."""
+    from scheduler.client.http_client import NO_KEY, Client
+
     client = Client(config.url, api_key=os.environ.get(config.api_key_env) or NO_KEY, max_retries=2)
     try:
         yield LlmJudge(client, config.model, label, folder / RECORD)

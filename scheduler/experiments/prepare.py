@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scheduler.client.http_client import check_endpoint
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import check
 from scheduler.experiments.cells import ExperimentCell, all_cells
@@ -66,6 +65,8 @@ def prepare(config: ExperimentConfig) -> Prepared:
             else:
                 found = load_questions(wanted)
             if given.judge is not None:
+                from scheduler.client.http_client import check_endpoint
+
                 check_endpoint(given.judge.url, None)
             asked = spread(found, wanted.limit) if wanted.limit else found
             _refuse_unknown(engine, label, asked, recorded)
