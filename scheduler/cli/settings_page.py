@@ -44,7 +44,9 @@ def _references(field: dict[str, Any]) -> list[str]:
         return [field["$ref"].rpartition("/")[2]]
     inner = [*field.get("anyOf", []), *field.get("oneOf", [])]
     inner += [
-        field[part] for part in ("additionalProperties", "items") if isinstance(field.get(part), dict)
+        field[part]
+        for part in ("additionalProperties", "items")
+        if isinstance(field.get(part), dict)
     ]
     return [name for each in inner for name in _references(each)]
 

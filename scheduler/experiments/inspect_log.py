@@ -62,7 +62,7 @@ def logs(
     for (engine, questions, policy), part in groups.items():
         model = next((str(row["model"]) for row in part if row.get("model")), "unknown")
         ids = list(dict.fromkeys(str(row["id"]) for row in part))
-        name = re.sub(r"[^\w.=,+-]", "_", f"{questions}~{policy}~{engine}")
+        name = re.sub(r"[^\w.=,+~-]", "_", f"{questions}~{policy}~{engine}")
         found[name] = {
             "version": 2,
             "status": "success",
