@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -71,6 +72,22 @@ def test_the_experiment_runs_and_is_reported(tmp_path: Path) -> None:
     assert report.exit_code == 0, report.output
     for label in ("two-extensions", "votes-samples=8", "learned"):
         assert label in report.output
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
+
+
+def test_results_load_in_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"policy": policy, "correct": right, "tokens": 10}
+        for policy in ("one", "votes")
+        for right in (True, policy == "votes")
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "results.parquet")
+    monkeypatch.setattr(sys, "argv", ["results.py", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "results.py"))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["one", "0.5", "10.0"] in shown and ["votes", "1.0", "10.0"] in shown
 
 
 def test_the_curation_runs_without_a_network(tmp_path: Path) -> None:

@@ -202,7 +202,13 @@ MAY_IMPORT = {
 IMPORTERS = {
     "vllm": {"workers/vllm/", "training/pocket/forcer.py"},
     "transformers": {"workers/vocabulary.py", "workers/verifier/", "training/"},
-    "ray": {"scheduler/cluster/", "training/curate/ray_bulk.py", "training/sft/launch.py"},
+    "ray": {
+        "scheduler/cluster/",
+        "scheduler/experiments/ray_cells.py",
+        "training/curate/ray_bulk.py",
+        "training/sft/launch.py",
+    },
+    "inspect_ai": {"scheduler/experiments/inspect_log.py"},
     "datasets": {
         "scheduler/experiments/questions/hub.py",
         "training/curate/reading.py",

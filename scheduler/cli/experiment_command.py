@@ -9,11 +9,17 @@ from scheduler.cli.options import WrongInput, one_line_errors
 
 if TYPE_CHECKING:
     from scheduler.experiments.prepare import Prepared
+    from scheduler.experiments.runner import Spread
     from scheduler.experiments.settings import ExperimentConfig
 
 PROCESSES = click.option(
     "--processes", type=click.IntRange(1, 1024),
     help="Of simulated and replayed engines.  [default: one a core]",
+)  # fmt: skip
+ON_RAY = click.option(
+    "--ray", "on_ray", is_flag=True,
+    help="Run the cells of simulated and replayed engines on the Ray cluster of RAY_ADDRESS, or "
+    "on one of this machine.",
 )  # fmt: skip
 
 
@@ -29,8 +35,9 @@ def experiment() -> None:
 @click.option("--force", is_flag=True, help="Set results of another experiment in OUT aside.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and the tokens it would take.")
 @PROCESSES
+@ON_RAY
 def experiment_run(
-    file: Path, out: Path | None, force: bool, dry_run: bool, processes: int | None
+    file: Path, out: Path | None, force: bool, dry_run: bool, processes: int | None, on_ray: bool
 ) -> None:
     """Run the policies x seeds of FILE (TOML); what is in OUT already is not run again.
 
@@ -42,13 +49,14 @@ def experiment_run(
     with one_line_errors():
         config = read_toml(file, ExperimentConfig)
     folder = out or Path("runs") / file.stem
-    run_experiment(config, folder, force=force, dry_run=dry_run, processes=processes)
+    run_experiment(config, folder, force=force, dry_run=dry_run, processes=processes, on_ray=on_ray)
 
 
 @experiment.command("resume")
 @click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @PROCESSES
-def experiment_resume(out: Path, processes: int | None) -> None:
+@ON_RAY
+def experiment_resume(out: Path, processes: int | None, on_ray: bool) -> None:
     """Go on with the experiment in OUT, with the settings that it was begun with."""
     import os
 
@@ -61,7 +69,7 @@ def experiment_resume(out: Path, processes: int | None) -> None:
             os.chdir(place)
         except OSError as error:
             raise ValueError(f"{out} was begun in {place}: {error.strerror}") from None
-    run_experiment(config, out, processes=processes)
+    run_experiment(config, out, processes=processes, on_ray=on_ray)
 
 
 @experiment.command("show")
@@ -143,6 +151,21 @@ def s1_study(folder: Path, out: Path | None) -> None:
             click.echo(f"picture: {figure}", err=True)
 
 
+@experiment.command("export")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--format", "format_", type=click.Choice(["inspect"]), required=True,
+              help="inspect: for `inspect view`; needs the extra `inspect`.")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder of the logs.  [default: FOLDER/inspect]")  # fmt: skip
+def experiment_export(folder: Path, format_: str, out: Path | None) -> None:
+    """Write the results in FOLDER in the format of another tool, a log for each policy."""
+    from scheduler.experiments.export import export_inspect
+
+    with one_line_errors():
+        paths = export_inspect(folder, out or folder / format_)
+    click.echo(f"{len(paths)} logs in {out or folder / format_}")
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--compare", "pairs", multiple=True, nargs=2, metavar="A B",
@@ -178,6 +201,7 @@ def run_experiment(
     force: bool = False,
     dry_run: bool = False,
     processes: int | None = None,
+    on_ray: bool = False,
     done: str = "",
 ) -> None:
     """Run what is missing in the folder, tell `done` or where the results are, and exit."""
@@ -206,7 +230,8 @@ def run_experiment(
             try:
                 if todo:
                     with progress("experiment", total) as bar:
-                        runner.run(prepared, todo, folder, bar, processes=processes)
+                        spread = _on_ray() if on_ray else None
+                        runner.run(prepared, todo, folder, bar, processes=processes, spread=spread)
             except* (RequestError, OSError) as errors:
                 first = errors.exceptions[0]
                 while isinstance(first, BaseExceptionGroup):
@@ -217,6 +242,12 @@ def run_experiment(
                 click.echo(f"interrupted; {_kept(folder)}", err=True)
                 raise SystemExit(130) from interrupted
             _finish(prepared, folder, done)
+
+
+def _on_ray() -> "Spread":
+    from scheduler.experiments.ray_cells import on_ray
+
+    return on_ray
 
 
 def _kept(folder: Path) -> str:

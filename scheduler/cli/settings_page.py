@@ -43,8 +43,11 @@ def _references(field: dict[str, Any]) -> list[str]:
     if "$ref" in field:
         return [field["$ref"].rpartition("/")[2]]
     inner = [*field.get("anyOf", []), *field.get("oneOf", [])]
-    if isinstance(field.get("additionalProperties"), dict):
-        inner.append(field["additionalProperties"])
+    inner += [
+        field[part]
+        for part in ("additionalProperties", "items")
+        if isinstance(field.get(part), dict)
+    ]
     return [name for each in inner for name in _references(each)]
 
 

@@ -12,7 +12,7 @@ from scheduler.experiments.cells import SERVER, ExperimentCell, built
 from scheduler.experiments.prepare import VIRTUAL, Prepared
 from scheduler.experiments.questions.question import spread
 from scheduler.experiments.results import read_cell
-from scheduler.experiments.runner import run
+from scheduler.experiments.runner import CellBases, asked_path, run_alone
 from scheduler.solving.token_limits import worst_query
 
 TRIED = 20
@@ -31,11 +31,6 @@ class TokenForecast(NamedTuple):
     tokens: float | None
     most: float | None
     from_: str
-
-
-class _Silent:
-    def advance(self, note: str = "") -> None:
-        """Nobody is told of what is only tried."""
 
 
 def forecasts(
@@ -71,8 +66,8 @@ def _measured(prepared: Prepared, cell: ExperimentCell, folder: Path) -> tuple[f
             prepared.known,
         )
         with tempfile.TemporaryDirectory() as place:
-            run(few, [cell], Path(place), _Silent(), processes=1)
-            rows = read_cell(cell.path(Path(place)))
+            run_alone(CellBases(few), cell, Path(place))
+            rows = read_cell(asked_path(few, cell, Path(place)))
         source = f"{TRIED} questions"
     else:
         done = Path(folder) / "cells"

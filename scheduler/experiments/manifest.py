@@ -17,6 +17,7 @@ from typing import Any
 
 from scheduler.config import EngineConfig
 from scheduler.experiments.cells import FOLDER, OUTCOMES
+from scheduler.experiments.llm_judge import RECORD
 from scheduler.experiments.prepare import Prepared
 from scheduler.experiments.questions.question import fingerprint
 from scheduler.experiments.recorded import recording_files
@@ -35,6 +36,7 @@ _CODE = (
     "scheduler/experiments/asking.py",
     "scheduler/experiments/cell_run.py",
     "scheduler/experiments/grading.py",
+    "scheduler/experiments/llm_judge.py",
     "scheduler/experiments/rows.py",
 )
 """What results depend on; reports may change."""
@@ -122,7 +124,10 @@ def identity(prepared: Prepared) -> dict[str, Any]:
                 made["model_sha256"] = _hash_of_model(engine.model)
         found[f"engines.{label}"] = made
     for (engine_label, name), questions in prepared.questions.items():
-        found[f"questions.{name} on {engine_label}"] = fingerprint(questions)
+        told: Any = fingerprint(questions)
+        if (given := config.question_sets.get(name)) is not None and given.judge is not None:
+            told = {"sha256": told, "judge": dataclasses.asdict(given.judge)}
+        found[f"questions.{name} on {engine_label}"] = told
     for label, policy in config.named_policies.items():
         file = policy.name.rpartition(":")[0]
         code = {"sha256": _hash(Path(file))} if file else {}
@@ -138,7 +143,7 @@ def _set_aside(folder: Path) -> None:
     while (aside := folder / f"before-{number}").exists():
         number += 1
     aside.mkdir()
-    for each in (FOLDER, OUTCOMES, NAME, "results.jsonl", "results.parquet", "report"):
+    for each in (FOLDER, OUTCOMES, NAME, RECORD, "results.jsonl", "results.parquet", "report"):
         if (folder / each).exists():
             (folder / each).rename(aside / each)
     for log in folder.glob("*.jsonl"):

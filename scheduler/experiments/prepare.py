@@ -11,7 +11,12 @@ from scheduler.experiments.grading import Known, graded
 from scheduler.experiments.questions.load import RECORDED, load_questions
 from scheduler.experiments.questions.question import Question, spread
 from scheduler.experiments.recorded import Recorded, read_recording, recorded_questions
-from scheduler.experiments.settings import AskedEngine, EndpointConfig, ExperimentConfig
+from scheduler.experiments.settings import (
+    AskedEngine,
+    EndpointConfig,
+    ExperimentConfig,
+    JudgeConfig,
+)
 
 VIRTUAL = ("simulated", "replayed")
 """Engines that cost nothing: they run on virtual time, and the same seed gives the same files."""
@@ -29,6 +34,10 @@ class Prepared:
 
     def asked(self, cell: ExperimentCell) -> list[Question]:
         return self.questions[cell.engine, cell.questions]
+
+    def judge_of(self, cell: ExperimentCell) -> JudgeConfig | None:
+        found = self.config.question_sets.get(cell.questions)
+        return None if found is None else found.judge
 
     @property
     def total(self) -> int:
@@ -55,6 +64,10 @@ def prepare(config: ExperimentConfig) -> Prepared:
                 found = recorded_questions(recorded, engine.recording)
             else:
                 found = load_questions(wanted)
+            if given.judge is not None:
+                from scheduler.client.http_client import check_endpoint
+
+                check_endpoint(given.judge.url, None)
             asked = spread(found, wanted.limit) if wanted.limit else found
             _refuse_unknown(engine, label, asked, recorded)
             prepared.questions[label, name] = asked

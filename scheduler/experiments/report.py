@@ -103,15 +103,7 @@ def _policies(block: ReportBlock) -> TextTable:
                 *([signed(lost.by_policy[each.policy])] if lost else []),
             )
         )
-    head: tuple[str, ...] = (
-        "policy",
-        "questions",
-        "answers",
-        "accuracy",
-        "tokens",
-        "p50 s",
-        "p99 s",
-    )
+    head = ["policy", "questions", "answers", "accuracy", "tokens", "p50 s", "p99 s"]
     note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
     if lost:
         head, note = (*head, "regret, points"), f"{note} {lost.note}"
@@ -222,7 +214,13 @@ def _at_k(block: ReportBlock) -> TextTable | None:
     if not fixed:
         return None
     policy = max(fixed, key=lambda name: fixed[name])
-    drawn = [row for row in block.rows if row["policy"] == policy and row.get("chain_answers")]
+    drawn = [
+        row
+        for row in block.rows
+        if row["policy"] == policy and row.get("chain_answers") and None not in row["chain_correct"]
+    ]
+    if not drawn:
+        return None
     rows = []
     for k in (2**power for power in range(fixed[policy].bit_length())):
         passed = [pass_at_k(sum(r["chain_correct"]), len(r["chain_correct"]), k) for r in drawn]

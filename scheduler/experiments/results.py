@@ -58,7 +58,9 @@ COLUMNS = (
     ResultColumn("stop_reason", "text", "Why the policy stopped."),
     ResultColumn("price", "number", "Accuracy that one token had to buy."),
     ResultColumn("labelled", "truth", "Whether the policy could learn from the right answer."),
-    ResultColumn("error", "text", "Why there is no answer, where something failed."),
+    ResultColumn("judge_prompt", "text", "What the judge was asked of the answer, if one was."),
+    ResultColumn("judge_reply", "text", "What it replied."),
+    ResultColumn("error", "text", "Why there is no answer or no grade, where something failed."),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 

@@ -1,5 +1,5 @@
 """Runs the cells of an experiment: on engines that cost nothing in processes, each cell alone and
-on virtual time; on all others one after another in this process.
+on virtual time; on all others one after another in this process. Then what has a judge is judged.
 """
 
 import asyncio
@@ -7,9 +7,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from scheduler.config import EngineConfig
@@ -18,8 +18,9 @@ from scheduler.experiments import asking
 from scheduler.experiments.cell_run import Advance, complete, in_order, partial_rows, run_cell
 from scheduler.experiments.cells import ExperimentCell
 from scheduler.experiments.grading import Judge, RecordedGrader
+from scheduler.experiments.llm_judge import UNJUDGED, judge_of
 from scheduler.experiments.prepare import VIRTUAL, Prepared
-from scheduler.experiments.results import ResultRow
+from scheduler.experiments.results import ResultRow, read_cell
 from scheduler.experiments.settings import EndpointConfig
 from scheduler.progress import Progress
 from workers.answers.grader import Grader
@@ -28,6 +29,8 @@ from workers.engine import Engine
 from workers.replayed import ReplayedEngine
 from workers.simulated.clock import run_virtual
 
+Spread = Callable[[Prepared, Sequence[ExperimentCell], Path], Iterator[ExperimentCell]]
+"""Runs cells that cost nothing, in any order; gives each when its files are in the folder."""
 ALONE = 2000
 """Up to so many questions it takes longer to start processes than to ask."""
 
@@ -44,30 +47,74 @@ def run(
     progress: Progress,
     *,
     processes: int | None = None,
+    spread: Spread | None = None,
 ) -> None:
     """Run these cells; what is there of a live cell is kept, and gone on with.
 
-    `processes` of None is one a core. Raises RequestError, or whatever an engine raises.
+    `processes` of None is one a core. `spread` runs cells that cost nothing somewhere else. Raises
+    RequestError, or whatever an engine raises.
     """
     engines = prepared.config.named_engines
+    asked = [cell for cell in todo if _unjudged(cell, folder).is_file()]
+    for cell in asked:
+        for _ in prepared.asked(cell):
+            progress.advance(cell.name)
+    todo = [cell for cell in todo if cell not in asked]
     virtual = [cell for cell in todo if engines[cell.engine].kind in VIRTUAL]
     questions = sum(len(prepared.asked(cell)) for cell in virtual)
-    most = processes or (1 if questions <= ALONE else os.cpu_count() or 1)
-    if min(most, len(virtual)) > 1:
-        for cell in _side_by_side(prepared, virtual, folder, min(most, len(virtual))):
+    most = min(processes or (1 if questions <= ALONE else os.cpu_count() or 1), len(virtual))
+    if spread is None and most > 1:
+        spread = partial(_side_by_side, processes=most)
+    if spread is not None and virtual:
+        for cell in spread(prepared, virtual, folder):
             for _ in prepared.asked(cell):
                 progress.advance(cell.name)
     else:
-        base = _Bases(prepared)
+        bases = CellBases(prepared)
         for cell in virtual:
-            run_virtual(_virtual(base, cell, folder, progress.advance))
+            run_alone(bases, cell, folder, progress.advance)
     for label, engine in engines.items():
         live = [cell for cell in todo if cell.engine == label and engine.kind not in VIRTUAL]
         if live:
             asyncio.run(_live(prepared, live, folder, progress.advance))
+    asyncio.run(_judge(prepared, folder))
 
 
-class _Bases:
+def run_alone(
+    bases: "CellBases", cell: ExperimentCell, folder: Path, advance: Advance = lambda _: None
+) -> None:
+    """One cell of an engine that costs nothing; its files are in the folder when this returns."""
+    run_virtual(_virtual(bases, cell, folder, advance))
+
+
+def asked_path(prepared: Prepared, cell: ExperimentCell, folder: Path) -> Path:
+    """Where the rows of a cell go when all were asked."""
+    has_judge = prepared.judge_of(cell) is not None
+    return _unjudged(cell, folder) if has_judge else cell.path(folder)
+
+
+def _unjudged(cell: ExperimentCell, folder: Path) -> Path:
+    return cell.path(folder).with_suffix(UNJUDGED)
+
+
+async def _judge(prepared: Prepared, folder: Path) -> None:
+    """Grade what was asked of sets that have a judge; the cells are complete after that."""
+    waiting: dict[str, list[ExperimentCell]] = {}
+    for cell in prepared.cells:
+        if _unjudged(cell, folder).is_file():
+            waiting.setdefault(cell.questions, []).append(cell)
+    for label, cells in waiting.items():
+        config = prepared.judge_of(cells[0])
+        assert config is not None
+        async with judge_of(config, label, folder) as judge:
+            for cell in cells:
+                path = _unjudged(cell, folder)
+                rows = await judge.judged(read_cell(path), prepared.asked(cell))
+                complete(cell.path(folder), rows)
+                path.unlink()
+
+
+class CellBases:
     """What the cells of one process share: engines to copy, and grades."""
 
     def __init__(self, prepared: Prepared) -> None:
@@ -93,7 +140,7 @@ class _Bases:
         return self.judges[key]
 
 
-async def _virtual(base: _Bases, cell: ExperimentCell, folder: Path, advance: Advance) -> None:
+async def _virtual(base: CellBases, cell: ExperimentCell, folder: Path, advance: Advance) -> None:
     config, engine = base.prepared.config, base.engine(cell)
     grader, judge = base.judge(cell)
     path = cell.path(folder)
@@ -119,7 +166,7 @@ async def _virtual(base: _Bases, cell: ExperimentCell, folder: Path, advance: Ad
             done=[],
             advance=advance,
         )
-    complete(path, rows)
+    complete(asked_path(base.prepared, cell, folder), rows)
     await engine.close()
 
 
@@ -165,7 +212,7 @@ async def _live(
                         done=done,
                         advance=advance,
                     )
-                complete(path, rows)
+                complete(asked_path(prepared, cell, folder), rows)
     finally:
         if engine is not None:
             await engine.close()
@@ -181,7 +228,7 @@ def _curves_of(path: Path, done: Sequence[ResultRow]) -> Path:
 
 
 def _side_by_side(
-    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, processes: int
+    prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path, *, processes: int
 ) -> Iterator[ExperimentCell]:
     """Cells as they are completed. A cell that fails ends them all."""
     context = multiprocessing.get_context("spawn")
@@ -201,14 +248,14 @@ def _side_by_side(
             raise
 
 
-_base: _Bases | None = None
+_base: CellBases | None = None
 
 
 def _start(prepared: Prepared) -> None:
     """In a process of the pool: it ends with the one that started it, however that ends."""
     global _base
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _base = _Bases(prepared)
+    _base = CellBases(prepared)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -221,4 +268,4 @@ def _start(prepared: Prepared) -> None:
 
 def _in_process(cell: ExperimentCell, folder: Path) -> None:
     assert _base is not None
-    run_virtual(_virtual(_base, cell, folder, lambda _: None))
+    run_alone(_base, cell, folder)

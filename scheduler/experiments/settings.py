@@ -26,6 +26,17 @@ _LABEL = re.compile(r"[\w .=,+-]+")
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class JudgeConfig:
+    """A language model that judges answers, behind any endpoint that speaks OpenAI's chat API."""
+
+    url: str = Field(description="Its address, such as http://127.0.0.1:8000.")
+    model: str = Field(description="The model's name there.")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="The environment variable that holds its key."
+    )
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class QuestionSet:
     """A set of questions with their right answers, by name or from a file."""
 
@@ -55,6 +66,10 @@ class QuestionSet:
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of a task of reasoning-gym."
+    )
+
+    judge: JudgeConfig | None = Field(
+        default=None, description="A language model grades the answers. Default: none does."
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Curation on a Ray cluster of two nodes: the same files as in one process, byte for byte."""
+"""Work on a Ray cluster of two nodes: the same files as in one process, byte for byte."""
 
 import json
 import logging
@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.experiments.prepare import prepare
+from scheduler.experiments.results import write_results
+from scheduler.experiments.runner import missing, run
+from scheduler.experiments.settings import ExperimentConfig
+from scheduler.settings import from_table
 from training.curate import synthetic
 from training.curate.bulk import InProcess, Mapper
 from training.curate.manifest import file_hash
@@ -63,17 +68,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[None]:
     import ray
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "object_store_memory": 100 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    yield
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_ADDRESS", cluster.address)
+        yield
     ray.shutdown()
     cluster.shutdown()
 
@@ -87,7 +93,7 @@ def hashes(settings: Curation, mapper: Mapper) -> dict[str, str]:
     return {str(file.relative_to(settings.folder)): file_hash(file) for file in files}
 
 
-def test_two_nodes_write_what_one_process_writes(folder: Path, two_nodes: None) -> None:
+def test_a_curation_comes_out_the_same(folder: Path, two_nodes: None) -> None:
     import ray
 
     from training.curate.ray_bulk import joined
@@ -97,3 +103,53 @@ def test_two_nodes_write_what_one_process_writes(folder: Path, two_nodes: None) 
         assert sum(node["Alive"] for node in ray.nodes()) == 2
         assert hashes(curation(folder, "cluster"), mapper) == alone
     assert len(alone) > 2 * len(SETS)
+
+
+EXPERIMENT = {
+    "engine": {"kind": "simulated"},
+    "limit": 20,
+    "seeds": 2,
+    "outcomes": True,
+    "policies": {
+        "votes": {"policy": "majority", "samples": [1, 3]},
+        "learned": {"policy": "priced"},
+    },
+}
+
+
+class Steps:
+    """A progress bar that nobody sees; it stops the run as a kill would, if told to."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.count = 0
+        self.stop_at = stop_at
+
+    def advance(self, note: str = "") -> None:
+        self.count += 1
+        if self.count == self.stop_at:
+            raise KeyboardInterrupt
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_an_experiment_comes_out_the_same_also_when_it_was_stopped(
+    tmp_path: Path, two_nodes: None
+) -> None:
+    from scheduler.experiments.ray_cells import on_ray
+
+    prepared = prepare(from_table(ExperimentConfig, EXPERIMENT))
+    alone, spread = tmp_path / "alone", tmp_path / "spread"
+    run(prepared, prepared.cells, alone, Steps(), processes=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared, prepared.cells, spread, Steps(stop_at=50), spread=on_ray)
+    todo = missing(prepared, spread)
+    assert 0 < len(todo) < len(prepared.cells) == 6
+    steps = Steps()
+    run(prepared, todo, spread, steps, spread=on_ray)
+    assert steps.count == 20 * len(todo)
+    for folder in (alone, spread):
+        write_results(folder, [cell.path(folder) for cell in prepared.cells])
+    assert files(spread) == files(alone)
