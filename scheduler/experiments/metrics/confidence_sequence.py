@@ -15,7 +15,7 @@ import numpy as np
 from policies.curves.arrays import Floats
 
 ERROR = 0.05
-_HALVINGS = 60
+_HALVINGS = 40
 _FARTHEST = 10_000_000
 _GRID = 4000
 

@@ -116,29 +116,30 @@ def promote(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["policy", "promote", *map(str, arguments)])
 
 
-def split_settings(folder: Path, *, samples: int = 5, count: int = 0) -> Path:
-    """Settings with a log of so many queries, all labelled, that a server of them has answered."""
+def split_settings(folder: Path, *, count: int = 0, new: float = 0.0, old: float = 0.0) -> Path:
+    """Settings with a log of so many labelled queries; accuracies of candidate and policy."""
     log, file = folder / "outcomes.jsonl", folder / "serve.toml"
-    file.write_text(SETTINGS.format(log=log, samples=samples))
-    log.touch()
-    if count:
-        config = checked(tomllib.loads(file.read_text()))
-        assert config.rollout is not None
-        answered(
-            build("fixed", answer_tokens=512),
-            count=count,
-            log=log,
-            candidate=build("majority", **config.filled(config.rollout.options)),
-            split=split_of(
-                ("fixed", config.policy_options),
-                ("majority", config.filled(config.rollout.options)),
-            ),
-        )
+    file.write_text(SETTINGS.format(log=log, samples=5))
+    rng, lines = np.random.default_rng(3), []
+    for number in range(count):
+        side = "candidate" if rng.random() < 0.5 else "current"
+        right = bool(rng.random() < (new if side == "candidate" else old))
+        arm = {"side": side, "split": split_in(file), "propensity": 0.5}
+        lines.append(outcome(number, arm=arm, correct=right, tokens={"total": 100}))
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return file
 
 
+def split_in(file: Path) -> str:
+    config = from_table(ServeConfig, tomllib.loads(file.read_text()))
+    assert config.rollout is not None
+    return split_of(
+        ("fixed", config.policy_options), ("majority", config.filled(config.rollout.options))
+    )
+
+
 def test_a_candidate_that_is_surely_better_is_promoted(tmp_path: Path) -> None:
-    file = split_settings(tmp_path, count=700)
+    file = split_settings(tmp_path, count=700, new=0.95, old=0.7)
     before = file.read_text()
     dry = promote(file, "--dry-run")
     assert dry.exit_code == 0 and "would be promoted" in dry.output, dry.output
@@ -154,7 +155,7 @@ def test_a_candidate_that_is_surely_better_is_promoted(tmp_path: Path) -> None:
 
 
 def test_too_few_labels_say_how_many_more(tmp_path: Path) -> None:
-    file = split_settings(tmp_path, count=60)
+    file = split_settings(tmp_path, count=60, new=0.9, old=0.7)
     before = file.read_text()
     result = promote(file, "--margin", 0)
     assert result.exit_code == 5
@@ -163,9 +164,8 @@ def test_too_few_labels_say_how_many_more(tmp_path: Path) -> None:
 
 
 def test_a_candidate_that_is_surely_worse_is_told_apart(tmp_path: Path) -> None:
-    """With tokens at this price its votes cost more than they bring."""
-    file = split_settings(tmp_path, samples=9, count=400)
-    result = promote(file, "--price", 0.002)
+    file = split_settings(tmp_path, count=500, new=0.4, old=0.9)
+    result = promote(file)
     assert result.exit_code == 6 and "majority is worse by more than 0.02" in result.output
 
 
@@ -219,10 +219,12 @@ def test_a_split_needs_a_log_and_a_policy_that_exists() -> None:
 
 
 def test_the_log_tells_arm_and_propensity(tmp_path: Path) -> None:
-    split_settings(tmp_path, count=40)
-    lines = lines_of(tmp_path / "outcomes.jsonl")
+    log = tmp_path / "outcomes.jsonl"
+    answered(build("fixed"), count=40, log=log, candidate=build("majority"), split="s")
+    lines = lines_of(log)
     assert {(line["policy"], line["arm"]["side"]) for line in lines} == {
         ("fixed", "current"),
         ("majority", "candidate"),
     }
     assert {line["propensity"] for line in lines} == {0.5}
+    assert len(read_split(log, "s")) == 40
