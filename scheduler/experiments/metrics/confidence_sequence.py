@@ -59,7 +59,7 @@ def likely_needed(
     if gap <= 0:
         return None
     # Where the wealth of bets against -margin is expected to pass 1 / error.
-    counts: Floats = np.geomspace(1, _FARTHEST, _GRID)
+    counts: Floats = 10 ** np.linspace(0, math.log10(_FARTHEST), _GRID)
     spreads: Floats = np.full(len(counts), variance)
     bets = _bets(spreads, counts, most, error)
     steps = np.diff(counts, prepend=0.0)

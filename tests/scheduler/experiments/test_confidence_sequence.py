@@ -56,7 +56,7 @@ def test_how_many_are_needed_is_near_what_it_takes() -> None:
         foretold.append(needed)
         counts = np.arange(500, 12_000, 500)
         passed = [n for n in counts if bounds(values[:n], most=2).low > -0.02]
-        took.append(passed[0] if passed else 12_000)
+        took.append(int(passed[0]) if passed else 12_000)
     assert 0.5 < np.median(foretold) / np.median(took) < 2
 
 
