@@ -59,9 +59,8 @@ def likely_needed(
     if gap <= 0:
         return None
     # Where the wealth of bets against -margin is expected to pass 1 / error.
-    counts: Floats = 10 ** np.linspace(0, math.log10(_FARTHEST), _GRID)
-    spreads: Floats = np.full(len(counts), variance)
-    bets = _bets(spreads, counts, most, error)
+    counts = np.array([_FARTHEST ** (at / _GRID) for at in range(_GRID + 1)], np.float64)
+    bets = _bets(variance, counts, most, error)
     steps = np.diff(counts, prepend=0.0)
     logs = np.cumsum(steps * (bets * gap - bets**2 * (variance + gap**2) / 2))
     passed = np.flatnonzero(logs >= -math.log(error))
@@ -69,8 +68,8 @@ def likely_needed(
 
 
 def _lower(values: Floats, most: float, error: float) -> float:
-    counts: Floats = np.arange(1.0, len(values) + 1)
-    before: Floats = np.concatenate([[_first(most)], _spread(values, most)[:-1]])
+    counts = np.arange(1.0, len(values) + 1)
+    before = np.concatenate([[_first(most)], _spread(values, most)[:-1]])
     bets = _bets(before, counts, most, error)
 
     def wealth(m: float) -> float:
@@ -98,7 +97,7 @@ def _first(most: float) -> float:
     return min(most**2 / 4, most / 2)
 
 
-def _bets(variance: Floats, counts: Floats, most: float, error: float) -> Floats:
+def _bets(variance: Floats | float, counts: Floats, most: float, error: float) -> Floats:
     """Below 1 / (2 most), so that no value within range loses all."""
     wanted = np.sqrt(-2 * math.log(error) / (variance * counts * np.log1p(counts)))
     bets: Floats = np.minimum(wanted, 0.5 / (2 * most))
