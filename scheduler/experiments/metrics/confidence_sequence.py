@@ -68,8 +68,8 @@ def likely_needed(
 
 
 def _lower(values: Floats, most: float, error: float) -> float:
-    counts = np.arange(1.0, len(values) + 1)
-    before = np.concatenate([[_first(most)], _spread(values, most)[:-1]])
+    counts = np.arange(1, len(values) + 1).astype(np.float64)
+    before = np.append(_first(most), _spread(values, most)[:-1])
     bets = _bets(before, counts, most, error)
 
     def wealth(m: float) -> float:
@@ -86,7 +86,7 @@ def _lower(values: Floats, most: float, error: float) -> float:
 
 def _spread(values: Floats, most: float) -> Floats:
     """The variance after each value, as if one value had been seen before."""
-    counts = np.arange(1.0, len(values) + 1)
+    counts = np.arange(1, len(values) + 1).astype(np.float64)
     means = np.cumsum(values) / (counts + 1)
     squares: Floats = (_first(most) + np.cumsum((values - means) ** 2)) / (counts + 1)
     return squares
