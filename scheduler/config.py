@@ -120,6 +120,17 @@ class VerifierConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class RolloutConfig:
+    """A candidate that answers a share of the server's own queries (docs/experiments.md)."""
+
+    name: str = Field(description="The candidate: one of docs/policies.md, or FILE.py:CLASS.")
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of the queries that name no policy. One session has one policy."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="The candidate's options.")
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class PriceConfig:
     """The accuracy that one token must buy: fixed, or steered to one goal."""
 
@@ -210,6 +221,12 @@ class ServeConfig:
         default=None,
         description="Rewards chains. Default: the embedded one for s1-pocket, else none.",
     )
+    shadow: Annotated[Value[str | None] | Table[PolicyConfig], VALUE_OR_TABLE] = Field(
+        default=None,
+        description="A candidate that decides on every query beside the policy, spends nothing "
+        "and is logged: a name, or a table of name and options.",
+    )
+    rollout: RolloutConfig | None = None
     price: Annotated[Value[AccuracyPerToken] | Table[PriceConfig], VALUE_OR_TABLE] = Field(
         default=DEFAULT_PRICE, description="Accuracy that one token must buy, or a table (below)."
     )
@@ -273,4 +290,13 @@ class ServeConfig:
     @property
     def policy_options(self) -> dict[str, Any]:
         """The options of the server's own policy, its answer reserve filled in."""
-        return {"answer_tokens": self.answer_tokens} | self.policy.options
+        return self.filled(self.policy.options)
+
+    @property
+    def shadowed(self) -> PolicyConfig | None:
+        """The candidate that only decides."""
+        return PolicyConfig(self.shadow) if isinstance(self.shadow, str) else self.shadow
+
+    def filled(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of a policy with the answer reserve."""
+        return {"answer_tokens": self.answer_tokens} | options

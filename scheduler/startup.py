@@ -4,16 +4,18 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scheduler.api.keys import read_keys
-from scheduler.config import ServeConfig
+from scheduler.config import PolicyConfig, RolloutConfig, ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
 from scheduler.engines.factory import check
 from scheduler.engines.verifier import require_verifier
 from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
+
+C = TypeVar("C", PolicyConfig, RolloutConfig)
 
 # A server that was killed keeps its files for so long at most.
 HOLDER_SECONDS = 5.0
@@ -61,6 +63,10 @@ def validate(config: ServeConfig) -> ServeConfig:
     # Gateways need not run in the folder that this process runs in.
     name = absolute(config.policy.name)
     config = replace(config, policy=replace(config.policy, name=name))
+    if shadow := _candidate(config, "shadow", config.shadowed):
+        config = replace(config, shadow=shadow)
+    if rollout := _candidate(config, "rollout", config.rollout):
+        config = replace(config, rollout=rollout)
     if config.access.keys is not None:
         keys = Path(config.access.keys).resolve()
         read_keys(keys)
@@ -70,6 +76,22 @@ def validate(config: ServeConfig) -> ServeConfig:
     if config.curves is not None and Path(config.curves).is_file():
         load(Path(config.curves))
     return config
+
+
+def _candidate(config: ServeConfig, field: str, given: C | None) -> C | None:
+    """The same for processes that run in another folder. Raises ValueError that names the field."""
+    if given is None:
+        return None
+    try:
+        policy = build_policy(given.name, **config.filled(given.options))
+        require_verifier(policy, config.verifier, config.engine)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
+    if field == "shadow" and policy.options.reads_rewards:
+        raise ValueError(f"shadow: {policy.name} reads rewards of chains, and would spend them")
+    if field == "rollout" and config.outcomes is None:
+        raise ValueError("rollout needs outcomes, the log that tells of both policies")
+    return replace(given, name=absolute(given.name))
 
 
 def require_curves(config: ServeConfig, wait_seconds: float = HOLDER_SECONDS) -> None:

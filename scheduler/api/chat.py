@@ -68,6 +68,7 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
             answer=_answer_spec(controller, request, query_class),
         ),
         choices=request.choices,
+        session=(request.metadata or {}).get("session_id", ""),
     )
     if not any(turn.content.strip() for turn in query.messages):
         raise InvalidRequest("messages: all of them are empty", field="messages")

@@ -51,6 +51,8 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
             code="rate_limit_exceeded",
             retry_after=max(1, round(result.retry_after)),
         )
+    if result.status != "repeated":
+        controller.labelled(request.outcome_id, reward)
     if result.record and (predicted := result.record.observation.chance) is not None:
         controller.pricing.check(predicted, reward)
     return {

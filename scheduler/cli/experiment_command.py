@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scheduler.cli.off_policy_command import off_policy
 from scheduler.cli.options import WrongInput, one_line_errors
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ ON_RAY = click.option(
 @click.group()
 def experiment() -> None:
     """Budget-policy experiments (docs/experiments.md)."""
+
+
+experiment.add_command(off_policy)
 
 
 @experiment.command("run")
@@ -208,6 +212,8 @@ def run_experiment(
     from scheduler.errors import RequestError
     from scheduler.experiments import forecast, runner
     from scheduler.experiments.manifest import claim, locked
+    from scheduler.experiments.off_policy_table import NAME as ESTIMATES
+    from scheduler.experiments.off_policy_table import evaluate_logs
     from scheduler.experiments.prepare import prepare
     from scheduler.manifest import ResumeRefused
     from scheduler.progress import progress
@@ -217,7 +223,8 @@ def run_experiment(
         todo = runner.missing(prepared, folder)
         if dry_run:
             _tell_plan(prepared, len(todo))
-            click.echo(forecast.table(list(forecast.forecasts(prepared, todo, folder))))
+            if todo:
+                click.echo(forecast.table(list(forecast.forecasts(prepared, todo, folder))))
             return
         with locked(folder):
             try:
@@ -241,6 +248,9 @@ def run_experiment(
             except* KeyboardInterrupt as interrupted:
                 click.echo(f"interrupted; {_kept(folder)}", err=True)
                 raise SystemExit(130) from interrupted
+            if config.decision_logs:
+                click.echo(evaluate_logs(config, folder))
+                done = done or f"estimates in {folder / ESTIMATES}" * (not prepared.cells)
             _finish(prepared, folder, done)
 
 

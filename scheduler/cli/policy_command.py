@@ -5,11 +5,15 @@ from pathlib import Path
 import click
 
 from scheduler.cli.options import WrongInput
+from scheduler.cli.promote_command import promote
 
 
 @click.group()
 def policy() -> None:
-    """Policies of your own."""
+    """Policies of your own, and candidates."""
+
+
+policy.add_command(promote)
 
 
 @policy.command("new")

@@ -20,6 +20,7 @@ from ray.serve.handle import DeploymentHandle
 from scheduler import logs
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
+from scheduler.cluster.candidates import outcome_log, rollout, shadow
 from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
     RemoteClaims,
@@ -39,7 +40,8 @@ from scheduler.engines.verifier import make_verifier
 from scheduler.policy_file import build_policy
 from scheduler.settings import from_table
 from scheduler.solving.controller import Controller
-from scheduler.solving.outcome_log import OutcomeLog
+from scheduler.solving.metrics import Metrics
+from scheduler.solving.outcome_log import LABELS
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
 from workers.answers.grader import Grader
@@ -70,11 +72,6 @@ class Gateway:
         )
         cache = CurveCache(RemoteCurveStore(curves, quarantine))
         self._claims = RemoteClaims(curves)
-        outcomes = None
-        if config.outcomes:
-            outcomes = OutcomeLog(
-                Path(config.outcomes), mib=config.outcomes_mib, files=config.outcomes_files
-            )
         info = await pool.info()
         engines = config.scaling.max_replicas if config.scaling else config.replicas
         admission = Admission(
@@ -82,14 +79,20 @@ class Gateway:
             slots=max(1, info.slots * engines // config.gateways),
             gateways=config.gateways,
         )
+        policy = build_policy(config.policy.name, **config.policy_options)
+        metrics = Metrics()
         self._controller = Controller(
             engine=pool,
             info=info,
             admission=admission,
-            policy=build_policy(config.policy.name, **config.policy_options),
+            policy=policy,
             curves=cache,
             pricing=Pricing.of(config.pricing),
-            outcomes=outcomes,
+            outcomes=outcome_log(config),
+            labels=outcome_log(config, LABELS),
+            metrics=metrics,
+            rollout=rollout(config, policy),
+            shadow=shadow(config, metrics),
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
             grader=Grader(MathPool()),
             answer_specs=config.answer_specs,
@@ -102,7 +105,8 @@ class Gateway:
         """Take no new requests; how many still run or wait."""
         admission = self._controller.admission
         admission.draining = True
-        return admission.running + admission.waiting
+        beside = self._controller.shadow
+        return admission.running + admission.waiting + (beside.waiting if beside else 0)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve's proxy puts the id of the request on its reply.

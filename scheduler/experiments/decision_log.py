@@ -134,7 +134,7 @@ def _decision(
         right=right,
     )
     action = LoggedAction(
-        line["arm"],
+        line["arm"] and line["arm"]["side"],
         line["policy"],
         plan["name"],
         plan["is_exploration"],

@@ -11,7 +11,7 @@ action it is the usual weight of IPS.)
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -81,18 +81,28 @@ class PolicyEstimate:
 
 
 def estimate(
-    decisions: Sequence[LoggedDecision], policy: Policy, *, label: str = "", seed: int = 0
+    decisions: Sequence[LoggedDecision],
+    policy: Policy,
+    *,
+    label: str = "",
+    seed: int = 0,
+    advance: Callable[[str], None] = lambda _: None,
 ) -> PolicyEstimate:
-    """Raises PolicyFailed, ValueError for a policy that reads curves where there are none."""
+    """`advance` is called with the label after every decision.
+
+    Raises PolicyFailed, ValueError for a policy that reads curves where there are none.
+    """
     label = label or policy.name
     reads = policy.options.reads_curves
     if reads and not any(each.served.curve for each in decisions):
         raise ValueError(
             f"{label} decides by learned curves: name those of the server (--curves FILE)"
         )
-    found = [
-        follow(policy, each.served, Random(f"{seed}/{each.served.query.id}")) for each in decisions
-    ]
+    found = []
+    for each in decisions:
+        rng = Random(f"{seed}/{each.served.query.id}")
+        found.append(follow(policy, each.served, rng))
+        advance(label)
     supports = _supports(decisions, found)
     target = _targets(decisions, found, supports)
     logged = np.array([each.propensity for each in decisions])

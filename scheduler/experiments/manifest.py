@@ -22,6 +22,7 @@ from scheduler.experiments.prepare import Prepared
 from scheduler.experiments.questions.question import fingerprint
 from scheduler.experiments.recorded import recording_files
 from scheduler.experiments.settings import ExperimentConfig
+from scheduler.experiments.split_log import logs_of
 from scheduler.manifest import ResumeRefused, read_manifest, refuse_another
 from scheduler.settings import from_table
 
@@ -123,6 +124,11 @@ def identity(prepared: Prepared) -> dict[str, Any]:
             if engine.kind == "vllm":
                 made["model_sha256"] = _hash_of_model(engine.model)
         found[f"engines.{label}"] = made
+    for label, log in config.decision_logs.items():
+        hashes = {"sha256": _hash(*logs_of(Path(log.decisions)))}
+        if log.curves:
+            hashes["curves_sha256"] = _hash(Path(log.curves))
+        found[f"engines.{label}"] = hashes
     for (engine_label, name), questions in prepared.questions.items():
         told: Any = fingerprint(questions)
         if (given := config.question_sets.get(name)) is not None and given.judge is not None:

@@ -99,17 +99,35 @@ class EndpointConfig:
         return "endpoint"
 
 
-_ENGINE_OR_ENDPOINT = Discriminator(
-    lambda given: (
-        "<endpoint>"
-        if isinstance(given, EndpointConfig) or (isinstance(given, dict) and "url" in given)
-        else "<engine>"
+@dataclass(frozen=True, slots=True, config=STRICT)
+class DecisionLogConfig:
+    """Logged decisions: nothing is asked, and policies are estimated (IPS, SNIPS, DR)."""
+
+    decisions: str = Field(description="Log of outcomes of a server, those set aside included.")
+    curves: str | None = Field(
+        default=None,
+        description="Learned curves to decide by, as the server keeps them.",
     )
-)
+
+
 AskedEngine = EngineConfig | EndpointConfig
+
+
+def _kind_of_engine(given: object) -> str:
+    for kind, tag, key in (
+        (EndpointConfig, "<endpoint>", "url"),
+        (DecisionLogConfig, "<log>", "decisions"),
+    ):
+        if isinstance(given, kind) or (isinstance(given, dict) and key in given):
+            return tag
+    return "<engine>"
+
+
 _Engine = Annotated[
-    Annotated[EngineConfig, Tag("<engine>")] | Annotated[EndpointConfig, Tag("<endpoint>")],
-    _ENGINE_OR_ENDPOINT,
+    Annotated[EngineConfig, Tag("<engine>")]
+    | Annotated[EndpointConfig, Tag("<endpoint>")]
+    | Annotated[DecisionLogConfig, Tag("<log>")],
+    Discriminator(_kind_of_engine),
 ]
 _Set = Annotated[Value[str] | Table[QuestionSet], VALUE_OR_TABLE]
 
@@ -171,7 +189,7 @@ class ExperimentConfig:
             raise ValueError("engine and engines exclude each other")
         for kind, labels in (
             ("policies", self.named_policies),
-            ("engines", self.named_engines),
+            ("engines", self._all_engines),
             ("questions", self.question_sets),
         ):
             for label in labels:
@@ -188,10 +206,27 @@ class ExperimentConfig:
 
     @property
     def named_engines(self) -> dict[str, AskedEngine]:
+        """The engines that are asked questions."""
+        return {
+            label: engine
+            for label, engine in self._all_engines.items()
+            if not isinstance(engine, DecisionLogConfig)
+        }
+
+    @property
+    def decision_logs(self) -> dict[str, DecisionLogConfig]:
+        return {
+            label: engine
+            for label, engine in self._all_engines.items()
+            if isinstance(engine, DecisionLogConfig)
+        }
+
+    @property
+    def _all_engines(self) -> dict[str, AskedEngine | DecisionLogConfig]:
         if self.engines:
             return dict(self.engines)
         engine = self.engine or EngineConfig()
-        return {engine.kind: engine}
+        return {"log" if isinstance(engine, DecisionLogConfig) else engine.kind: engine}
 
     @property
     def question_sets(self) -> dict[str, QuestionSet]:

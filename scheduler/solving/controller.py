@@ -6,11 +6,12 @@ A plain class: it imports neither Ray nor HTTP, and the command line uses it dir
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TextIO
+from typing import Any, TextIO
 
 from policies.answer_spec import AnswerSpec
 from policies.base import Policy, Query, Stop
@@ -30,8 +31,9 @@ from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.outcome_log import OutcomeLog
 from scheduler.solving.pricing import Pricing
-from scheduler.solving.rollout import Assignment, Rollout
+from scheduler.solving.rollout import ArmOfSplit, Rollout
 from scheduler.solving.run import QueryRun
+from scheduler.solving.shadow import Shadow
 from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import worst_query
 from scheduler.solving.trace import request_id, tracing
@@ -47,7 +49,8 @@ log = logging.getLogger("thinkbudget")
 class Controller:
     """`policy` is the one used unless a query brings its own, be it only with its own price.
 
-    `rollout` splits the queries that do not bring one. `answer_specs` says what answers are, by
+    `rollout` splits the queries that do not bring one, and `shadow` decides on them, too.
+    `answer_specs` says what answers are, by
     class. `violations` counts, by kind, the parts of
     budgets that chains have broken: none, but for bugs.
     """
@@ -60,6 +63,8 @@ class Controller:
     ledger: Ledger = field(default_factory=Ledger)
     seed: int = 0
     outcomes: TextIO | OutcomeLog | None = None
+    #: Where labels that come after the reply are logged.
+    labels: OutcomeLog | None = None
     classes: QueryClasses | None = None
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
@@ -69,6 +74,7 @@ class Controller:
     #: Rewards chains, for the policies that read rewards.
     verifier: Verifier | None = None
     rollout: Rollout | None = None
+    shadow: Shadow | None = None
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
     #: Names of the running queries at the engine.
     _names: set[str] = field(init=False, default_factory=set)
@@ -89,8 +95,9 @@ class Controller:
         Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
         """
         policy, caller = policy or self.policy, CALLER.get()
-        assigned = self.rollout.assign(query) if self.rollout and policy is self.policy else None
-        policy = assigned.policy if assigned else policy
+        arm = None
+        if self.rollout and policy is self.policy:
+            arm, policy = self.rollout.assign(query)
         tenant, urgency = caller.name or tenant, caller.urgency(query.sampling.priority)
         seconds = self.admission.deadline(query.limits.deadline_seconds)
         with tracing(query, policy=policy.name, tenant=tenant) as trace:
@@ -104,9 +111,7 @@ class Controller:
                 limits = ticket.rest(query.limits, seconds)
                 sampling = replace(query.sampling, priority=urgency, cache_salt=caller.cache_salt)
                 query = replace(query, limits=limits, sampling=sampling)
-                outcome = await self._answer(
-                    query, policy, on_event, learn, tenant, ticket, assigned
-                )
+                outcome = await self._answer(query, policy, on_event, learn, tenant, ticket, arm)
             trace.settled(outcome)
         return outcome
 
@@ -118,7 +123,7 @@ class Controller:
         learn: bool,
         tenant: str,
         ticket: Ticket,
-        assigned: Assignment | None,
+        arm: ArmOfSplit | None,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
         run.engine_name = self._unused_name(query.id)
@@ -164,14 +169,19 @@ class Controller:
             raise Overloaded("no engine could finish a sample of this request; try again")
         await run.answers.grade(run.records, query.reference)
         outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
-        if assigned:
-            propensity = outcome.propensity * assigned.propensity
-            outcome = replace(outcome, arm=assigned.arm, propensity=propensity)
+        if arm:
+            outcome = replace(outcome, arm=arm, propensity=outcome.propensity * arm.propensity)
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
         self._settle(run, outcome)
         return outcome
+
+    def labelled(self, outcome: str, reward: float) -> None:
+        """Log a label that came after the reply: `reward` is 1 for right, 0 for wrong."""
+        if self.labels is not None:
+            line = {"id": outcome, "reward": reward, "time": round(time.time(), 3)}
+            self.labels.write(json.dumps(line) + "\n")
 
     def preview(self, query: Query, *, policy: Policy, tenant: str = "") -> Outcome:
         """What would be decided first, and is expected of it; nothing is spent, or learned."""
@@ -227,8 +237,17 @@ class Controller:
             self.curves.observe(record)
         query = outcome.query
         self.curves.remember(PendingFeedback(query.id, CALLER.get().name, outcome.answer, record))
+        if self.outcomes is None and self.shadow is None:
+            return
+        line = outcome.as_dict() | {"request_id": request_id(), "time": round(time.time(), 3)}
+        own = outcome.policy == self.policy.name or outcome.arm is not None
+        if self.shadow is not None and own:
+            self.shadow.beside(run, outcome, lambda told: self._log(line | {"shadow": told}))
+        else:
+            self._log(line)
+
+    def _log(self, line: dict[str, Any]) -> None:
         if self.outcomes is not None:
-            line = outcome.as_dict() | {"request_id": request_id()}
             self.outcomes.write(json.dumps(line) + "\n")
             if not isinstance(self.outcomes, OutcomeLog):
                 self.outcomes.flush()

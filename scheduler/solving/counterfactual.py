@@ -94,7 +94,9 @@ class Followed(NamedTuple):
 
 
 def follow(policy: Policy, served: ServedQuery, rng: Random) -> Followed:
-    """Raises PolicyFailed, or whatever a policy of ours raises."""
+    """Raises PolicyFailed, or whatever a policy of ours raises; ValueError if it reads rewards."""
+    if policy.options.reads_rewards:
+        raise ValueError(f"{policy.name} reads rewards of chains, which no log has")
     engine = ServedChains(served.records, served.steps, served.steered)
     # A deadline is the clock's, and more choices are drawn only to be returned.
     limits = replace(served.query.limits, deadline_seconds=None)

@@ -70,6 +70,15 @@ class Metrics:
         self.reward_calls = self._counter("reward_calls", "Thinkings that a verifier has judged.")
         self.violations = self._counter("violations", "Budgets that were broken.", "kind")
         self.feedback = self._counter("feedback", "Labels that came later.", "verdict")
+        self.shadow_decisions = self._counter(
+            "shadow_decisions", "First decisions of the shadow policy against the served.", "result"
+        )
+        self.shadow_answers = self._counter(
+            "shadow_answers", "Its answers, as far as the served chains tell.", "result"
+        )
+        self.shadow_tokens = self._counter(
+            "shadow_tokens", "Tokens of queries whose shadow answer is known.", "of"
+        )
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
         self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
         self.tasks = self._gauge("tasks", "Tasks of this gateway's event loop.")

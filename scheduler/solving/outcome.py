@@ -91,7 +91,7 @@ class Outcome:
             "policy": self.policy,
             "plan": plan,
             "propensity": self.propensity,
-            "arm": self.arm,
+            "arm": self.arm._asdict() if self.arm else None,
             "session": self.query.session or None,
             "stop_reason": self.stop_reason,
             "answer": self.answer,

@@ -10,6 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 MIB = 2**20
+LABELS = ".labels"
+"""What the log of later labels has at the end of its name, beside that of the outcomes: one line a
+label, of `id`, `reward` and `time`.
+"""
 
 
 class OutcomeLog:

@@ -1,20 +1,25 @@
 """An A/B split of a server's own queries between its policy and a candidate."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from policies.base import Policy, Query
 
-ArmOfSplit = Literal["current", "candidate"]
 _WHOLE = 2.0**64
 
 
-class Assignment(NamedTuple):
-    """`propensity` is the probability with which a query falls to this arm, in (0, 1)."""
+class ArmOfSplit(NamedTuple):
+    """The side of a split that a query fell to, with what probability, in (0, 1).
 
-    arm: ArmOfSplit
-    policy: Policy
+    `split` tells this split apart from others, of other policies.
+    """
+
+    side: Literal["current", "candidate"]
+    split: str
     propensity: float
 
 
@@ -22,18 +27,27 @@ class Assignment(NamedTuple):
 class Rollout:
     """A `share` of the queries goes to the candidate, by a hash: all of one session to one arm.
 
-    `salt` sets this split apart from earlier ones. Where only the share grows, the candidate keeps
-    the queries that it has.
+    Where only the share grows, the candidate keeps the queries that it has.
     """
 
     current: Policy
     candidate: Policy
     share: float
-    salt: str = ""
+    split: str = ""
 
-    def assign(self, query: Query) -> Assignment:
-        key = f"{self.salt}/{query.session or query.id}"
+    def assign(self, query: Query) -> tuple[ArmOfSplit, Policy]:
+        key = f"{self.split}/{query.session or query.id}"
         drawn = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / _WHOLE
         if drawn < self.share:
-            return Assignment("candidate", self.candidate, self.share)
-        return Assignment("current", self.current, 1 - self.share)
+            return ArmOfSplit("candidate", self.split, self.share), self.candidate
+        return ArmOfSplit("current", self.split, 1 - self.share), self.current
+
+
+def split_of(*policies: tuple[str, Mapping[str, Any]]) -> str:
+    """The name of a split between policies of these names and options, files of theirs included."""
+    known = hashlib.sha256()
+    for name, options in policies:
+        file, colon, kind = name.rpartition(":")
+        code = hashlib.sha256(Path(file).read_bytes()).hexdigest() if colon else ""
+        known.update(json.dumps([kind, code, options], sort_keys=True, default=str).encode())
+    return known.hexdigest()[:12]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from policies.base import Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.plan import Budget, Plan
@@ -51,6 +52,7 @@ def answered(
     log: Path | None = None,
     candidate: Policy | None = None,
     share: float = 0.5,
+    split: str = "",
 ) -> list[Outcome]:
     """A simulated server's answers to so many questions of mixed classes, all with references."""
 
@@ -65,7 +67,7 @@ def answered(
             pricing=Pricing(Price(3e-4)),
             outcomes=outcomes,
             seed=seed,
-            rollout=Rollout(policy, candidate, share) if candidate else None,
+            rollout=Rollout(policy, candidate, share, split) if candidate else None,
         )
         asked = [
             Query(
@@ -79,7 +81,9 @@ def answered(
         found = []
         for start in range(0, count, 32):
             part = asked[start : start + 32]
-            found += await asyncio.gather(*(controller.answer(query) for query in part))
+            found += await asyncio.gather(
+                *(controller.answer(query, learn=False) for query in part)
+            )
         if outcomes:
             outcomes.close()
         return found
@@ -87,5 +91,5 @@ def answered(
     return run_virtual(main())
 
 
-def lines_of(path: Path) -> list[dict[str, object]]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -224,6 +224,34 @@ def test_estimators_come_near_the_truth_of_another_policy() -> None:
     assert (within.mean(axis=0) > 0.88).all()
 
 
+def test_estimators_agree_with_the_open_bandit_pipeline() -> None:
+    """The same arrays through obp 0.4.1 (arXiv 2008.07146), which no test imports."""
+    rng, n, k = np.random.default_rng(0), 2000, 4
+    behaviour, target = (rng.dirichlet(np.ones(k) * 3, size=n) for _ in range(2))
+    action = np.array([rng.choice(k, p=p) for p in behaviour])
+    chance, at = rng.random((n, k)), np.arange(n)
+    reward = (rng.random(n) < chance[at, action]).astype(float)
+    model = np.clip(chance + rng.normal(0, 0.1, chance.shape), 0, 1)
+    ours, theirs = target[at, action], behaviour[at, action]
+    mean = (target * model).sum(1)
+    robust = off_policy.doubly_robust(reward, ours, theirs, model[at, action], mean)
+    ips, snips = off_policy.ips(reward, ours, theirs), off_policy.snips(reward, ours, theirs)
+    assert ips.value == pytest.approx(0.516213911405493, rel=1e-12)
+    assert snips.value == pytest.approx(0.5195520055874572, rel=1e-12)
+    assert robust.value == pytest.approx(0.5179926966376587, rel=1e-12)
+    # Its bootstrap of 2,000 resamples gives 0.4849 to 0.5493.
+    assert ips.value - 1.96 * ips.error == pytest.approx(0.4849, abs=0.003)
+    assert ips.value + 1.96 * ips.error == pytest.approx(0.5493, abs=0.003)
+
+
+def test_decisions_of_one_question_are_one_piece_of_evidence() -> None:
+    rng = np.random.default_rng(1)
+    once = rng.random(50)
+    thrice, clusters = np.repeat(once, 3), np.repeat(np.arange(50), 3)
+    assert off_policy.mean(thrice, clusters).error == pytest.approx(off_policy.mean(once).error)
+    assert off_policy.mean(thrice).error < off_policy.mean(once).error
+
+
 def test_too_little_overlap_is_refused() -> None:
     took, _, propensity = logged(np.random.default_rng(3), 60)
     enough = off_policy.overlap(np.where(took, 0.2, 0.8), propensity)
