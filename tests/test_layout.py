@@ -56,6 +56,14 @@ MAY_IMPORT = {
     "scheduler.policy_file": {"policies"},
     "scheduler.admission": {"policies", "scheduler.errors", "scheduler.settings"},
     "scheduler.curves": {"policies", "scheduler.settings"},
+    "scheduler.store": {
+        "scheduler.progress",
+        "scheduler.settings",
+        "scheduler.solving.outcome",
+        "scheduler.solving.outcome_sink",
+    },
+    "scheduler.store.migrations": set[str](),
+    "scheduler.store.settings": {"scheduler.settings"},
     "scheduler.config": {
         "policies",
         "workers",
@@ -63,6 +71,7 @@ MAY_IMPORT = {
         "scheduler.curves",
         "scheduler.logs",
         "scheduler.settings",
+        "scheduler.store.settings",
     },
     "scheduler.engines": {"policies.signals", "workers", "scheduler.errors", "scheduler.config"},
     "scheduler.solving": {
@@ -94,6 +103,7 @@ MAY_IMPORT = {
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
+        "scheduler.store.opening",
     },
     "scheduler.client": {
         "policies",
@@ -106,6 +116,7 @@ MAY_IMPORT = {
         "scheduler.engines",
         "scheduler.errors",
         "scheduler.solving",
+        "scheduler.store",
     },
     "scheduler.batch": {
         "policies",
@@ -144,6 +155,7 @@ MAY_IMPORT = {
         "scheduler.logs",
         "scheduler.solving",
         "scheduler.startup",
+        "scheduler.store",
     },
     "scheduler.cli": {"policies", "workers", "scheduler"},
     "training": {
@@ -152,7 +164,7 @@ MAY_IMPORT = {
         "workers.models",
         "workers.prompt",
         "scheduler.cli.options",
-        "scheduler.solving.outcome",
+        "scheduler.store.queries",
         "training.curate",
         "training.plan",
         "training.pocket",
@@ -205,6 +217,7 @@ IMPORTERS = {
     "pyarrow": {
         "scheduler/experiments/results.py",
         "scheduler/experiments/questions/files.py",
+        "scheduler/store/copying.py",
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
@@ -215,6 +228,7 @@ IMPORTERS = {
         "scheduler/admission/",
         "scheduler/curves/feedback.py",
         "scheduler/experiments/settings.py",
+        "scheduler/store/settings.py",
         "scheduler/api/openapi.py",
         "scheduler/api/tokens.py",
         "scheduler/api/anthropic_shape.py",
@@ -237,6 +251,9 @@ IMPORTERS = {
     },
     "openai": {"scheduler/client/http_client.py"},
     "sklearn": {"scheduler/curves/query_classes.py"},
+    "sqlalchemy": {"scheduler/store/"},
+    "alembic": {"scheduler/store/"},
+    "psycopg": set[str](),
     "click": {
         "thinkbudget.py",
         "scheduler/cli/",

@@ -51,6 +51,10 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
             code="rate_limit_exceeded",
             retry_after=max(1, round(result.retry_after)),
         )
+    if controller.store is not None and result.status in ("learned", "noted"):
+        controller.store.put_label(
+            request.outcome_id, reward, tenant=caller.name, source=request.source or ""
+        )
     if result.record and (predicted := result.record.observation.chance) is not None:
         controller.pricing.check(predicted, reward)
     return {

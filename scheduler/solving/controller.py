@@ -29,6 +29,7 @@ from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.outcome_log import OutcomeLog
+from scheduler.solving.outcome_sink import OutcomeSink
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import solve
@@ -57,6 +58,7 @@ class Controller:
     ledger: Ledger = field(default_factory=Ledger)
     seed: int = 0
     outcomes: TextIO | OutcomeLog | None = None
+    store: OutcomeSink | None = None
     classes: QueryClasses | None = None
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
@@ -203,6 +205,10 @@ class Controller:
             self.outcomes.write(json.dumps(line) + "\n")
             if not isinstance(self.outcomes, OutcomeLog):
                 self.outcomes.flush()
+        if self.store is not None:
+            self.store.put_outcome(
+                outcome.as_dict(), tenant=CALLER.get().name, request_id=request_id()
+            )
 
 
 def _too_little(run: QueryRun) -> InvalidRequest:
