@@ -47,7 +47,7 @@ for _name in STAGE_NAMES:
 @click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True,
               help="Long is so many times the median tokens of the class.")  # fmt: skip
 def from_outcomes(log: str, out: Path, chance: float, factor: float) -> None:
-    """Questions of an outcome log or a store that the model fails, or thinks long about for little."""
+    """Questions in outcomes (a log, or a store) that the model fails, or thinks long for little."""
     import json
     from collections import Counter
 

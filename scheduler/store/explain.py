@@ -1,4 +1,4 @@
-"""One outcome in words: what was decided and why, what it cost, and what would have been cheaper."""
+"""One outcome in words: what was decided and why, what it cost, what would have been cheaper."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -83,8 +83,8 @@ def _why(outcome: Record) -> Iterator[str]:
     )
     if (seen := considered.get("queries")) is not None:
         yield (
-            f"  its curve stood on {seen:.0f} queries, {considered['labelled']:.0f} of known answer;"
-            f" load {considered['load']:.2f}"
+            f"  its curve stood on {seen:.0f} queries, {considered['labelled']:.0f} of known "
+            f"answer; load {considered['load']:.2f}"
         )
     if plan is None:
         yield "  plan: none; the policy decides without one"
@@ -124,8 +124,9 @@ def _cost(outcome: Record) -> Iterator[str]:
     for sample in outcome.get("samples") or ():
         yield (
             f"  chain {sample['chain']}: {sample['thinking_tokens']} thinking and "
-            f"{sample['answer_tokens']} answer tokens, {_number(sample['extensions'], 'extension')}, "
-            f"answer {_brief(sample['answer'])}, ended: {sample['stop_cause']}"
+            f"{sample['answer_tokens']} answer tokens, "
+            f"{_number(sample['extensions'], 'extension')}, answer {_brief(sample['answer'])}, "
+            f"ended: {sample['stop_cause']}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Integer, cast, func, literal_column, select
 
 from scheduler.store.insert import upsert
 from scheduler.store.tables import FEEDBACK, OUTCOMES, ROLLUP_KEY, ROLLUP_SUMS, ROLLUPS
@@ -63,15 +63,13 @@ def _write(connection: Connection, sums: Sums) -> None:
 
 def differences(connection: Connection) -> list[str]:
     """Days whose sums are not those of their outcomes, of the days that have them all."""
-    is_labelled = func.coalesce(cast(OUTCOMES.c.correct, Integer), FEEDBACK.c.reward)
-    day = literal_column(_DAYS[connection.dialect.name])
+    labelled = func.count(func.coalesce(cast(OUTCOMES.c.correct, Integer), FEEDBACK.c.reward))
+    day: ColumnElement[str] = literal_column(_DAYS[connection.dialect.name])
     joined = OUTCOMES.outerjoin(FEEDBACK, FEEDBACK.c.outcome_id == OUTCOMES.c.id)
     counted = {
         row[0]: tuple(row[1:])
         for row in connection.execute(
-            select(
-                day.label("day"), func.count(), func.sum(OUTCOMES.c.tokens), func.count(is_labelled)
-            )
+            select(day.label("day"), func.count(), func.sum(OUTCOMES.c.tokens), labelled)
             .select_from(joined)
             .group_by(day)
         )

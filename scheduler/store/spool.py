@@ -58,7 +58,7 @@ class Spool:
         self._lock = threading.Lock()
 
     @property
-    def bytes(self) -> int:
+    def waiting_bytes(self) -> int:
         """Bytes that the store does not have yet."""
         return sum(part.size - part.sent for part in self._all())
 

@@ -53,7 +53,7 @@ class StoreWriter:
 
     @property
     def counts(self) -> SinkCounts:
-        waiting_bytes = self._spool.bytes + sum(map(len, self._memory))
+        waiting_bytes = self._spool.waiting_bytes + sum(map(len, self._memory))
         return SinkCounts(
             self._waiting, waiting_bytes, self._spooled, self._written, self._known, self._dropped
         )
