@@ -5,6 +5,7 @@ an outcome. Every line has an id of its own, so that one which comes twice count
 """
 
 import json
+import math
 import time
 from typing import Any, Final, NamedTuple
 
@@ -119,8 +120,8 @@ def _add(rows: Rows, record: Record, text: str) -> None:
             rows.feedback.append(
                 {
                     "outcome_id": _text(record["id"]),
-                    "at": float(record["at"]),
-                    "reward": float(record["reward"]),
+                    "at": _finite(record["at"]),
+                    "reward": _finite(record["reward"]),
                     "tenant": _text(record.get("tenant")),
                     "source": _text(record.get("source")),
                 }
@@ -129,7 +130,7 @@ def _add(rows: Rows, record: Record, text: str) -> None:
             rows.curves.append(
                 {
                     "id": _text(record["id"]),
-                    "at": float(record["at"]),
+                    "at": _finite(record["at"]),
                     "classes": len(record["classes"]),
                     "payload": text,
                 }
@@ -141,8 +142,8 @@ def _add(rows: Rows, record: Record, text: str) -> None:
             rows.jobs.append(
                 {
                     "id": _text(record["id"]),
-                    "at": float(record["at"]),
-                    "updated": float(record["updated"]),
+                    "at": _finite(record["at"]),
+                    "updated": _finite(record["updated"]),
                     "state": _text(record["state"]),
                     "payload": text,
                 }
@@ -156,7 +157,7 @@ def _outcome(record: Record, text: str) -> Row:
     plan, correct = record.get("plan"), record.get("correct")
     return {
         "id": _text(record["id"]) or _missing("id"),
-        "at": float(record.get("at") or time.time()),
+        "at": _finite(record.get("at") or time.time()),
         "model": _text(record["model"]),
         "query_class": _text(record["class"]),
         "policy": _text(record["policy"]),
@@ -167,8 +168,8 @@ def _outcome(record: Record, text: str) -> Row:
         "correct": None if correct is None else bool(correct),
         "chance": _share(record.get("chance")),
         "tokens": _count(record["tokens"]["total"]),
-        "seconds": float(record["seconds"]),
-        "price": float(record["price"]),
+        "seconds": _finite(record["seconds"]),
+        "price": _finite(record["price"]),
         "payload": text.replace("\0", ""),
     }
 
@@ -198,9 +199,15 @@ def _text(value: Any) -> str:
     return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{value} is no number that can be summed")
+    return number
+
+
 def _share(value: Any) -> float | None:
-    """A number, or None where there is none: not a number is none."""
-    return None if value is None or value != value else float(value)
+    """A number, or None where there is none."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _count(value: Any) -> int:
