@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{NAME}@127.0.0.1:{self._port}/{database}"
+
+    @property
+    def pid(self) -> int:
+        """The process that all of the server's processes are children of."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def start(self) -> None:
         options = (
@@ -94,10 +99,8 @@ def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            try:
+            with suppress(subprocess.CalledProcessError):  # a test has stopped it
                 server.stop()
-            except subprocess.CalledProcessError:
-                pass  # a test has stopped it
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
