@@ -19,7 +19,7 @@ NAME = "thinkbudget"
 def programs() -> Path | None:
     """The folder of `initdb` and `pg_ctl`; None where PostgreSQL is not installed."""
     if (found := shutil.which("initdb")) is not None:
-        return Path(found).parent
+        return Path(found).resolve().parent
     versions = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return versions[-1].parent if versions else None
 
