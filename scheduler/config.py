@@ -13,6 +13,7 @@ from scheduler.admission.limits import LimitsConfig
 from scheduler.curves.feedback import FeedbackConfig
 from scheduler.logs import LogLevel
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
+from scheduler.store.settings import StoreConfig
 from workers.format import ThinkingFormat
 from workers.vllm.engine_arguments import check_arguments
 
@@ -267,6 +268,7 @@ class ServeConfig:
     answers: dict[str, AnswerConfig] = Field(
         default_factory=dict, description="What answers are, by class."
     )
+    store: StoreConfig = Field(default_factory=StoreConfig)
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)

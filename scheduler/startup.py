@@ -14,6 +14,7 @@ from scheduler.engines.factory import check
 from scheduler.engines.verifier import require_verifier
 from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
+from scheduler.store.opening import absolute_store
 
 C = TypeVar("C", PolicyConfig, RolloutConfig)
 
@@ -32,6 +33,7 @@ FLAGS = {
     "max_replicas": "scaling.max_replicas",
     "keys": "access.keys",
     "insecure_no_auth": "access.insecure_no_auth",
+    "store": "store.url",
 }
 
 
@@ -71,6 +73,7 @@ def validate(config: ServeConfig) -> ServeConfig:
         keys = Path(config.access.keys).resolve()
         read_keys(keys)
         config = replace(config, access=replace(config.access, keys=str(keys)))
+    config = replace(config, store=absolute_store(config.store))
     if config.classes is not None:
         QueryClasses.load(Path(config.classes))
     if config.curves is not None and Path(config.curves).is_file():

@@ -57,6 +57,16 @@ MAY_IMPORT = {
     "scheduler.policy_file": {"policies"},
     "scheduler.admission": {"policies", "scheduler.errors", "scheduler.settings"},
     "scheduler.curves": {"policies", "scheduler.settings"},
+    "scheduler.store": {
+        "scheduler.store.migrations",
+        "scheduler.store.settings",
+        "scheduler.progress",
+        "scheduler.settings",
+        "scheduler.solving.outcome",
+        "scheduler.solving.outcome_sink",
+    },
+    "scheduler.store.migrations": set[str](),
+    "scheduler.store.settings": {"scheduler.settings"},
     "scheduler.config": {
         "policies",
         "workers",
@@ -64,6 +74,7 @@ MAY_IMPORT = {
         "scheduler.curves",
         "scheduler.logs",
         "scheduler.settings",
+        "scheduler.store.settings",
     },
     "scheduler.engines": {
         "policies.base",
@@ -101,6 +112,7 @@ MAY_IMPORT = {
         "scheduler.settings",
         "scheduler.curves",
         "scheduler.engines",
+        "scheduler.store.opening",
     },
     "scheduler.client": {
         "policies",
@@ -113,6 +125,7 @@ MAY_IMPORT = {
         "scheduler.engines",
         "scheduler.errors",
         "scheduler.solving",
+        "scheduler.store",
     },
     "scheduler.batch": {
         "policies",
@@ -151,6 +164,7 @@ MAY_IMPORT = {
         "scheduler.logs",
         "scheduler.solving",
         "scheduler.startup",
+        "scheduler.store",
     },
     "scheduler.cli": {"policies", "workers", "scheduler"},
     "training": {
@@ -159,7 +173,7 @@ MAY_IMPORT = {
         "workers.models",
         "workers.prompt",
         "scheduler.cli.options",
-        "scheduler.solving.outcome",
+        "scheduler.store.queries",
         "training.curate",
         "training.plan",
         "training.pocket",
@@ -219,6 +233,7 @@ IMPORTERS = {
     "pyarrow": {
         "scheduler/experiments/results.py",
         "scheduler/experiments/questions/files.py",
+        "scheduler/store/copying.py",
         "training/",
     },
     "datasketch": {"training/curate/duplicates.py"},
@@ -234,6 +249,7 @@ IMPORTERS = {
         "scheduler/admission/",
         "scheduler/curves/feedback.py",
         "scheduler/experiments/settings.py",
+        "scheduler/store/settings.py",
         "scheduler/api/openapi.py",
         "scheduler/api/tokens.py",
         "scheduler/api/anthropic_shape.py",
@@ -257,6 +273,9 @@ IMPORTERS = {
     "openai": {"scheduler/client/http_client.py"},
     "httpx": {"workers/verifier/endpoint.py", "benchmarks/"},
     "sklearn": {"scheduler/curves/query_classes.py"},
+    "sqlalchemy": {"scheduler/store/"},
+    "alembic": {"scheduler/store/"},
+    "psycopg": set[str](),
     "click": {
         "thinkbudget.py",
         "scheduler/cli/",

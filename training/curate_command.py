@@ -39,26 +39,26 @@ for _name in STAGE_NAMES:
 
 
 @curate.command("from-outcomes")
-@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("log", metavar="LOG|STORE")
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="JSON Lines file, for `path` of a source.")  # fmt: skip
 @click.option("--chance", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Take answers without a label that are less likely to be right.")  # fmt: skip
 @click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True,
               help="Long is so many times the median tokens of the class.")  # fmt: skip
-def from_outcomes(log: Path, out: Path, chance: float, factor: float) -> None:
-    """Questions of an outcome LOG that the model fails, or thinks long about for little."""
+def from_outcomes(log: str, out: Path, chance: float, factor: float) -> None:
+    """Questions in outcomes (a log, or a store) that the model fails, or thinks long for little."""
     import json
     from collections import Counter
 
     from scheduler.cli.options import one_line_errors
-    from scheduler.solving.outcome import read_outcomes
-    from training.curate.from_outcomes import questions_from
+    from scheduler.store.queries import outcomes_of
+    from training.curate.from_outcomes import questions_from, with_texts
 
     with one_line_errors():
         try:
-            rows = questions_from(read_outcomes(log), chance=chance, factor=factor)
-        except (KeyError, TypeError) as error:
+            rows = questions_from(with_texts(outcomes_of(log)), chance=chance, factor=factor)
+        except (OSError, KeyError, TypeError) as error:
             raise ValueError(f"{log}: not an outcome log: {error!r}") from None
         out.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     click.echo(f"{len(rows)} questions -> {out}")

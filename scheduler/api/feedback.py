@@ -53,6 +53,10 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
         )
     if result.status != "repeated":
         controller.labelled(request.outcome_id, reward)
+    if controller.store is not None and result.status in ("learned", "noted"):
+        controller.store.put_label(
+            request.outcome_id, reward, tenant=caller.name, source=request.source or ""
+        )
     if result.record and (predicted := result.record.observation.chance) is not None:
         controller.pricing.check(predicted, reward)
     return {

@@ -41,6 +41,8 @@ async def exposition(controller: Controller) -> bytes:
     controller.metrics.queue_depth.set(controller.admission.waiting)
     controller.metrics.tasks.set(len(asyncio.all_tasks()))
     controller.metrics.saw_curves(controller.curves.sizes(controller.info.model))
+    if controller.store is not None:
+        controller.metrics.saw_store(controller.store.counts)
     answers = controller.grader.equality.counts
     return controller.metrics.text(controller.engine.stats(), answers)
 

@@ -26,6 +26,9 @@ def batch() -> None:
               help="What answers are, where a line does not say (docs/requests.md).")  # fmt: skip
 @click.option("--answer-pattern", metavar="REGEX",
               help="Finds the answer in a reply: its last match, or the group in it.")  # fmt: skip
+@click.option("--store", envvar="THINKBUDGET_STORE", metavar="URL",
+              help="Keep outcomes here, where this process answers (docs/store.md).  "
+              "[env: THINKBUDGET_STORE]")  # fmt: skip
 @click.option("--force", is_flag=True, help="Resume in OUT although another job began it.")
 def batch_run(
     source: Path,
@@ -36,6 +39,7 @@ def batch_run(
     budget: float | None,
     answer_kind: str | None,
     answer_pattern: str | None,
+    store: str | None,
     force: bool,
     **flags: Any,
 ) -> None:
@@ -51,9 +55,11 @@ def batch_run(
     from scheduler.batch.job import BatchJob, JobEnded, Summary
     from scheduler.client.http_client import check_endpoint
     from scheduler.client.local import answering
+    from scheduler.config import ServeConfig
     from scheduler.manifest import ResumeRefused
     from scheduler.progress import progress
     from scheduler.startup import settings
+    from scheduler.store.opening import require_store
 
     files = Files.beside(out)
     given = {"kind": answer_kind, "pattern": answer_pattern}
@@ -64,7 +70,9 @@ def batch_run(
         AnswerOptions.model_validate(answer)
         if url is not None:
             check_endpoint(url, api_key)
-        where = url or settings(**flags)
+        where = url or settings(**flags, store=store)
+        if isinstance(where, ServeConfig):
+            require_store(where.store)
         try:
             done = prepare(source, files, manifest, force=force)
         except ResumeRefused as error:

@@ -52,13 +52,16 @@ def classes() -> None:
 
 
 @classes.command("fit")
-@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("log", metavar="LOG|STORE")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
               default=Path("classes.npz"), show_default=True)  # fmt: skip
 @click.option("--classes", "count", type=click.IntRange(1, 1000), default=8, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)  # fmt: skip
-def classes_fit(log: Path, out: Path, count: int, seed: int) -> None:
-    """Group the questions of LOG, an outcome log, by how they read; serve with `classes = OUT`."""
+def classes_fit(log: str, out: Path, count: int, seed: int) -> None:
+    """Group the questions of an outcome log, or of a store, by how they read.
+
+    Serve with `classes = OUT`. A store keeps questions where `store.texts` is set.
+    """
     from scheduler.curves import query_classes
 
     with one_line_errors():
@@ -70,14 +73,16 @@ def classes_fit(log: Path, out: Path, count: int, seed: int) -> None:
     click.echo(f"classes: {out}")
 
 
-def questions(log: Path) -> list[str]:
-    """The questions of an outcome log."""
-    from scheduler.solving.outcome import read_outcomes
+def questions(log: str) -> list[str]:
+    """The questions of an outcome log, or of a store."""
+    from scheduler.store.queries import outcomes_of
 
     try:
-        found = [line["question"] for line in read_outcomes(log)]
+        found = [line["question"] for line in outcomes_of(log)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{log}: not an outcome log: {error!r}") from None
+    if found and all(question is None for question in found):
+        raise ValueError(f"{log}: it was kept without texts (`store.texts`)")
     if not found or not all(isinstance(question, str) for question in found):
         raise ValueError(f"{log}: no question in it")
     return found

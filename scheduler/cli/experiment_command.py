@@ -7,6 +7,8 @@ import click
 
 from scheduler.cli.off_policy_command import off_policy
 from scheduler.cli.options import WrongInput, one_line_errors
+from scheduler.cli.outcomes_command import report_served
+from scheduler.cli.store_options import Moment
 
 if TYPE_CHECKING:
     from scheduler.experiments.prepare import Prepared
@@ -171,13 +173,41 @@ def experiment_export(folder: Path, format_: str, out: Path | None) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--since",
+    type=Moment(),
+    metavar="WHEN",
+    help="Report what was served since then (24h, 7d, a day) in the place of FOLDER.",
+)
+@click.option(
+    "--store",
+    envvar="THINKBUDGET_STORE",
+    metavar="URL",
+    help="With --since: the store.  [env: THINKBUDGET_STORE]",
+)
 @click.option("--compare", "pairs", multiple=True, nargs=2, metavar="A B",
               help="Compare two policies, paired by question; may be repeated.")  # fmt: skip
 @click.option("--format", "format_", default="txt", show_default=True,
               type=click.Choice(["txt", "md", "tex", "json"]), help="What is shown.")  # fmt: skip
-def report(folder: Path, pairs: tuple[tuple[str, str], ...], format_: str) -> None:
-    """Tables, figures and a page of the results in FOLDER, written to FOLDER/report."""
+def report(
+    folder: Path | None,
+    since: float | None,
+    store: str | None,
+    pairs: tuple[tuple[str, str], ...],
+    format_: str,
+) -> None:
+    """Of an experiment: tables, figures and a page of the results, written to FOLDER/report.
+
+    Of served traffic, by --since: queries, tokens and accuracy by class, policy and plan.
+    """
+    if (folder is None) == (since is None):
+        raise click.UsageError("name the FOLDER of an experiment, or --since for served traffic")
+    if folder is None:
+        if store is None or since is None:
+            raise click.UsageError("--since needs --store, or THINKBUDGET_STORE")
+        report_served(store, since, format_)
+        return
     from scheduler.experiments import tables
     from scheduler.experiments.comparisons import compared
     from scheduler.experiments.curve_tables import learned_curves

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
               help="Serve a network without any keys.")  # fmt: skip
 @click.option("--outcomes", type=click.Path(dir_okay=False),
               help="Log every answered query, texts included, to this file.")  # fmt: skip
+@click.option("--store", envvar="THINKBUDGET_STORE", metavar="URL",
+              help="Keep outcomes here, without texts: sqlite:///FILE or postgresql://... "
+              "(docs/store.md).  [env: THINKBUDGET_STORE]")  # fmt: skip
 @click.option("--curves", type=click.Path(dir_okay=False),
               help="Keep the learned curves in this file.")  # fmt: skip
 @click.option("--application", default="thinkbudget", show_default=True,
@@ -57,7 +60,8 @@ def serve(
 
     from scheduler.engines.factory import check_by_vllm
     from scheduler.settings import read_table
-    from scheduler.startup import require_curves, settings
+    from scheduler.startup import HOLDER_SECONDS, require_curves, settings
+    from scheduler.store.opening import require_store
 
     with one_line_errors():
         table = read_table(config_file) if config_file else {}
@@ -69,6 +73,7 @@ def serve(
             if not replace:
                 # An application that is replaced leaves the file to the one that comes.
                 require_curves(config)
+                require_store(config.store, HOLDER_SECONDS)
             # On a cluster the engines' hardware is not that of this machine.
             check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):

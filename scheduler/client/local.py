@@ -1,5 +1,6 @@
 """A controller in this process, without Ray: for batch jobs, experiments and single questions."""
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +15,8 @@ from scheduler.engines.verifier import make_verifier
 from scheduler.policy_file import build_policy
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
+from scheduler.store.curve_snapshots import put_snapshot
+from scheduler.store.opening import storing
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
 
@@ -24,17 +27,22 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
     policy = build_policy(config.policy.name, **config.policy_options)
     engine, pool = make_engine(config.engine), MathPool()
     try:
-        yield Controller(
-            engine=engine,
-            info=await engine.info(),
-            policy=policy,
-            curves=DurableCurveStore(round_tokens=config.pricing.round_tokens),
-            pricing=Pricing.of(config.pricing),
-            classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
-            grader=Grader(pool),
-            answer_specs=config.answer_specs,
-            verifier=make_verifier(config.verifier, config.engine),
-        )
+        async with storing(config.store) as store:
+            controller = Controller(
+                engine=engine,
+                info=await engine.info(),
+                policy=policy,
+                curves=DurableCurveStore(round_tokens=config.pricing.round_tokens),
+                pricing=Pricing.of(config.pricing),
+                classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
+                grader=Grader(pool),
+                answer_specs=config.answer_specs,
+                verifier=make_verifier(config.verifier, config.engine),
+                store=store,
+            )
+            yield controller
+            if store is not None:
+                await put_snapshot(controller.curves, store, name=uuid.uuid4().hex)
     finally:
         await engine.close()
         await pool.close()

@@ -1,8 +1,9 @@
-"""The Ray Serve application: three deployments, and how they reach each other. Imports ray.
+"""The Ray Serve application: its deployments, and how they reach each other. Imports ray.
 
 Gateway (HTTP, holds the controller) --one call a round--> EngineReplica (one engine each)
 Gateway <--one stream of the events of all its calls there-- EngineReplica
 Gateway --observations in, new curves back, a few times a second--> CurveStoreActor (one replica)
+Gateway --outcomes, in batches--> OutcomeStoreActor (one replica, for SQLite), or PostgreSQL
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from scheduler.cluster.curve_store_actor import (
     RemoteClaims,
     RemoteCurveStore,
 )
+from scheduler.cluster.outcome_store_actor import OutcomeStoreActor, RemoteStore
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.token_router import TokenRouter
@@ -44,11 +46,18 @@ from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome_log import LABELS
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
+from scheduler.store.connect import has_owner
+from scheduler.store.curve_snapshots import keep_snapshots
+from scheduler.store.settings import StoreConfig
+from scheduler.store.sink import StoreSink
+from scheduler.store.writer import StoreWriter
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
 
 # Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
 UNLIMITED = 1_000_000
+# The store gets so long for the last outcomes of a gateway that leaves.
+LAST_SECONDS = 2.0
 
 
 class Gateway:
@@ -60,6 +69,7 @@ class Gateway:
         config: ServeConfig,
         engine: "DeploymentHandle[EngineReplica]",
         curves: "DeploymentHandle[CurveStoreActor]",
+        store: "DeploymentHandle[OutcomeStoreActor] | None",
     ) -> None:
         logs.configure(config.log_level)
         self._config = config
@@ -72,6 +82,7 @@ class Gateway:
         )
         cache = CurveCache(RemoteCurveStore(curves, quarantine))
         self._claims = RemoteClaims(curves)
+        self._store = _writer(config.store, store)
         info = await pool.info()
         engines = config.scaling.max_replicas if config.scaling else config.replicas
         admission = Admission(
@@ -93,20 +104,31 @@ class Gateway:
             metrics=metrics,
             rollout=rollout(config, policy),
             shadow=shadow(config, metrics),
+            store=self._store,
             classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
             grader=Grader(MathPool()),
             answer_specs=config.answer_specs,
             verifier=make_verifier(config.verifier, config.engine),
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
-        self._exchanging = asyncio.create_task(keep_exchanging(cache))
+        self._tasks = [asyncio.create_task(keep_exchanging(cache))]
+        if self._store is not None:
+            self._tasks += [
+                asyncio.create_task(self._store.run()),
+                asyncio.create_task(
+                    keep_snapshots(cache, self._store, config.store.snapshot_seconds)
+                ),
+            ]
 
     async def drain(self) -> int:
         """Take no new requests; how many still run or wait."""
         admission = self._controller.admission
         admission.draining = True
         beside = self._controller.shadow
-        return admission.running + admission.waiting + (beside.waiting if beside else 0)
+        left = admission.running + admission.waiting + (beside.waiting if beside else 0)
+        if self._store is not None and not left:
+            await self._store.flush(LAST_SECONDS)
+        return left
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve's proxy puts the id of the request on its reply.
@@ -144,6 +166,11 @@ def application(config: ServeConfig) -> serve.Application:
     curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)
+    store = None
+    if config.store.url is not None and has_owner(config.store.url):
+        store = serve.deployment(
+            OutcomeStoreActor, name="OutcomeStore", ray_actor_options={"num_cpus": 0.1}
+        ).bind(config.store, config.log_level)
     return serve.deployment(
         serve.ingress()(Gateway),
         name="Gateway",
@@ -152,7 +179,16 @@ def application(config: ServeConfig) -> serve.Application:
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
-    ).bind(config, engine, curves)
+    ).bind(config, engine, curves, store)
+
+
+def _writer(
+    config: StoreConfig, store: "DeploymentHandle[OutcomeStoreActor] | None"
+) -> StoreWriter | None:
+    """What brings a gateway's outcomes to the store: to its owner, or to a database."""
+    if config.url is None:
+        return None
+    return StoreWriter(config, StoreSink(config) if store is None else RemoteStore(store))
 
 
 def build(args: dict[str, Any]) -> serve.Application:

@@ -27,10 +27,11 @@ def on_ray(
     prepared: Prepared, cells: Sequence[ExperimentCell], folder: Path
 ) -> Iterator[ExperimentCell]:
     """Cells as they are completed. One that fails ends them all, and its error is raised."""
+    task = ray.remote(_cell_files)
     with _joined():
         shared = ray.put(prepared)
         # The slowest policies, those that learn, tend to stand last: begin with them.
-        running = {_cell_files.remote(shared, cell, os.getcwd()): cell for cell in reversed(cells)}
+        running = {task.remote(shared, cell, os.getcwd()): cell for cell in reversed(cells)}
         while running:
             (done,), _ = ray.wait(list(running), num_returns=1)
             cell = running.pop(done)
@@ -42,7 +43,6 @@ def on_ray(
             yield cell
 
 
-@ray.remote
 def _cell_files(prepared: Prepared, cell: ExperimentCell, place: str) -> CellFiles:
     """All files that a cell leaves, made in the folder that paths are relative to."""
     if Path(place).is_dir():

@@ -103,7 +103,15 @@ def _policies(block: ReportBlock) -> TextTable:
                 *([signed(lost.by_policy[each.policy])] if lost else []),
             )
         )
-    head = ["policy", "questions", "answers", "accuracy", "tokens", "p50 s", "p99 s"]
+    head: tuple[str, ...] = (
+        "policy",
+        "questions",
+        "answers",
+        "accuracy",
+        "tokens",
+        "p50 s",
+        "p99 s",
+    )
     note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
     if lost:
         head, note = (*head, "regret, points"), f"{note} {lost.note}"

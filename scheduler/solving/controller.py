@@ -30,6 +30,7 @@ from scheduler.solving.ledger import Ledger
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome import Outcome, build_outcome, observation
 from scheduler.solving.outcome_log import OutcomeLog
+from scheduler.solving.outcome_sink import OutcomeSink
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.rollout import ArmOfSplit, Rollout
 from scheduler.solving.run import QueryRun
@@ -65,6 +66,7 @@ class Controller:
     outcomes: TextIO | OutcomeLog | None = None
     #: Where labels that come after the reply are logged.
     labels: OutcomeLog | None = None
+    store: OutcomeSink | None = None
     classes: QueryClasses | None = None
     violations: Counter[str] = field(default_factory=Counter)
     metrics: Metrics = field(default_factory=Metrics)
@@ -237,7 +239,7 @@ class Controller:
             self.curves.observe(record)
         query = outcome.query
         self.curves.remember(PendingFeedback(query.id, CALLER.get().name, outcome.answer, record))
-        if self.outcomes is None and self.shadow is None:
+        if self.outcomes is None and self.store is None and self.shadow is None:
             return
         line = outcome.as_dict() | {"request_id": request_id(), "time": round(time.time(), 3)}
         own = outcome.policy == self.policy.name or outcome.arm is not None
@@ -251,6 +253,9 @@ class Controller:
             self.outcomes.write(json.dumps(line) + "\n")
             if not isinstance(self.outcomes, OutcomeLog):
                 self.outcomes.flush()
+        if self.store is not None:
+            asked = str(line["request_id"] or "")
+            self.store.put_outcome(line, tenant=CALLER.get().name, request_id=asked)
 
 
 def _too_little(run: QueryRun) -> InvalidRequest:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.outcome_sink import SinkCounts
 from scheduler.solving.trace import Trace
 
 __all__ = ["CONTENT_TYPE", "MAX_CLASSES", "OTHER", "Metrics"]
@@ -22,6 +23,7 @@ MAX_CLASSES: Final = 50
 OTHER: Final = "other"
 CUT_SHORT: Final = ("early_exit", "unsure", "rejected", "cancelled", "deadline")
 """Why a chain was ended before it would have ended itself."""
+STORED: Final = ("spooled", "written", "known", "dropped")
 REJECTED: Final = ("rate_limit_exceeded", "insufficient_quota", "queue_full", "draining")
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000)
@@ -79,6 +81,13 @@ class Metrics:
         self.shadow_tokens = self._counter(
             "shadow_tokens", "Tokens of queries whose shadow answer is known.", "of"
         )
+        self.store_records = self._counter(
+            "store_records",
+            "Lines for the store: spooled, written, known (sent twice, kept once), dropped.",
+            "kind",
+        )
+        self.store_waiting = self._gauge("store_queue_depth", "Lines the store does not have yet.")
+        self.store_bytes = self._gauge("store_queue_bytes", "Bytes the store does not have yet.")
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
         self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
         self.tasks = self._gauge("tasks", "Tasks of this gateway's event loop.")
@@ -137,15 +146,19 @@ class Metrics:
         `engine` and `answers` are what the engines and the comparison of answers have counted.
         """
         now = self._clock()
-        for counter, counts in ((self.engine_events, engine), (self.comparisons, answers)):
-            for kind, count in (counts or {}).items():
-                before = self._counted.get((counter._name, kind), 0)
-                counter.labels(kind).inc(count - before)
-                self._counted[counter._name, kind] = count
+        self._follow(self.engine_events, engine or {})
+        self._follow(self.comparisons, answers or {})
         for label, (queries, since) in self._curves.items():
             self.curve_age.labels(label).set(now - since)
             self.curve_queries.labels(label).set(queries)
         return generate_latest(self.registry)
+
+    def saw_store(self, counts: SinkCounts) -> None:
+        """What waits for the store, and what became of the lines so far."""
+        self.store_waiting.set(counts.waiting)
+        self.store_bytes.set(counts.waiting_bytes)
+        totals = {kind: getattr(counts, kind) for kind in STORED}
+        self._follow(self.store_records, totals)
 
     def saw_curves(self, sizes: Mapping[str, float]) -> None:
         """The queries that the curve of each class stands on, of all that are loaded."""
@@ -155,6 +168,13 @@ class Metrics:
             queries[label] = queries.get(label, 0.0) + sizes[query_class]
         for label, count in queries.items():
             self._saw_curve(label, count)
+
+    def _follow(self, counter: Counter, counts: Mapping[str, int]) -> None:
+        """Bring a counter to what another part has counted, by kind."""
+        for kind, count in counts.items():
+            before = self._counted.get((counter._name, kind), 0)
+            counter.labels(kind).inc(count - before)
+            self._counted[counter._name, kind] = count
 
     def _saw_curve(self, label: str, queries: float) -> None:
         """A curve has moved when it stands on another number of queries than last time."""

@@ -6,7 +6,7 @@ such queries are not right often enough to pay for the extra tokens at the log's
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
@@ -62,6 +62,14 @@ def questions_from(
         }
         rows.setdefault(question_key(one.question), row)
     return list(rows.values())
+
+
+def with_texts(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines as they are. Raises ValueError for one that was kept without its question."""
+    for line in lines:
+        if line["question"] is None:
+            raise ValueError("the store was kept without texts (`store.texts`)")
+        yield line
 
 
 def long_for_little(served: list[Served], factor: float) -> set[int]:

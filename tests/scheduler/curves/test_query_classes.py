@@ -133,7 +133,7 @@ def test_a_log_without_questions_is_told_by_its_name(tmp_path: Path, text: str) 
     path = tmp_path / "log.jsonl"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"log\.jsonl"):
-        questions(path)
+        questions(str(path))
 
 
 async def test_a_declared_class_goes_before_a_found_one(fitted: QueryClasses) -> None:
