@@ -41,7 +41,7 @@ Reply with one word: CORRECT or INCORRECT."""
 _VERDICT = re.compile(r"\b(IN)?CORRECT\b")
 
 
-class JudgeVerdict(NamedTuple):
+class Judgement(NamedTuple):
     """`right` of None: there is none, and `error` says why."""
 
     right: bool | None
@@ -79,7 +79,7 @@ class LlmJudge:
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._failed = 0
         self._last = ""
-        self._asked: dict[tuple[str, str], asyncio.Task[JudgeVerdict]] = {}
+        self._asked: dict[tuple[str, str], asyncio.Task[Judgement]] = {}
         self._known = {key: verdict for key, verdict in _read(record, label)}
 
     async def judged(self, rows: Sequence[ResultRow], questions: Sequence[Question]) -> list[Any]:
@@ -103,10 +103,10 @@ class LlmJudge:
             "error": error,
         }
 
-    async def verdict(self, question: Question, answer: str | None) -> JudgeVerdict:
+    async def verdict(self, question: Question, answer: str | None) -> Judgement:
         """No answer is wrong without asking."""
         if answer is None:
-            return JudgeVerdict(False, "", None)
+            return Judgement(False, "", None)
         key = question.id, answer
         if key in self._known:
             return self._known[key]
@@ -114,11 +114,11 @@ class LlmJudge:
             self._asked[key] = asyncio.ensure_future(self._ask(question, answer))
         return await self._asked[key]
 
-    async def _ask(self, question: Question, answer: str) -> JudgeVerdict:
+    async def _ask(self, question: Question, answer: str) -> Judgement:
         prompt = PROMPT.format(question=question.question, reference=question.answer, answer=answer)
         async with self._slots:
             if self._failed >= GIVES_UP:
-                return JudgeVerdict(None, prompt, None, f"the judge failed before: {self._last}")
+                return Judgement(None, prompt, None, f"the judge failed before: {self._last}")
             verdict = await self._reply(prompt)
         if verdict.right is None:
             self._failed, self._last = self._failed + 1, verdict.error or ""
@@ -129,22 +129,22 @@ class LlmJudge:
             file.write(json.dumps(line | verdict._asdict(), ensure_ascii=False) + "\n")
         return verdict
 
-    async def _reply(self, prompt: str) -> JudgeVerdict:
+    async def _reply(self, prompt: str) -> Judgement:
         body = {"model": self._model, "messages": [{"role": "user", "content": prompt}]}
         try:
             reply = await self._client.answer(body)
             text = str(reply["choices"][0]["message"]["content"])
         except RequestError as error:
-            return JudgeVerdict(None, prompt, None, error.message)
+            return Judgement(None, prompt, None, error.message)
         except (LookupError, TypeError):
-            return JudgeVerdict(None, prompt, None, "the judge's reply has no message")
+            return Judgement(None, prompt, None, "the judge's reply has no message")
         found = list(_VERDICT.finditer(text))
         if not found:
-            return JudgeVerdict(None, prompt, text, f"the judge gave no verdict: {text[-80:]!r}")
-        return JudgeVerdict(found[-1][1] is None, prompt, text)
+            return Judgement(None, prompt, text, f"the judge gave no verdict: {text[-80:]!r}")
+        return Judgement(found[-1][1] is None, prompt, text)
 
 
-def _read(record: Path, label: str) -> list[tuple[tuple[str, str], JudgeVerdict]]:
+def _read(record: Path, label: str) -> list[tuple[tuple[str, str], Judgement]]:
     """What was judged before; a torn last line is left out."""
     found = []
     for line in record.read_text(encoding="utf-8").splitlines() if record.is_file() else ():
@@ -153,6 +153,6 @@ def _read(record: Path, label: str) -> list[tuple[tuple[str, str], JudgeVerdict]
         except ValueError:
             continue
         if told["questions"] == label:
-            verdict = JudgeVerdict(told["right"], told["prompt"], told["reply"])
+            verdict = Judgement(told["right"], told["prompt"], told["reply"])
             found.append(((told["id"], told["answer"]), verdict))
     return found

@@ -10,7 +10,7 @@ import pytest
 
 from scheduler.errors import RequestError
 from scheduler.experiments import forecast, runner
-from scheduler.experiments.llm_judge import GIVES_UP, RECORD, JudgeVerdict, LlmJudge
+from scheduler.experiments.llm_judge import GIVES_UP, RECORD, Judgement, LlmJudge
 from scheduler.experiments.manifest import claim
 from scheduler.experiments.prepare import prepare
 from scheduler.experiments.questions.question import Question
@@ -139,8 +139,8 @@ class ScriptedChat:
         return found
 
 
-def verdict_of(chat: ScriptedChat, tmp_path: Path, *answers: str | None) -> list[JudgeVerdict]:
-    async def ask() -> list[JudgeVerdict]:
+def verdict_of(chat: ScriptedChat, tmp_path: Path, *answers: str | None) -> list[Judgement]:
+    async def ask() -> list[Judgement]:
         judge = LlmJudge(chat, "m", "set", tmp_path / RECORD)
         return [await judge.verdict(QUESTION, answer) for answer in answers]
 
