@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Any, Protocol
 
-from scheduler.store.records import Record, curves_record
+from scheduler.store.records import StoreRecord, curves_record
 
 
 class Curves(Protocol):
@@ -19,7 +19,7 @@ class Curves(Protocol):
 
 
 class Recorder(Protocol):
-    def put(self, record: Record) -> None: ...
+    def put(self, record: StoreRecord) -> None: ...
 
 
 async def keep_snapshots(curves: Curves, recorder: Recorder, seconds: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from scheduler.store.records import Record
+from scheduler.store.records import StoreRecord
 
 
 class CheaperWay(NamedTuple):
@@ -15,13 +15,13 @@ class CheaperWay(NamedTuple):
     tokens: float
 
 
-def explain(outcome: Record, curve: Record | None = None) -> str:
+def explain(outcome: StoreRecord, curve: StoreRecord | None = None) -> str:
     """`curve` is what is known of the class by now (`newest_curve`), None where nothing is."""
     return "\n".join([*_what(outcome), *_why(outcome), *_steps(outcome), *_cost(outcome),
                       *_cheaper(outcome, curve)])  # fmt: skip
 
 
-def cheaper_then(outcome: Record) -> list[CheaperWay]:
+def cheaper_then(outcome: StoreRecord) -> list[CheaperWay]:
     """Of the ways that the class's curve offered at the decision, cheapest first."""
     offered = (outcome.get("considered") or {}).get("alternatives") or ()
     ways = [
@@ -33,7 +33,7 @@ def cheaper_then(outcome: Record) -> list[CheaperWay]:
     return _as_good(outcome, ways)
 
 
-def cheaper_now(outcome: Record, curve: Record) -> list[CheaperWay]:
+def cheaper_now(outcome: StoreRecord, curve: StoreRecord) -> list[CheaperWay]:
     """Of the fixed settings on a newer curve, cheapest first."""
     ways = [
         CheaperWay(_way(point["arm"], point["x"]), point["accuracy"], point["tokens"])
@@ -42,7 +42,7 @@ def cheaper_now(outcome: Record, curve: Record) -> list[CheaperWay]:
     return _as_good(outcome, ways)
 
 
-def _as_good(outcome: Record, ways: list[CheaperWay]) -> list[CheaperWay]:
+def _as_good(outcome: StoreRecord, ways: list[CheaperWay]) -> list[CheaperWay]:
     """Those that promise what this query's own plan did, for less than it took."""
     aim, spent = _expected(outcome), outcome["tokens"]["total"]
     if aim is None:
@@ -51,7 +51,7 @@ def _as_good(outcome: Record, ways: list[CheaperWay]) -> list[CheaperWay]:
     return sorted(good, key=lambda way: way.tokens)
 
 
-def _expected(outcome: Record) -> float | None:
+def _expected(outcome: StoreRecord) -> float | None:
     """The accuracy that the plan was chosen for, else that which the answer was given."""
     forecast = (outcome.get("plan") or {}).get("forecast")
     if forecast is not None:
@@ -59,7 +59,7 @@ def _expected(outcome: Record) -> float | None:
     return outcome.get("chance")
 
 
-def _what(outcome: Record) -> Iterator[str]:
+def _what(outcome: StoreRecord) -> Iterator[str]:
     at = datetime.fromtimestamp(outcome["at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     yield f"outcome {outcome['id']}, {at}, model {outcome['model']}"
     if outcome.get("question") is not None:
@@ -75,7 +75,7 @@ def _what(outcome: Record) -> Iterator[str]:
     )
 
 
-def _why(outcome: Record) -> Iterator[str]:
+def _why(outcome: StoreRecord) -> Iterator[str]:
     considered, plan = outcome.get("considered") or {}, outcome.get("plan")
     yield (
         f"decided: policy {outcome['policy']}, class {outcome['class']!r}, price "
@@ -105,7 +105,7 @@ def _why(outcome: Record) -> Iterator[str]:
         )
 
 
-def _steps(outcome: Record) -> Iterator[str]:
+def _steps(outcome: StoreRecord) -> Iterator[str]:
     for number, step in enumerate((outcome.get("considered") or {}).get("steps") or (), 1):
         cap = (step.get("budget") or {}).get("max_thinking_tokens")
         within = f", at most {cap} thinking tokens" if cap is not None else ""
@@ -115,7 +115,7 @@ def _steps(outcome: Record) -> Iterator[str]:
         )
 
 
-def _cost(outcome: Record) -> Iterator[str]:
+def _cost(outcome: StoreRecord) -> Iterator[str]:
     tokens = outcome["tokens"]
     kinds = ", ".join(
         f"{count} {kind}" for kind, count in tokens.items() if kind != "total" and count
@@ -130,7 +130,7 @@ def _cost(outcome: Record) -> Iterator[str]:
         )
 
 
-def _cheaper(outcome: Record, curve: Record | None) -> Iterator[str]:
+def _cheaper(outcome: StoreRecord, curve: StoreRecord | None) -> Iterator[str]:
     yield "cheaper:"
     then = cheaper_then(outcome)
     for way in then:

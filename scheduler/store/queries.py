@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from scheduler.store.outcome_store import OutcomeStore, StoreAway
-from scheduler.store.records import Record
+from scheduler.store.records import StoreRecord
 from scheduler.store.tables import BATCH_JOBS, CURVE_SNAPSHOTS, FEEDBACK, OUTCOMES
 
 SQLITE_MAGIC = b"SQLite format 3\0"
@@ -58,7 +58,7 @@ def find(
     *,
     newest: int | None = None,
     after: int = 0,
-) -> Iterator[Record]:
+) -> Iterator[StoreRecord]:
     """Outcomes in the order in which the store took them in, or only the `newest` of them.
 
     Each is its line, with `seq`, its place in that order, and with `reward`, its later label.
@@ -78,7 +78,7 @@ def find(
         yield _line(row)
 
 
-def by_id(connection: Connection, name: str) -> Record:
+def by_id(connection: Connection, name: str) -> StoreRecord:
     """One outcome by its id, or by the beginning of it. Raises ValueError for none, or several."""
     prefix = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     found = (
@@ -95,20 +95,20 @@ def by_id(connection: Connection, name: str) -> Record:
     return _line(rows[0])
 
 
-def jobs(connection: Connection, *, newest: int = 20) -> list[Record]:
+def jobs(connection: Connection, *, newest: int = 20) -> list[StoreRecord]:
     """The batch jobs that were begun last, newest first."""
     found = select(BATCH_JOBS.c.payload).order_by(BATCH_JOBS.c.at.desc()).limit(newest)
     return [json.loads(payload) for payload in connection.scalars(found)]
 
 
-def job(connection: Connection, job_id: str) -> Record | None:
+def job(connection: Connection, job_id: str) -> StoreRecord | None:
     """A batch job as it stood last (`job_record`); None where there is none."""
     found = select(BATCH_JOBS.c.payload).where(BATCH_JOBS.c.id == job_id)
     payload = connection.scalar(found)
     return None if payload is None else json.loads(payload)
 
 
-def newest_curve(connection: Connection, model: str, query_class: str) -> Record | None:
+def newest_curve(connection: Connection, model: str, query_class: str) -> StoreRecord | None:
     """The curve of a class in the newest snapshot, with its `at`; None where it has none."""
     found = connection.execute(
         select(CURVE_SNAPSHOTS.c.at, CURVE_SNAPSHOTS.c.payload)
@@ -119,7 +119,7 @@ def newest_curve(connection: Connection, model: str, query_class: str) -> Record
         return None
     for line in json.loads(found.payload)["classes"]:
         if (line["model"], line["class"]) == (model, query_class):
-            curve: Record = line["curve"]
+            curve: StoreRecord = line["curve"]
             return curve | {"at": found.at}
     return None
 
@@ -159,6 +159,6 @@ def _labelled() -> Any:
     return OUTCOMES.outerjoin(FEEDBACK, FEEDBACK.c.outcome_id == OUTCOMES.c.id)
 
 
-def _line(row: Any) -> Record:
-    line: Record = json.loads(row.payload)
+def _line(row: Any) -> StoreRecord:
+    line: StoreRecord = json.loads(row.payload)
     return line | {"seq": row.seq, "at": row.at, "reward": row.reward}

@@ -9,7 +9,7 @@ import math
 import time
 from typing import Any, Final, NamedTuple
 
-Record = dict[str, Any]
+StoreRecord = dict[str, Any]
 Row = dict[str, Any]
 
 OUTCOME, FEEDBACK, CURVES, JOB = "outcome", "feedback", "curves", "job"
@@ -26,12 +26,14 @@ class Rows(NamedTuple):
     jobs: list[Row]
 
 
-def outcome_record(outcome: Record, *, tenant: str, request_id: str) -> Record:
+def outcome_record(outcome: StoreRecord, *, tenant: str, request_id: str) -> StoreRecord:
     """An answered query, at the moment."""
     return outcome | {"at": time.time(), "tenant": tenant, "request_id": request_id}
 
 
-def feedback_record(outcome_id: str, reward: float, *, tenant: str, source: str = "") -> Record:
+def feedback_record(
+    outcome_id: str, reward: float, *, tenant: str, source: str = ""
+) -> StoreRecord:
     """A label of an answered query: `reward` is from 0 to 1."""
     return {
         "kind": FEEDBACK,
@@ -43,7 +45,7 @@ def feedback_record(outcome_id: str, reward: float, *, tenant: str, source: str 
     }
 
 
-def curves_record(snapshot_id: str, classes: list[Record]) -> Record:
+def curves_record(snapshot_id: str, classes: list[StoreRecord]) -> StoreRecord:
     """A snapshot of what is learned: `model`, `class` and `curve` of every class."""
     return {"kind": CURVES, "id": snapshot_id, "at": time.time(), "classes": classes}
 
@@ -58,7 +60,7 @@ def job_record(
     failed: int = 0,
     tokens: int = 0,
     **more: Any,
-) -> Record:
+) -> StoreRecord:
     """How a batch job stands now; `state` is one of OpenAI's. The newest counts.
 
     `begun` is in seconds since 1970. `more` is kept as it is.
@@ -76,7 +78,7 @@ def job_record(
     }
 
 
-def without_texts(outcome: Record) -> Record:
+def without_texts(outcome: StoreRecord) -> StoreRecord:
     """The outcome without what was asked and answered.
 
     Answers become numbers, equal ones the same number, so that votes can still be counted.
@@ -86,7 +88,7 @@ def without_texts(outcome: Record) -> Record:
     def name(text: Any) -> Any:
         return names.setdefault(text, f"#{len(names) + 1}") if isinstance(text, str) else text
 
-    def named(entry: Record) -> Record:
+    def named(entry: StoreRecord) -> StoreRecord:
         return entry | {"answer": name(entry["answer"])} if "answer" in entry else entry
 
     samples = []
@@ -110,7 +112,7 @@ def rows_of(lines: list[bytes]) -> tuple[Rows, list[str]]:
     return rows, wrong
 
 
-def _add(rows: Rows, record: Record, text: str) -> None:
+def _add(rows: Rows, record: StoreRecord, text: str) -> None:
     match record.get("kind", OUTCOME):
         case "outcome":
             outcome, decisions = _outcome(record, text), _decisions(record)
@@ -153,7 +155,7 @@ def _add(rows: Rows, record: Record, text: str) -> None:
             raise ValueError(f"kind must be outcome, feedback, curves or job, got {other!r}")
 
 
-def _outcome(record: Record, text: str) -> Row:
+def _outcome(record: StoreRecord, text: str) -> Row:
     plan, correct = record.get("plan"), record.get("correct")
     return {
         "id": _text(record["id"]) or _missing("id"),
@@ -174,7 +176,7 @@ def _outcome(record: Record, text: str) -> Row:
     }
 
 
-def _decisions(record: Record) -> list[Row]:
+def _decisions(record: StoreRecord) -> list[Row]:
     steps = (record.get("considered") or {}).get("steps") or ()
     return [
         {

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from scheduler.solving.outcome_sink import SinkCounts
 from scheduler.store.connect import file_of, parse_url
 from scheduler.store.outcome_store import Written
-from scheduler.store.records import Record, feedback_record, outcome_record, without_texts
+from scheduler.store.records import StoreRecord, feedback_record, outcome_record, without_texts
 from scheduler.store.settings import StoreConfig
 from scheduler.store.spool import Spool, SpoolBatch, SpoolFull
 
@@ -58,14 +58,14 @@ class StoreWriter:
             self._waiting, waiting_bytes, self._spooled, self._written, self._known, self._dropped
         )
 
-    def put_outcome(self, outcome: Record, *, tenant: str, request_id: str) -> None:
+    def put_outcome(self, outcome: StoreRecord, *, tenant: str, request_id: str) -> None:
         kept = outcome if self._config.texts else without_texts(outcome)
         self.put(outcome_record(kept, tenant=tenant, request_id=request_id))
 
     def put_label(self, outcome_id: str, reward: float, *, tenant: str, source: str) -> None:
         self.put(feedback_record(outcome_id, reward, tenant=tenant, source=source))
 
-    def put(self, record: Record) -> None:
+    def put(self, record: StoreRecord) -> None:
         """Take a record; it survives this process unless the disk is full."""
         line = json.dumps(record).encode() + b"\n"
         try:
