@@ -91,7 +91,7 @@ def tail(store: str, limit: int, follow: bool, format_: str, **wanted: Any) -> N
 def explain(store: str, id_: str) -> None:
     """What was decided for a query, why, what it cost, and what would have been cheaper.
 
-    ID is the `id` of the reply (`outcome_id` of feedback), or how it begins.
+    ID is the `thinkbudget.outcome_id` of the reply, or how it begins.
     """
     from scheduler.store import explain as explaining
     from scheduler.store.outcome_store import OutcomeStore

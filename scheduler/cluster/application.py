@@ -10,7 +10,7 @@ import asyncio
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from fastapi import FastAPI
@@ -46,13 +46,14 @@ from scheduler.solving.metrics import Metrics
 from scheduler.solving.outcome_log import LABELS
 from scheduler.solving.pricing import Pricing
 from scheduler.startup import validate
-from scheduler.store.connect import has_owner
 from scheduler.store.curve_snapshots import keep_snapshots
+from scheduler.store.opening import is_file
 from scheduler.store.settings import StoreConfig
-from scheduler.store.sink import StoreSink
-from scheduler.store.writer import StoreWriter
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
+
+if TYPE_CHECKING:
+    from scheduler.store.writer import StoreWriter
 
 # Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
 UNLIMITED = 1_000_000
@@ -167,7 +168,7 @@ def application(config: ServeConfig) -> serve.Application:
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)
     store = None
-    if config.store.url is not None and has_owner(config.store.url):
+    if is_file(config.store):
         store = serve.deployment(
             OutcomeStoreActor, name="OutcomeStore", ray_actor_options={"num_cpus": 0.1}
         ).bind(config.store, config.log_level)
@@ -184,10 +185,13 @@ def application(config: ServeConfig) -> serve.Application:
 
 def _writer(
     config: StoreConfig, store: "DeploymentHandle[OutcomeStoreActor] | None"
-) -> StoreWriter | None:
+) -> "StoreWriter | None":
     """What brings a gateway's outcomes to the store: to its owner, or to a database."""
     if config.url is None:
         return None
+    from scheduler.store.sink import StoreSink
+    from scheduler.store.writer import StoreWriter
+
     return StoreWriter(config, StoreSink(config) if store is None else RemoteStore(store))
 
 

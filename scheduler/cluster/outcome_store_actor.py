@@ -3,23 +3,28 @@
 No request waits for it. While it is away, gateways spool what they have to tell.
 """
 
+from typing import TYPE_CHECKING
+
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.logs import LogLevel, configure
-from scheduler.store.outcome_store import Written
 from scheduler.store.settings import StoreConfig
-from scheduler.store.sink import StoreSink
+
+if TYPE_CHECKING:
+    from scheduler.store.outcome_store import Written
 
 
 class OutcomeStoreActor:
     """Writes the batches of all gateways, one after another."""
 
     def __init__(self, config: StoreConfig, log_level: LogLevel = "warning") -> None:
+        from scheduler.store.sink import StoreSink
+
         configure(log_level)
         self._sink = StoreSink(config)
 
-    async def write(self, lines: list[bytes]) -> Written | str:
+    async def write(self, lines: list[bytes]) -> "Written | str":
         """What came of a batch; a text says why the store could not take it."""
         try:
             return await self._sink.write(lines)
@@ -33,7 +38,7 @@ class RemoteStore:
     def __init__(self, handle: "DeploymentHandle[OutcomeStoreActor]") -> None:
         self._handle = handle
 
-    async def write(self, lines: list[bytes]) -> Written:
+    async def write(self, lines: list[bytes]) -> "Written":
         try:
             written: Written | str = await self._handle.write.remote(lines)
         except UNREACHABLE as error:

@@ -54,11 +54,6 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
-def has_owner(url: str) -> bool:
-    """Whether one process has to own the store: that of a SQLite file."""
-    return file_of(parse_url(url)) is not None
-
-
 def require_local(path: Path) -> None:
     """Raise ValueError where a file is on a network filesystem, whose locks may not hold."""
     kind = filesystem_of(path)

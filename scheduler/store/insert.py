@@ -74,7 +74,7 @@ def _arrays(
     """One array a column: a statement of a thousand rows is parsed, and sent, as one of one row."""
     names = [*rows[0]]
     arrays = [cast(bindparam(name), postgresql.ARRAY(table.columns[name].type)) for name in names]
-    source = func.unnest(*arrays).table_valued(*names)
+    source = func.unnest(*arrays).table_valued(*names).render_derived()
     statement = postgresql.insert(table).from_select(
         names, select(*(source.columns[name] for name in names))
     )

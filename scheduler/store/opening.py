@@ -33,6 +33,15 @@ def absolute_store(config: StoreConfig) -> StoreConfig:
     return replace(config, url=text, spool=str(spool_of(config)))
 
 
+def is_file(config: StoreConfig) -> bool:
+    """Whether the store is a SQLite file, which one process has to own."""
+    if config.url is None:
+        return False
+    from scheduler.store.connect import file_of, parse_url
+
+    return file_of(parse_url(config.url)) is not None
+
+
 def require_store(config: StoreConfig, wait_seconds: float = 0.0) -> None:
     """Make the store if it is empty. Raises ValueError for another schema, or an owner that stays.
 

@@ -106,6 +106,13 @@ class Spool:
                 os.ftruncate(part.file, 0)
                 part.size = part.sent = 0
 
+    def tidy(self) -> None:
+        """Leave no file if the store has all."""
+        with self._lock:
+            if self._current is not None and self._current.sent == self._current.size:
+                _delete(self._current)
+                self._current = None
+
     def adopt(self) -> int:
         """Take over the parts of processes that are gone; how many bytes they have."""
         with self._lock:

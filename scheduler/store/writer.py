@@ -109,6 +109,7 @@ class StoreWriter:
                     pass
         except (ConnectionError, TimeoutError):
             return False
+        self._spool.tidy()
         return True
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -333,11 +334,11 @@ def streamed(port: int, seconds: float, begun: threading.Semaphore) -> str:
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[subprocess.Popen[str], int]]:
+def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
     command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
     command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
-    command += ["--gateways", "2", "--drain-timeout", "20"]
+    command += ["--gateways", "2", "--drain-timeout", "20", "--store", str(tmp_path / "s.db")]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -350,9 +351,12 @@ def served() -> Iterator[tuple[subprocess.Popen[str], int]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_server_that_is_told_to_end_loses_no_request(
-    served: tuple[subprocess.Popen[str], int],
+def test_a_server_that_is_told_to_end_loses_no_request_and_no_outcome(
+    served: tuple[subprocess.Popen[str], int], tmp_path: Path
 ) -> None:
+    from scheduler.store.outcome_store import OutcomeStore
+    from scheduler.store.queries import find
+
     process, port = served
     members = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     with ThreadPoolExecutor(24) as pool:
@@ -360,7 +364,9 @@ def test_a_server_that_is_told_to_end_loses_no_request(
         running = [pool.submit(streamed, port, 3.9, begun) for _ in range(20)]
         assert all(begun.acquire(timeout=30) for _ in running)
         process.terminate()
+        answered = 20
         while (refused := ask(port, 0.01)).status_code == 200:
+            answered += 1
             time.sleep(0.1)
         texts = [future.result() for future in running]
     assert [text.rstrip().endswith("data: [DONE]") for text in texts] == [True] * 20
@@ -372,3 +378,6 @@ def test_a_server_that_is_told_to_end_loses_no_request(
     assert process.returncode == 0, said
     assert "cut off" not in said
     assert [pid for pid in members if psutil.pid_exists(pid)] == []
+    with OutcomeStore(f"{tmp_path}/s.db", reads=True) as store, store.transaction() as connection:
+        assert len({line["id"] for line in find(connection)}) == answered
+    assert list((tmp_path / "s.db.spool").iterdir()) == []

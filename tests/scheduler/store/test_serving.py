@@ -33,8 +33,8 @@ async def test_a_store_stopped_for_a_minute_costs_no_request_and_no_outcome(
         await asyncio.gather(*(ask(number) for number in range(90)))
         while writer.counts.waiting:
             await asyncio.sleep(1)
-        ids = [reply.json()["id"] for reply in replies]
-        label = {"outcome_id": ids[0], "reward": 1.0, "source": "test"}
+        first = replies[0].json()["thinkbudget"]["outcome_id"]
+        label = {"outcome_id": first, "reward": 1.0, "source": "test"}
         assert (await client.post("/v1/feedback", json=label)).status_code == 200
         await writer.flush(10)
         metrics = (await client.get("/metrics")).text

@@ -127,6 +127,10 @@ class SpoolMachine(RuleBasedStateMachine):
         self.spool = self.begin()
 
     @rule()
+    def tidy(self) -> None:
+        self.spool.tidy()
+
+    @rule()
     def end(self) -> None:
         self.spool.close()
         self.spool = self.begin()
