@@ -64,7 +64,6 @@ MAY_IMPORT = {
         "scheduler.settings",
         "scheduler.solving.outcome",
         "scheduler.solving.outcome_sink",
-        "scheduler.store.settings",
     },
     "scheduler.store.migrations": set[str](),
     "scheduler.store.settings": {"scheduler.settings"},
