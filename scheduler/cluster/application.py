@@ -117,13 +117,13 @@ class Gateway:
         )
 
 
-def application(config: ServeConfig) -> serve.Application:
-    """The Serve application of these settings; Ray must be there."""
-    leave = max(1.0, config.drain_seconds)
-    engine = serve.deployment(
+def engine_replicas(config: ServeConfig, replicas: int | None = None) -> serve.Application:
+    """The engines alone, `replicas` of them if that is given; Ray must be there."""
+    number = _number(config) if replicas is None else {"num_replicas": replicas}
+    return serve.deployment(
         EngineReplica,
         name="EngineReplica",
-        **_number(config),
+        **number,
         max_ongoing_requests=UNLIMITED,
         request_router_config=RequestRouterConfig(
             request_router_class=TokenRouter,
@@ -134,9 +134,15 @@ def application(config: ServeConfig) -> serve.Application:
         ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus_of_one(config)},
         health_check_period_s=2,
         health_check_timeout_s=8,
-        graceful_shutdown_timeout_s=leave,
+        graceful_shutdown_timeout_s=max(1.0, config.drain_seconds),
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine, config.log_level)
+
+
+def application(config: ServeConfig) -> serve.Application:
+    """The Serve application of these settings; Ray must be there."""
+    leave = max(1.0, config.drain_seconds)
+    engine = engine_replicas(config)
     curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)

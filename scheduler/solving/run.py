@@ -277,10 +277,7 @@ class QueryRun:
         self.steps.append(DecisionStep(kind, tuple(chains), budget, votes, self.tokens))
 
     def take(self, event: Probe | Sample) -> None:
-        """Keep a trial answer; count what a finished chain cost, and add its vote.
-
-        A chain without an answer is recorded as a vote for None; a lost or cancelled one is not.
-        """
+        """Keep a trial answer; count what a finished chain cost, and add its vote."""
         running = self._round
         assert running is not None, "nothing was dispatched"
         if isinstance(event, Probe):

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from policies.base import Branch, Draw, Extend
+from policies.base import Branch, Draw, Extend, Limits
 from policies.plan import Budget
 from policies.signals import Probing
-from scheduler.solving.token_limits import fit, worst_case
+from scheduler.solving.token_limits import fit, within_limits, worst_case
 from workers.sample import Sample
 
 
@@ -71,6 +71,19 @@ def affordable(
     if fitting is None:
         return None
     return AffordableRound(asked[:1], *fitting, worst_case(*fitting, done=done[0]))
+
+
+def worst_round(decision: Draw | Extend | Branch, limits: Limits, room: int) -> int:
+    """Tokens of a round at worst, within the query's own limits."""
+    budget = within_limits(decision.budget, limits, room)
+    match decision:
+        case Draw(samples=chains):
+            pass
+        case Branch(widths=widths):
+            chains = sum(width for _, width in widths)
+        case _:
+            chains = 1
+    return worst_case(budget, decision.probing) * chains
 
 
 def _done(start: Start, budget: Budget, *, conclude: bool) -> int:

@@ -1,0 +1,90 @@
+"""Spends the budget of a job whose queries are all known: everything first, then what pays most.
+
+A first pass asks every query at a high price, so that each has an answer before any gets much.
+Later passes go on with the queries where the policy would spend more at a price that falls from
+pass to pass. So tokens are bought in the order of what they bring, and the job may be ended at any
+point: by its tokens, its time, or its accuracy. This is the greedy solution of the knapsack over
+all queries, whose price of the last token is its Lagrange multiplier (equal slopes).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from policies.price import DEFAULT_PRICE, HIGHEST, LOWEST
+
+FALL = 2.0
+"""The price of a pass is this part of the last one's. A pass of a finer ladder spends more evenly,
+and reads all queries more often."""
+FIRST = 4.0
+"""How much dearer a token is in the first pass than where a tenth of accuracy is worth the whole
+share of a query."""
+MOST_PASSES = 16
+PILOT = 8
+"""Queries after which it is known well enough what one costs at least."""
+
+
+def first_price(tokens: float | None, queries: int) -> float:
+    """Accuracy that a token must buy in the first pass over so many queries.
+
+    `tokens` is the budget of all queries together; None: there is none.
+    """
+    usual = DEFAULT_PRICE if tokens is None else 0.1 * max(1, queries) / tokens
+    return min(HIGHEST, max(LOWEST, FIRST * usual))
+
+
+def price_of(first: float, passes: int) -> float:
+    """The price of a later pass; the first pass is number 0."""
+    return max(LOWEST, first / FALL**passes)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstChains:
+    """What the first chains of a job's queries have cost, in tokens."""
+
+    count: int = 0
+    tokens: float = 0.0
+    squares: float = 0.0
+
+    def after(self, tokens: float) -> Self:
+        return type(self)(self.count + 1, self.tokens + tokens, self.squares + tokens * tokens)
+
+    @property
+    def mean(self) -> float:
+        return self.tokens / self.count if self.count else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; infinite where it is not known."""
+        if self.count < 2:
+            return math.inf
+        variance = max(0.0, self.squares / self.count - self.mean**2)
+        return math.sqrt(variance / (self.count - 1))
+
+    def reserve(self, queries: int) -> float:
+        """Tokens that will do for one chain of each of so many queries, but for bad luck."""
+        spread = self.error * math.sqrt(max(0, self.count - 1)) if self.count > 1 else self.mean
+        return queries * self.mean + 3 * spread * math.sqrt(queries)
+
+    def needed(self, queries: int) -> float:
+        """Tokens for one chain of each query, at least: two standard errors below the estimate."""
+        low = self.mean - 2 * self.error if math.isfinite(self.error) else 0.0
+        return queries * max(0.0, low)
+
+
+def can_hold(tokens: float, queries: int, chains: FirstChains) -> bool:
+    """Whether a budget can hold one chain of every query, as far as is known.
+
+    `tokens` is what is left for so many queries that have no answer yet.
+    """
+    if chains.count < min(PILOT, chains.count + queries):
+        return True
+    return chains.needed(queries) <= tokens
+
+
+def next_gain(price: float, tokens: float) -> float:
+    """Accuracy, summed over all queries, that so many more tokens would bring at most.
+
+    A pass has ended at this price: nothing that it left undone brings more per token.
+    """
+    return price * tokens
