@@ -13,13 +13,16 @@ from typing import Self
 
 from policies.price import DEFAULT_PRICE, HIGHEST, LOWEST
 
-FALL = 2.0
-"""The price of a pass is this part of the last one's. A pass of a finer ladder spends more evenly,
-and reads all queries more often."""
-FIRST = 4.0
-"""How much dearer a token is in the first pass than where a tenth of accuracy is worth the whole
-share of a query."""
+FALL = 1.5
+"""The price of a pass is that of the last one divided by it. A finer ladder spends more evenly, and
+reads all queries more often."""
+FIRST = 1.0
+"""The first price, where 1 says that a tenth of accuracy is worth the whole share of a query. At
+higher ones a first pass leaves more to the later ones, which are bound to the plans it has chosen:
+measured, 4 costs 2 points of accuracy."""
 MOST_PASSES = 16
+UNKNOWN = 0.7
+"""Share of its part of the budget that is kept for a query when nothing is known of its cost."""
 PILOT = 8
 """Queries after which it is known well enough what one costs at least."""
 
@@ -61,15 +64,21 @@ class FirstChains:
         variance = max(0.0, self.squares / self.count - self.mean**2)
         return math.sqrt(variance / (self.count - 1))
 
-    def reserve(self, queries: int) -> float:
-        """Tokens that will do for one chain of each of so many queries, but for bad luck."""
-        spread = self.error * math.sqrt(max(0, self.count - 1)) if self.count > 1 else self.mean
-        return queries * self.mean + 3 * spread * math.sqrt(queries)
-
     def needed(self, queries: int) -> float:
         """Tokens for one chain of each query, at least: two standard errors below the estimate."""
         low = self.mean - 2 * self.error if math.isfinite(self.error) else 0.0
         return queries * max(0.0, low)
+
+
+def reserve(chains: FirstChains, queries: int, tokens: float, of: int) -> float:
+    """Tokens that will do for one chain of each of so many queries, but for bad luck.
+
+    As long as little is known it is most of their share of the `tokens` of all `of` queries.
+    """
+    if chains.count < PILOT:
+        return UNKNOWN * tokens * queries / max(1, of)
+    spread = chains.error * math.sqrt(chains.count - 1)
+    return min(tokens, queries * chains.mean + 3 * spread * math.sqrt(queries))
 
 
 def can_hold(tokens: float, queries: int, chains: FirstChains) -> bool:
@@ -77,7 +86,7 @@ def can_hold(tokens: float, queries: int, chains: FirstChains) -> bool:
 
     `tokens` is what is left for so many queries that have no answer yet.
     """
-    if chains.count < min(PILOT, chains.count + queries):
+    if chains.count < PILOT:
         return True
     return chains.needed(queries) <= tokens
 

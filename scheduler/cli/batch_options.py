@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ROOTS = "THINKBUDGET_BATCH_ROOTS"
 
 
-class TokenCount(click.ParamType):
+class TokenCount(click.ParamType[int]):
     """A number of tokens: 80000000, 80M, 250k."""
 
     name = "tokens"

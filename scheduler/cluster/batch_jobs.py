@@ -7,7 +7,7 @@ while it runs.
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 
@@ -103,7 +103,7 @@ class RayJobs:
         return state
 
 
-async def _closable(pieces: Any) -> AsyncIterator[str]:
+async def _closable(pieces: Any) -> AsyncGenerator[str]:
     async for piece in pieces:
         yield piece
 

@@ -16,13 +16,20 @@ class Account:
     @property
     def left(self) -> int | None:
         """What may still be reserved; None when nothing bounds it."""
+        return self._left(0 if self.spent else self.ledger.kept_each)
+
+    @property
+    def spare(self) -> int | None:
+        """The same without what is kept for those that have not begun: for all but a first chain."""
+        return self._left(0)
+
+    def _left(self, own: int) -> int | None:
         rooms = []
         if self.limit is not None:
             rooms.append(self.limit - self.spent - self.reserved)
         if self.ledger.limit is not None:
-            own = 0 if self.spent else self.ledger.kept_each
-            kept = max(0, self.ledger.kept - own)
-            rooms.append(self.ledger.limit - self.ledger.spent - self.ledger.reserved - kept)
+            rest = self.ledger.limit - self.ledger.spent - self.ledger.reserved
+            rooms.append(max(rest - max(0, self.ledger.kept - own), min(own, rest)))
         return max(0, min(rooms)) if rooms else None
 
     async def room(self, tokens: int) -> None:

@@ -176,7 +176,8 @@ class QueryRun:
             budget = replace(budget, extensions=resume.extensions + decision.extensions)
         concludes = isinstance(decision, Branch) and decision.conclude
         asked = starts(decision, self._numbers(votes=votes), self.resumable)
-        round_ = affordable(asked, budget, decision.probing, self.account.left, conclude=concludes)
+        left = self.account.left, self.account.spare
+        round_ = affordable(asked, budget, decision.probing, *left, conclude=concludes)
         if round_ is None:
             return False
         budget, probing = round_.budget, round_.probing

@@ -52,10 +52,13 @@ def affordable(
     budget: Budget,
     probing: Probing | None,
     left: int | None,
+    spare: int | None = None,
     *,
     conclude: bool = False,
 ) -> AffordableRound | None:
     """The first chains whose worst cases `left` can hold; if it holds none, one made smaller.
+
+    All but the first must fit into `spare`, too, where there is less of that.
 
     Chains that `conclude` only answer. None when not even an answer fits, or nothing was asked.
     """
@@ -63,7 +66,10 @@ def affordable(
         return None
     done = [_done(start, budget, conclude=conclude) for start in asked]
     costs = [worst_case(budget, probing, done=each) for each in done]
-    kept = len(asked) if left is None else sum(sum_ <= left for sum_ in accumulate(costs))
+    kept = len(asked)
+    if left is not None:
+        sums, rest = list(accumulate(costs)), left if spare is None else min(left, spare)
+        kept = int(sums[0] <= left) + sum(sum_ <= rest for sum_ in sums[1:])
     if kept:
         return AffordableRound(asked[:kept], budget, probing, sum(costs[:kept]))
     assert left is not None, "an unlimited account holds everything"

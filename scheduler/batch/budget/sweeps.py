@@ -17,6 +17,7 @@ from policies.water_filling import (
     can_hold,
     first_price,
     price_of,
+    reserve,
 )
 from scheduler.api import chat
 from scheduler.batch.asking import completed, leaves_policy_open, output_line
@@ -27,6 +28,7 @@ from scheduler.batch.durability.output import Output
 from scheduler.batch.ended import EXHAUSTED, JobEnded
 from scheduler.batch.inputs.row import BadRow, Row
 from scheduler.batch.job import Answered, Attempts, BatchPass, LeftOver, Summary
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
 from scheduler.progress import Progress
 from scheduler.solving.continuing import Unfinished
@@ -131,6 +133,7 @@ class Sweeps:
         for done in self._output.answers.lines():
             ids.add(json.loads(done)["custom_id"])
         rows_left = self._count - len(ids)
+        self._hold_back(rows_left)
         tokens = self._goals.tokens
         if tokens is not None and rows_left and not self._goals.is_partial:
             left = self._controller.ledger.limit or 0
@@ -162,8 +165,8 @@ class Sweeps:
         if not self._goals.is_partial and not can_hold(left, rows_left, self._chains):
             needed = self._chains.mean * self._count
             raise self._too_small(needed, f"by the first {self._chains.count}")
-        ledger.kept = round(self._chains.reserve(max(0, rows_left)))
-        ledger.kept_each = round(4 * self._chains.mean)
+        ledger.kept = round(reserve(self._chains, max(0, rows_left), ledger.limit, self._count))
+        ledger.kept_each = round(max(4 * self._chains.mean, ledger.limit / self._count))
 
     def _unfinished(self, summary: Summary) -> JobEnded:
         left = self._count - self._answered - len(self._output.done) - summary.failed
@@ -213,6 +216,8 @@ class Sweeps:
 
     async def _later_pass(self, number: int) -> Summary:
         self._output.write_state(**{"pass": number, "price": self.price, "spent": self.spent})
+        if isinstance(self._controller.curves, DurableCurveStore):
+            self._controller.curves.reprice(self.price)
         before, log, ids = self._logs.log(number - 1), self._logs.log(number), IdSet()
         for row in rows_of(log.lines()):
             ids.add(row.custom_id)

@@ -107,7 +107,7 @@ class PartsLog:
         self._written = time.monotonic()
 
     def exists(self) -> bool:
-        return bool(self._parts())
+        return bool(self._lines or self._parts())
 
     def append(self, line: str) -> None:
         self._lines.append(line)

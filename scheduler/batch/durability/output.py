@@ -117,7 +117,10 @@ class Output:
         failed.remove()
         for line in self._last_failures():
             failed.append(line)
-        failed.publish(self.errors)
+        if failed.exists():
+            failed.publish(self.errors)
+        else:
+            self.errors.write(b"")
         self._failures.remove()
         self.answers.publish(self.out)
         self.write_state(status="finished", **state)
