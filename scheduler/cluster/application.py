@@ -20,6 +20,9 @@ from ray.serve.handle import DeploymentHandle
 from scheduler import logs
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
+from scheduler.api.batches import Batches
+from scheduler.api.file_store import FileStore
+from scheduler.batch.places.served import ServedBatches
 from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
     RemoteClaims,
@@ -96,6 +99,11 @@ class Gateway:
             verifier=make_verifier(config.verifier, config.engine),
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
+        self._batches = None
+        if config.batches is not None:
+            runner = ServedBatches(self._controller, concurrency=config.batches.concurrency)
+            self._batches = Batches(FileStore(Path(config.batches.folder)), runner)
+            self._batches.resume()
         self._exchanging = asyncio.create_task(keep_exchanging(cache))
 
     async def drain(self) -> int:
@@ -114,6 +122,7 @@ class Gateway:
             host=config.host,
             sends_request_id=False,
             claims=self._claims,
+            batches=self._batches,
         )
 
 

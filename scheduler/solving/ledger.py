@@ -20,7 +20,7 @@ class Account:
 
     @property
     def spare(self) -> int | None:
-        """The same without what is kept for those that have not begun: for all but a first chain."""
+        """The same without what is kept for those that have not begun."""
         return self._left(0)
 
     def _left(self, own: int) -> int | None:

@@ -103,6 +103,7 @@ class Output:
         self._failing[number] = 1
         body = {"status_code": error.status, "request_id": None, "body": error.as_dict()}
         line = {
+            "id": f"batch_req_row-{number}",
             "custom_id": custom_id,
             "line": number,
             "attempts": self.attempts(number),

@@ -239,9 +239,7 @@ async def test_a_foreign_reply_without_usage_counts_no_tokens(reply: Any, tmp_pa
 
 
 async def test_an_unforeseen_error_is_that_rows_error(tmp_path: Path) -> None:
-    summary = await asked(
-        write(tmp_path, line("one"), line("two")), _always(KeyError("surprise"))
-    )
+    summary = await asked(write(tmp_path, line("one"), line("two")), _always(KeyError("surprise")))
     assert (summary.failed, summary.errors) == (2, {"failed": 2})
     assert {one["custom_id"] for one in failed(tmp_path)} == {"one", "two"}
 
