@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -26,19 +26,19 @@ from workers.simulated.engine import SimulatedEngine
 @asynccontextmanager
 async def endpoint(
     folder: Path, *, access: AccessConfig = IN_PROCESS, slow: float = 1.0
-) -> AsyncIterator[httpx.ASGITransport]:
+) -> AsyncIterator[httpx2.ASGITransport]:
     engine = SimulatedEngine(tokens_per_second=20_000 / slow)
     controller = await make_controller(engine)
     batches = Batches(FileStore(folder), ServedBatches(controller, concurrency=2))
     batches.resume()
     limits = LimitsConfig(file_bytes=1 << 16)
     app = make_app(controller, access=access, limits=limits, batches=batches)
-    yield httpx.ASGITransport(app)
+    yield httpx2.ASGITransport(app)
     await batches.close()
 
 
-def client(transport: httpx.ASGITransport, key: str = "none") -> openai.AsyncOpenAI:
-    http = openai.DefaultAsyncHttpxClient(transport=transport)  # type: ignore[arg-type]
+def client(transport: httpx2.ASGITransport, key: str = "none") -> openai.AsyncOpenAI:
+    http = openai.DefaultAsyncHttpxClient(transport=transport)
     return openai.AsyncOpenAI(base_url="http://test/v1", api_key=key, http_client=http)
 
 
@@ -188,7 +188,7 @@ async def test_uploads_are_checked(tmp_path: Path) -> None:
             await asks.files.create(file=("a", b"x"), purpose="fine-tune")
         empty = await ended(asks, (await begun(asks, b"\n")).id)
         assert (empty.status, empty.errors.data[0].code) == ("failed", "empty_file")
-        http = httpx.AsyncClient(transport=transport, base_url="http://test")
+        http = httpx2.AsyncClient(transport=transport, base_url="http://test")
         for path in ("/v1/files/..%2F..%2Fetc%2Fpasswd/content", "/v1/files/%00"):
             assert (await http.get(path)).status_code == 404
         assert (await http.post("/v1/files", json={"purpose": "batch"})).status_code == 400
