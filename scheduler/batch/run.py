@@ -102,7 +102,7 @@ class Job:
         """Raises ResumeRefused for another job's output, ValueError for files it cannot use."""
         settings = self._settings
         try:
-            self._count = count_rows(settings.source)
+            self._count = count_rows(settings.source, settings.columns)
             job = {"input_sha256": fingerprint(settings.source), **_fingerprint(settings)}
         except OSError as error:
             raise ValueError(f"{settings.source} cannot be read: {error}") from None

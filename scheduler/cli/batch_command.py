@@ -94,7 +94,7 @@ def _ran(job: "Job", out: str) -> "tuple[Report | None, int]":
     import asyncio
     import signal
 
-    from scheduler.batch.ended import EXHAUSTED, INTERRUPTED, TERMINATED, JobEnded
+    from scheduler.batch.ended import EXHAUSTED, INTERRUPTED, TERMINATED, UNREACHABLE, JobEnded
 
     stopped = 0
 
@@ -121,6 +121,9 @@ def _ran(job: "Job", out: str) -> "tuple[Report | None, int]":
         click.echo(f"Error: {ended}", err=True)
         click.echo(_way_on(job, out), err=True)
         return None, ended.exit_code
+    except ConnectionError as error:
+        click.echo(f"Error: {error}", err=True)
+        return None, UNREACHABLE
     except (asyncio.CancelledError, KeyboardInterrupt):
         click.echo(f"stopped; {_way_on(job, out)}", err=True)
         return None, stopped or INTERRUPTED

@@ -37,7 +37,7 @@ def batch_estimate(
 
     with one_line_errors():
         settings = job_settings(source, out, flags)
-        count = count_rows(settings.source)
+        count = count_rows(settings.source, settings.columns)
 
     async def work() -> JobEstimate:
         async with place(settings) as (answer, controller):

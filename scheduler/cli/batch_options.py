@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -183,12 +184,13 @@ def job_settings(source: str, out: str, flags: dict[str, Any]) -> "JobSettings":
             raise ValueError("url and cluster exclude each other")
     found = existing(source, roots)
     at = locate(out, roots)
-    if not url and flags.get("curves") is None and at.store is None:
-        flags["curves"] = at.path.removesuffix(".jsonl") + ".curves.json"
+    place = where(flags.pop("config_file"), url, **flags)
+    if not isinstance(place, str) and place.curves is None and at.store is None:
+        place = replace(place, curves=at.path.removesuffix(".jsonl") + ".curves.json")
     return JobSettings(
         source=found,
         out=at,
-        where=where(flags.pop("config_file"), url, **flags),
+        where=place,
         goals=goals,
         options={"answer": answer} if answer else {},
         columns=columns,

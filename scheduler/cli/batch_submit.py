@@ -43,13 +43,16 @@ def batch_submit(
     SOURCE and OUT must be where the cluster reaches them: shared storage or an object store.
     The exit code is that of the job, with --detach 0. The same command again resumes it.
     """
-    del flags  # they are handed on as they were written
+    # Other flags are handed on as they were written; a key would stand in the dashboard.
+    key = flags["api_key"]
     job = name or f"thinkbudget-batch-{uuid.uuid4().hex[:8]}"
     arguments = ["batch", "run", source, *_written(click.get_current_context())]
     with one_line_errors():
         environment = json.loads(runtime_env.read_text()) if runtime_env else {}
         if working_dir:
             environment["working_dir"] = working_dir
+        if key is not None:
+            environment["env_vars"] = environment.get("env_vars", {}) | {"OPENAI_API_KEY": key}
         jobs = _jobs(address)
         jobs.submit(arguments, job=job, runtime_env=environment or None)
     click.echo(f"job {job} is submitted; thinkbudget batch status {job} says how far it is")
@@ -114,7 +117,7 @@ def batch_results(out: str, errors: bool) -> None:
 
 def _written(context: click.Context) -> list[str]:
     """The options of `batch run` as the caller has given them."""
-    own = {"source", "address", "name", "working_dir", "runtime_env", "follow"}
+    own = {"source", "address", "name", "working_dir", "runtime_env", "follow", "api_key"}
     found: list[str] = []
     for parameter in context.command.params:
         if parameter.name is None or parameter.name in own:

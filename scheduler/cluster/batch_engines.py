@@ -35,7 +35,10 @@ def batch_engines(config: ServeConfig, *, address: str, replicas: int) -> Iterat
     os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     joins = not ray.is_initialized()
     if joins:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, RuntimeError) as error:
+            raise ConnectionError(f"the cluster {address} cannot be reached: {error}") from error
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     name = f"thinkbudget-batch-{uuid.uuid4().hex[:8]}"
     try:

@@ -143,11 +143,11 @@ class Sweeps:
         def keep(row: Row, answered: Answered) -> None:
             log.append(answered.line)
             ids.add(row.custom_id)
+            self._hold_back(self._count - len(ids))
 
         async def ask(row: Row) -> Answered:
             answered, chain = await self._open_row(row)
             self._chains = self._chains.after(chain)
-            self._hold_back(self._count - len(ids) - 1)
             return answered
 
         try:

@@ -48,7 +48,7 @@ class Output:
         """Read what is done. Raises ResumeRefused for another job's output, ValueError for an OUT
         that cannot be written.
         """
-        begun = self.read_manifest()
+        begun, job = self.read_manifest(), json.loads(json.dumps(job))
         if begun is None and (self.answers.exists() or (self.out.exists() and self.out.size())):
             raise ValueError(f"{self.out} exists and was written by no batch job")
         changed = begun is not None and begun.get("job") != job

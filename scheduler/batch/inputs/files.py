@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import sys
+import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def read_rows(source: Location, columns: Columns | None = None) -> Iterator[Row 
         yield from _separated(source, columns, _SEPARATORS[kind])
 
 
-def count_rows(source: Location) -> int:
+def count_rows(source: Location, columns: Columns | None = None) -> int:
     """How many rows `read_rows` gives, those in error too."""
     kind = kind_of(source)
     if kind == "parquet":
@@ -77,7 +78,7 @@ def count_rows(source: Location) -> int:
     if kind == "jsonl":
         with _text(source) as lines:
             return sum(1 for _, raw in _lines(lines) if raw is None or raw.strip())
-    return sum(1 for _ in _separated(source, Columns(), _SEPARATORS[kind]))
+    return sum(1 for _ in _separated(source, columns or Columns(), _SEPARATORS[kind]))
 
 
 def _json_lines(source: Location, columns: Columns) -> Iterator[Row | BadRow]:
@@ -182,7 +183,7 @@ def _text(source: Location) -> Iterator[IO[bytes]]:
         try:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield cast(IO[bytes], unpacked)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{source} is no whole gzip file: {error}") from None
 
 

@@ -27,7 +27,7 @@ TABLE: list[dict[str, Any]] = [
 def rows(path: Path, columns: Columns | None = None) -> list[Row | BadRow]:
     at = locate(str(path))
     found = list(read_rows(at, columns))
-    assert count_rows(at) == len(found)
+    assert count_rows(at, columns) == len(found)
     return found
 
 
