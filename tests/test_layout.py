@@ -105,6 +105,7 @@ MAY_IMPORT = {
     "scheduler.client": {
         "policies",
         "workers.answers",
+        "workers.engine",
         "scheduler.api",
         "scheduler.config",
         "scheduler.policy_file",

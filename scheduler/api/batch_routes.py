@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -69,7 +70,7 @@ def add_batch_routes(
         return JSONResponse(batches.cancel(number))
 
 
-def _place(request: Request, usual: int) -> dict[str, object]:
+def _place(request: Request, usual: int) -> dict[str, Any]:
     given = request.query_params.get("limit", str(usual))
     if not given.isdecimal() or not 1 <= int(given[:9]) <= 10_000:
         raise InvalidRequest(f"limit must be 1 to 10000, got {given!r}", field="limit")

@@ -55,7 +55,7 @@ class JobSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class JobReport:
     """What came of a run. `tokens` are those of the whole job, `price` that of the last pass."""
 
     summary: Summary
@@ -111,7 +111,7 @@ class Job:
         self.output.begin(job, force=force)
         self.output.write_state(input=str(settings.source), rows=self._count, **_aims(settings))
 
-    async def run(self) -> Report:
+    async def run(self) -> JobReport:
         """Raises JobEnded when the job cannot come to its end now; it can be gone on with."""
         settings, price = self._settings, None
         status = "interrupted"
@@ -132,7 +132,7 @@ class Job:
                 status = "finished"
                 if sweeps is not None:
                     sweeps.clean()
-            return Report(summary, bill, tokens, price)
+            return JobReport(summary, bill, tokens, price)
         finally:
             self._close(status)
 
@@ -248,7 +248,7 @@ class Job:
         return bill, bill.total.tokens
 
 
-def bill_lines(report: Report, goals: Goals) -> list[str]:
+def bill_lines(report: JobReport, goals: Goals) -> list[str]:
     """The bill, and what the next tenth of the tokens would buy."""
     lines = report.bill.lines() if report.bill.rows else []
     rows = report.bill.total.queries

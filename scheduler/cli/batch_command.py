@@ -20,7 +20,7 @@ from scheduler.cli.batch_submit import batch_submit as submit_command
 from scheduler.cli.options import one_line_errors
 
 if TYPE_CHECKING:
-    from scheduler.batch.run import Job, Report
+    from scheduler.batch.run import Job, JobReport
 
 
 @click.group()
@@ -89,7 +89,7 @@ def batch_run(
     raise SystemExit(code)
 
 
-def _ran(job: "Job", out: str) -> "tuple[Report | None, int]":
+def _ran(job: "Job", out: str) -> "tuple[JobReport | None, int]":
     """Run a job to its end or to the first interrupt; the second one aborts it."""
     import asyncio
     import signal
@@ -98,7 +98,7 @@ def _ran(job: "Job", out: str) -> "tuple[Report | None, int]":
 
     stopped = 0
 
-    async def work() -> "Report":
+    async def work() -> "JobReport":
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
@@ -137,7 +137,7 @@ def _way_on(job: "Job", out: str) -> str:
     return f"what is answered is kept beside {out}, and the same command goes on"
 
 
-def _show(report: "Report", job: "Job", goals: Any) -> None:
+def _show(report: "JobReport", job: "Job", goals: Any) -> None:
     from scheduler.batch.run import bill_lines
 
     summary = report.summary
