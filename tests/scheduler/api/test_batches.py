@@ -31,7 +31,7 @@ async def endpoint(
     controller = await make_controller(engine)
     batches = Batches(FileStore(folder), ServedBatches(controller, concurrency=2))
     batches.resume()
-    limits = LimitsConfig(file_bytes=1 << 16)
+    limits = LimitsConfig(file_bytes=1 << 18)
     app = make_app(controller, access=access, limits=limits, batches=batches)
     yield httpx2.ASGITransport(app)
     await batches.close()
@@ -182,7 +182,7 @@ async def test_uploads_are_checked(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as transport:
         asks = client(transport)
         with pytest.raises(openai.APIStatusError, match="larger than") as error:
-            await asks.files.create(file=("big.jsonl", b"x" * (1 << 17)), purpose="batch")
+            await asks.files.create(file=("big.jsonl", b"x" * (1 << 19)), purpose="batch")
         assert error.value.status_code == 413
         with pytest.raises(openai.BadRequestError, match="purpose"):
             await asks.files.create(file=("a", b"x"), purpose="fine-tune")
