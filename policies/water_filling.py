@@ -18,8 +18,9 @@ FALL = 1.5
 reads all queries more often."""
 FIRST = 1.0
 """The first price, where 1 says that a tenth of accuracy is worth the whole share of a query. At
-higher ones a first pass leaves more to the later ones, which are bound to the plans it has chosen:
-measured, 4 costs 2 points of accuracy."""
+higher ones a first pass leaves more to the later ones, which are bound to the plans it has chosen."""
+WITHOUT_BUDGET = 4.0 * DEFAULT_PRICE
+"""The first price where tokens are not limited: a cheap pass, to be done with early."""
 MOST_PASSES = 16
 UNKNOWN = 0.7
 """Share of its part of the budget that is kept for a query when nothing is known of its cost."""
@@ -32,8 +33,9 @@ def first_price(tokens: float | None, queries: int) -> float:
 
     `tokens` is the budget of all queries together; None: there is none.
     """
-    usual = DEFAULT_PRICE if tokens is None else 0.1 * max(1, queries) / tokens
-    return min(HIGHEST, max(LOWEST, FIRST * usual))
+    if tokens is None:
+        return WITHOUT_BUDGET
+    return min(HIGHEST, max(LOWEST, FIRST * 0.1 * max(1, queries) / tokens))
 
 
 def price_of(first: float, passes: int) -> float:
