@@ -11,7 +11,7 @@ from scheduler.batch.budget.goals import Goals
 from scheduler.batch.durability.output import Output, fingerprint
 from scheduler.batch.inputs.files import read_rows
 from scheduler.batch.job import Attempts, BatchPass, Summary
-from scheduler.batch.run import Job, JobSettings, JobReport
+from scheduler.batch.run import Job, JobReport, JobSettings
 from scheduler.batch.storage import locate
 from scheduler.config import EngineConfig, PolicyConfig, ServeConfig
 from tests.scheduler.simulation import chat
@@ -72,7 +72,9 @@ def job(source: Path, *, steps: Steps | None = None, **fields: Any) -> Job:
     return Job(settings(source, **fields), bar)
 
 
-def ran(source: Path, *, force: bool = False, goals: Goals | None = None, **fields: Any) -> JobReport:
+def ran(
+    source: Path, *, force: bool = False, goals: Goals | None = None, **fields: Any
+) -> JobReport:
     """A job from its begin to its end, on virtual time."""
     one = job(source, goals=goals or Goals(), **fields)
     one.begin(force=force)
