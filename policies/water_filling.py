@@ -17,8 +17,10 @@ FALL = 1.5
 """The price of a pass is that of the last one divided by it. A finer ladder spends more evenly, and
 reads all queries more often."""
 FIRST = 1.0
-"""The first price, where 1 says that a tenth of accuracy is worth the whole share of a query. Higher
-ones leave more to the later passes, which are bound to the plans that the first has chosen."""
+"""The first price, where 1 says that a tenth of accuracy is worth the whole share of a query.
+
+Higher ones leave more to later passes, which are bound to the plans that the first has chosen.
+"""
 WITHOUT_BUDGET = 4.0 * DEFAULT_PRICE
 """The first price where tokens are not limited: a cheap pass, to be done with early."""
 MOST_PASSES = 16
