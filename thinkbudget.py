@@ -1,8 +1,8 @@
 """The command line: every command imports what it needs when it is called, so that help is instant.
 
 Exit codes: 0 done, 1 unexpected, 2 wrong input (one line says what), 3 some lines failed,
-4 a batch that must not be resumed, 5 a log that does not tell enough, 6 a candidate that is worse,
-130 interrupted.
+4 a batch that must not be resumed, 5 unreachable, 6 a budget is used up, 7 a log that does not tell
+enough, 8 a candidate that is worse, 130 interrupted.
 """
 
 import os

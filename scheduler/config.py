@@ -213,6 +213,16 @@ class AnswerConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class BatchesConfig:
+    """OpenAI's /v1/files and /v1/batches; without this table they do not exist."""
+
+    folder: str = Field(
+        description="Where files and batches are kept; several gateways need shared storage."
+    )
+    concurrency: Positive = Field(default=16, description="Rows of one batch answered at once.")
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ServeConfig:
     """The settings of a server: `thinkbudget serve --config FILE`."""
 
@@ -269,6 +279,7 @@ class ServeConfig:
         default_factory=dict, description="What answers are, by class."
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
+    batches: BatchesConfig | None = None
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)

@@ -5,6 +5,7 @@ RequestError            answered with `status` and an OpenAI error object
   Unauthenticated       401  no key, or none that is known here
   Forbidden             403  the key, the host or the page may not do this
   UnknownModel          404  no such model
+  UnknownObject         404  no such file or batch of this key
   UnknownOutcome        404  no such answer of this key that could be labelled
   UnknownRoute          404  no such path; 405 for a path that has no such method
   UploadTimeout         408  the body did not come in time
@@ -74,6 +75,13 @@ class UnknownModel(RequestError):
     def __init__(self, model: str, known: str) -> None:
         message = f"model {model!r} does not exist here; this endpoint serves {known!r}"
         super().__init__(message, field="model", code="model_not_found")
+
+
+class UnknownObject(RequestError):
+    status, kind = 404, "invalid_request_error"
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"there is no {what} {name!r} of yours here", field="id", code="not_found")
 
 
 class UnknownRoute(RequestError):

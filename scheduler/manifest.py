@@ -21,7 +21,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def refuse_another(
-    out: Path,
+    out: object,
     begun: dict[str, Any],
     job: dict[str, Any],
     *,

@@ -1,10 +1,14 @@
-"""How far long work has come: a bar on a terminal, a plain line every five seconds elsewhere."""
+"""How far long work has come: a bar on a terminal, a plain line every five seconds elsewhere.
 
+For machines the lines can be JSON: {"what", "done", "total", "per_second", "seconds_left", "note"}.
+"""
+
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 PLAIN_SECONDS = 5.0
 
@@ -15,8 +19,8 @@ class Progress(Protocol):
 
 
 class _Plain:
-    def __init__(self, what: str, total: int | None, done: int) -> None:
-        self._what, self._total, self._done = what, total, done
+    def __init__(self, what: str, total: int | None, done: int, as_json: bool = False) -> None:
+        self._what, self._total, self._done, self._as_json = what, total, done, as_json
         self._began = self._last = time.monotonic()
         self._first = done
 
@@ -31,21 +35,35 @@ class _Plain:
         elapsed = time.monotonic() - self._began
         speed = (self._done - self._first) / max(elapsed, 1e-9)
         of = f"/{self._total}" if self._total is not None else ""
-        left = ""
+        seconds_left = None
         if self._total is not None and speed > 0 and self._total > self._done:
-            left = f", {(self._total - self._done) / speed:.0f} s left"
-        print(
-            f"{self._what}: {self._done}{of}, {speed:.1f}/s, {elapsed:.0f} s{left} {note}".rstrip(),
-            file=sys.stderr,
-            flush=True,
-        )
+            seconds_left = (self._total - self._done) / speed
+        left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
+        line = f"{self._what}: {self._done}{of}, {speed:.1f}/s, {elapsed:.0f} s{left} {note}"
+        if self._as_json:
+            line = json.dumps(
+                {
+                    "what": self._what,
+                    "done": self._done,
+                    "total": self._total,
+                    "per_second": round(speed, 2),
+                    "seconds_left": seconds_left and round(seconds_left, 1),
+                    "note": note,
+                }
+            )
+        print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+ProgressKind = Literal["auto", "plain", "json"]
 
 
 @contextmanager
-def progress(what: str, total: int | None, *, done: int = 0) -> Iterator[Progress]:
+def progress(
+    what: str, total: int | None, *, done: int = 0, kind: ProgressKind = "auto"
+) -> Iterator[Progress]:
     """`total=None` when the end is not known; `done` of it were done before."""
-    if not sys.stderr.isatty():
-        plain = _Plain(what, total, done)
+    if kind != "auto" or not sys.stderr.isatty():
+        plain = _Plain(what, total, done, as_json=kind == "json")
         yield plain
         plain.show("done")
         return

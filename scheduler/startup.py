@@ -30,6 +30,7 @@ FLAGS = {
     "tensor_parallel_size": "engine.tensor_parallel_size",
     "vllm": "engine.vllm",
     "policy": "policy.name",
+    "policy_options": "policy.options",
     "max_replicas": "scaling.max_replicas",
     "keys": "access.keys",
     "insecure_no_auth": "access.insecure_no_auth",

@@ -60,9 +60,11 @@ class LimitsConfig:
     )
     max_seconds: Seconds = Field(default=3600.0, description="Longest query, its waits included.")
     body_bytes: Bytes = Field(default=4 << 20, description="Largest request body.")
+    file_bytes: Bytes = Field(default=100 << 20, description="Largest file of /v1/files.")
     held_bytes: Bytes = Field(default=256 << 20, description="All request bodies held at one time.")
     header_bytes: Bytes = Field(default=32 << 10, description="All headers of a request.")
     upload_seconds: Seconds = Field(default=30.0, description="Longest upload of a body.")
+    file_seconds: Seconds = Field(default=300.0, description="Longest upload of a file.")
     per_key: KeyLimits = Field(
         default_factory=KeyLimits, description="For keys without limits of their own."
     )

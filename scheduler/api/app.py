@@ -22,6 +22,8 @@ from scheduler.api import (
     tokens,
 )
 from scheduler.api import response as reply
+from scheduler.api.batch_routes import add_batch_routes
+from scheduler.api.batches import Batches
 from scheduler.api.middleware.access import AccessMiddleware
 from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
@@ -44,9 +46,11 @@ def make_app(
     host: str = "127.0.0.1",
     sends_request_id: bool = True,
     claims: SharedClaims | None = None,
+    batches: Batches | None = None,
 ) -> FastAPI:
     """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
-    puts the id on replies itself. `claims` are shared with other gateways.
+    puts the id on replies itself. `claims` are shared with other gateways. Without `batches` there
+    are no routes for files.
     """
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 
@@ -149,6 +153,9 @@ def make_app(
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(await service.exposition(controller), media_type=CONTENT_TYPE)
+
+    if batches is not None:
+        add_batch_routes(app, batches, _body)
 
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 

@@ -99,7 +99,11 @@ async def solved(controller: Controller, job: PreparedQuery) -> Outcome:
 
 
 async def answer(controller: Controller, job: PreparedQuery) -> dict[str, Any]:
-    outcome = await solved(controller, job)
+    return whole(job, await solved(controller, job))
+
+
+def whole(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
+    """The chat completion of an outcome."""
     samples = reply.chosen(job, outcome)
     return reply.head(job, "chat.completion") | {
         "choices": [_choice(job, at, sample) for at, sample in enumerate(samples)],

@@ -124,6 +124,8 @@ def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
         "answer": outcome.answer,
         "stop_reason": outcome.stop_reason,
         "agreement": round(outcome.agreement, 4),
+        "chance": None if outcome.chance is None else round(outcome.chance, 4),
+        "correct": outcome.correct,
         "predicted_accuracy": round(forecast.accuracy, 4) if forecast else None,
         "predicted_tokens": round(forecast.tokens, 1) if forecast else None,
         "price": outcome.price,

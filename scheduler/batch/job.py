@@ -1,219 +1,229 @@
-"""Batch jobs: OpenAI batch lines in, answers out. The same command again resumes the job.
+"""One pass over the rows of a job: at most so many are asked at a time, and each is kept at once.
 
-Answers are written to OUT as they come, in no particular order. Failed lines are written to OUT's
-`.errors.jsonl` and tried again by the next run. Whatever is wrong with a line is an error of that
-line alone. The manifest beside OUT describes the job; another job does not write into that file.
+Whatever is wrong with a row is an error of that row alone. What no row can be answered with ends
+the pass: a key that is refused, an endpoint that is gone, a file that is full.
 """
 
 import asyncio
-import json
-import os
-import time
-from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from policies.price import Price
-from scheduler.batch.files import Files
+from scheduler.batch.durability.ids import IdSet
+from scheduler.batch.durability.output import Output
+from scheduler.batch.ended import EXHAUSTED, UNREACHABLE, JobEnded
+from scheduler.batch.inputs.row import BadRow, Row
 from scheduler.errors import InvalidRequest, RequestError
-from scheduler.json_body import check_text, parse_json
 from scheduler.progress import Progress
 
-Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-FSYNC_SECONDS = 5.0
-URL = "/v1/chat/completions"
-# These statuses say that the endpoint will refuse every other line as well.
-REFUSED_FOR_ALL = (401, 403)
+STATE_SECONDS = 5.0
+MOST_SET_ASIDE = 1000
+"""Rows of which engines have died, that are tried once more, alone, at the end of a pass."""
+# An engine died, or none was left, while a row of these was running.
+_SUSPECT = ("poison_request", "engine_unavailable")
 
 
-class JobEnded(Exception):
-    """No line can be answered any more: the endpoint refuses this caller, or a file is full.
-
-    The job ends at once, and no line is recorded as failed for it.
-    """
+class LeftOver(Exception):
+    """A row has no answer, and is no failure: another run will ask it."""
 
 
-class Summary(NamedTuple):
+class Answered(NamedTuple):
+    """What a pass keeps of a row: a line of JSON, and what the row has cost in this pass."""
+
+    line: str
+    tokens: int
+
+
+Ask = Callable[[Row], Awaitable[Answered]]
+Keep = Callable[[Row, Answered], None]
+
+
+@dataclass(slots=True)
+class Summary:
     """`skipped` were answered by an earlier run; `errors` counts failures by code."""
 
-    answered: int
-    failed: int
-    skipped: int
-    tokens: int
-    errors: dict[str, int]
+    answered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    tokens: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    #: Whether the pass has gone to its end.
+    is_whole: bool = False
 
 
-class BatchJob:
-    """Answers the lines of a file that are not done, at most `concurrency` at a time.
+class Attempts(NamedTuple):
+    """How often a row is tried: in one run after errors that pass, and over all runs."""
 
-    A `price` goes with every line that leaves its policy open; it follows what the lines cost.
-    `options` are fields of the `thinkbudget` object of every line that does not have them.
+    in_run: int = 5
+    over_runs: int = 5
+    #: Whether rows that failed in an earlier run are tried again.
+    again: bool = True
+    backoff_seconds: float = 0.5
+
+
+class BatchPass:
+    """Asks every row that `done` does not have. `keep` is called with each answer.
+
+    `stop` ends it in good order: what runs is finished, nothing new begins.
     """
 
     def __init__(
         self,
-        source: Path,
-        files: Files,
-        answer: Answer,
+        rows: Iterable[Row | BadRow],
+        output: Output,
+        ask: Ask,
+        keep: Keep,
         *,
-        done: set[str],
+        done: IdSet,
         concurrency: int,
         progress: Progress,
-        price: Price | None = None,
-        options: dict[str, Any] | None = None,
+        attempts: Attempts | None = None,
+        note: Callable[[Summary], str] = lambda summary: f"{summary.tokens} tokens",
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._source, self._files, self._answer = source, files, answer
-        self._done, self._progress, self._price = done, progress, price
-        self._options = options or {}
+        self._rows, self._output, self._ask, self._keep = rows, output, ask, keep
+        self._done, self._progress, self._note = done, progress, note
+        self._attempts = attempts or Attempts()
+        self._is_over = is_over
         self._gate = asyncio.Semaphore(concurrency)
-        self._seen: set[str] = set()
-        self._answered = self._failed = self._skipped = self._tokens = 0
-        self._errors: Counter[str] = Counter()
-        self._synced = time.monotonic()
+        self._seen = IdSet()
+        self._aside: list[Row] = []
+        self._stopping = self._is_left_over = False
+        self._written = 0.0
+        self.summary = Summary()
+
+    def stop(self) -> None:
+        self._stopping = True
 
     async def run(self) -> Summary:
-        """Answer the lines. Raises JobEnded when none can be answered any more."""
+        """Raises JobEnded when no row can be answered any more; what is kept stays kept."""
         try:
-            await self._run()
-        except OSError as error:
-            raise JobEnded(f"{self._files.out} cannot be written: {error}") from error
-        return Summary(
-            self._answered, self._failed, self._skipped, self._tokens, dict(self._errors)
-        )
+            async with asyncio.TaskGroup() as group:
+                for row in self._rows:
+                    if self._stopping or self._is_over():
+                        break
+                    await self._begin(group, row)
+                else:
+                    self.summary.is_whole = True
+            for row in self._aside:
+                if self._stopping:
+                    self.summary.is_whole = False
+                    break
+                await self._answer(row, alone=True)
+            self.summary.is_whole &= not self._is_left_over
+        except* (JobEnded, OSError) as ended:
+            self.summary.is_whole = False
+            first = next(iter(_leaves(ended)))
+            if isinstance(first, JobEnded):
+                raise first from None
+            raise JobEnded(f"a file cannot be used: {first}", EXHAUSTED) from None
+        return self.summary
 
-    async def _run(self) -> None:
-        with (
-            self._files.out.open("a", encoding="utf-8") as out,
-            self._files.errors.open("a", encoding="utf-8") as errors,
-        ):
-            self._out, self._bad = out, errors
-            try:
-                async with asyncio.TaskGroup() as group:
-                    with self._source.open("rb") as lines:
-                        for number, raw in enumerate(lines, start=1):
-                            if raw.removeprefix(BOM_UTF8).strip():
-                                await self._begin(group, number, raw)
-            except* (JobEnded, OSError) as ended:
-                raise ended.exceptions[0] from None
-            finally:
-                os.fsync(out.fileno())
-
-    async def _begin(self, group: asyncio.TaskGroup, number: int, raw: bytes) -> None:
-        try:
-            custom_id, body = _request(_object(raw))
-            if custom_id in self._seen:
-                message = f"custom_id {custom_id!r} came up before"
-                raise InvalidRequest(message, field="custom_id")
-        except InvalidRequest as error:
-            self._fail(_readable_id(raw), number, error)
+    async def _begin(self, group: asyncio.TaskGroup, row: Row | BadRow) -> None:
+        if isinstance(row, BadRow):
+            self._fail(row.custom_id, row.number, row.error)
             return
-        self._seen.add(custom_id)
-        if custom_id in self._done:
-            self._skipped += 1
+        if not self._seen.add(row.custom_id):
+            message = f"custom_id {row.custom_id!r} came up before"
+            error = InvalidRequest(message, field="custom_id", code="duplicate_id")
+            self._fail(row.custom_id, row.number, error)
+            return
+        if row.custom_id in self._done:
+            self.summary.skipped += 1
+            return
+        tried = self._output.attempts(row.number)
+        if tried and (not self._attempts.again or tried >= self._attempts.over_runs):
+            self._output.give_up(row.number)
+            self.summary.failed += 1
+            self.summary.errors["given_up"] += 1
             return
         await self._gate.acquire()
-        group.create_task(self._answer_line(custom_id, number, body))
+        if self._stopping or self._is_over():
+            self._gate.release()
+            return
+        group.create_task(self._in_turn(row))
 
-    async def _answer_line(self, custom_id: str, number: int, body: dict[str, Any]) -> None:
+    async def _in_turn(self, row: Row) -> None:
         try:
-            reply = await self._answer(self._completed(body))
-            line, spent = _answered(custom_id, reply)
-        except RequestError as error:
-            if error.status in REFUSED_FOR_ALL:
-                raise JobEnded(f"the endpoint refuses this job: {error.message}") from error
-            self._fail(custom_id, number, error)
-        except Exception as error:  # one bad line never ends a job
-            message = f"{type(error).__name__}: {error}"
-            self._fail(custom_id, number, RequestError(message[:1000], code="failed"))
-        else:
-            self._record(line, spent)
+            await self._answer(row)
         finally:
             self._gate.release()
 
-    def _completed(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with the job's options and price, where it says nothing itself."""
-        own = body.get("thinkbudget") or {}
-        if self._options and isinstance(own, dict):
-            body = body | {"thinkbudget": self._options | own}
-        return _priced(body, self._price) if self._price else body
+    async def _answer(self, row: Row, *, alone: bool = False) -> None:
+        try:
+            answered = await self._ask_again(row)
+        except RequestError as error:
+            self._refuse_all(error)
+            if error.code in _SUSPECT and not alone and len(self._aside) < MOST_SET_ASIDE:
+                self._aside.append(row)
+            else:
+                self._fail(row.custom_id, row.number, error)
+        except LeftOver:
+            self._is_left_over = True
+        except (JobEnded, OSError):
+            raise
+        except Exception as error:  # one bad row never ends a job
+            message = f"{type(error).__name__}: {error}"
+            self._fail(row.custom_id, row.number, RequestError(message[:1000], code="failed"))
+        else:
+            self._keep(row, answered)
+            self.summary.answered += 1
+            self.summary.tokens += answered.tokens
+            self._advance()
 
-    def _record(self, line: str, spent: int) -> None:
-        self._write(self._out, line)
-        self._answered += 1
-        self._tokens += spent
-        self._price = self._price.after(spent) if self._price else None
-        self._progress.advance(f"{self._tokens} tokens, {self._failed} failed")
+    async def _ask_again(self, row: Row) -> Answered:
+        """After errors that pass, with longer and longer pauses. The HTTP client does it itself."""
+        for attempt in range(self._attempts.in_run):
+            try:
+                return await self._ask(row)
+            except RequestError as error:
+                is_last = attempt == self._attempts.in_run - 1
+                if is_last or error.status not in (429, 503) or error.code == "unreachable":
+                    raise
+                wait = float(error.headers.get("Retry-After", 0)) if error.headers else 0.0
+            await asyncio.sleep(max(wait, self._attempts.backoff_seconds * 2**attempt))
+        raise AssertionError("the loop returns or raises")
+
+    def _refuse_all(self, error: RequestError) -> None:
+        """Raise JobEnded for an error that every other row would meet as well."""
+        if error.code == "unreachable":
+            raise JobEnded(error.message, UNREACHABLE) from error
+        is_first = self.summary.answered == 0
+        no_model = error.code == "model_not_found" and not is_first
+        if error.status in (401, 403) or (error.status == 404 and not no_model):
+            raise JobEnded(f"the endpoint refuses this job: {error.message}", UNREACHABLE)
+        if error.code == "insufficient_quota":
+            raise JobEnded(f"a quota is used up: {error.message}", EXHAUSTED)
 
     def _fail(self, custom_id: str | None, number: int, error: RequestError) -> None:
-        self._failed += 1
-        self._errors[error.code] += 1
-        body = {"status_code": error.status, "request_id": None, "body": error.as_dict()}
-        line = {"custom_id": custom_id, "line": number, "response": body, "error": None}
-        self._write(self._bad, json.dumps(line))
-        self._progress.advance()
+        self._output.fail(custom_id, number, error)
+        self.summary.failed += 1
+        self.summary.errors[error.code] += 1
+        self._advance()
 
-    def _write(self, file: IO[str], line: str) -> None:
-        """Raises OSError, which ends the job: no other line could be kept either."""
-        file.write(f"{line}\n")
-        file.flush()
-        if time.monotonic() - self._synced >= FSYNC_SECONDS:
-            os.fsync(file.fileno())
-            self._synced = time.monotonic()
+    def _advance(self) -> None:
+        failed = f", {self.summary.failed} failed" if self.summary.failed else ""
+        self._progress.advance(self._note(self.summary) + failed)
+        now = asyncio.get_running_loop().time()
+        if now - self._written >= STATE_SECONDS:
+            self._written = now
+            self._output.write_state(**progress_state(self.summary))
 
 
-def _answered(custom_id: str, reply: dict[str, Any]) -> tuple[str, int]:
-    """The line of OUT for a reply, and the tokens that it took; 0 where the reply names none."""
-    if reply.get("error") and "choices" not in reply:
-        raise RequestError(str(reply["error"])[:1000], code="failed")
-    usage, name = reply.get("usage") or {}, reply.get("id") or custom_id
-    spent = int(usage.get("completion_tokens") or 0)
-    line = {
-        "id": f"batch_req_{name}",
-        "custom_id": custom_id,
-        "response": {"status_code": 200, "request_id": name, "body": reply},
-        "error": None,
+def progress_state(summary: Summary) -> dict[str, object]:
+    return {
+        "answered": summary.answered,
+        "failed": summary.failed,
+        "skipped": summary.skipped,
+        "tokens": summary.tokens,
+        "errors": dict(summary.errors),
     }
-    return json.dumps(line), spent
 
 
-def _priced(body: dict[str, Any], price: Price) -> dict[str, Any]:
-    """The body with the job's price, unless it says itself how it is to be answered."""
-    own = body.get("thinkbudget") or {}
-    if not isinstance(own, dict) or "price" in own or own.get("policy", "priced") != "priced":
-        return body
-    return body | {"thinkbudget": own | {"policy": "priced", "price": price.per_token}}
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    line = parse_json(raw.removeprefix(BOM_UTF8))
-    if not isinstance(line, dict):
-        raise InvalidRequest("the line must be a JSON object", field=None, code="invalid_json")
-    return line
-
-
-def _readable_id(raw: bytes) -> str | None:
-    """The custom_id of a line that is refused, as far as one can be made out."""
-    try:
-        text = raw.decode("utf-8-sig", errors="replace")
-        line = json.loads(text, parse_int=float)  # an int of many digits is an error
-    except (ValueError, RecursionError):
-        return None
-    custom_id = line.get("custom_id") if isinstance(line, dict) else None
-    return custom_id if isinstance(custom_id, str) else None
-
-
-def _request(line: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    custom_id, body = line.get("custom_id"), line.get("body")
-    if not isinstance(custom_id, str) or not custom_id:
-        message = f"custom_id must be a text that is not empty, got {custom_id!r}"
-        raise InvalidRequest(message, field="custom_id")
-    if line.get("url", URL) != URL:
-        raise InvalidRequest(f"url must be {URL}, got {line['url']!r}", field="url")
-    if line.get("method", "POST") != "POST":
-        raise InvalidRequest(f"method must be POST, got {line['method']!r}", field="method")
-    if not isinstance(body, dict):
-        raise InvalidRequest("body must be a JSON object", field="body")
-    check_text(body)
-    return custom_id, body
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

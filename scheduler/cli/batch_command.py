@@ -1,112 +1,156 @@
-"""`thinkbudget batch`: a file of requests into a file of answers."""
+"""`thinkbudget batch`: a file of questions into a file of answers, by one budget."""
 
-from pathlib import Path
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from scheduler.cli.options import ANSWER_KINDS, endpoint_options, engine_options, one_line_errors
+from scheduler.cli.batch_estimate import batch_estimate
+from scheduler.cli.batch_options import (
+    COLUMN_FLAGS,
+    bar_of,
+    columns_of,
+    existing,
+    input_options,
+    job_options,
+    job_settings,
+)
+from scheduler.cli.batch_submit import batch_cancel, batch_logs, batch_results, batch_status
+from scheduler.cli.batch_submit import batch_submit as submit_command
+from scheduler.cli.options import one_line_errors
+
+if TYPE_CHECKING:
+    from scheduler.batch.run import Job, JobReport
 
 
 @click.group()
 def batch() -> None:
-    """Batch jobs in OpenAI's JSON lines."""
+    """Batch jobs: OpenAI's lines, plain JSON lines, CSV or Parquet in, answers out."""
+
+
+for each in (
+    batch_estimate, submit_command, batch_status, batch_logs, batch_cancel, batch_results,
+):  # fmt: skip
+    batch.add_command(each)
+
+
+@batch.command("check")
+@click.argument("source")
+@input_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def batch_check(source: str, roots: tuple[str, ...], as_json: bool, **columns: str | None) -> None:
+    """Read every row of SOURCE and say what is wrong. Exit code 3: some rows are."""
+    from scheduler.batch.check import check_rows
+    from scheduler.batch.inputs.files import read_rows
+
+    with one_line_errors():
+        found = existing(source, roots)
+        names = columns_of(**{name: columns[name] for name in COLUMN_FLAGS})
+        result = check_rows(read_rows(found, names))
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
+    else:
+        for line in result.lines():
+            click.echo(line)
+    raise SystemExit(3 if result.bad else 0)
 
 
 @batch.command("run")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
-@engine_options
-@endpoint_options
-@click.option("--concurrency", type=click.IntRange(1, 10_000), default=16, show_default=True,
-              help="Lines answered at the same time.")  # fmt: skip
-@click.option("--budget", type=float, metavar="TOKENS",
-              help="Aim at about so many tokens for the job. A goal, not a limit.")  # fmt: skip
-@click.option("--answer-kind", type=click.Choice(ANSWER_KINDS),
-              help="What answers are, where a line does not say (docs/requests.md).")  # fmt: skip
-@click.option("--answer-pattern", metavar="REGEX",
-              help="Finds the answer in a reply: its last match, or the group in it.")  # fmt: skip
-@click.option("--store", envvar="THINKBUDGET_STORE", metavar="URL",
-              help="Keep outcomes here, where this process answers (docs/store.md).  "
-              "[env: THINKBUDGET_STORE]")  # fmt: skip
-@click.option("--force", is_flag=True, help="Resume in OUT although another job began it.")
+@click.argument("source")
+@job_options
 def batch_run(
-    source: Path,
-    out: Path,
-    url: str | None,
-    api_key: str | None,
-    concurrency: int,
-    budget: float | None,
-    answer_kind: str | None,
-    answer_pattern: str | None,
-    store: str | None,
-    force: bool,
-    **flags: Any,
+    source: str, out: str, force: bool, fail_threshold: float, progress_kind: str, **flags: Any
 ) -> None:
-    """Answer every line of SOURCE into OUT. The same command again resumes the job.
+    """Answer every row of SOURCE into OUT. The same command again resumes the job.
 
-    SOURCE has OpenAI batch lines. Exit code 3: some lines failed; 4: OUT belongs to another job.
+    Exit codes: 3 some rows failed; 4 OUT belongs to another job; 5 the endpoint cannot be reached
+    or refuses; 6 a budget, the time or the disk is used up; 130 and 143 interrupted.
     """
-    import asyncio
-
-    from scheduler.api.protocol import AnswerOptions
-    from scheduler.batch.default_model import with_model
-    from scheduler.batch.files import Files, count_lines, prepare, price_for
-    from scheduler.batch.job import BatchJob, JobEnded, Summary
-    from scheduler.client.http_client import check_endpoint
-    from scheduler.client.local import answering
-    from scheduler.config import ServeConfig
+    from scheduler.batch.ended import RESUME_REFUSED
+    from scheduler.batch.run import Job
     from scheduler.manifest import ResumeRefused
-    from scheduler.progress import progress
-    from scheduler.startup import settings
-    from scheduler.store.opening import require_store
 
-    files = Files.beside(out)
-    given = {"kind": answer_kind, "pattern": answer_pattern}
-    answer = {name: value for name, value in given.items() if value is not None}
-    options = {"answer": answer} if answer else {}
-    manifest = ({"url": url} if url else flags) | ({"budget": budget} if budget else {}) | options
     with one_line_errors():
-        AnswerOptions.model_validate(answer)
-        if url is not None:
-            check_endpoint(url, api_key)
-        where = url or settings(**flags, store=store)
-        if isinstance(where, ServeConfig):
-            require_store(where.store)
+        settings = job_settings(source, out, flags)
+        job = Job(settings, bar_of(progress_kind))
         try:
-            done = prepare(source, files, manifest, force=force)
+            job.begin(force=force)
         except ResumeRefused as error:
             click.echo(f"Error: {error}", err=True)
-            raise SystemExit(4) from error
-        price = None if budget is None else price_for(budget, source, files, done)
+            raise SystemExit(RESUME_REFUSED) from error
+    with one_line_errors():
+        report, code = _ran(job, out)
+    if report is None:
+        raise SystemExit(code)
+    _show(report, job, settings.goals)
+    failed, rows = report.summary.failed, report.summary.answered + report.summary.skipped
+    if failed and failed > fail_threshold * (failed + rows):
+        raise SystemExit(3)
+    raise SystemExit(code)
 
-    async def work() -> Summary:
-        total = count_lines(source)
-        async with answering(where, api_key=api_key) as answer:
-            with progress("batch", total, done=len(done)) as bar:
-                job = BatchJob(
-                    source,
-                    files,
-                    with_model(answer, where, api_key=api_key),
-                    done=done,
-                    concurrency=concurrency,
-                    progress=bar,
-                    price=price,
-                    options=options,
-                )
-                return await job.run()
+
+def _ran(job: "Job", out: str) -> "tuple[JobReport | None, int]":
+    """Run a job to its end or to the first interrupt; the second one aborts it."""
+    import asyncio
+    import signal
+
+    from scheduler.batch.ended import EXHAUSTED, INTERRUPTED, TERMINATED, UNREACHABLE, JobEnded
+
+    stopped = 0
+
+    async def work() -> "JobReport":
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def interrupt(code: int) -> None:
+            nonlocal stopped
+            if stopped:
+                task.cancel()
+                return
+            stopped = code
+            click.echo("finishing the rows under way; interrupt again to stop at once", err=True)
+            job.stop()
+
+        for number, code in ((signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)):
+            loop.add_signal_handler(number, interrupt, code)
+        return await job.run()
 
     try:
-        summary = asyncio.run(work())
-    except JobEnded as error:
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; {out} is kept, the same command resumes the job", err=True)
-        raise SystemExit(130) from None
+        report = asyncio.run(work())
+    except JobEnded as ended:
+        click.echo(f"Error: {ended}", err=True)
+        click.echo(_way_on(job, out), err=True)
+        return None, ended.exit_code
+    except ConnectionError as error:
+        click.echo(f"Error: {error}", err=True)
+        return None, UNREACHABLE
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        click.echo(f"stopped; {_way_on(job, out)}", err=True)
+        return None, stopped or INTERRUPTED
+    if stopped and not report.summary.is_whole:
+        click.echo(f"interrupted; {_way_on(job, out)}", err=True)
+        return None, stopped
+    return report, 0 if report.summary.is_whole else EXHAUSTED
+
+
+def _way_on(job: "Job", out: str) -> str:
+    return f"what is answered is kept beside {out}, and the same command goes on"
+
+
+def _show(report: "JobReport", job: "Job", goals: Any) -> None:
+    from scheduler.batch.run import bill_lines
+
+    summary = report.summary
+    of = f" of {goals.tokens:,}" if goals.tokens is not None else ""
     click.echo(
         f"{summary.answered} answered, {summary.skipped} done before, {summary.failed} failed, "
-        f"{summary.tokens} tokens -> {out}"
+        f"{summary.tokens} tokens{of} -> {job.output.out}"
     )
     for code, count in sorted(summary.errors.items()):
-        click.echo(f"  {count} x {code} -> {files.errors}")
-    raise SystemExit(3 if summary.failed else 0)
+        click.echo(f"  {count} x {code} -> {job.output.errors}")
+    if not summary.is_whole:
+        click.echo("  some rows have no answer: the budget or the time is used up")
+    if report.tokens != summary.tokens:
+        click.echo(f"  {report.tokens} tokens with the runs before")
+    for line in bill_lines(report, goals):
+        click.echo(f"  {line}")

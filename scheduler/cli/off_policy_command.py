@@ -8,7 +8,7 @@ import click
 
 from scheduler.cli.options import one_line_errors
 
-REFUSED = 5
+REFUSED = 7
 
 
 @click.command("off-policy")
@@ -30,7 +30,7 @@ def off_policy(
 ) -> None:
     """Estimate policies from the decisions in LOG, with those that were set aside as LOG.1 ...
 
-    Accuracy and tokens by IPS, SNIPS and DR with 95 % intervals. Exit code 5: of some policy the
+    Accuracy and tokens by IPS, SNIPS and DR with 95 % intervals. Exit code 7: of some policy the
     log does not tell enough.
     """
     from scheduler.experiments import tables

@@ -1,11 +1,13 @@
 """What commands share: the flags of an engine, and how wrong input ends."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 # Of policies/__init__.py, which is heavy to import; a test holds them together.
 POLICY_NAMES = (
@@ -43,6 +45,44 @@ def named(file: Path | None) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{file}: {error}" if file else str(error)) from error
+
+
+def is_given(context: click.Context, flag: str) -> bool:
+    """Whether the caller has named a flag, on the command line or in the environment."""
+    source = context.get_parameter_source(flag)
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """KEY=VALUE, where a value is JSON if it can be read as such, and else a text."""
+    found = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not name or not sign:
+            raise click.BadParameter(f"{pair!r} is no KEY=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found or None
+
+
+def policy_options(command: F) -> F:
+    """The flags for options of the policy, and for the file of what is learned."""
+    options = [
+        click.option("--policy-option", "policy_options", multiple=True, metavar="KEY=VALUE",
+                     callback=_pairs, help="An option of the policy, such as samples=8; may be "
+                     "given several times."),
+        click.option("--curves", type=click.Path(dir_okay=False),
+                     help="Keep the learned curves in this file."),
+        click.option("--config", "config_file", type=click.Path(path_type=Path),
+                     help="Read settings from this TOML file; flags given beside it win."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def _vllm_arguments(

@@ -10,7 +10,7 @@ from scheduler.cli.options import one_line_errors
 if TYPE_CHECKING:
     from scheduler.experiments.split_log import ArmComparison
 
-NOT_YET, WORSE = 5, 6
+NOT_YET, WORSE = 7, 8
 
 
 @click.command("promote")
@@ -26,7 +26,7 @@ NOT_YET, WORSE = 5, 6
 def promote(settings: Path, margin: float, price: float, log: Path | None, dry_run: bool) -> None:
     """Make the candidate of [rollout] the policy of SETTINGS, if it is surely not worse.
 
-    Reads the log of the split. Exit code 0: promoted. 5: more labelled queries are needed. 6: the
+    Reads the log of the split. Exit code 0: promoted. 7: more labelled queries are needed. 8: the
     candidate is surely worse by more than the margin.
     """
     from scheduler.config import ServeConfig

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from scheduler.cli.options import engine_options, named, one_line_errors
+from scheduler.cli.options import engine_options, is_given, named, one_line_errors
 from scheduler.logs import LOG_LEVELS, configure, tell
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def serve(
         table = read_table(config_file) if config_file else {}
         if config_file:
             context = click.get_current_context()
-            flags = {name: value for name, value in flags.items() if _is_given(context, name)}
+            flags = {name: value for name, value in flags.items() if is_given(context, name)}
         with named(config_file):
             config = settings(table, **flags)
             if not replace:
@@ -93,11 +92,6 @@ def serve(
                 click.echo(f"sampling, as the model's makers recommend: {sampling}")
             threading.Event().wait()
         tell("finishing running requests; interrupt again to stop at once", as_json=json_logs)
-
-
-def _is_given(context: click.Context, flag: str) -> bool:
-    source = context.get_parameter_source(flag)
-    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 @contextmanager

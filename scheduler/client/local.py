@@ -19,20 +19,29 @@ from scheduler.store.curve_snapshots import put_snapshot
 from scheduler.store.opening import storing
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
+from workers.engine import Engine
 
 
 @asynccontextmanager
-async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
-    """Starts the engine, and ends it with the block."""
+async def local_controller(
+    config: ServeConfig, *, engine: Engine | None = None
+) -> AsyncIterator[Controller]:
+    """Starts an engine unless one is given, and ends it with the block.
+
+    What is learned is kept in the file of curves, where the settings name one. Raises ValueError
+    when another process writes that file.
+    """
     policy = build_policy(config.policy.name, **config.policy_options)
-    engine, pool = make_engine(config.engine), MathPool()
+    path = Path(config.curves) if config.curves else None
+    curves = DurableCurveStore(path, round_tokens=config.pricing.round_tokens)
+    engine, pool = engine or make_engine(config.engine), MathPool()
     try:
         async with storing(config.store) as store:
             controller = Controller(
                 engine=engine,
                 info=await engine.info(),
                 policy=policy,
-                curves=DurableCurveStore(round_tokens=config.pricing.round_tokens),
+                curves=curves,
                 pricing=Pricing.of(config.pricing),
                 classes=QueryClasses.load(Path(config.classes)) if config.classes else None,
                 grader=Grader(pool),
@@ -46,6 +55,8 @@ async def local_controller(config: ServeConfig) -> AsyncIterator[Controller]:
     finally:
         await engine.close()
         await pool.close()
+        if path is not None:
+            curves.close()
 
 
 @asynccontextmanager

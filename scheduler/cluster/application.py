@@ -21,6 +21,9 @@ from ray.serve.handle import DeploymentHandle
 from scheduler import logs
 from scheduler.admission.admission import Admission
 from scheduler.api.app import make_app
+from scheduler.api.batches import Batches
+from scheduler.api.file_store import FileStore
+from scheduler.batch.places.served import ServedBatches
 from scheduler.cluster.candidates import outcome_log, rollout, shadow
 from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
@@ -112,6 +115,11 @@ class Gateway:
             verifier=make_verifier(config.verifier, config.engine),
             seed=zlib.crc32(serve.get_replica_context().replica_id.unique_id.encode()),
         )
+        self._batches = None
+        if config.batches is not None:
+            runner = ServedBatches(self._controller, concurrency=config.batches.concurrency)
+            self._batches = Batches(FileStore(Path(config.batches.folder)), runner)
+            self._batches.resume()
         self._tasks = [asyncio.create_task(keep_exchanging(cache))]
         if self._store is not None:
             self._tasks += [
@@ -141,16 +149,17 @@ class Gateway:
             host=config.host,
             sends_request_id=False,
             claims=self._claims,
+            batches=self._batches,
         )
 
 
-def application(config: ServeConfig) -> serve.Application:
-    """The Serve application of these settings; Ray must be there."""
-    leave = max(1.0, config.drain_seconds)
-    engine = serve.deployment(
+def engine_replicas(config: ServeConfig, replicas: int | None = None) -> serve.Application:
+    """The engines alone, `replicas` of them if that is given; Ray must be there."""
+    number = _number(config) if replicas is None else {"num_replicas": replicas}
+    return serve.deployment(
         EngineReplica,
         name="EngineReplica",
-        **_number(config),
+        **number,
         max_ongoing_requests=UNLIMITED,
         request_router_config=RequestRouterConfig(
             request_router_class=TokenRouter,
@@ -161,9 +170,15 @@ def application(config: ServeConfig) -> serve.Application:
         ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus_of_one(config)},
         health_check_period_s=2,
         health_check_timeout_s=8,
-        graceful_shutdown_timeout_s=leave,
+        graceful_shutdown_timeout_s=max(1.0, config.drain_seconds),
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config.engine, config.log_level)
+
+
+def application(config: ServeConfig) -> serve.Application:
+    """The Serve application of these settings; Ray must be there."""
+    leave = max(1.0, config.drain_seconds)
+    engine = engine_replicas(config)
     curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)

@@ -102,6 +102,12 @@ class CurveStore:
             decay(entry.statistics)
             self._fit(key)
 
+    def reprice(self, price: float) -> None:
+        """Fit every class anew round another price: a job's price falls by its own plan."""
+        for key, entry in self.entries.items():
+            entry.log_price = math.log(price)
+            self._fit(key)
+
     def learn(self, record: LabelRecord) -> None:
         """Count a label. It is no sign of drift: a caller could make a class forget by it."""
         keys = [(record.model, name) for name in (record.observation.query_class, OTHER)]

@@ -115,6 +115,9 @@ class DurableCurveStore:
         if self._path is not None:
             self._sync()
 
+    def reprice(self, price: float) -> None:
+        self.store.reprice(price)
+
     def snapshot(self) -> None:
         """Everything into PATH; the log begins anew."""
         if self._path is None:

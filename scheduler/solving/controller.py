@@ -24,6 +24,7 @@ from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.records import ObservationRecord
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded, PolicyFailed
 from scheduler.solving.answers import QueryAnswers
+from scheduler.solving.continuing import Unfinished, restore
 from scheduler.solving.decide import decide
 from scheduler.solving.exploration_runs import ExplorationRuns
 from scheduler.solving.ledger import Ledger
@@ -89,10 +90,12 @@ class Controller:
         on_event: OnEvent | None = None,
         learn: bool = True,
         tenant: str = "",
+        earlier: Unfinished | None = None,
     ) -> Outcome:
         """Answer one query. `on_event` is called with live text; `learn` updates the curve.
 
-        `tenant` is whose tokens these are, where several share the engines.
+        `tenant` is whose tokens these are, where several share the engines. `earlier` is where the
+        query was left before: its chains go on, and the outcome counts all of them.
 
         Raises InvalidRequest when the engine refuses the query, Overloaded when none is there.
         """
@@ -113,7 +116,9 @@ class Controller:
                 limits = ticket.rest(query.limits, seconds)
                 sampling = replace(query.sampling, priority=urgency, cache_salt=caller.cache_salt)
                 query = replace(query, limits=limits, sampling=sampling)
-                outcome = await self._answer(query, policy, on_event, learn, tenant, ticket, arm)
+                outcome = await self._answer(
+                    query, policy, on_event, learn, tenant, ticket, arm, earlier
+                )
             trace.settled(outcome)
         return outcome
 
@@ -126,8 +131,11 @@ class Controller:
         tenant: str,
         ticket: Ticket,
         arm: ArmOfSplit | None,
+        earlier: Unfinished | None,
     ) -> Outcome:
         run, rng = self._open(query, policy, tenant, learn=learn)
+        if earlier is not None:
+            await restore(run, earlier)
         run.engine_name = self._unused_name(query.id)
         self._names.add(run.engine_name)
         try:
@@ -194,6 +202,14 @@ class Controller:
         run.settle()
         run.leave()
         return build_outcome(run, Stop("dry run"), model=self.info.model, policy=policy.name)
+
+    async def goes_on(self, query: Query, *, policy: Policy, earlier: Unfinished) -> bool:
+        """Whether the policy would spend more on a query that it has left; nothing is spent."""
+        run, rng = self._open(query, policy, "")
+        await restore(run, earlier)
+        decision = decide(policy, run, rng)
+        run.leave()
+        return not isinstance(decision, Stop)
 
     def _open(
         self, query: Query, policy: Policy, tenant: str, *, learn: bool = True

@@ -1,5 +1,6 @@
 """Tokens reserved, spent and given back. Nothing is dispatched without a reservation."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 
@@ -15,12 +16,28 @@ class Account:
     @property
     def left(self) -> int | None:
         """What may still be reserved; None when nothing bounds it."""
+        return self._left(0 if self.spent else self.ledger.kept_each)
+
+    @property
+    def spare(self) -> int | None:
+        """The same without what is kept for those that have not begun."""
+        return self._left(0)
+
+    def _left(self, own: int) -> int | None:
         rooms = []
         if self.limit is not None:
             rooms.append(self.limit - self.spent - self.reserved)
         if self.ledger.limit is not None:
-            rooms.append(self.ledger.limit - self.ledger.spent - self.ledger.reserved)
+            rest = self.ledger.limit - self.ledger.spent - self.ledger.reserved
+            rooms.append(max(rest - max(0, self.ledger.kept - own), min(own, rest)))
         return max(0, min(rooms)) if rooms else None
+
+    async def room(self, tokens: int) -> None:
+        """Wait while others hold what this one needs: it may be given back. What is left when
+        nobody holds anything has to do.
+        """
+        while self.ledger.reserved and self.left is not None and self.left < tokens:
+            await self.ledger.settled()
 
     def reserve(self, tokens: int) -> None:
         if self.left is not None and tokens > self.left:
@@ -35,18 +52,38 @@ class Account:
         self.ledger.reserved -= reserved
         self.ledger.spent += spent
         self.ledger.refunded += max(0, reserved - spent)
+        self.ledger.tell()
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The sum over all queries of a server or a job. `limit` bounds it; None: no limit."""
+    """The sum over all queries of a server or a job. `limit` bounds it; None: no limit.
+
+    `kept` is for queries that have not begun: each of them may take `kept_each` of it, and those
+    that have spent something nothing.
+    """
 
     limit: int | None = None
     reserved: int = 0
     spent: int = 0
     refunded: int = 0
     queries: int = field(default=0)
+    kept: int = 0
+    kept_each: int = 0
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def open(self, limit: int | None = None) -> Account:
         self.queries += 1
         return Account(self, limit)
+
+    async def settled(self) -> None:
+        """Wait until some reservation is settled."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    def tell(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()

@@ -176,7 +176,8 @@ class QueryRun:
             budget = replace(budget, extensions=resume.extensions + decision.extensions)
         concludes = isinstance(decision, Branch) and decision.conclude
         asked = starts(decision, self._numbers(votes=votes), self.resumable)
-        round_ = affordable(asked, budget, decision.probing, self.account.left, conclude=concludes)
+        left = self.account.left, self.account.spare
+        round_ = affordable(asked, budget, decision.probing, *left, conclude=concludes)
         if round_ is None:
             return False
         budget, probing = round_.budget, round_.probing
@@ -277,10 +278,7 @@ class QueryRun:
         self.steps.append(DecisionStep(kind, tuple(chains), budget, votes, self.tokens))
 
     def take(self, event: Probe | Sample) -> None:
-        """Keep a trial answer; count what a finished chain cost, and add its vote.
-
-        A chain without an answer is recorded as a vote for None; a lost or cancelled one is not.
-        """
+        """Keep a trial answer; count what a finished chain cost, and add its vote."""
         running = self._round
         assert running is not None, "nothing was dispatched"
         if isinstance(event, Probe):

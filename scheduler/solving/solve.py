@@ -10,6 +10,7 @@ from policies.signals import Probe
 from scheduler.solving.decide import decide
 from scheduler.solving.rewards import reward
 from scheduler.solving.run import QueryRun
+from scheduler.solving.starts import worst_round
 from workers.engine import Engine
 from workers.sample import Accepted, Delta, OnEvent, Sample
 from workers.verifier.base import Verifier
@@ -54,6 +55,8 @@ async def _decide(
         decision = decide(policy, run, rng)
         if isinstance(decision, Stop):
             return decision
+        if run.account.ledger.limit is not None and not isinstance(decision, Conclude):
+            await run.account.room(worst_round(decision, run.query.limits, run.room))
         if not run.dispatch(decision, stream=on_event is not None):
             return Stop("budget")
         if stop := await _round(run, engine, policy, rng, on_event) or run.blocked():

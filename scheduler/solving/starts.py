@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from policies.base import Branch, Draw, Extend
+from policies.base import Branch, Draw, Extend, Limits
 from policies.plan import Budget
 from policies.signals import Probing
-from scheduler.solving.token_limits import fit, worst_case
+from scheduler.solving.token_limits import fit, within_limits, worst_case
 from workers.sample import Sample
 
 
@@ -52,10 +52,13 @@ def affordable(
     budget: Budget,
     probing: Probing | None,
     left: int | None,
+    spare: int | None = None,
     *,
     conclude: bool = False,
 ) -> AffordableRound | None:
     """The first chains whose worst cases `left` can hold; if it holds none, one made smaller.
+
+    All but the first must fit into `spare`, too, where there is less of that.
 
     Chains that `conclude` only answer. None when not even an answer fits, or nothing was asked.
     """
@@ -63,7 +66,10 @@ def affordable(
         return None
     done = [_done(start, budget, conclude=conclude) for start in asked]
     costs = [worst_case(budget, probing, done=each) for each in done]
-    kept = len(asked) if left is None else sum(sum_ <= left for sum_ in accumulate(costs))
+    kept = len(asked)
+    if left is not None:
+        sums, rest = list(accumulate(costs)), left if spare is None else min(left, spare)
+        kept = int(sums[0] <= left) + sum(sum_ <= rest for sum_ in sums[1:])
     if kept:
         return AffordableRound(asked[:kept], budget, probing, sum(costs[:kept]))
     assert left is not None, "an unlimited account holds everything"
@@ -71,6 +77,19 @@ def affordable(
     if fitting is None:
         return None
     return AffordableRound(asked[:1], *fitting, worst_case(*fitting, done=done[0]))
+
+
+def worst_round(decision: Draw | Extend | Branch, limits: Limits, room: int) -> int:
+    """Tokens of a round at worst, within the query's own limits."""
+    budget = within_limits(decision.budget, limits, room)
+    match decision:
+        case Draw(samples=chains):
+            pass
+        case Branch(widths=widths):
+            chains = sum(width for _, width in widths)
+        case _:
+            chains = 1
+    return worst_case(budget, decision.probing) * chains
 
 
 def _done(start: Start, budget: Budget, *, conclude: bool) -> int:

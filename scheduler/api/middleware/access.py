@@ -34,6 +34,9 @@ OPEN: Final = ("/health", "/ready")
 
 MOST_PATH_BYTES: Final = 4096
 
+UPLOAD: Final = "/v1/files"
+"""Where a body may be a form, and as large as files may be."""
+
 
 class AccessMiddleware:
     """`host` is what the server is bound to."""
@@ -67,7 +70,7 @@ class AccessMiddleware:
         self._check_head(scope, headers)
         token = CALLER.set(caller)
         try:
-            async with self._body(headers, receive) as body:
+            async with self._body(scope["path"], headers, receive) as body:
                 if body is not None:
                     reply = self._with_headers(caller, send)
                     await _until_gone(self._app, scope, body, receive, reply)
@@ -108,21 +111,27 @@ class AccessMiddleware:
             raise TooLarge(f"the headers are larger than {most} bytes", status=431)
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         is_json = kind == "application/json" or kind.endswith("+json")
-        if scope["method"] == "POST" and not is_json:
+        is_upload = scope["path"] == UPLOAD and kind == "multipart/form-data"
+        if scope["method"] == "POST" and not (is_json or is_upload):
             why = f"the body must be application/json, got {kind!r}"
             raise InvalidRequest(why, field="content-type", code="invalid_json")
 
     @asynccontextmanager
-    async def _body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes | None]:
+    async def _body(
+        self, path: str, headers: Headers, receive: Receive
+    ) -> AsyncIterator[bytes | None]:
         """The body while it is held; None if the client has left before its end."""
         declared = headers.get("content-length", "0")
         if not (declared.isascii() and declared.isdecimal()):
             why = f"content-length must be a number, got {declared!r}"
             raise InvalidRequest(why, field="content-length")
-        self._check_length(int(declared[:20]))
+        limits, is_file = self._limits, path == UPLOAD
+        most = limits.file_bytes if is_file else limits.body_bytes
+        seconds = limits.file_seconds if is_file else limits.upload_seconds
+        self._check_length(int(declared[:20]), most)
         body, is_whole = bytearray(), False
         try:
-            async with asyncio.timeout(self._limits.upload_seconds):
+            async with asyncio.timeout(seconds):
                 while not is_whole:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -130,18 +139,17 @@ class AccessMiddleware:
                     piece = message.get("body", b"")
                     body += piece
                     self._held += len(piece)
-                    self._check_length(len(body))
+                    self._check_length(len(body), most)
                     is_whole = not message.get("more_body", False)
             yield bytes(body) if is_whole else None
         except TimeoutError:
             if is_whole:
                 raise
-            raise UploadTimeout(self._limits.upload_seconds) from None
+            raise UploadTimeout(seconds) from None
         finally:
             self._held -= len(body)
 
-    def _check_length(self, length: int) -> None:
-        most = self._limits.body_bytes
+    def _check_length(self, length: int, most: int) -> None:
         if length > most:
             raise TooLarge(f"the body is larger than {most} bytes")
         if self._held > self._limits.held_bytes:

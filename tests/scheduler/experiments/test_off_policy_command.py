@@ -31,7 +31,7 @@ def run(*arguments: object) -> Result:
 def test_policies_are_estimated_and_those_the_log_does_not_tell_of_refused(log: Path) -> None:
     options = ("--policy", "majority,samples=3", "--policy", "majority,samples=20")
     result = run("off-policy", log, *options, "--format", "json")
-    assert result.exit_code == 5
+    assert result.exit_code == 7
     known, unknown = json.loads(result.stdout)
     assert known["overlap"]["decisions"] == 240 and known["refused"] is None
     accuracy = known["accuracy"]["dr"]

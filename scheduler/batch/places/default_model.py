@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from scheduler.batch.job import Answer
+from scheduler.batch.asking import Answer
 from scheduler.client.http_client import Client
 from scheduler.config import ServeConfig
 from scheduler.errors import InvalidRequest

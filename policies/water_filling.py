@@ -1,0 +1,103 @@
+"""Spends the budget of a job whose queries are all known: everything first, then what pays most.
+
+A first pass asks every query at a high price, so that each has an answer before any gets much.
+Later passes go on with the queries where the policy would spend more at a price that falls from
+pass to pass. So tokens are bought in the order of what they bring, and the job may be ended at any
+point: by its tokens, its time, or its accuracy. This is the greedy solution of the knapsack over
+all queries, whose price of the last token is its Lagrange multiplier (equal slopes).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from policies.price import DEFAULT_PRICE, HIGHEST, LOWEST
+
+FALL = 1.5
+"""The price of a pass is that of the last one divided by it. A finer ladder spends more evenly, and
+reads all queries more often."""
+FIRST = 1.0
+"""The first price, where 1 says that a tenth of accuracy is worth the whole share of a query.
+
+Higher ones leave more to later passes, which are bound to the plans that the first has chosen.
+"""
+WITHOUT_BUDGET = 4.0 * DEFAULT_PRICE
+"""The first price where tokens are not limited: a cheap pass, to be done with early."""
+MOST_PASSES = 16
+UNKNOWN = 0.7
+"""Share of its part of the budget that is kept for a query when nothing is known of its cost."""
+PILOT = 8
+"""Queries after which it is known well enough what one costs at least."""
+
+
+def first_price(tokens: float | None, queries: int) -> float:
+    """Accuracy that a token must buy in the first pass over so many queries.
+
+    `tokens` is the budget of all queries together; None: there is none.
+    """
+    if tokens is None:
+        return WITHOUT_BUDGET
+    return min(HIGHEST, max(LOWEST, FIRST * 0.1 * max(1, queries) / tokens))
+
+
+def price_of(first: float, passes: int) -> float:
+    """The price of a later pass; the first pass is number 0."""
+    return max(LOWEST, first / FALL**passes)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstChains:
+    """What the first chains of a job's queries have cost, in tokens."""
+
+    count: int = 0
+    tokens: float = 0.0
+    squares: float = 0.0
+
+    def after(self, tokens: float) -> Self:
+        return type(self)(self.count + 1, self.tokens + tokens, self.squares + tokens * tokens)
+
+    @property
+    def mean(self) -> float:
+        return self.tokens / self.count if self.count else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean; infinite where it is not known."""
+        if self.count < 2:
+            return math.inf
+        variance = max(0.0, self.squares / self.count - self.mean**2)
+        return math.sqrt(variance / (self.count - 1))
+
+    def needed(self, queries: int) -> float:
+        """Tokens for one chain of each query, at least: two standard errors below the estimate."""
+        low = self.mean - 2 * self.error if math.isfinite(self.error) else 0.0
+        return queries * max(0.0, low)
+
+
+def reserve(chains: FirstChains, queries: int, tokens: float, of: int) -> float:
+    """Tokens that will do for one chain of each of so many queries, but for bad luck.
+
+    As long as little is known it is most of their share of the `tokens` of all `of` queries.
+    """
+    if chains.count < PILOT:
+        return UNKNOWN * tokens * queries / max(1, of)
+    spread = chains.error * math.sqrt(chains.count - 1)
+    return min(tokens, queries * chains.mean + 3 * spread * math.sqrt(queries))
+
+
+def can_hold(tokens: float, queries: int, chains: FirstChains) -> bool:
+    """Whether a budget can hold one chain of every query, as far as is known.
+
+    `tokens` is what is left for so many queries that have no answer yet.
+    """
+    if chains.count < PILOT:
+        return True
+    return chains.needed(queries) <= tokens
+
+
+def next_gain(price: float, tokens: float) -> float:
+    """Accuracy, summed over all queries, that so many more tokens would bring at most.
+
+    A pass has ended at this price: nothing that it left undone brings more per token.
+    """
+    return price * tokens
