@@ -58,11 +58,12 @@ def find(
     *,
     newest: int | None = None,
     after: int = 0,
+    most: int | None = None,
 ) -> Iterator[StoreRecord]:
     """Outcomes in the order in which the store took them in, or only the `newest` of them.
 
     Each is its line, with `seq`, its place in that order, and with `reward`, its later label.
-    `after` is a place: outcomes past it.
+    `after` is a place: outcomes past it, and so `most` at most.
     """
     found = (
         select(OUTCOMES.c.seq, OUTCOMES.c.payload, OUTCOMES.c.at, FEEDBACK.c.reward)
@@ -73,7 +74,7 @@ def find(
         last = found.order_by(OUTCOMES.c.seq.desc()).limit(newest)
         yield from reversed([_line(row) for row in connection.execute(last)])
         return
-    ordered = found.order_by(OUTCOMES.c.seq).execution_options(yield_per=PAGE)
+    ordered = found.order_by(OUTCOMES.c.seq).limit(most).execution_options(yield_per=PAGE)
     for row in connection.execute(ordered):
         yield _line(row)
 
@@ -135,11 +136,17 @@ def outcomes_of(source: str) -> Iterator[dict[str, Any]]:
         yield from read_outcomes(Path(source))
         return
     try:
-        with OutcomeStore(source, reads=True) as store, store.transaction() as connection:
-            for line in find(connection):
-                if line["correct"] is None and line["reward"] is not None:
-                    line["correct"] = line["reward"] >= 0.5
-                yield line
+        with OutcomeStore(source, reads=True) as store:
+            last, page = 0, None
+            while page is None or page:
+                # No transaction stays open while whoever asks works on a page.
+                with store.transaction() as connection:
+                    page = list(find(connection, after=last, most=PAGE))
+                for line in page:
+                    last = line["seq"]
+                    if line["correct"] is None and line["reward"] is not None:
+                        line["correct"] = line["reward"] >= 0.5
+                    yield line
     except StoreAway as error:
         raise ValueError(str(error)) from None
 
