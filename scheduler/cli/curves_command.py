@@ -73,12 +73,12 @@ def classes_fit(log: str, out: Path, count: int, seed: int) -> None:
     click.echo(f"classes: {out}")
 
 
-def questions(log: str) -> list[str]:
+def questions(log: str | Path) -> list[str]:
     """The questions of an outcome log, or of a store."""
     from scheduler.store.queries import outcomes_of
 
     try:
-        found = [line["question"] for line in outcomes_of(log)]
+        found = [line["question"] for line in outcomes_of(str(log))]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{log}: not an outcome log: {error!r}") from None
     if found and all(question is None for question in found):

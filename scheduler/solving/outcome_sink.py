@@ -21,7 +21,7 @@ class SinkCounts(NamedTuple):
 class OutcomeSink(Protocol):
     """Takes lines, and brings them to the store in time."""
 
-    def put_outcome(self, outcome: dict[str, Any], *, tenant: str, request_id: str) -> None:
+    def put_outcome(self, outcome: dict[str, Any], *, tenant: str, request_id: str | None) -> None:
         """Take an answered query (`Outcome.as_dict`)."""
 
     def put_label(self, outcome_id: str, reward: float, *, tenant: str, source: str) -> None:

@@ -35,7 +35,7 @@ def insert_all(connection: Connection, table: Table, rows: list[dict[str, Any]])
     if rows and connection.dialect.name == "sqlite":
         # Past SQLAlchemy's handling of every value, which takes as long as SQLite does.
         made = insert(table).compile(dialect=connection.dialect, column_keys=[*rows[0]])
-        names = made.positiontup
+        names = made.positiontup or []
         connection.exec_driver_sql(str(made), [tuple(row[name] for name in names) for row in rows])
     elif rows:
         connection.execute(*_arrays(table, rows))

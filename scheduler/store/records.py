@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     jobs: list[Row]
 
 
-def outcome_record(outcome: StoreRecord, *, tenant: str, request_id: str) -> StoreRecord:
+def outcome_record(outcome: StoreRecord, *, tenant: str, request_id: str | None) -> StoreRecord:
     """An answered query, at the moment."""
     return outcome | {"at": time.time(), "tenant": tenant, "request_id": request_id}
 

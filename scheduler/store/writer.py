@@ -58,7 +58,7 @@ class StoreWriter:
             self._waiting, waiting_bytes, self._spooled, self._written, self._known, self._dropped
         )
 
-    def put_outcome(self, outcome: StoreRecord, *, tenant: str, request_id: str) -> None:
+    def put_outcome(self, outcome: StoreRecord, *, tenant: str, request_id: str | None) -> None:
         kept = outcome if self._config.texts else without_texts(outcome)
         self.put(outcome_record(kept, tenant=tenant, request_id=request_id))
 
