@@ -70,6 +70,7 @@ def require_store(config: StoreConfig, wait_seconds: float = 0.0) -> None:
 async def storing(config: StoreConfig) -> "AsyncIterator[StoreWriter | None]":
     """A writer to a store that this process owns, for the block; None without a store.
 
+    Raises ValueError where another process owns it, or its schema is another one.
     What the store does not take in the end stays in the spool, for the next process.
     """
     if config.url is None:
@@ -78,6 +79,7 @@ async def storing(config: StoreConfig) -> "AsyncIterator[StoreWriter | None]":
     from scheduler.store.sink import StoreSink
     from scheduler.store.writer import StoreWriter
 
+    await asyncio.to_thread(require_store, config)
     writer = StoreWriter(config, StoreSink(config))
     running = asyncio.create_task(writer.run())
     try:
