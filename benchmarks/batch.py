@@ -14,7 +14,6 @@
 import argparse
 import asyncio
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -27,7 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.goals import GoalResult, at_least, at_most, not_measured, report
+from benchmarks.batch_vllm import against_vllm
+from benchmarks.goals import GoalResult, at_least, at_most, report
 from policies import build
 from policies.price import Price
 from scheduler.api.chat import complete
@@ -46,14 +46,12 @@ from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from workers.engine import Engine
-from workers.models import POCKET_FOLDER
 from workers.simulated.clock import run_virtual
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import questions
 
 PER_ROW = 220
 CONCURRENCY = 16
-GOAL_ROWS = 0.95
 GOAL_REPLICAS = 1.6
 GOAL_FLAT = 0.8
 GOAL_MEGABYTES = 500.0
@@ -277,68 +275,6 @@ def job_alone(count: int) -> None:
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rate = {"rows_per_second": round(count / seconds), "megabytes": round(megabytes)}
     print(json.dumps(rate))
-
-
-def against_vllm(count: int) -> dict[str, GoalResult]:
-    """The same file and model, by vLLM's own batch runner and by ours, twice each in turn."""
-    names = ("rows/s of run_batch, scheduling off", "rows/s of run_batch, scheduling on")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "in.jsonl"
-        _pocket_lines(source, count)
-        seconds: dict[str, list[float]] = {"vllm": [], "off": [], "on": []}
-        for _ in range(2):
-            for way in seconds:
-                out = Path(folder) / f"{way}-{len(seconds[way])}.jsonl"
-                took = _timed(way, source, out)
-                if took is None:
-                    return {name: not_measured(GOAL_ROWS, f"{way} has failed") for name in names}
-                seconds[way].append(took)
-                print(f"{way}: {count / took:.2f} rows/s", flush=True)
-    best = {way: min(each) for way, each in seconds.items()}
-    return {
-        names[0]: at_least(best["vllm"] / best["off"], GOAL_ROWS),
-        names[1]: at_least(best["vllm"] / best["on"], 0.0),
-    }
-
-
-def _pocket_lines(source: Path, count: int) -> None:
-    lines = (POCKET_FOLDER / "questions.jsonl").read_text().splitlines()
-    with source.open("w") as file:
-        for number, line in zip(range(count), lines, strict=False):
-            body = {
-                "model": str(POCKET_FOLDER),
-                "messages": [{"role": "user", "content": json.loads(line)["question"]}],
-                "max_tokens": 400,
-                "temperature": 0,
-            }
-            url = {"method": "POST", "url": "/v1/chat/completions"}
-            file.write(json.dumps({"custom_id": str(number), **url, "body": body}) + "\n")
-
-
-def _timed(way: str, source: Path, out: Path) -> float | None:
-    """Seconds of one run; None where it fails."""
-    vllm = [
-        "-m", "vllm.entrypoints.openai.run_batch", "-i", str(source), "-o", str(out),
-        "--model", str(POCKET_FOLDER), "--kv-cache-memory-bytes", str(1 << 30),
-    ]  # fmt: skip
-    policy = "fixed" if way == "off" else "priced"
-    ours = [
-        "-m", "thinkbudget", "batch", "run", str(source), "-o", str(out), "--concurrency", "64",
-        "--model", str(POCKET_FOLDER), "--policy", policy, "--progress", "plain",
-    ]  # fmt: skip
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    began = time.monotonic()
-    ran = subprocess.run(
-        [sys.executable, *(vllm if way == "vllm" else ours)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if ran.returncode:
-        print(ran.stderr[-2000:], file=sys.stderr, flush=True)
-        return None
-    return time.monotonic() - began
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scheduler.batch.inputs.row import Row
-from scheduler.batch.job import Answered
+from scheduler.batch.job import AnsweredRow
 from scheduler.errors import RequestError
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -51,11 +51,11 @@ def tokens_in(reply: dict[str, Any]) -> int:
     return int((reply.get("usage") or {}).get("completion_tokens") or 0)
 
 
-def plain(answer: Answer, options: dict[str, Any]) -> Callable[[Row], Awaitable[Answered]]:
+def plain(answer: Answer, options: dict[str, Any]) -> Callable[[Row], Awaitable[AnsweredRow]]:
     """Asks every row once, as it is."""
 
-    async def ask(row: Row) -> Answered:
+    async def ask(row: Row) -> AnsweredRow:
         reply = await answer(completed(row.body, options))
-        return Answered(output_line(row.custom_id, reply), tokens_in(reply))
+        return AnsweredRow(output_line(row.custom_id, reply), tokens_in(reply))
 
     return ask

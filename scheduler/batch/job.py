@@ -28,15 +28,15 @@ class LeftOver(Exception):
     """A row has no answer, and is no failure: another run will ask it."""
 
 
-class Answered(NamedTuple):
+class AnsweredRow(NamedTuple):
     """What a pass keeps of a row: a line of JSON, and what the row has cost in this pass."""
 
     line: str
     tokens: int
 
 
-Ask = Callable[[Row], Awaitable[Answered]]
-Keep = Callable[[Row, Answered], None]
+Ask = Callable[[Row], Awaitable[AnsweredRow]]
+Keep = Callable[[Row, AnsweredRow], None]
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class BatchPass:
             self.summary.tokens += answered.tokens
             self._advance()
 
-    async def _ask_again(self, row: Row) -> Answered:
+    async def _ask_again(self, row: Row) -> AnsweredRow:
         """After errors that pass, with longer and longer pauses. The HTTP client does it itself."""
         for attempt in range(self._attempts.in_run):
             try:

@@ -18,7 +18,7 @@ from scheduler.batch.ended import EXHAUSTED, JobEnded
 from scheduler.batch.inputs.columns import Columns
 from scheduler.batch.inputs.files import count_rows, read_rows
 from scheduler.batch.inputs.row import BadRow, Row
-from scheduler.batch.job import Answered, Attempts, BatchPass, Summary, progress_state
+from scheduler.batch.job import AnsweredRow, Attempts, BatchPass, Summary, progress_state
 from scheduler.batch.places.default_model import with_model
 from scheduler.batch.storage import Location
 from scheduler.client.local import local_controller
@@ -204,7 +204,7 @@ class Job:
                 accuracy=goals.accuracy,
             ).ask
 
-        def keep(row: Row, answered: Answered) -> None:
+        def keep(row: Row, answered: AnsweredRow) -> None:
             output.answer(row.custom_id, answered.line)
 
         def note(summary: Summary) -> str:

@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ROOTS = "THINKBUDGET_BATCH_ROOTS"
 
 
-class TokenCount(click.ParamType[int]):
+class TokenNumber(click.ParamType[int]):
     """A number of tokens: 80000000, 80M, 250k."""
 
     name = "tokens"
@@ -85,7 +85,7 @@ def job_options(command: F) -> F:
                      help="Engines on the cluster."),
         click.option("--concurrency", type=click.IntRange(1, 10_000), default=16,
                      show_default=True, help="Rows answered at the same time."),
-        click.option("--budget-tokens", "--budget", type=TokenCount(), metavar="TOKENS",
+        click.option("--budget-tokens", "--budget", type=TokenNumber(), metavar="TOKENS",
                      help="The whole job takes so many tokens at most, as in 80M."),
         click.option("--target-accuracy", type=float, metavar="SHARE",
                      help="Spend until so many answers are right, by what is predicted."),
@@ -232,6 +232,6 @@ def bar_of(kind: str) -> Callable[[str, int, int], AbstractContextManager["Progr
 
 
 __all__ = [
-    "COLUMN_FLAGS", "TokenCount", "bar_of", "columns_of", "existing", "input_options",
+    "COLUMN_FLAGS", "TokenNumber", "bar_of", "columns_of", "existing", "input_options",
     "job_options", "job_settings", "one_line_errors", "where",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from policies.price import Price
 from scheduler.batch.asking import Answer, completed, leaves_policy_open, output_line, tokens_in
 from scheduler.batch.ended import EXHAUSTED, JobEnded
 from scheduler.batch.inputs.row import Row
-from scheduler.batch.job import Answered
+from scheduler.batch.job import AnsweredRow
 from scheduler.solving.ledger import Ledger
 
 LEAST_TOKENS = 64
@@ -45,7 +45,7 @@ class SteeredBudget:
     def spent(self) -> int:
         return self._ledger.spent
 
-    async def ask(self, row: Row) -> Answered:
+    async def ask(self, row: Row) -> AnsweredRow:
         """Raises JobEnded where nothing is left for a line."""
         account, share = self._ledger.open(), 0
         if self._ledger.limit is not None:
@@ -69,7 +69,7 @@ class SteeredBudget:
         self._rows -= 1
         if self._price is not None:
             self._price = self._price.after(spent)
-        return Answered(output_line(row.custom_id, reply), spent)
+        return AnsweredRow(output_line(row.custom_id, reply), spent)
 
     def _body(self, row: Row, share: int) -> dict[str, Any]:
         own: dict[str, Any] = {}

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 from policies.water_filling import (
@@ -19,19 +18,18 @@ from policies.water_filling import (
     price_of,
     reserve,
 )
-from scheduler.api import chat
-from scheduler.batch.asking import completed, leaves_policy_open, output_line
+from scheduler.batch.asking import output_line
 from scheduler.batch.budget.goals import Goals
-from scheduler.batch.budget.passes import PassLogs, chance_of, record_line, rows_of, standing
+from scheduler.batch.budget.passes import PassLogs, chance_of, rows_of, standing
+from scheduler.batch.budget.row_steps import RowSteps
 from scheduler.batch.durability.ids import IdSet
 from scheduler.batch.durability.output import Output
 from scheduler.batch.ended import EXHAUSTED, JobEnded
 from scheduler.batch.inputs.row import BadRow, Row
-from scheduler.batch.job import Answered, Attempts, BatchPass, LeftOver, Summary
+from scheduler.batch.job import AnsweredRow, Attempts, BatchPass, LeftOver, Summary
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
 from scheduler.progress import Progress
-from scheduler.solving.continuing import Unfinished
 from scheduler.solving.controller import Controller
 
 LEAST_TOKENS = 48
@@ -61,7 +59,7 @@ class Sweeps:
     ) -> None:
         """`bar` shows the progress of one pass: its name, its rows, and how many are done."""
         self._controller, self._output, self._rows, self._count = controller, output, rows, count
-        self._goals, self._options, self._model = goals, options, model
+        self._goals, self._steps = goals, RowSteps(controller, options, model)
         self._concurrency, self._bar = concurrency, bar
         self._attempts = attempts or Attempts()
         self._logs = PassLogs(output.out)
@@ -140,13 +138,13 @@ class Sweeps:
             if left < LEAST_OF_ROW * rows_left:
                 raise self._too_small(LEAST_OF_ROW * self._count, "at the very least")
 
-        def keep(row: Row, answered: Answered) -> None:
+        def keep(row: Row, answered: AnsweredRow) -> None:
             log.append(answered.line)
             ids.add(row.custom_id)
             self._hold_back(self._count - len(ids))
 
-        async def ask(row: Row) -> Answered:
-            answered, chain = await self._open_row(row)
+        async def ask(row: Row) -> AnsweredRow:
+            answered, chain = await self._begin_row(row)
             self._chains = self._chains.after(chain)
             return answered
 
@@ -189,30 +187,19 @@ class Sweeps:
             EXHAUSTED,
         )
 
-    async def _open_row(self, row: Row) -> tuple[Answered, float]:
+    async def _begin_row(self, row: Row) -> tuple[AnsweredRow, int]:
         """The first answer of a row, and the tokens of its first chain."""
-        options = self._options | self._deadline()
-        if leaves_policy_open(row.body):
-            options |= {"price": self.price}
-        job = chat.prepare(self._controller, self._body(row, options))
         try:
-            outcome = await self._controller.answer(
-                job.query, policy=job.policy, learn=job.learns, tenant=job.tenant
-            )
+            step = await self._steps.begin(row, price=self.price, limits=self._deadline())
         except RequestError as error:
             late = self._goals.seconds is not None and error.code == "deadline_exceeded"
             poor = self._goals.tokens is not None and error.code == "budget_too_small"
             if late or poor:
                 raise LeftOver from error
             raise
-        reply = chat.whole(job, outcome)
-        can_go_on = leaves_policy_open(row.body) and job.policy.options.spends_by_price
-        kept = Unfinished.of(outcome).as_dict() if can_go_on else None
-        self._count_chance(None, reply)
+        self._count_chance(None, step.reply)
         self._answered += 1
-        line = record_line(row, reply, kept)
-        first = outcome.records[0].sample.tokens if outcome.records else 0
-        return Answered(line, outcome.tokens.total), float(first)
+        return AnsweredRow(step.line, step.tokens), step.first_tokens
 
     async def _later_pass(self, number: int) -> Summary:
         self._output.write_state(**{"pass": number, "price": self.price, "spent": self.spent})
@@ -222,7 +209,7 @@ class Sweeps:
         for row in rows_of(log.lines()):
             ids.add(row.custom_id)
 
-        def keep(row: Row, answered: Answered) -> None:
+        def keep(row: Row, answered: AnsweredRow) -> None:
             log.append(answered.line)
 
         try:
@@ -237,38 +224,14 @@ class Sweeps:
     def _is_whole_log(self, number: int) -> bool:
         return bool(self._running and self._running.summary.is_whole and number)
 
-    async def _go_on(self, row: Row) -> Answered:
-        """The row where it stood, or further where more pays at this price."""
-        record = row.kept
-        as_it_was = Answered(json.dumps(record), 0)
-        if record["kept"] is None or self._is_over():
-            return as_it_was
-        earlier = Unfinished.from_dict(record["kept"])
-        options = self._options | self._deadline() | {"price": self.price}
-        job = chat.prepare(self._controller, self._body(row, options))
-        job = job._replace(query=replace(job.query, id=earlier.id))
-        if not await self._controller.goes_on(job.query, policy=job.policy, earlier=earlier):
-            return as_it_was
-        before = sum(sample.tokens for sample, *_ in earlier.records)
-        try:
-            outcome = await self._controller.answer(
-                job.query, policy=job.policy, learn=job.learns, tenant=job.tenant, earlier=earlier
-            )
-        except Exception:  # it has an answer already
-            return as_it_was
-        if outcome.tokens.total == before:
-            return as_it_was
-        self._continued += 1
-        if outcome.chosen is None:
-            return as_it_was._replace(tokens=outcome.tokens.total - before)
-        reply = chat.whole(job, outcome)
-        self._count_chance(record["reply"], reply)
-        line = record_line(row, reply, Unfinished.of(outcome).as_dict())
-        return Answered(line, outcome.tokens.total - before)
-
-    def _body(self, row: Row, options: dict[str, Any]) -> dict[str, Any]:
-        body = completed(row.body, options)
-        return body if body.get("model") is not None else body | {"model": self._model}
+    async def _go_on(self, row: Row) -> AnsweredRow:
+        if self._is_over():
+            return AnsweredRow(json.dumps(row.kept), 0)
+        step = await self._steps.go_on(row, price=self.price, limits=self._deadline())
+        self._continued += step.tokens > 0
+        if step.reply is not None:
+            self._count_chance(row.kept["reply"], step.reply)
+        return AnsweredRow(step.line, step.tokens)
 
     def _deadline(self) -> dict[str, Any]:
         left = self._seconds_left()
@@ -302,7 +265,7 @@ class Sweeps:
         self,
         rows: Iterable[Row | BadRow],
         ask: Callable[[Row], Any],
-        keep: Callable[[Row, Answered], None],
+        keep: Callable[[Row, AnsweredRow], None],
         ids: IdSet,
         attempts: Attempts,
     ) -> Summary:

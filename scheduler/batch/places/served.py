@@ -12,7 +12,7 @@ from scheduler.batch.durability.output import Output, fingerprint
 from scheduler.batch.ended import JobEnded
 from scheduler.batch.inputs.files import count_rows, read_rows
 from scheduler.batch.inputs.row import Row
-from scheduler.batch.job import Answered, BatchPass, Summary
+from scheduler.batch.job import AnsweredRow, BatchPass, Summary
 from scheduler.batch.storage import locate
 from scheduler.errors import InvalidRequest, RequestError
 from scheduler.solving.controller import Controller
@@ -66,7 +66,7 @@ class ServedBatches:
             def advance(self, note: str = "") -> None:
                 say(one.summary)
 
-        def keep(row: Row, answered: Answered) -> None:
+        def keep(row: Row, answered: AnsweredRow) -> None:
             output.answer(row.custom_id, answered.line)
 
         one = BatchPass(
