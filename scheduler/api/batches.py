@@ -28,6 +28,8 @@ log = logging.getLogger("thinkbudget")
 
 ENDPOINT = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
+# Beside them lie the manifests of the jobs, which have longer names.
+_RECORDS = f"batch_{'?' * 32}.json"
 _WINDOW = re.compile(r"([1-9][0-9]{0,2})h")
 
 
@@ -69,7 +71,7 @@ class Batches:
     def resume(self) -> int:
         """Take up what a gateway that is gone has left; how many batches that is."""
         taken = 0
-        for path in self.files.folder.glob("*/batch_*.json"):
+        for path in self.files.folder.glob(f"*/{_RECORDS}"):
             batch = json.loads(path.read_bytes())
             if batch["public"]["status"] not in ENDED and self._start(path):
                 taken += 1
@@ -114,7 +116,7 @@ class Batches:
         return public
 
     def listed(self, *, after: str | None, limit: int) -> dict[str, Any]:
-        paths = self.files.owned().glob("batch_*.json")
+        paths = self.files.owned().glob(_RECORDS)
         found = [json.loads(path.read_bytes())["public"] for path in paths]
         found.sort(key=lambda each: (-each["created_at"], each["id"]))
         return page(found, after=after, limit=limit)
