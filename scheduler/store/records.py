@@ -10,7 +10,7 @@ import time
 from typing import Any, Final, NamedTuple
 
 StoreRecord = dict[str, Any]
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 OUTCOME, FEEDBACK, CURVES, JOB = "outcome", "feedback", "curves", "job"
 _LARGEST: Final = 2**63 - 1
@@ -19,11 +19,11 @@ _LARGEST: Final = 2**63 - 1
 class Rows(NamedTuple):
     """What one batch of lines holds. `decisions` are by the id of their outcome."""
 
-    outcomes: list[Row]
-    decisions: dict[str, list[Row]]
-    feedback: list[Row]
-    curves: list[Row]
-    jobs: list[Row]
+    outcomes: list[TableRow]
+    decisions: dict[str, list[TableRow]]
+    feedback: list[TableRow]
+    curves: list[TableRow]
+    jobs: list[TableRow]
 
 
 def outcome_record(outcome: StoreRecord, *, tenant: str, request_id: str | None) -> StoreRecord:
@@ -155,7 +155,7 @@ def _add(rows: Rows, record: StoreRecord, text: str) -> None:
             raise ValueError(f"kind must be outcome, feedback, curves or job, got {other!r}")
 
 
-def _outcome(record: StoreRecord, text: str) -> Row:
+def _outcome(record: StoreRecord, text: str) -> TableRow:
     plan, correct = record.get("plan"), record.get("correct")
     return {
         "id": _text(record["id"]) or _missing("id"),
@@ -176,7 +176,7 @@ def _outcome(record: StoreRecord, text: str) -> Row:
     }
 
 
-def _decisions(record: StoreRecord) -> list[Row]:
+def _decisions(record: StoreRecord) -> list[TableRow]:
     steps = (record.get("considered") or {}).get("steps") or ()
     return [
         {
