@@ -13,6 +13,8 @@ StoreRecord = dict[str, Any]
 TableRow = dict[str, Any]
 
 OUTCOME, FEEDBACK, CURVES, JOB = "outcome", "feedback", "curves", "job"
+ANSWERS: Final = ("answer", "answers", "reference")
+QUESTIONS: Final = ("question", "content", "text")
 _LARGEST: Final = 2**63 - 1
 
 
@@ -79,25 +81,22 @@ def job_record(
 
 
 def without_texts(outcome: StoreRecord) -> StoreRecord:
-    """The outcome without what was asked and answered.
+    """The outcome without what was asked and answered, wherever in it that stands.
 
     Answers become numbers, equal ones the same number, so that votes can still be counted.
     """
     names: dict[str, str] = {}
 
-    def name(text: Any) -> Any:
-        return names.setdefault(text, f"#{len(names) + 1}") if isinstance(text, str) else text
+    def hidden(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: hidden(name, inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [hidden(key, inner) for inner in value]
+        if isinstance(value, str) and key in ANSWERS:
+            return names.setdefault(value, f"#{len(names) + 1}")
+        return None if key in QUESTIONS else value
 
-    def named(entry: StoreRecord) -> StoreRecord:
-        return entry | {"answer": name(entry["answer"])} if "answer" in entry else entry
-
-    samples = []
-    for sample in outcome.get("samples", ()):
-        probes = sample.get("probes")
-        kept = named(sample)
-        samples.append(kept | {"probes": [named(p) for p in probes]} if probes else kept)
-    hidden = {key: name(outcome[key]) for key in ("answer", "reference") if key in outcome}
-    return outcome | hidden | {"question": None, "samples": samples}
+    return {key: hidden(key, value) for key, value in outcome.items()}
 
 
 def rows_of(lines: list[bytes]) -> tuple[Rows, list[str]]:

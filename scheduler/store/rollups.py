@@ -3,8 +3,10 @@
 They are counted in the transaction that inserts the outcomes, so that each counts once.
 """
 
+import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, cast, func, literal_column, select
@@ -17,7 +19,12 @@ Sums = dict[tuple[str, ...], dict[str, float]]
 
 def day_of(at: float) -> str:
     """The day of a moment, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    return _day(math.floor(at / 86_400))
+
+
+@lru_cache(maxsize=1000)
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
 
 
 def add(connection: Connection, outcomes: Iterable[dict[str, Any]]) -> None:

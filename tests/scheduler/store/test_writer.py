@@ -148,10 +148,10 @@ def test_texts_are_left_out_unless_they_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_answers_without_texts_are_still_the_same_votes() -> None:
-    bare = without_texts(outcome("a", reference="41"))
-    assert (bare["answer"], bare["reference"]) == ("#1", "#2")
-    assert [sample["answer"] for sample in bare["samples"]] == ["#1", "#2"]
-    assert bare["samples"][0]["probes"] == [{"answer": "#2"}]
+    bare = without_texts(outcome("a", reference="41", shadow={"answer": "43"}))
+    assert (bare["reference"], bare["answer"], bare["shadow"]["answer"]) == ("#1", "#2", "#3")
+    assert [sample["answer"] for sample in bare["samples"]] == ["#2", "#1"]
+    assert bare["samples"][0]["probes"] == [{"answer": "#1"}]
     assert without_texts(outcome("a", answer=None))["answer"] is None
 
 
