@@ -24,8 +24,9 @@ Higher ones leave more to later passes, which are bound to the plans that the fi
 WITHOUT_BUDGET = 4.0 * DEFAULT_PRICE
 """The first price where tokens are not limited: a cheap pass, to be done with early."""
 MOST_PASSES = 16
-UNKNOWN = 0.7
-"""Share of its part of the budget that is kept for a query when nothing is known of its cost."""
+LEAST_KEPT = 0.85
+"""Share of its part of the budget that is kept for a query at least. The queries that end first are
+the cheap ones, so the mean of a few says too little."""
 PILOT = 8
 """Queries after which it is known well enough what one costs at least."""
 
@@ -77,12 +78,14 @@ class FirstChains:
 def reserve(chains: FirstChains, queries: int, tokens: float, of: int) -> float:
     """Tokens that will do for one chain of each of so many queries, but for bad luck.
 
-    As long as little is known it is most of their share of the `tokens` of all `of` queries.
+    It is most of their share of the `tokens` of all `of` queries, or more where chains are long.
     """
+    share = tokens * queries / max(1, of)
     if chains.count < PILOT:
-        return UNKNOWN * tokens * queries / max(1, of)
+        return LEAST_KEPT * share
     spread = chains.error * math.sqrt(chains.count - 1)
-    return min(tokens, queries * chains.mean + 3 * spread * math.sqrt(queries))
+    needed = queries * chains.mean + 3 * spread * math.sqrt(queries)
+    return min(tokens, max(LEAST_KEPT * share, needed))
 
 
 def can_hold(tokens: float, queries: int, chains: FirstChains) -> bool:

@@ -89,6 +89,7 @@ class Sweeps:
         if not summary.is_whole and not self._stopping and not self._goals.is_partial:
             raise self._unfinished(summary)
         number, empty = max(1, number), 0
+        self.passes = 1
         while summary.is_whole and number <= MOST_PASSES and not self._is_over():
             self.price, self.passes, self._continued = price_of(first, number), number, 0
             later = await self._later_pass(number)
@@ -131,6 +132,7 @@ class Sweeps:
         for done in self._output.answers.lines():
             ids.add(json.loads(done)["custom_id"])
         rows_left = self._count - len(ids)
+        self._share = rows_left
         self._hold_back(rows_left)
         tokens = self._goals.tokens
         if tokens is not None and rows_left and not self._goals.is_partial:
@@ -163,8 +165,8 @@ class Sweeps:
         if not self._goals.is_partial and not can_hold(left, rows_left, self._chains):
             needed = self._chains.mean * self._count
             raise self._too_small(needed, f"by the first {self._chains.count}")
-        ledger.kept = round(reserve(self._chains, max(0, rows_left), ledger.limit, self._count))
-        ledger.kept_each = round(max(4 * self._chains.mean, ledger.limit / self._count))
+        ledger.kept = round(reserve(self._chains, max(0, rows_left), ledger.limit, self._share))
+        ledger.kept_each = round(max(4 * self._chains.mean, ledger.limit / max(1, self._share)))
 
     def _unfinished(self, summary: Summary) -> JobEnded:
         left = self._count - self._answered - len(self._output.done) - summary.failed
