@@ -66,6 +66,7 @@ def test_the_reply_tells_what_was_decided_and_spent() -> None:
     assert told.keys() == {
         "policy", "plan", "query_class", "effort", "decision", "answer", "stop_reason", "agreement",
         "predicted_accuracy", "predicted_tokens", "price", "spent", "violations", "outcome_id",
+        "chance", "correct",
     }  # fmt: skip
     assert (told["policy"], told["query_class"], told["stop_reason"]) == ("fixed", "x", "plan done")
     assert (told["agreement"], told["spent"]["extensions"]) == (1.0, 2)
