@@ -1,9 +1,10 @@
 """Rows into a table, each key once: the one place where SQLite and PostgreSQL differ in writing."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, cast, func, insert, select
+from sqlalchemy import Connection, Table, Text, bindparam, cast, column, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 # SQLite takes so many values in one statement, and more since 3.32.
@@ -25,7 +26,7 @@ def insert_new(
         new = [row for name, row in first.items() if name not in known]
         insert_all(connection, table, new)
         return {row[key] for row in new}
-    statement, values = _arrays(table, [*first.values()])
+    statement, values = _from_json(table, [*first.values()])
     found = statement.on_conflict_do_nothing(index_elements=[key]).returning(table.columns[key])
     return set(connection.scalars(found, values))
 
@@ -38,7 +39,7 @@ def insert_all(connection: Connection, table: Table, rows: list[dict[str, Any]])
         names = made.positiontup or []
         connection.exec_driver_sql(str(made), [tuple(row[name] for name in names) for row in rows])
     elif rows:
-        connection.execute(*_arrays(table, rows))
+        connection.execute(*_from_json(table, rows))
 
 
 def upsert(
@@ -70,14 +71,17 @@ def _known(connection: Connection, table: Table, key: str, keys: list[str]) -> s
     return found
 
 
-def _arrays(
+def _from_json(
     table: Table, rows: list[dict[str, Any]]
-) -> tuple[postgresql.Insert, dict[str, list[Any]]]:
-    """One array a column: a statement of a thousand rows is parsed, and sent, as one of one row."""
+) -> tuple[postgresql.Insert, dict[str, str]]:
+    """All rows as one JSON value: neither the driver nor the server handles value by value."""
     names = [*rows[0]]
-    arrays = [cast(bindparam(name), postgresql.ARRAY(table.columns[name].type)) for name in names]
-    source = func.unnest(*arrays).table_valued(*names).render_derived()
+    source = (
+        func.json_to_recordset(cast(bindparam("rows", type_=Text), postgresql.JSON))
+        .table_valued(*(column(name, table.columns[name].type) for name in names))
+        .render_derived(with_types=True)
+    )
     statement = postgresql.insert(table).from_select(
         names, select(*(source.columns[name] for name in names))
     )
-    return statement, {name: [row[name] for row in rows] for name in names}
+    return statement, {"rows": json.dumps(rows)}
