@@ -114,8 +114,8 @@ def _policies(block: ReportBlock) -> TextTable:
     )
     note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
     if lost:
-        head, note = (*head, "regret, points"), f"{note} {lost.note}"
-    return TextTable(block.title, head, tuple(rows), note)
+        head, note = [*head, "regret, points"], f"{note} {lost.note}"
+    return TextTable(block.title, tuple(head), tuple(rows), note)
 
 
 class _Regret(NamedTuple):
