@@ -42,6 +42,7 @@ class FileStore:
     def adopt(self, path: Path, *, owner: str, name: str) -> str:
         """A batch's file becomes one of its owner's; its id."""
         place, number = self.owned(owner), f"file-{secrets.token_hex(16)}"
+        path.chmod(0o600)
         path.replace(place / number)
         self._describe(place, number, name=name, purpose="batch_output")
         return number
