@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,7 @@ log = logging.getLogger("thinkbudget")
 
 ENDPOINT = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
-# Beside them lie the manifests of the jobs, which have longer names.
-_RECORDS = f"batch_{'?' * 32}.json"
+_NAME = re.compile(r"batch_[0-9a-f]{32}\.json")
 _WINDOW = re.compile(r"([1-9][0-9]{0,2})h")
 
 
@@ -71,7 +70,7 @@ class Batches:
     def resume(self) -> int:
         """Take up what a gateway that is gone has left; how many batches that is."""
         taken = 0
-        for path in self.files.folder.glob(f"*/{_RECORDS}"):
+        for path in _of_batches(self.files.folder.glob("*/batch_*.json")):
             batch = json.loads(path.read_bytes())
             if batch["public"]["status"] not in ENDED and self._start(path):
                 taken += 1
@@ -116,7 +115,7 @@ class Batches:
         return public
 
     def listed(self, *, after: str | None, limit: int) -> dict[str, Any]:
-        paths = self.files.owned().glob(_RECORDS)
+        paths = _of_batches(self.files.owned().glob("batch_*.json"))
         found = [json.loads(path.read_bytes())["public"] for path in paths]
         found.sort(key=lambda each: (-each["created_at"], each["id"]))
         return page(found, after=after, limit=limit)
@@ -209,6 +208,11 @@ _DETAILS = {
     "input_tokens_details": {"cached_tokens": 0},
     "output_tokens_details": {"reasoning_tokens": 0},
 }
+
+
+def _of_batches(paths: Iterable[Path]) -> list[Path]:
+    """Without the manifests of their jobs."""
+    return [path for path in paths if _NAME.fullmatch(path.name)]
 
 
 def _change(path: Path, **changes: Any) -> dict[str, Any]:
