@@ -85,16 +85,15 @@ class Activity:
     queries: Counter[TokenCell] = field(default_factory=Counter)
     #: Queries and tokens by tenant.
     tenants: dict[str, Counter[str]] = field(default_factory=dict)
+    #: Tenants that are names of keys.
+    _keys: set[str] = field(default_factory=set)
     _names: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.since = self.clock()
 
     def settled(self, outcome: Outcome, *, price: float, tenant: str, has_key: bool) -> None:
-        """Count an answered query; `price` is the common one after it.
-
-        A tenant without a key is a name that a caller gave its user: it is kept as a hash.
-        """
+        """Count an answered query; `price` is the common one after it."""
         self._count(outcome, tenant, has_key)
         self._slice(outcome, price)
         self.decisions.append(self._summary(outcome))
@@ -106,7 +105,9 @@ class Activity:
         )
         self.queries[cell] += 1
         self.tokens.setdefault(cell, Counter()).update(outcome.tokens._asdict())
-        name = self._bounded("tenant", tenant if has_key else hidden(tenant))
+        name = self._bounded("tenant", tenant)
+        if has_key:
+            self._keys.add(name)
         self.tenants.setdefault(name, Counter()).update(queries=1, tokens=outcome.tokens.total)
 
     def _slice(self, outcome: Outcome, price: float) -> None:
@@ -156,9 +157,10 @@ class Activity:
         known.add(name)
         return name
 
-
-def hidden(tenant: str) -> str:
-    """A caller's name for its user may be personal: a hash of it, as in the request log."""
-    if not tenant:
-        return ""
-    return f"user {hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
+    def shown(self, tenant: str) -> str:
+        """The name of a key as it is. A caller's name for its user may be personal: a hash of it,
+        as in the request log.
+        """
+        if not tenant or tenant == OTHERS or tenant in self._keys:
+            return tenant
+        return f"user {hashlib.sha256(tenant.encode()).hexdigest()[:12]}"

@@ -76,7 +76,7 @@ class Snapshots:
     def _tenants(self) -> list[dict[str, Any]]:
         shares = self._controller.pricing.shares
         return [
-            {"name": name, "factor": round(shares.factor(name), 3)} | counts
+            {"name": self._activity.shown(name), "factor": round(shares.factor(name), 3)} | counts
             for name, counts in sorted(
                 self._activity.tenants.items(), key=lambda item: -item[1]["tokens"]
             )
