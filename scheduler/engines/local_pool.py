@@ -144,11 +144,8 @@ class LocalEnginePool:
 
     async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
         there = self.replicas.values()
-        return tuple(
-            ReplicaStatus(one.name, *await one.engine.load(), one.backlog.owed.tokens)
-            for one in [*there]
-            if one.awake.is_set()
-        )
+        loads = [(one, await one.engine.load()) for one in [*there] if one.awake.is_set()]
+        return tuple(ReplicaStatus(one.name, *load, one.backlog.owed.tokens) for one, load in loads)
 
     async def check(self) -> None:
         await self._any().engine.check()

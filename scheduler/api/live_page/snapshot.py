@@ -1,6 +1,7 @@
 """What the live page shows, as one JSON object: this gateway's figures and the cluster's curves."""
 
 import asyncio
+import logging
 import math
 import time
 from typing import Any, Final
@@ -12,8 +13,12 @@ from scheduler.solving.activity import SLICE_SECONDS, Activity
 from scheduler.solving.controller import Controller
 from workers.engine import Fleet, ReplicaStatus
 
+log = logging.getLogger("thinkbudget")
+
 MAX_CLASSES: Final = 12
 """Classes whose curves are shown: those with the most queries."""
+SHOWN_VOTES: Final = frozenset({*range(1, 9), 10, 12, 16, 20, 24, 32, 40, 48, 64})
+"""Of the many votes: those that are told apart in a chart."""
 FLEET_SECONDS: Final = 1.0
 
 
@@ -90,7 +95,9 @@ class Snapshots:
                     replicas = await engine.replica_statuses()
                 else:
                     replicas = (ReplicaStatus(self._controller.info.model, *await engine.load()),)
-        except Exception:  # whatever an engine fails with, the rest of the page is shown
+        except Exception as error:
+            # Whatever an engine fails with, the rest of the page is shown.
+            log.warning("the engines have not told their load: %r", error)
             replicas = ()
         try:
             await service.check(self._controller)
@@ -130,6 +137,8 @@ def _drawing(curve: ClassCurve) -> dict[str, Any]:
     """Lines by kind of plan: rows of x (as in CurvePoint), accuracy, low, high, tokens."""
     lines: dict[str, list[list[float]]] = {}
     for arm, x, *accuracy, tokens in curve.points():
+        if arm == "votes" and x not in SHOWN_VOTES:
+            continue
         row = [x, *(round(value, 4) for value in accuracy), round(tokens, 1)]
         lines.setdefault(arm, []).append(row)
     return {

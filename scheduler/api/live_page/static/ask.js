@@ -58,7 +58,7 @@ async function ask(key, state, signal) {
     if (chunk.error) throw new Error(chunk.error.message);
     take(run, chunk);
     draw(run);
-    if (!run.end) say(`${plural(run.chains.size, "chain")}, ${plural(finished(run), "has ended", "have ended")}`.replace(/^(\d+ chains?), (\d+)/, "$1, $2"));
+    if (!run.end) say(`${plural(run.chains.size, "chain")}, ${finished(run)} ended.`);
   }
   const spent = run.end?.spent;
   const seconds = number((performance.now() - started) / 1000, 1);

@@ -10,9 +10,9 @@ export const scale = (min, max, from, to, isLog = false) => {
   return (value) => from + ((f(value) - f(min)) / span) * (to - from);
 };
 
-/** Round values from min to max, about `count` of them. */
-export function ticks(min, max, count) {
-  const rough = (max - min) / count || 1;
+/** Round values from min to max, about `count` of them, at least `least` apart. */
+export function ticks(min, max, count, least = 0) {
+  const rough = Math.max(least, (max - min) / count) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((each) => each * power >= rough) ?? 10);
   const found = [];

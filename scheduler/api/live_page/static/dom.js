@@ -13,14 +13,17 @@ function filled(element, attributes, children) {
 export const h = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children);
 export const s = (tag, attributes, ...children) => filled(document.createElementNS(SVG, tag), attributes, children);
 
-/** A table in a region that can be scrolled by keyboard. Columns: [title, class]; cells: text or element. */
-export function table(caption, columns, rows) {
+/**
+ * A table in a region that can be scrolled by keyboard. Columns: [title, class]; cells: text or
+ * element. The caption is only read out where a heading says the same.
+ */
+export function table(caption, columns, rows, isTitled = false) {
   const head = columns.map(([title, kind]) => h("th", { scope: "col", class: kind }, title));
   const body = rows.map((row) =>
     h("tr", null, row.map((cell, at) => h(at ? "td" : "th", { scope: at ? null : "row", class: columns[at][1] }, cell ?? "–"))),
   );
   return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
-    h("table", null, h("caption", null, caption), h("thead", null, h("tr", null, head)), h("tbody", null, body)));
+    h("table", null, h("caption", { class: isTitled && "unseen" }, caption), h("thead", null, h("tr", null, head)), h("tbody", null, body)));
 }
 
 export const empty = (text) => h("p", { class: "empty" }, text);

@@ -99,14 +99,15 @@ export function price(state, width) {
   const minutes = (span.max - span.min) / 60;
   const x = {
     ...span, label: "minutes ago", format: (value) => number((state.time - value) / 60),
-    ticks: ticks(0, minutes, width < 500 ? 4 : 8).map((ago) => state.time - 60 * ago),
+    ticks: ticks(0, minutes, width < 500 ? 4 : 8, 1).map((ago) => state.time - 60 * ago),
   };
   const paid = rows.map((row) => [row[0], points(row[5]), points(row[4]), points(row[6])]);
   const parts = [h("p", null, mover(state))];
   parts.push(h("h3", null, "Price, in points of accuracy per 100 tokens"),
-    legend([["paid", null, "mean that queries paid, band: lowest to highest"], ["", "goal", "common price now"]]),
-    chart(width, "Price over time", x, [{ kind: "paid", cells: broken(paid.map((row) => [row[0], row[1]]), state), band: paid.map((row) => [row[0], row[2], row[3]]) }],
-      { y: points(state.price.per_token), text: `now ${points(state.price.per_token)}` }, paid.map((row) => row[3]), String));
+    legend([["paid", null, "mean that queries paid, band: lowest to highest"], ["measured", null, "common price, without load and tenants' shares"]]),
+    chart(width, "Price over time", x, [{ kind: "paid", cells: broken(paid.map((row) => [row[0], row[1]]), state), band: paid.map((row) => [row[0], row[2], row[3]]) },
+      { kind: "measured", cells: broken(rows.map((row) => [row[0], points(row[3])]), state) }],
+      null, paid.map((row) => row[3]), String));
   const goal = state.price.tokens_per_query;
   const tokens = rows.map((row) => [row[0], row[2]]);
   parts.push(h("h3", null, "Tokens a query"),
@@ -130,7 +131,7 @@ export function price(state, width) {
 
 function chart(width, label, x, lines, goal, values, format) {
   const max = 1.15 * Math.max(...values, goal?.y ?? 0, 1e-9);
-  return plot({ width, height: 150, label, x, lines, goal, y: { min: 0, max, ticks: ticks(0, max, 3), format } });
+  return plot({ width, height: 150, label, x, lines, goal, y: { min: 0, max, ticks: ticks(0, max, 4), format } });
 }
 
 /** With a gap wherever no query ended for half a minute. */
@@ -197,7 +198,7 @@ function split(caption, title, groups, seen, width) {
     return [group.name, number(group.total), percent(group.total / (all || 1), 0), number(group.total / group.queries),
       bar(seen.map((kind) => [kind, group.kinds[kind] ?? 0]), groups[0].total, Math.max(90, width - 240), label)];
   });
-  return table(caption, [[title], ["Tokens", "number"], ["Share", "number"], ["A query", "number"], ["Kinds"]], rows);
+  return table(caption, [[title], ["Tokens", "number"], ["Share", "number"], ["A query", "number"], ["Kinds", "drawn"]], rows);
 }
 
 export function accuracy(state, width) {
@@ -207,10 +208,10 @@ export function accuracy(state, width) {
     return [empty("No labelled answers yet. Send a label to POST /v1/feedback, or thinkbudget.reference_answer with a request.")];
   }
   const wide = Math.max(150, Math.min(420, width - 480));
-  return [table("Accuracy served", [["Class"], ["Plan"], ["Accuracy", "number"], ["0 to 100 %"], ["95 % interval", "number"], ["Checked", "number"]],
+  return [table("Accuracy served", [["Class"], ["Plan"], ["Accuracy", "number"], ["0 to 100 %", "drawn"], ["95 % interval", "number"], ["Checked", "number"]],
     rows.map((row) => [row.name, row.plan, percent(row.accuracy),
       interval({ value: row.accuracy, low: row.low, high: row.high, kind: kindOf(row.plan), width: wide, label: `${percent(row.low)} to ${percent(row.high)}` }),
-      `${percent(row.low)} to ${percent(row.high)}`, `${number(row.checked)} of ${number(row.queries)}`]))];
+      `${percent(row.low)} to ${percent(row.high)}`, `${number(row.checked)} of ${number(row.queries)}`]), true)];
 }
 
 const EVENTS = [["deaths", "engine deaths"], ["migrations", "chains moved to another engine"],
@@ -222,15 +223,15 @@ export function fleet(state) {
   const parts = [];
   if (!is_up) parts.push(h("p", { class: "bad" }, "No engine can serve now."));
   parts.push(replicas.length
-    ? table("Engines", [["Engine"], ["State"], ["Running chains", "number"], ["Waiting chains", "number"], ["Slots in use", "number"], ["Owed tokens", "number"], ["Owed"]],
+    ? table("Engines", [["Engine"], ["State"], ["Running chains", "number"], ["Waiting chains", "number"], ["Slots in use", "number"], ["Owed tokens", "number"], ["Owed", "drawn"]],
       replicas.map((each) => [each.name,
         each.is_gone ? h("span", { class: "bad" }, "gone") : h("span", { class: "good" }, "serving"),
         number(each.running), number(each.waiting), percent(each.utilisation, 0), number(each.owed_tokens),
         bar([["reasoning", each.owed_tokens]], most, 120, `${number(each.owed_tokens)} tokens owed`)]))
     : empty("No engine has told what it does."));
   parts.push(h("p", { class: "quiet" }, "Owed tokens are those that running and waiting chains are expected to generate yet."));
-  parts.push(table("Since the gateway started", [["Event"], ["Count", "number"]],
-    EVENTS.map(([name, text]) => [text, number(events[name] ?? 0)])));
+  parts.push(h("div", { class: "columns" }, table("Since the gateway started", [["Event"], ["Count", "number"]],
+    EVENTS.map(([name, text]) => [text, number(events[name] ?? 0)]))));
   return parts;
 }
 
@@ -265,7 +266,7 @@ export function decisions(state) {
   return [table("Last decisions",
     [["Time"], ["Class"], ["Plan"], ["Reason", "reason"], ["Chains", "number"], ["Waits", "number"], ["Tokens", "number"], ["Chance", "number"], ["Answer"], ["Stopped by"]],
     rows.map((each) => [clock(each.time), each.class, each.plan + (each.is_exploration ? " (exploration)" : ""), each.reason,
-      number(each.chains), number(each.extensions), number(each.tokens), percent(each.chance, 0), verdict(each.correct), each.stop_reason]))];
+      number(each.chains), number(each.extensions), number(each.tokens), percent(each.chance, 0), verdict(each.correct), each.stop_reason]), true)];
 }
 
 export function scope(state) {
