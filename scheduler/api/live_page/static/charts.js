@@ -69,7 +69,11 @@ export function plot({ width, height, label, x, y, lines, goal, chosen }) {
       s("text", { x: PAD.left - 6, y: up(tick) + 4, "text-anchor": "end", class: "axis" }, y.format(tick)),
     );
   }
-  for (const tick of x.ticks) {
+  let end = -Infinity;
+  for (const tick of [...x.ticks].sort((a, b) => at(a) - at(b))) {
+    const half = 3.5 * x.format(tick).length;
+    if (at(tick) - half < end + 6) continue;
+    end = at(tick) + half;
     svg.append(s("text", { x: at(tick), y: height - PAD.bottom + 15, "text-anchor": "middle", class: "axis" }, x.format(tick)));
   }
   svg.append(s("text", { x: (PAD.left + width - PAD.right) / 2, y: height - 4, "text-anchor": "middle", class: "axis" }, x.label));

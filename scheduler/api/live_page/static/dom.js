@@ -22,7 +22,7 @@ export function table(caption, columns, rows, isTitled = false) {
   const body = rows.map((row) =>
     h("tr", null, row.map((cell, at) => h(at ? "td" : "th", { scope: at ? null : "row", class: columns[at][1] }, cell ?? "–"))),
   );
-  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
+  return h("div", { class: "scroll", role: "region", "aria-label": `${caption}: table`, tabindex: 0 },
     h("table", null, h("caption", { class: isTitled && "unseen" }, caption), h("thead", null, h("tr", null, head)), h("tbody", null, body)));
 }
 

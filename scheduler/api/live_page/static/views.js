@@ -264,7 +264,7 @@ export function decisions(state) {
   if (!rows.length) return [empty("No query was answered yet.")];
   const verdict = (right) => (right === null ? "–" : right ? h("span", { class: "good" }, "right") : h("span", { class: "bad" }, "wrong"));
   return [table("Last decisions",
-    [["Time"], ["Class"], ["Plan"], ["Reason", "reason"], ["Chains", "number"], ["Waits", "number"], ["Tokens", "number"], ["Chance", "number"], ["Answer"], ["Stopped by"]],
+    [["Time"], ["Class"], ["Plan"], ["Reason", "reason"], ["Chains", "number"], ["Waits", "number"], ["Tokens", "number"], ["Chance", "number"], ["Checked", "drawn"], ["Stopped by"]],
     rows.map((each) => [clock(each.time), each.class, each.plan + (each.is_exploration ? " (exploration)" : ""), each.reason,
       number(each.chains), number(each.extensions), number(each.tokens), percent(each.chance, 0), verdict(each.correct), each.stop_reason]), true)];
 }
