@@ -17,7 +17,6 @@ from scheduler.api.live_page.snapshot import Snapshots
 from scheduler.solving.activity import Activity
 from scheduler.solving.controller import Controller
 
-FRESH_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 2.0
 MAX_POLLS: Final = 10.0
 """Polls a second of all pages together: with more pages each of them polls less often."""
@@ -53,7 +52,11 @@ def routes(controller: Controller) -> list[Route]:
 
 
 class SharedState:
-    """One snapshot for all pages, packed once a second at most, and only while somebody asks."""
+    """One snapshot for all pages, taken anew when it is half a poll old and somebody asks.
+
+    The cost is bounded whatever the number of pages: at most MAX_POLLS replies a second, once they
+    have been told to.
+    """
 
     def __init__(
         self,
@@ -77,13 +80,13 @@ class SharedState:
                     snapshot = await self._take() | {"poll_seconds": self.poll_seconds}
                     text = json.dumps(snapshot, separators=(",", ":"))
                     self._packed = gzip.compress(text.encode(), _GZIP_LEVEL)
-                    self._until = self._clock() + FRESH_SECONDS
+                    self._until = self._clock() + self.poll_seconds / 2
         return self._packed
 
     def _pace(self) -> None:
         """So many pages as poll now, each so seldom that together they keep below MAX_POLLS."""
         passed = self._clock() - self._since
-        if passed >= _RATE_SECONDS:
+        if passed >= max(_RATE_SECONDS, self.poll_seconds):
             pages = self._polls / passed * self.poll_seconds
             self.poll_seconds = round(max(POLL_SECONDS, pages / MAX_POLLS), 1)
             self._polls, self._since = 0, self._clock()

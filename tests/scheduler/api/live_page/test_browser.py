@@ -1,4 +1,4 @@
-"""The live page in a real browser: every view, by keyboard, light, dark and narrow, and with keys."""
+"""The live page in a real browser: every view, keyboard, light, dark and narrow, keys."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.live_server import LiveServer
 from scheduler.admission.access import AccessConfig
 from scheduler.api.keys import create
-from tests.live_server import LiveServer
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
 axe = pytest.importorskip(

@@ -156,7 +156,7 @@ async def test_the_page_loads_nothing_from_elsewhere_and_is_small() -> None:
     assert whole < MOST_BYTES
 
 
-async def test_all_pages_share_one_snapshot_a_second_and_many_poll_less_often() -> None:
+async def test_all_pages_share_one_snapshot_and_many_poll_less_often() -> None:
     taken = 0
 
     async def take() -> dict[str, Any]:
@@ -175,5 +175,5 @@ async def test_all_pages_share_one_snapshot_a_second_and_many_poll_less_often() 
         clock.now = float(second)
         for _ in range(round(100 / shared.poll_seconds)):  # 100 pages that do as they are told
             last = json.loads(gzip.decompress(await shared.get()))
-    assert taken == 60
+    assert taken < 25
     assert 100 / last["poll_seconds"] <= 1.1 * MAX_POLLS

@@ -1,6 +1,6 @@
-"""A server with the live page on simulated engines, for tests in a browser and for screenshots.
+"""A server with the live page on simulated engines, in this process.
 
-`python -m tests.live_server PORT` serves it under load until it is interrupted.
+`python -m benchmarks.live_server PORT` serves it under load until it is interrupted.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ from scheduler.engines.local_pool import LocalEnginePool
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
-from tests.endpoint import free_port
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import LAWS, reference
 
@@ -34,24 +33,24 @@ TENANTS = ("alice", "bob", "nightly-batch")
 
 
 class LiveServer:
-    """Serves in a thread with a loop of its own; `port` 0 takes a free one."""
+    """Serves in a thread with a loop of its own; `port` 0 takes a free one. `url` is set then."""
+
+    url: str
 
     def __init__(self, *, port: int = 0, access: AccessConfig = IN_PROCESS) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._access = access
+        self._port, self._access = port, access
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     @contextmanager
     def running(self) -> Iterator["LiveServer"]:
-        self._thread.start()
+        self.thread.start()
         assert self._ready.wait(60), "the server has not started"
         try:
             yield self
         finally:
             self._server.should_exit = True
-            self._thread.join()
+            self.thread.join()
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -69,11 +68,13 @@ class LiveServer:
             admission=Admission(limits, slots=48),
         )
         app = make_app(self.controller, access=self._access, limits=limits)
-        settings = uvicorn.Config(app, port=self.port, log_level="warning", lifespan="off")
+        settings = uvicorn.Config(app, port=self._port, log_level="warning", lifespan="off")
         self._server = uvicorn.Server(settings)
         serving = asyncio.create_task(self._server.serve())
         while not self._server.started:
             await asyncio.sleep(0.02)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         self._ready.set()
         await serving
 
