@@ -9,7 +9,7 @@ from scheduler.api.events import (
     AnswerText,
     Done,
     KeepAlive,
-    Progress,
+    ChainProgressed,
     ReasoningText,
     Started,
     follow,
@@ -75,7 +75,7 @@ async def write(
                     case AnswerText(text, tokens):
                         has_answered = True
                         written = writer.answer(text, tokens)
-                    case Progress(what):
+                    case ChainProgressed(what):
                         written = writer.progress(what)
                     case Done(outcome):
                         written = writer.done(outcome)

@@ -39,7 +39,7 @@ class AnswerText(NamedTuple):
     tokens: int = 0
 
 
-class Progress(NamedTuple):
+class ChainProgressed(NamedTuple):
     """The engine has taken the chains of a decision, or a chain has ended."""
 
     what: DecisionStep | Sample
@@ -53,13 +53,13 @@ class Done(NamedTuple):
     outcome: Outcome
 
 
-QueryEvent = Started | ReasoningText | AnswerText | Progress | KeepAlive | Done
+QueryEvent = Started | ReasoningText | AnswerText | ChainProgressed | KeepAlive | Done
 
 
 async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[QueryEvent]:
     """Started, then pieces of reasoning, pieces of content, and Done.
 
-    KeepAlive comes in between, and Progress where it was asked for.
+    KeepAlive comes in between, and ChainProgressed where it was asked for.
 
     The first piece of an answer is noted in the trace of the request.
 
@@ -102,7 +102,7 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
                 break
             if isinstance(event, DecisionStep | Sample) and job.shows_progress:
                 last_event = now()
-                yield Progress(event)
+                yield ChainProgressed(event)
             if isinstance(event, Delta):
                 if trace and event.phase == "answer":
                     trace.note_content()
