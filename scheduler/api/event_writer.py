@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from scheduler.api.events import (
     AnswerText,
+    ChainProgressed,
     Done,
     KeepAlive,
-    ChainProgressed,
     ReasoningText,
     Started,
     follow,
