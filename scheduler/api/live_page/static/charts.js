@@ -116,7 +116,7 @@ function unbroken(cells) {
 
 /** One bar of parts [kind, amount], as long as its sum has a share of `most`. */
 export function bar(parts, most, width, label) {
-  const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} 18`, height: 18, role: "img", "aria-label": label });
+  const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} 18`, height: 18, preserveAspectRatio: "xMinYMid", role: "img", "aria-label": label });
   let x = 0;
   for (const [kind, amount] of parts) {
     const wide = (amount / (most || 1)) * width;
@@ -131,7 +131,7 @@ export function bar(parts, most, width, label) {
 /** A value with its interval on a scale from 0 to 1. */
 export function interval({ value, low, high, kind, width, label }) {
   const at = scale(0, 1, 4, width - 4);
-  const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} 20`, height: 20, role: "img", "aria-label": label });
+  const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} 20`, height: 20, preserveAspectRatio: "xMinYMid", role: "img", "aria-label": label });
   for (const tick of [0, 0.25, 0.5, 0.75, 1]) svg.append(s("path", { d: `M${at(tick)} 0V20`, class: "grid" }));
   svg.append(
     s("path", { d: `M${at(low)} 10H${at(high)}M${at(low)} 5V15M${at(high)} 5V15`, class: `line ${kind}` }),
