@@ -280,6 +280,9 @@ class ServeConfig:
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
     batches: BatchesConfig | None = None
+    live_page: bool = Field(
+        default=True, description="Serve the live page at `/ui` (docs/live-page.md)."
+    )
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)

@@ -10,7 +10,7 @@ one.
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from policies.plan import Budget
 from policies.sampling import SamplingParams
@@ -55,6 +55,21 @@ class Load(NamedTuple):
     running: int
     waiting: int
     utilisation: float
+
+
+class ReplicaStatus(NamedTuple):
+    """One engine of a fleet, as it is now.
+
+    `owed_tokens` is what its running and waiting chains are expected to generate yet. `is_gone` is
+    whether it died, fell silent or left within the last minute; its counts are 0 then.
+    """
+
+    name: str
+    running: int = 0
+    waiting: int = 0
+    utilisation: float = 0.0
+    owed_tokens: int = 0
+    is_gone: bool = False
 
 
 # Role and content, and for some JSON of what else the chat template reads of the turn.
@@ -105,6 +120,14 @@ class SampleRequest:
 
 
 EngineEvent = Accepted | Delta | ChainProgress | Probe | Sample
+
+
+@runtime_checkable
+class Fleet(Protocol):
+    """An engine that is made of several."""
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        """Those that are there, and those that went lately; what does not reply is left out."""
 
 
 class Engine(Protocol):

@@ -1,6 +1,5 @@
 """What comes back from an engine: pieces of text while it runs, then one `Sample` a chain."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -22,10 +21,6 @@ class Delta(NamedTuple):
     phase: Literal["thinking", "answer"]
     text: str
     tokens: int
-
-
-# Called with every event that a caller may see while it happens.
-OnEvent = Callable[[Accepted | Delta], None]
 
 
 class ChainProgress(NamedTuple):

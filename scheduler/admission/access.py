@@ -11,10 +11,12 @@ from pydantic.dataclasses import dataclass as settings
 from scheduler.admission.limits import KeyLimits
 from scheduler.settings import STRICT
 
-Role = Literal["inference", "batch", "metrics", "admin"]
+Role = Literal["inference", "batch", "metrics", "viewer", "admin"]
 ANY = "*"
 TOKENIZER = ("/tokenize", "/detokenize", "/tokenizer_info")
 """Paths that vLLM has outside of /v1."""
+PAGE_STATE = "/ui/state"
+"""What the live page shows; its files are open, and hold nothing of the server."""
 
 
 @settings(frozen=True, slots=True, config=STRICT)
@@ -76,7 +78,7 @@ class Caller:
 
     `cache_salt` keeps the cached prefixes of one key apart from those of the others. `priority`
     allows it that tier; keys of role batch are served in tier flex, whatever they ask for. Those of
-    role metrics may read the metrics and nothing else.
+    role metrics may read the metrics and nothing else, those of role viewer the live page too.
     """
 
     name: str = ""
@@ -87,8 +89,9 @@ class Caller:
 
     def may(self, path: str) -> bool:
         """Whether its role lets it use a path: what is not named here is for administrators."""
-        if self.role in ("admin", "metrics"):
-            return self.role == "admin" or path == "/metrics"
+        if self.role in ("admin", "metrics", "viewer"):
+            shown = ("/metrics", PAGE_STATE) if self.role == "viewer" else ("/metrics",)
+            return self.role == "admin" or path in shown
         is_inference = path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
         return is_inference or path in TOKENIZER
 

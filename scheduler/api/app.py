@@ -24,6 +24,7 @@ from scheduler.api import (
 from scheduler.api import response as reply
 from scheduler.api.batch_routes import add_batch_routes
 from scheduler.api.batches import Batches
+from scheduler.api.live_page import routes as live_page_routes
 from scheduler.api.middleware.access import AccessMiddleware
 from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
@@ -47,10 +48,11 @@ def make_app(
     sends_request_id: bool = True,
     claims: SharedClaims | None = None,
     batches: Batches | None = None,
+    live_page: bool = True,
 ) -> FastAPI:
     """`host` is what the server is bound to, and `sends_request_id` is False behind a proxy that
     puts the id on replies itself. `claims` are shared with other gateways. Without `batches` there
-    are no routes for files.
+    are no routes for files, and without `live_page` there is no /ui.
     """
     app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
 
@@ -156,6 +158,8 @@ def make_app(
 
     if batches is not None:
         add_batch_routes(app, batches, _body)
+    if live_page:
+        app.router.routes.extend(live_page_routes.routes(controller))
 
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 

@@ -11,6 +11,8 @@ from scheduler.api.prepared import PreparedQuery
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.rounds import DecisionStep
+from workers.forcing.chain import UNANSWERED
 from workers.sample import Sample
 
 KEEP_ALIVE = ": keep-alive\n\n"
@@ -41,6 +43,10 @@ class _ChunkWriter(EventWriter):
 
     def answer(self, text: str, tokens: int) -> Iterator[str]:
         yield self._chunk({"content": text}, tokens)
+
+    def progress(self, what: DecisionStep | Sample) -> Iterator[str]:
+        head = reply.head(self.job, "chat.completion.chunk")
+        yield _event(head | {"choices": [], "thinkbudget": {"progress": _progress(what)}})
 
     def done(self, outcome: Outcome) -> Iterator[str]:
         return _last(self.job, outcome)
@@ -81,6 +87,27 @@ def _ends(job: PreparedQuery, sample: Sample | None, at: int) -> list[dict[str, 
         "logprobs": reply.logprobs(job, sample),
     }
     return [*chunks, finish]
+
+
+def _progress(what: DecisionStep | Sample) -> dict[str, Any]:
+    """A round of chains that has begun, or a chain that has ended, with its vote."""
+    if isinstance(what, DecisionStep):
+        return {
+            "event": "round",
+            "kind": what.kind,
+            "chains": list(what.chains),
+            "max_thinking_tokens": what.budget.max_thinking_tokens if what.budget else None,
+            "extensions": what.budget.extensions if what.budget else 0,
+        }
+    return {
+        "event": "chain",
+        "chain": what.chain,
+        "answer": None if what.stop_cause in UNANSWERED else what.answer,
+        "stop_reason": what.stop_cause,
+        "thinking_tokens": what.thinking_tokens,
+        "extensions": what.extensions,
+        "tokens": what.tokens,
+    }
 
 
 def _reasoning(text: str) -> dict[str, str]:

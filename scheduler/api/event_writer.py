@@ -5,11 +5,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import ClassVar
 
-from scheduler.api.events import AnswerText, Done, KeepAlive, ReasoningText, Started, follow
+from scheduler.api.events import (
+    AnswerText,
+    ChainProgressed,
+    Done,
+    KeepAlive,
+    ReasoningText,
+    Started,
+    follow,
+)
 from scheduler.api.prepared import PreparedQuery
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.rounds import DecisionStep
+from workers.sample import Sample
 
 
 class EventWriter(ABC):
@@ -28,6 +38,10 @@ class EventWriter(ABC):
 
     @abstractmethod
     def answer(self, text: str, tokens: int) -> Iterator[str]: ...
+
+    def progress(self, what: DecisionStep | Sample) -> Iterator[str]:
+        """Nothing, in a format that has no place for it."""
+        return iter(())
 
     @abstractmethod
     def done(self, outcome: Outcome) -> Iterator[str]: ...
@@ -61,6 +75,8 @@ async def write(
                     case AnswerText(text, tokens):
                         has_answered = True
                         written = writer.answer(text, tokens)
+                    case ChainProgressed(what):
+                        written = writer.progress(what)
                     case Done(outcome):
                         written = writer.done(outcome)
                 for chunk in written:

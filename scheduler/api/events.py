@@ -9,8 +9,9 @@ from scheduler.api.response import chosen, content, reasoning
 from scheduler.api.stop_sequences import StopSequenceFilter
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
+from scheduler.solving.rounds import DecisionStep, LiveEvent
 from scheduler.solving.trace import TRACE
-from workers.sample import Accepted, Delta
+from workers.sample import Accepted, Delta, Sample
 
 KEEP_ALIVE_SECONDS = 10.0
 
@@ -38,6 +39,12 @@ class AnswerText(NamedTuple):
     tokens: int = 0
 
 
+class ChainProgressed(NamedTuple):
+    """The engine has taken the chains of a decision, or a chain has ended."""
+
+    what: DecisionStep | Sample
+
+
 class KeepAlive(NamedTuple):
     """There was no event for `KEEP_ALIVE_SECONDS`."""
 
@@ -46,11 +53,13 @@ class Done(NamedTuple):
     outcome: Outcome
 
 
-QueryEvent = Started | ReasoningText | AnswerText | KeepAlive | Done
+QueryEvent = Started | ReasoningText | AnswerText | ChainProgressed | KeepAlive | Done
 
 
 async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[QueryEvent]:
-    """Started, then pieces of reasoning, pieces of content, and Done; KeepAlive in between.
+    """Started, then pieces of reasoning, pieces of content, and Done.
+
+    KeepAlive comes in between, and ChainProgressed where it was asked for.
 
     The first piece of an answer is noted in the trace of the request.
 
@@ -61,7 +70,7 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
         yield Started()
         yield Done(outcome)
         return
-    events: asyncio.Queue[Accepted | Delta | None] = asyncio.Queue()
+    events: asyncio.Queue[LiveEvent | None] = asyncio.Queue()
     answering = asyncio.create_task(
         controller.answer(
             job.query,
@@ -91,6 +100,9 @@ async def follow(controller: Controller, job: PreparedQuery) -> AsyncGenerator[Q
                 yield Started(known if event else outcome.prompt_tokens)
             if event is None:
                 break
+            if isinstance(event, DecisionStep | Sample) and job.shows_progress:
+                last_event = now()
+                yield ChainProgressed(event)
             if isinstance(event, Delta):
                 if trace and event.phase == "answer":
                     trace.note_content()

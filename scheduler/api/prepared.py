@@ -30,5 +30,9 @@ class PreparedQuery(NamedTuple):
         return self.request.thinkbudget.learn
 
     @property
+    def shows_progress(self) -> bool:
+        return self.request.thinkbudget.progress
+
+    @property
     def is_dry_run(self) -> bool:
         return self.request.thinkbudget.dry_run

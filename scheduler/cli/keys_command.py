@@ -11,7 +11,7 @@ FILE = click.option("--file", "path", type=click.Path(dir_okay=False, path_type=
                     default=Path("keys.jsonl"), show_default=True, help="Keys file.")  # fmt: skip
 LIMIT = click.IntRange(min=1)
 # As scheduler.admission.access.Role, which is heavy to import; a test holds them together.
-ROLES = ("inference", "batch", "metrics", "admin")
+ROLES = ("inference", "batch", "metrics", "viewer", "admin")
 
 
 @click.group()

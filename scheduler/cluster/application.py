@@ -150,6 +150,7 @@ class Gateway:
             sends_request_id=False,
             claims=self._claims,
             batches=self._batches,
+            live_page=config.live_page,
         )
 
 

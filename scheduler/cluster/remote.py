@@ -15,7 +15,7 @@ from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.routing import TargetReplica
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineInfo, Load, Refused, SampleRequest
+from workers.engine import EngineInfo, Load, Refused, ReplicaStatus, SampleRequest
 
 log = logging.getLogger("thinkbudget")
 
@@ -48,6 +48,9 @@ class RemoteEnginePool:
     async def load(self) -> Load:
         load: Load = await self._handle.load.remote()
         return load
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        return tuple(await self._broadcast("status"))
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         await self._broadcast("cancel", query, chain)
@@ -87,13 +90,15 @@ class RemoteEnginePool:
                     raise event
                 yield event
 
-    async def _broadcast(self, method: str, *args: Any) -> None:
-        """Call every replica; which of them acts on it shows in what it sends."""
+    async def _broadcast(self, method: str, *args: Any) -> list[Any]:
+        """Call every replica: their results, or none if one does not reply in time."""
         try:
             async with asyncio.timeout(BROADCAST_SECONDS):
-                await self._handle.broadcast(method, *args).results_async()
+                results: list[Any] = await self._handle.broadcast(method, *args).results_async()
+                return results
         except (*UNREACHABLE, TimeoutError) as error:
             log.info("%s did not reach all engines: %s", method, type(error).__name__)
+            return []
 
 
 @asynccontextmanager

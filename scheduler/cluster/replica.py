@@ -18,7 +18,14 @@ from scheduler.engines.replica_calls import ReplicaCalls
 from scheduler.engines.routing import Backlog, TargetReplica
 from scheduler.logs import LogLevel, configure
 from workers.completion import Completed, CompletionEvent, CompletionRequest
-from workers.engine import EngineEvent, EngineInfo, Load, Refused, SampleRequest
+from workers.engine import (
+    EngineEvent,
+    EngineInfo,
+    Load,
+    Refused,
+    ReplicaStatus,
+    SampleRequest,
+)
 from workers.sample import Sample
 
 log = logging.getLogger("thinkbudget")
@@ -44,6 +51,9 @@ class EngineReplica:
 
     async def load(self) -> Load:
         return await self._engine.load()
+
+    async def status(self) -> ReplicaStatus:
+        return ReplicaStatus(self._name, *await self._engine.load(), self._backlog.owed.tokens)
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         await self._engine.cancel(query, chain)

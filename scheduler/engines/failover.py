@@ -25,7 +25,7 @@ from scheduler.engines.replica_health import ReplicaHealth
 from scheduler.engines.suspects import Suspects, TrackedRequest
 from scheduler.errors import Overloaded
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
-from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, ReplicaStatus, SampleRequest
 from workers.sample import Accepted, ChainProgress, Sample
 
 log = logging.getLogger("thinkbudget")
@@ -66,6 +66,12 @@ class FailoverEngine:
 
     async def load(self) -> Load:
         return await self._pool.load()
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        there = await self._pool.replica_statuses()
+        names = {status.name for status in there}
+        gone = [name for name in self._health.avoid(_now()) if name not in names]
+        return *there, *(ReplicaStatus(name, is_gone=True) for name in gone)
 
     async def check(self) -> None:
         await self._pool.check()

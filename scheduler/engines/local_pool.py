@@ -13,8 +13,9 @@ from scheduler.engines.multiplex_server import Frame
 from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.replica_calls import ReplicaCalls
+from scheduler.engines.routing import Backlog
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import Engine, EngineInfo, Load, SampleRequest
+from workers.engine import Engine, EngineInfo, Load, ReplicaStatus, SampleRequest
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class _Replica:
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     #: The numbers of the calls that it has taken.
     calls: set[int] = field(default_factory=set)
+    backlog: Backlog = field(default_factory=Backlog)
 
     def __post_init__(self) -> None:
         self.running = ReplicaCalls(self.engine, self.name)
@@ -79,10 +81,11 @@ class LocalEnginePool:
             run = replica.running.run(request, self._calls.gateway, number)
             replica.calls.add(number)
             try:
-                async with aclosing(run) as taken:
-                    message = await _until_dead(replica, anext(taken))
-                    await replica.awake.wait()
-                    yield message.replica
+                with replica.backlog.owing(request):
+                    async with aclosing(run) as taken:
+                        message = await _until_dead(replica, anext(taken))
+                        await replica.awake.wait()
+                        yield message.replica
             finally:
                 replica.calls.discard(number)
 
@@ -138,6 +141,11 @@ class LocalEnginePool:
         loads = [await replica.engine.load() for replica in self.replicas.values()]
         running, waiting = sum(load.running for load in loads), sum(load.waiting for load in loads)
         return Load(running, waiting, max((load.utilisation for load in loads), default=0.0))
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        there = self.replicas.values()
+        loads = [(one, await one.engine.load()) for one in [*there] if one.awake.is_set()]
+        return tuple(ReplicaStatus(one.name, *load, one.backlog.owed.tokens) for one, load in loads)
 
     async def check(self) -> None:
         await self._any().engine.check()

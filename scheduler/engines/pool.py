@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import NamedTuple, Protocol
 
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import EngineEvent, EngineInfo, Load, SampleRequest
+from workers.engine import EngineEvent, EngineInfo, Load, ReplicaStatus, SampleRequest
 
 
 class EventBatch(NamedTuple):
@@ -56,6 +56,9 @@ class EnginePool(Protocol):
 
     async def load(self) -> Load:
         """How busy the replicas are."""
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        """Of the replicas that reply in time."""
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         """Reaches whichever replica has the query; a replica that hangs is not waited for."""

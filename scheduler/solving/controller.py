@@ -23,6 +23,7 @@ from scheduler.curves.feedback import PendingFeedback
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.records import ObservationRecord
 from scheduler.errors import DeadlineExceeded, InvalidRequest, Overloaded, PolicyFailed
+from scheduler.solving.activity import Activity
 from scheduler.solving.answers import QueryAnswers
 from scheduler.solving.continuing import Unfinished, restore
 from scheduler.solving.decide import decide
@@ -34,6 +35,7 @@ from scheduler.solving.outcome_log import OutcomeLog
 from scheduler.solving.outcome_sink import OutcomeSink
 from scheduler.solving.pricing import Pricing
 from scheduler.solving.rollout import ArmOfSplit, Rollout
+from scheduler.solving.rounds import OnEvent
 from scheduler.solving.run import QueryRun
 from scheduler.solving.shadow import Shadow
 from scheduler.solving.solve import solve
@@ -41,7 +43,6 @@ from scheduler.solving.token_limits import worst_query
 from scheduler.solving.trace import request_id, tracing
 from workers.answers.grader import Grader
 from workers.engine import Engine, EngineInfo, Refused
-from workers.sample import OnEvent
 from workers.verifier.base import Verifier, VerifierFailed
 
 log = logging.getLogger("thinkbudget")
@@ -78,6 +79,8 @@ class Controller:
     verifier: Verifier | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
+    #: Kept for the live page. None: nobody looks on.
+    activity: Activity | None = None
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
     #: Names of the running queries at the engine.
     _names: set[str] = field(init=False, default_factory=set)
@@ -92,7 +95,7 @@ class Controller:
         tenant: str = "",
         earlier: Unfinished | None = None,
     ) -> Outcome:
-        """Answer one query. `on_event` is called with live text; `learn` updates the curve.
+        """Answer one query. `on_event` is called as it goes on; `learn` updates the curve.
 
         `tenant` is whose tokens these are, where several share the engines. `earlier` is where the
         query was left before: its chains go on, and the outcome counts all of them.
@@ -184,6 +187,9 @@ class Controller:
         self.pricing.settle(
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
+        if self.activity:
+            price, has_key = self.pricing.price.per_token, bool(CALLER.get().name)
+            self.activity.settled(outcome, price=price, tenant=tenant, has_key=has_key)
         self._settle(run, outcome)
         return outcome
 

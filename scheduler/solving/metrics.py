@@ -132,6 +132,15 @@ class Metrics:
         if trace.first_content is not None:
             self.first_content.observe(trace.first_content)
 
+    def outcomes(self) -> Counts[str]:
+        """Requests that ended, by outcome: "ok" or the code of an error."""
+        counts: Counts[str] = Counts()
+        for family in self.requests.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    counts[sample.labels["outcome"]] += int(sample.value)
+        return counts
+
     def class_label(self, query_class: str) -> str:
         if query_class not in self._classes and len(self._classes) >= MAX_CLASSES:
             return OTHER

@@ -1,6 +1,6 @@
 """What is kept of a query's rounds: the chains of one decision, and the records of the past."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ from policies.signals import Probe
 from policies.tally import Vote
 from workers.engine import SampleRequest
 from workers.forcing.chain import UNANSWERED
-from workers.sample import Sample
+from workers.sample import Accepted, Delta, Sample
 
 StepKind = Literal["draw", "extend", "branch", "conclude", "choices"]
 
@@ -42,6 +42,12 @@ class DecisionStep(NamedTuple):
     budget: Budget | None
     votes: int
     tokens: int
+
+
+# What a caller may see of a query while it happens: a step when the engine has taken its chains, a
+# sample when its chain has ended.
+LiveEvent = Accepted | Delta | DecisionStep | Sample
+OnEvent = Callable[[LiveEvent], None]
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ from policies.base import Conclude, Policy, Stop
 from policies.signals import Probe
 from scheduler.solving.decide import decide
 from scheduler.solving.rewards import reward
+from scheduler.solving.rounds import OnEvent
 from scheduler.solving.run import QueryRun
 from scheduler.solving.starts import worst_round
 from workers.engine import Engine
-from workers.sample import Accepted, Delta, OnEvent, Sample
+from workers.sample import Accepted, Delta, Sample
 from workers.verifier.base import Verifier
 
 # After a cancel the engine has so many seconds to report what the chains cost.
@@ -30,8 +31,8 @@ async def solve(
 ) -> Stop:
     """Answer `run.query`. The votes, the samples and their costs are left in `run`.
 
-    `on_event` is called with the text that is to be streamed. The `verifier` rewards the chains of
-    every round, where the policy reads rewards. Raises VerifierFailed.
+    `on_event` is called with what a caller may see of it. The `verifier` rewards the
+    chains of every round, where the policy reads rewards. Raises VerifierFailed.
     """
     stop = Stop("deadline")
     judge = verifier if policy.options.reads_rewards else None
@@ -76,11 +77,17 @@ async def _round(
         async with aclosing(engine.sample(run.request)) as events:
             async for event in events:
                 if isinstance(event, Probe | Sample):
-                    run.take(await run.answers.grouped(event))
+                    event = await run.answers.grouped(event)
+                    run.take(event)
+                    if on_event and isinstance(event, Sample):
+                        on_event(event)
                     if policy:
                         stop = stop or await _steer(run, engine, policy, rng)
-                elif isinstance(event, Accepted | Delta) and run.shows(event) and on_event:
-                    on_event(event)
+                elif isinstance(event, Accepted | Delta):
+                    if run.shows(event) and on_event:
+                        on_event(event)
+                    if isinstance(event, Accepted) and on_event:
+                        on_event(run.steps[-1])
     finally:
         run.settle()
     return stop

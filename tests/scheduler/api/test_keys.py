@@ -127,6 +127,12 @@ def test_salts_are_of_the_name_and_no_two_names_share_one(path: Path) -> None:
         ("metrics", "/v1/models", False),
         ("metrics", "/v1/thinkbudget/curves", False),
         ("metrics", "/openapi.json", False),
+        ("metrics", "/ui/state", False),
+        ("inference", "/ui/state", False),
+        ("viewer", "/ui/state", True),
+        ("viewer", "/metrics", True),
+        ("viewer", "/v1/chat/completions", False),
+        ("viewer", "/v1/thinkbudget/curves", False),
     ],
 )
 def test_what_no_role_names_is_for_administrators(role: str, path_: str, allowed: bool) -> None:

@@ -15,6 +15,7 @@ from policies.plan import Budget
 from policies.priced import Priced
 from scheduler.errors import PolicyFailed
 from scheduler.solving.outcome import build_outcome
+from scheduler.solving.rounds import DecisionStep, LiveEvent
 from scheduler.solving.run import QueryRun
 from scheduler.solving.solve import CANCEL_REPORT_SECONDS, solve
 from tests.scheduler.simulation import make_run
@@ -239,7 +240,7 @@ async def test_an_error_of_the_policy_names_the_query_and_ends_the_round() -> No
 async def test_the_first_chain_is_shown_live_and_its_answer_only_if_it_is_the_last_word(
     policy: Policy, phases: set[str]
 ) -> None:
-    shown: list[Accepted | Delta] = []
+    shown: list[LiveEvent] = []
     await solve(
         make_run(),
         engine=SimulatedEngine(),
@@ -249,6 +250,9 @@ async def test_the_first_chain_is_shown_live_and_its_answer_only_if_it_is_the_la
     )
     assert isinstance(shown[0], Accepted)
     deltas = [event for event in shown[1:] if isinstance(event, Delta)]
-    assert len(deltas) == len(shown) - 1
+    samples = [event for event in shown[1:] if isinstance(event, Sample)]
+    assert isinstance(shown[1], DecisionStep)
+    assert {sample.chain for sample in samples} == {*shown[1].chains}
+    assert len(deltas) + len(samples) == len(shown) - 2
     assert {delta.chain for delta in deltas} == {0}
     assert {delta.phase for delta in deltas} == phases

@@ -1,0 +1,44 @@
+"""Why a query got its plan, in one sentence that names the figures it was decided by."""
+
+from policies.curves.plan_table import Arm
+from scheduler.solving.outcome import Outcome
+
+
+def explain(outcome: Outcome) -> str:
+    """The reason for the plan: its worth and that of the next best one, at the query's price.
+
+    The worth of a plan is its accuracy less the price of its tokens, in points (hundredths).
+    """
+    plan, offers = outcome.plan, outcome.considered.alternatives
+    if plan is None:
+        return "No plan: the query ended before its first decision."
+    if plan.is_exploration:
+        return f"Exploration run of {plan.name}: it is chosen at random, to keep the curves right."
+    price = outcome.price / outcome.query.limits.value
+    offered = next((arm for arm in offers if arm.name == plan.name), None)
+    if offered is None:
+        if outcome.policy in ("priced", "priced_exit") and not outcome.considered.queries:
+            return "The class has no curve yet: its first queries are used to learn it."
+        return f"Policy {outcome.policy} decides without the curves."
+    others = [arm for arm in offers if arm.name != plan.name]
+    if not others:
+        return f"{_said(offered, price)}. The curve has no other kind of plan yet."
+    other = max(others, key=lambda arm: arm.net_value(price))
+    why = "" if offered.net_value(price) >= other.net_value(price) else _why_not(outcome)
+    return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}"
+
+
+def _said(arm: Arm, price: float) -> str:
+    accuracy, tokens = arm.forecast
+    worth = 100 * arm.net_value(price)
+    return f"{arm.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
+
+
+def _why_not(outcome: Outcome) -> str:
+    """Why it was not the plan with the highest worth."""
+    limits = outcome.query.limits
+    if limits.target_accuracy is not None:
+        return f" The target accuracy of {limits.target_accuracy:.0%} decided."
+    if limits.max_total_tokens is not None or limits.max_thinking_tokens is not None:
+        return " The query's limits decided."
+    return " They are too close to tell apart."
