@@ -103,19 +103,12 @@ def _policies(block: ReportBlock) -> TextTable:
                 *([signed(lost.by_policy[each.policy])] if lost else []),
             )
         )
-    head: tuple[str, ...] = (
-        "policy",
-        "questions",
-        "answers",
-        "accuracy",
-        "tokens",
-        "p50 s",
-        "p99 s",
-    )
+    words = "policy, questions, answers, accuracy, tokens, p50 s, p99 s"
+    head = tuple(words.split(", "))
     note = f"{seeds} seeds; 95 % intervals by a bootstrap over questions."
     if lost:
-        head, note = [*head, "regret, points"], f"{note} {lost.note}"
-    return TextTable(block.title, tuple(head), tuple(rows), note)
+        head, note = (*head, "regret, points"), f"{note} {lost.note}"
+    return TextTable(block.title, head, tuple(rows), note)
 
 
 class _Regret(NamedTuple):
