@@ -192,6 +192,6 @@ def test_tokens_that_the_model_does_not_have_are_refused(
     text = questions(1)[0]
     chain = loop.run(one(engine, request(text, Budget(20))))
     foreign = replace(chain, thinking_ids=(10**6,))
-    with pytest.raises(Refused, match="resume holds token 1000000") as refused:
+    with pytest.raises(Refused, match="parents holds token 1000000") as refused:
         loop.run(one(engine, request(text, Budget(40, extensions=1), parents=(foreign,))))
     assert refused.value.field == "resume"
