@@ -14,6 +14,7 @@ from scheduler.curves.feedback import FeedbackConfig
 from scheduler.logs import LogLevel
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
 from scheduler.store.settings import StoreConfig
+from scheduler.tracing.settings import TracingConfig
 from workers.format import ThinkingFormat
 from workers.vllm.engine_arguments import check_arguments
 
@@ -279,6 +280,7 @@ class ServeConfig:
         default_factory=dict, description="What answers are, by class."
     )
     store: StoreConfig = Field(default_factory=StoreConfig)
+    tracing: TracingConfig = Field(default_factory=TracingConfig)
     batches: BatchesConfig | None = None
     live_page: bool = Field(
         default=True, description="Serve the live page at `/ui` (docs/live-page.md)."

@@ -15,6 +15,7 @@ from scheduler.engines.verifier import require_verifier
 from scheduler.policy_file import absolute, build_policy
 from scheduler.settings import from_table
 from scheduler.store.opening import absolute_store
+from scheduler.tracing.spans import require_opentelemetry
 
 C = TypeVar("C", PolicyConfig, RolloutConfig)
 
@@ -61,6 +62,7 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
 def validate(config: ServeConfig) -> ServeConfig:
     """Check the settings and the files they name before anything starts. Raises ValueError."""
     check(config.engine)
+    require_opentelemetry(config.tracing)
     policy = build_policy(config.policy.name, **config.policy_options)
     require_verifier(policy, config.verifier, config.engine)
     # Gateways need not run in the folder that this process runs in.

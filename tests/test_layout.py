@@ -67,6 +67,8 @@ MAY_IMPORT = {
     },
     "scheduler.store.migrations": set[str](),
     "scheduler.store.settings": {"scheduler.settings"},
+    "scheduler.tracing": {"workers", "scheduler.engines.pool", "scheduler.tracing.settings"},
+    "scheduler.tracing.settings": {"scheduler.settings"},
     "scheduler.config": {
         "policies",
         "workers",
@@ -75,6 +77,7 @@ MAY_IMPORT = {
         "scheduler.logs",
         "scheduler.settings",
         "scheduler.store.settings",
+        "scheduler.tracing.settings",
     },
     "scheduler.engines": {
         "policies.base",
@@ -91,6 +94,7 @@ MAY_IMPORT = {
         "scheduler.errors",
         "scheduler.config",
         "scheduler.settings",
+        "scheduler.tracing",
     },
     "scheduler.api": {
         "policies",
@@ -113,6 +117,7 @@ MAY_IMPORT = {
         "scheduler.curves",
         "scheduler.engines",
         "scheduler.store.opening",
+        "scheduler.tracing",
     },
     "scheduler.client": {
         "policies",
@@ -127,6 +132,7 @@ MAY_IMPORT = {
         "scheduler.errors",
         "scheduler.solving",
         "scheduler.store",
+        "scheduler.tracing",
     },
     "scheduler.batch": {
         "policies",
@@ -171,6 +177,7 @@ MAY_IMPORT = {
         "scheduler.solving",
         "scheduler.startup",
         "scheduler.store",
+        "scheduler.tracing",
     },
     "scheduler.cli": {"policies", "workers", "scheduler"},
     "training": {
@@ -258,6 +265,7 @@ IMPORTERS = {
         "scheduler/curves/feedback.py",
         "scheduler/experiments/settings.py",
         "scheduler/store/settings.py",
+        "scheduler/tracing/settings.py",
         "scheduler/api/openapi.py",
         "scheduler/api/tokens.py",
         "scheduler/api/anthropic_shape.py",
@@ -274,6 +282,7 @@ IMPORTERS = {
         "workers/models.py",
     },
     "math_verify": {"workers/answers/math_process.py", "benchmarks/grading.py"},
+    "opentelemetry": {"scheduler/tracing/spans.py"},
     "prometheus_client": {"scheduler/solving/metrics.py"},
     "fastapi": {
         "scheduler/api/app.py",

@@ -38,13 +38,19 @@ async def exposition(controller: Controller) -> bytes:
     """All metrics; those of the moment are taken now."""
     with contextlib.suppress(Overloaded):
         await check(controller)
-    controller.metrics.queue_depth.set(controller.admission.waiting)
-    controller.metrics.tasks.set(len(asyncio.all_tasks()))
-    controller.metrics.saw_curves(controller.curves.sizes(controller.info.model))
+    metrics, model = controller.metrics, controller.info.model
+    metrics.queue_depth.set(controller.admission.waiting)
+    metrics.running.set(controller.admission.running)
+    metrics.price.set(controller.pricing.now())
+    metrics.tasks.set(len(asyncio.all_tasks()))
+    sizes = controller.curves.sizes(model)
+    metrics.saw_curves(sizes)
+    for query_class in sizes:
+        if curve := controller.curves.curve(model, query_class):
+            metrics.saw_served(query_class, curve.served)
     if controller.store is not None:
-        controller.metrics.saw_store(controller.store.counts)
-    answers = controller.grader.equality.counts
-    return controller.metrics.text(controller.engine.stats(), answers)
+        metrics.saw_store(controller.store.counts)
+    return metrics.text(controller.engine.stats(), controller.grader.equality.counts)
 
 
 def versions(controller: Controller) -> dict[str, Any]:

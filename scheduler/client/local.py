@@ -17,6 +17,8 @@ from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from scheduler.store.curve_snapshots import put_snapshot
 from scheduler.store.opening import storing
+from scheduler.tracing.spans import make_spans
+from scheduler.tracing.traced import traced
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
 from workers.engine import Engine
@@ -34,11 +36,13 @@ async def local_controller(
     policy = build_policy(config.policy.name, **config.policy_options)
     path = Path(config.curves) if config.curves else None
     curves = DurableCurveStore(path, round_tokens=config.pricing.round_tokens)
-    engine, pool = engine or make_engine(config.engine), MathPool()
+    spans = make_spans(config.tracing, config.engine.model)
+    engine, pool = traced(engine or make_engine(config.engine), spans), MathPool()
     try:
         async with storing(config.store) as store:
             controller = Controller(
                 engine=engine,
+                spans=spans,
                 info=await engine.info(),
                 policy=policy,
                 curves=curves,

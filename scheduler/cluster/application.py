@@ -52,6 +52,8 @@ from scheduler.startup import validate
 from scheduler.store.curve_snapshots import keep_snapshots
 from scheduler.store.opening import is_file
 from scheduler.store.settings import StoreConfig
+from scheduler.tracing.spans import make_spans
+from scheduler.tracing.traced import traced, traced_pool
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
 
@@ -78,8 +80,9 @@ class Gateway:
         logs.configure(config.log_level)
         self._config = config
         quarantine = Quarantine()
+        spans = make_spans(config.tracing, config.engine.model)
         pool = FailoverEngine(
-            RemoteEnginePool(engine),
+            traced_pool(RemoteEnginePool(engine), spans),
             quarantine=quarantine,
             watchdog_seconds=config.engine.watchdog_seconds,
             queue_seconds=config.limits.engine_seconds,
@@ -97,7 +100,8 @@ class Gateway:
         policy = build_policy(config.policy.name, **config.policy_options)
         metrics = Metrics()
         self._controller = Controller(
-            engine=pool,
+            engine=traced(pool, spans),
+            spans=spans,
             info=info,
             admission=admission,
             policy=policy,

@@ -40,7 +40,8 @@ from scheduler.solving.run import QueryRun
 from scheduler.solving.shadow import Shadow
 from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import worst_query
-from scheduler.solving.trace import request_id, tracing
+from scheduler.solving.trace import request_id, span_attributes, tracing
+from scheduler.tracing.spans import Spans, told
 from workers.answers.grader import Grader
 from workers.engine import Engine, EngineInfo, Refused
 from workers.verifier.base import Verifier, VerifierFailed
@@ -81,6 +82,7 @@ class Controller:
     shadow: Shadow | None = None
     #: Kept for the live page. None: nobody looks on.
     activity: Activity | None = None
+    spans: Spans = field(default_factory=Spans)
     _exploration_runs: ExplorationRuns = field(init=False, default_factory=ExplorationRuns)
     #: Names of the running queries at the engine.
     _names: set[str] = field(init=False, default_factory=set)
@@ -108,7 +110,15 @@ class Controller:
             arm, policy = self.rollout.assign(query)
         tenant, urgency = caller.name or tenant, caller.urgency(query.sampling.priority)
         seconds = self.admission.deadline(query.limits.deadline_seconds)
-        with tracing(query, policy=policy.name, tenant=tenant) as trace:
+        asked = {
+            "gen_ai.conversation.id": query.session or None,
+            "thinkbudget.policy": policy.name,
+            "thinkbudget.query_class": query.query_class,
+        }
+        with (
+            tracing(query, policy=policy.name, tenant=tenant) as trace,
+            self.spans.query(trace.parent, asked, request_id=trace.request_id) as span,
+        ):
             async with self.admission.admitted(
                 caller,
                 worst=worst_query(policy, query.limits, self.info.max_model_len),
@@ -123,6 +133,7 @@ class Controller:
                     query, policy, on_event, learn, tenant, ticket, arm, earlier
                 )
             trace.settled(outcome)
+            told(span, span_attributes(outcome))
         return outcome
 
     async def _answer(

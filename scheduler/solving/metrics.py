@@ -1,7 +1,8 @@
 """What a controller counts, as Prometheus reads it.
 
 Every controller has a registry of its own, so two in one process do not mix. No label can grow
-without bound: callers name their classes, and past the first fifty a class counts as `other`.
+without bound: callers name their classes, policies their plans, and past the first fifty of either
+the rest counts as `other`.
 """
 
 import time
@@ -12,14 +13,16 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
+from policies.curves.accuracy_estimate import AccuracyEstimate
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.outcome_sink import SinkCounts
 from scheduler.solving.trace import Trace
 
-__all__ = ["CONTENT_TYPE", "MAX_CLASSES", "OTHER", "Metrics"]
+__all__ = ["CONTENT_TYPE", "MAX_CLASSES", "MAX_PLANS", "OTHER", "Metrics"]
 
 PREFIX: Final = "thinkbudget"
 MAX_CLASSES: Final = 50
+MAX_PLANS: Final = 50
 OTHER: Final = "other"
 CUT_SHORT: Final = ("early_exit", "unsure", "rejected", "cancelled", "deadline")
 """Why a chain was ended before it would have ended itself."""
@@ -38,6 +41,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._classes: set[str] = set()
+        self._plans: set[str] = set()
         self._counted: dict[tuple[str, str], int] = {}
         self._curves: dict[str, tuple[float, float]] = {}
         asked = ("policy", "class")
@@ -47,6 +51,9 @@ class Metrics:
             "time_to_first_content_seconds", "Until the first piece of an answer.", _SECONDS
         )
         self.tokens = self._counter("tokens", "Tokens of answered queries.", "kind")
+        chosen = ("class", "plan")
+        self.plan_queries = self._counter("plan_queries", "Answered queries.", *chosen)
+        self.plan_tokens = self._counter("plan_tokens", "Tokens of answered queries.", *chosen)
         self.budget = self._histogram(
             "budget_tokens", "Thinking that a plan allows one chain.", _TOKENS, "policy"
         )
@@ -90,6 +97,15 @@ class Metrics:
         self.store_bytes = self._gauge("store_queue_bytes", "Bytes the store does not have yet.")
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
         self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
+        self.running = self._gauge("running", "Requests that are being answered.")
+        self.price = self._gauge("price", "Accuracy that one token must buy, without any load.")
+        self.served = self._gauge(
+            "served_accuracy",
+            "Share of served answers that were right, estimated; low and high are its 95 % "
+            "interval, which holds at any time.",
+            *chosen,
+            "bound",
+        )
         self.tasks = self._gauge("tasks", "Tasks of this gateway's event loop.")
         self.curve_age = self._gauge("curve_age_seconds", "Since the curve last moved.", "class")
         self.curve_queries = self._gauge("curve_queries", "Queries a curve stands on.", "class")
@@ -119,7 +135,11 @@ class Metrics:
         self.reward_calls.inc(outcome.reward_calls)
         if len(extensions) > 1:
             self.agreement.observe(outcome.agreement)
-        if (label := self.class_label(outcome.query.query_class)) != OTHER:
+        label = self.class_label(outcome.query.query_class)
+        plan = self._plan_label(outcome.plan.name if outcome.plan else "none")
+        self.plan_queries.labels(label, plan).inc()
+        self.plan_tokens.labels(label, plan).inc(outcome.tokens.total)
+        if label != OTHER:
             self._saw_curve(label, outcome.considered.queries)
 
     def ended(self, trace: Trace) -> None:
@@ -142,10 +162,10 @@ class Metrics:
         return counts
 
     def class_label(self, query_class: str) -> str:
-        if query_class not in self._classes and len(self._classes) >= MAX_CLASSES:
-            return OTHER
-        self._classes.add(query_class)
-        return query_class
+        return _bounded(query_class, self._classes, MAX_CLASSES)
+
+    def _plan_label(self, plan: str) -> str:
+        return _bounded(plan, self._plans, MAX_PLANS)
 
     def text(
         self, engine: Mapping[str, int] | None = None, answers: Mapping[str, int] | None = None
@@ -185,6 +205,15 @@ class Metrics:
             counter.labels(kind).inc(count - before)
             self._counted[counter._name, kind] = count
 
+    def saw_served(self, query_class: str, served: Mapping[str, AccuracyEstimate]) -> None:
+        """How often the answers of a class were right, by kind of plan, as its curve says now."""
+        if (label := self.class_label(query_class)) == OTHER:
+            return
+        for plan, estimate in served.items():
+            for bound in ("accuracy", "low", "high"):
+                value = getattr(estimate, bound)
+                self.served.labels(label, self._plan_label(plan), bound).set(value)
+
     def _saw_curve(self, label: str, queries: float) -> None:
         """A curve has moved when it stands on another number of queries than last time."""
         if queries and self._curves.get(label, (0.0, 0.0))[0] != queries:
@@ -202,3 +231,11 @@ class Metrics:
         return Histogram(
             name, text, labels, namespace=PREFIX, registry=self.registry, buckets=buckets
         )
+
+
+def _bounded(name: str, known: set[str], most: int) -> str:
+    """The name, unless as many others are known already."""
+    if name not in known and len(known) >= most:
+        return OTHER
+    known.add(name)
+    return name

@@ -6,7 +6,7 @@ on the request's behalf, in whichever task, and needs no place in what is passed
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Trace:
     tokens: int = 0
     first_content: float | None = None
     replayed: bool = False
+    #: The headers that name the caller's span.
+    parent: Mapping[str, str] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -82,6 +84,20 @@ def request_id() -> str | None:
     """None outside of HTTP."""
     trace = TRACE.get(None)
     return trace.request_id if trace else None
+
+
+def span_attributes(outcome: Outcome) -> dict[str, Any]:
+    """What the span of an answered query says of it."""
+    return {
+        "gen_ai.response.model": outcome.model,
+        "gen_ai.usage.input_tokens": outcome.prompt_tokens,
+        "gen_ai.usage.output_tokens": outcome.tokens.total,
+        "gen_ai.response.finish_reasons": (outcome.stop_reason,),
+        "thinkbudget.plan": outcome.plan.name if outcome.plan else None,
+        "thinkbudget.price": outcome.price,
+        "thinkbudget.chains": len({record.sample.chain for record in outcome.records}),
+        "thinkbudget.agreement": outcome.agreement,
+    } | {f"thinkbudget.tokens.{kind}": n for kind, n in outcome.tokens._asdict().items()}
 
 
 @contextmanager

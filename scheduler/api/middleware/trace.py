@@ -40,7 +40,7 @@ class TraceMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        trace = Trace(request_id_of(scope))
+        trace = Trace(request_id_of(scope), parent=parent_of(scope))
         status, is_whole = 0, False
 
         async def tell(message: Message) -> None:
@@ -96,3 +96,9 @@ def refusal(error: RequestError, path: str) -> JSONResponse:
 def request_id_of(scope: Scope) -> str:
     given = Headers(scope=scope).get(REQUEST_ID, "")
     return given if _VALID_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def parent_of(scope: Scope) -> dict[str, str]:
+    """The headers of W3C's trace context, as far as they came."""
+    headers = Headers(scope=scope)
+    return {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from scheduler.api.service import exposition
-from scheduler.solving.metrics import MAX_CLASSES, OTHER, Metrics
+from scheduler.solving.metrics import MAX_CLASSES, MAX_PLANS, OTHER, Metrics
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.trace import Trace
-from tests.scheduler.simulation import make_controller, make_query
+from tests.scheduler.simulation import PRICE, make_controller, make_query
 from workers.sample import lost
 from workers.simulated.clock import run_virtual
 
@@ -137,3 +137,40 @@ def test_the_gauges_of_many_loaded_classes_are_bounded_and_add_up() -> None:
     assert len(seen) == MAX_CLASSES + 1
     assert seen['curve_queries{class="class 70"}'] == 2
     assert seen[f'curve_queries{{class="{OTHER}"}}'] == 30
+
+
+def test_what_was_answered_is_counted_by_class_and_plan() -> None:
+    metrics, outcome = answered(samples=4)
+    assert outcome.plan is not None
+    by = f'{{class="default",plan="{outcome.plan.name}"}}'
+    seen = values(metrics)
+    assert seen[f"plan_queries_total{by}"] == 1
+    assert seen[f"plan_tokens_total{by}"] == outcome.tokens.total
+
+
+def test_plans_past_the_bound_are_one() -> None:
+    metrics, outcome = answered(samples=4)
+    assert outcome.plan is not None
+    for number in range(MAX_PLANS + 10):
+        metrics.settled(replace(outcome, plan=replace(outcome.plan, name=f"plan {number}")))
+    names = [name for name in values(metrics) if name.startswith("plan_queries_total")]
+    assert len(names) == MAX_PLANS + 1
+
+
+def test_price_and_accuracy_served_are_told() -> None:
+    async def main() -> dict[str, float]:
+        controller = await make_controller(policy="priced")
+        for number in range(30):
+            query = make_query(f"easy question {number}", id=str(number), reference="7")
+            await controller.answer(query)
+        await exposition(controller)
+        return values(controller.metrics)
+
+    seen = run_virtual(main())
+    assert seen["price"] == PRICE
+    served = {name: value for name, value in seen.items() if name.startswith("served_accuracy")}
+    assert {name.split('"')[1] for name in served} == {"accuracy", "low", "high"}
+    for name, accuracy in served.items():
+        if 'bound="accuracy"' in name:
+            low, high = (served[name.replace('"accuracy"', f'"{b}"')] for b in ("low", "high"))
+            assert 0 <= low <= accuracy <= high <= 1
