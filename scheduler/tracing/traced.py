@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from scheduler.engines.pool import EnginePool, EventBatch, Taken
 from scheduler.tracing.spans import Spans, failed, now, told
 from workers.completion import CompletionEvent, CompletionRequest
-from workers.engine import Engine, EngineEvent, EngineInfo, Load, SampleRequest
+from workers.engine import (
+    Engine,
+    EngineEvent,
+    EngineInfo,
+    Fleet,
+    Load,
+    ReplicaStatus,
+    SampleRequest,
+)
 from workers.sample import Accepted, Sample
 
 
@@ -42,6 +50,12 @@ class TracedEngine:
 
     async def load(self) -> Load:
         return await self.engine.load()
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        if isinstance(self.engine, Fleet):
+            return await self.engine.replica_statuses()
+        info = await self.engine.info()
+        return (ReplicaStatus(info.model, *await self.engine.load()),)
 
     def stats(self) -> Mapping[str, int]:
         return self.engine.stats()
@@ -95,6 +109,9 @@ class TracedPool:
 
     async def load(self) -> Load:
         return await self.pool.load()
+
+    async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
+        return await self.pool.replica_statuses()
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
         await self.pool.cancel(query, chain)

@@ -22,7 +22,8 @@ BRACED = r"\{([^}]*)\}"
 def exported() -> dict[str, set[str]]:
     """The labels of every series that a server exports, by its name."""
     collectors = Metrics().registry._collector_to_names
-    families = [(one, family) for one in collectors for family in one.describe()]
+    described: list[Any] = list(collectors)
+    families = [(one, family) for one in described for family in one.describe()]
     return {
         family.name + suffix: set(getattr(one, "_labelnames", ()))
         for one, family in families

@@ -77,7 +77,7 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def test_a_query_has_its_rounds_and_a_round_its_calls_and_chains() -> None:
