@@ -244,7 +244,7 @@ class Sweeps:
             return None
         return self._began + self._goals.seconds - asyncio.get_running_loop().time()
 
-    def _count_chance(self, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+    def _count_chance(self, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
         for reply, sign in ((before, -1), (after, 1)):
             if reply is not None and (chance := chance_of(reply)) is not None:
                 self._known += sign

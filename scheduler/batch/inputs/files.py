@@ -118,9 +118,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
 def _separated(source: Location, columns: Columns, separator: str) -> Iterator[Row | BadRow]:
     csv.field_size_limit(min(sys.maxsize, MOST_LINE_BYTES))
     with _text(source) as file:
-        text = io.TextIOWrapper(
-            cast(IO[bytes], file), encoding="utf-8-sig", errors="surrogateescape", newline=""
-        )
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         reader = csv.DictReader(text, delimiter=separator)
         head = reader.fieldnames or ()
         if head and not has_prompt(dict.fromkeys(head), columns):

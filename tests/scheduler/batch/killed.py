@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scheduler.batch.budget.goals import Goals
 from scheduler.batch.ended import JobEnded
 from scheduler.batch.run import Job
-from tests.scheduler.batch.jobs import FIXED, PRICED, Goals, settings
+from tests.scheduler.batch.jobs import FIXED, PRICED, settings
 
 
 class Quiet:
