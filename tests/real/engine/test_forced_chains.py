@@ -194,4 +194,4 @@ def test_tokens_that_the_model_does_not_have_are_refused(
     foreign = replace(chain, thinking_ids=(10**6,))
     with pytest.raises(Refused, match="parents holds token 1000000") as refused:
         loop.run(one(engine, request(text, Budget(40, extensions=1), parents=(foreign,))))
-    assert refused.value.field == "resume"
+    assert refused.value.field == "parents"
