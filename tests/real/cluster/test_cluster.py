@@ -338,7 +338,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
     command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
     command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
-    command += ["--gateways", "2", "--drain-timeout", "20", "--store", str(tmp_path / "s.db")]
+    command += ["--gateways", "2", "--drain-timeout", "60", "--store", str(tmp_path / "s.db")]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
