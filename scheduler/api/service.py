@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scheduler.errors import Draining, Overloaded
 from scheduler.solving.controller import Controller
+from workers.engine import Fleet
 
 log = logging.getLogger("thinkbudget")
 
@@ -43,6 +44,8 @@ async def exposition(controller: Controller) -> bytes:
     metrics.running.set(controller.admission.running)
     metrics.price.set(controller.pricing.now())
     metrics.tasks.set(len(asyncio.all_tasks()))
+    if isinstance(controller.engine, Fleet):
+        metrics.saw_engines(await controller.engine.replica_statuses())
     sizes = controller.curves.sizes(model)
     metrics.saw_curves(sizes)
     for query_class in sizes:

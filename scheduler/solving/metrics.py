@@ -7,7 +7,7 @@ the rest counts as `other`.
 
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,6 +17,7 @@ from policies.curves.accuracy_estimate import AccuracyEstimate
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.outcome_sink import SinkCounts
 from scheduler.solving.trace import Trace
+from workers.engine import ReplicaStatus
 
 __all__ = ["CONTENT_TYPE", "MAX_CLASSES", "MAX_PLANS", "OTHER", "Metrics"]
 
@@ -96,6 +97,12 @@ class Metrics:
         self.store_waiting = self._gauge("store_queue_depth", "Lines the store does not have yet.")
         self.store_bytes = self._gauge("store_queue_bytes", "Bytes the store does not have yet.")
         self.engine_up = self._gauge("engine_up", "Whether an engine can serve: 0 or 1.")
+        self.engines = self._gauge(
+            "engines", "Engines: serving, or gone within the last minute.", "state"
+        )
+        self.owed_tokens = self._gauge(
+            "owed_tokens", "Tokens that running and waiting chains are expected to generate yet."
+        )
         self.queue_depth = self._gauge("queue_depth", "Requests that wait to be admitted.")
         self.running = self._gauge("running", "Requests that are being answered.")
         self.price = self._gauge("price", "Accuracy that one token must buy, without any load.")
@@ -188,6 +195,12 @@ class Metrics:
         self.store_bytes.set(counts.waiting_bytes)
         totals = {kind: getattr(counts, kind) for kind in STORED}
         self._follow(self.store_records, totals)
+
+    def saw_engines(self, statuses: Sequence[ReplicaStatus]) -> None:
+        gone = sum(status.is_gone for status in statuses)
+        self.engines.labels("serving").set(len(statuses) - gone)
+        self.engines.labels("gone").set(gone)
+        self.owed_tokens.set(sum(status.owed_tokens for status in statuses))
 
     def saw_curves(self, sizes: Mapping[str, float]) -> None:
         """The queries that the curve of each class stands on, of all that are loaded."""

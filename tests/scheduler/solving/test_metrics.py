@@ -9,6 +9,7 @@ from scheduler.solving.metrics import MAX_CLASSES, MAX_PLANS, OTHER, Metrics
 from scheduler.solving.outcome import Outcome
 from scheduler.solving.trace import Trace
 from tests.scheduler.simulation import PRICE, make_controller, make_query
+from workers.engine import ReplicaStatus
 from workers.sample import lost
 from workers.simulated.clock import run_virtual
 
@@ -174,3 +175,17 @@ def test_price_and_accuracy_served_are_told() -> None:
         if 'bound="accuracy"' in name:
             low, high = (served[name.replace('"accuracy"', f'"{b}"')] for b in ("low", "high"))
             assert 0 <= low <= accuracy <= high <= 1
+
+
+def test_a_fleet_is_counted_by_what_its_engines_do() -> None:
+    metrics = Metrics()
+    metrics.saw_engines(
+        [
+            ReplicaStatus("one", owed_tokens=30),
+            ReplicaStatus("two"),
+            ReplicaStatus("3", is_gone=True),
+        ]
+    )
+    seen = values(metrics)
+    assert (seen['engines{state="serving"}'], seen['engines{state="gone"}']) == (2, 1)
+    assert seen["owed_tokens"] == 30
