@@ -90,7 +90,8 @@ def test_the_dashboard_shows_what_operators_look_for() -> None:
     text = "\n".join(QUERIES)
     for name in (
         "queue_depth", "admission_rejections_total", "plan_tokens_total", "served_accuracy",
-        "price", "engine_up", "engines", "owed_tokens", "engine_events_total", "request_latency_seconds_bucket",
+        "price", "engine_up", "engines", "owed_tokens", "engine_events_total",
+        "request_latency_seconds_bucket",
     ):  # fmt: skip
         assert f"thinkbudget_{name}" in text
 
