@@ -12,7 +12,6 @@ from scheduler.api.batches import Batches
 from scheduler.api.file_store import page
 from scheduler.errors import InvalidRequest
 
-MOST_LISTED = 100
 PURPOSES = ("batch", "user_data")
 
 

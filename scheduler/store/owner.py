@@ -39,19 +39,6 @@ class OwnerLock:
             self._file = -1
 
 
-def require_no_owner(path: Path) -> None:
-    """Raise StoreOwned while another process owns the file."""
-    if not _lock_of(path).is_file():
-        return
-    file = os.open(_lock_of(path), os.O_RDONLY)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreOwned(_owned(path)) from None
-    finally:
-        os.close(file)
-
-
 def _owned(path: Path) -> str:
     try:
         holder = _lock_of(path).read_text(encoding="utf-8")
