@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from scheduler.batch.durability.output import tokens_of
 from scheduler.batch.inputs.row import Row
 from scheduler.batch.job import AnsweredRow
 from scheduler.errors import RequestError
@@ -48,7 +49,7 @@ def tokens_in(reply: dict[str, Any]) -> int:
     """What a reply cost, 0 where it does not say. Raises RequestError for one that is an error."""
     if reply.get("error") and "choices" not in reply:
         raise RequestError(str(reply["error"])[:1000], code="failed")
-    return int((reply.get("usage") or {}).get("completion_tokens") or 0)
+    return tokens_of(reply)
 
 
 def plain(answer: Answer, options: dict[str, Any]) -> Callable[[Row], Awaitable[AnsweredRow]]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from policies.water_filling import next_gain
@@ -21,7 +22,7 @@ from scheduler.batch.inputs.row import BadRow, Row
 from scheduler.batch.job import AnsweredRow, Attempts, BatchPass, Summary, progress_state
 from scheduler.batch.places.default_model import with_model
 from scheduler.batch.storage import Location
-from scheduler.client.local import local_controller
+from scheduler.client.local import answering, local_controller
 from scheduler.config import ServeConfig
 from scheduler.progress import Progress
 from scheduler.solving.controller import Controller
@@ -69,23 +70,15 @@ async def place(settings: JobSettings) -> AsyncIterator[tuple[Answer, Controller
     """What answers the rows of a job; the controller too where the job has the engines."""
     where, key = settings.where, settings.api_key
     if isinstance(where, str):
-        from scheduler.client.http_client import Client
-
-        client = Client(where, api_key=key)
-        try:
-            yield with_model(client.answer, where, api_key=key), None
-        finally:
-            await client.close()
+        async with answering(where, api_key=key) as answer:
+            yield with_model(answer, where, api_key=key), None
         return
     from scheduler.api.chat import complete
-
-    async def ask(body: dict[str, Any]) -> dict[str, Any]:
-        return await complete(controller, body)
 
     engines = settings.engines
     with engines(where) if engines else nullcontext() as engine:
         async with local_controller(where, engine=engine) as controller:
-            yield with_model(ask, where), controller
+            yield with_model(partial(complete, controller), where), controller
 
 
 class Job:

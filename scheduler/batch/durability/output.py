@@ -62,7 +62,7 @@ class Output:
             self.write_state(status="running", began=self._state.get("began", time.time()))
             for line in self._read(self.answers):
                 if self.done.add(line["custom_id"]):
-                    self.spent += tokens_of(line)
+                    self.spent += tokens_of(line["response"]["body"] or {})
             if changed:
                 self._failures.remove()
                 self.errors.remove()
@@ -175,10 +175,9 @@ def read_manifest(at: Location) -> dict[str, Any] | None:
     return found
 
 
-def tokens_of(line: dict[str, Any]) -> int:
-    """What an answered line cost; 0 where its reply does not say."""
-    usage = (line["response"]["body"] or {}).get("usage") or {}
-    return int(usage.get("completion_tokens") or 0)
+def tokens_of(reply: dict[str, Any]) -> int:
+    """What a reply cost; 0 where it does not say."""
+    return int((reply.get("usage") or {}).get("completion_tokens") or 0)
 
 
 def fingerprint(source: Location) -> str:
