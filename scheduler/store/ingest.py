@@ -1,17 +1,13 @@
 """A batch of rows into the tables, and into the sums by day, in one transaction."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from scheduler.store import rollups
-from scheduler.store.insert import insert_all, insert_new, upsert
+from scheduler.store.insert import insert_all, insert_new, parts, upsert
 from scheduler.store.records import Rows
 from scheduler.store.tables import BATCH_JOBS, CURVE_SNAPSHOTS, DECISIONS, FEEDBACK, OUTCOMES
-
-# Keys that one statement asks for.
-MOST_KEYS = 500
 
 
 def ingest(connection: Connection, rows: Rows) -> int:
@@ -28,7 +24,7 @@ def ingest(connection: Connection, rows: Rows) -> int:
 
 def _insert_decisions(connection: Connection, rows: Rows, new: list[str]) -> None:
     numbers: dict[str, int] = {}
-    for part in _parts([name for name in new if rows.decisions[name]]):
+    for part in parts([name for name in new if rows.decisions[name]]):
         found = select(OUTCOMES.c.id, OUTCOMES.c.seq).where(OUTCOMES.c.id.in_(part))
         numbers |= {name: seq for name, seq in connection.execute(found)}
     steps = [
@@ -41,7 +37,7 @@ def _count(connection: Connection, rows: Rows, new: set[str]) -> None:
     """Count new outcomes, with labels that came before them or with them."""
     first = {row["id"]: row for row in reversed(rows.outcomes) if row["id"] in new}
     rewards: dict[str, float] = {}
-    for part in _parts([*first]):
+    for part in parts([*first]):
         found = select(FEEDBACK.c.outcome_id, FEEDBACK.c.reward)
         labelled = connection.execute(found.where(FEEDBACK.c.outcome_id.in_(part)))
         rewards |= {name: reward for name, reward in labelled}
@@ -52,7 +48,7 @@ def _count_late_labels(connection: Connection, labels: list[str]) -> None:
     """Count labels of outcomes that are counted already."""
     columns = [OUTCOMES.c[name] for name in ("at", "model", "query_class", "policy", "plan")]
     joined = OUTCOMES.join(FEEDBACK, FEEDBACK.c.outcome_id == OUTCOMES.c.id)
-    for part in _parts(labels):
+    for part in parts(labels):
         found = (
             select(*columns, FEEDBACK.c.reward)
             .select_from(joined)
@@ -67,12 +63,8 @@ def _update_jobs(connection: Connection, jobs: list[dict[str, Any]]) -> None:
     for row in sorted(jobs, key=lambda row: row["updated"]):
         newest[row["id"]] = row
     stored: dict[str, float] = {}
-    for part in _parts([*newest]):
+    for part in parts([*newest]):
         found = select(BATCH_JOBS.c.id, BATCH_JOBS.c.updated).where(BATCH_JOBS.c.id.in_(part))
         stored |= {name: updated for name, updated in connection.execute(found)}
     late = [row for name, row in newest.items() if stored.get(name, 0.0) <= row["updated"]]
     upsert(connection, BATCH_JOBS, late)
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[at : at + MOST_KEYS] for at in range(0, len(keys), MOST_KEYS))

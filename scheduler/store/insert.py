@@ -1,14 +1,14 @@
 """Rows into a table, each key once: the one place where SQLite and PostgreSQL differ in writing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, Text, bindparam, cast, column, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 # SQLite takes so many values in one statement, and more since 3.32.
-_MOST_KEYS = 500
+MOST_KEYS = 500
 
 
 def insert_new(
@@ -65,10 +65,14 @@ def upsert(
 
 def _known(connection: Connection, table: Table, key: str, keys: list[str]) -> set[str]:
     column, found = table.columns[key], set()
-    for at in range(0, len(keys), _MOST_KEYS):
-        part = keys[at : at + _MOST_KEYS]
+    for part in parts(keys):
         found |= set(connection.scalars(select(column).where(column.in_(part))))
     return found
+
+
+def parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys, as many at a time as one statement may ask for."""
+    return (keys[at : at + MOST_KEYS] for at in range(0, len(keys), MOST_KEYS))
 
 
 def _from_json(
