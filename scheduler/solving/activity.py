@@ -92,11 +92,16 @@ class Activity:
     def __post_init__(self) -> None:
         self.since = self.clock()
 
-    def settled(self, outcome: Outcome, *, price: float, tenant: str, has_key: bool) -> None:
-        """Count an answered query; `price` is the common one after it."""
+    def settled(
+        self, outcome: Outcome, *, price: float, tenant: str, has_key: bool, reads_curves: bool
+    ) -> None:
+        """Count an answered query; `price` is the common one after it.
+
+        `reads_curves` is what its policy declares.
+        """
         self._count(outcome, tenant, has_key)
         self._slice(outcome, price)
-        self.decisions.append(self._summary(outcome))
+        self.decisions.append(self._summary(outcome, explain(outcome, reads_curves=reads_curves)))
 
     def _count(self, outcome: Outcome, tenant: str, has_key: bool) -> None:
         plan = outcome.plan.name if outcome.plan else outcome.policy
@@ -128,7 +133,7 @@ class Activity:
             now.right += outcome.correct
             now.checked += 1
 
-    def _summary(self, outcome: Outcome) -> dict[str, Any]:
+    def _summary(self, outcome: Outcome, reason: str) -> dict[str, Any]:
         plan, samples = outcome.plan, [record.sample for record in outcome.records]
         return {
             "time": round(self.clock(), 1),
@@ -137,7 +142,7 @@ class Activity:
             "policy": outcome.policy,
             "plan": plan.name if plan else None,
             "is_exploration": bool(plan and plan.is_exploration),
-            "reason": explain(outcome),
+            "reason": reason,
             "stop_reason": outcome.stop_reason,
             "chains": len({sample.chain for sample in samples}),
             "extensions": max((sample.extensions for sample in samples), default=0),

@@ -54,8 +54,7 @@ class Controller:
     """`policy` is the one used unless a query brings its own, be it only with its own price.
 
     `rollout` splits the queries that do not bring one, and `shadow` decides on them, too.
-    `answer_specs` says what answers are, by
-    class. `violations` counts, by kind, the parts of
+    `answer_specs` says what answers are, by class. `violations` counts, by kind, the parts of
     budgets that chains have broken: none, but for bugs.
     """
 
@@ -199,8 +198,13 @@ class Controller:
             outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
         )
         if self.activity:
-            price, has_key = self.pricing.price.per_token, bool(CALLER.get().name)
-            self.activity.settled(outcome, price=price, tenant=tenant, has_key=has_key)
+            self.activity.settled(
+                outcome,
+                price=self.pricing.price.per_token,
+                tenant=tenant,
+                has_key=bool(CALLER.get().name),
+                reads_curves=policy.options.reads_curves,
+            )
         self._settle(run, outcome)
         return outcome
 

@@ -4,10 +4,11 @@ from policies.curves.plan_table import Arm
 from scheduler.solving.outcome import Outcome
 
 
-def explain(outcome: Outcome) -> str:
+def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     """The reason for the plan: its worth and that of the next best one, at the query's price.
 
     The worth of a plan is its accuracy less the price of its tokens, in points (hundredths).
+    `reads_curves` is what the policy declares (`PolicyOptions`).
     """
     plan, offers = outcome.plan, outcome.considered.alternatives
     if plan is None:
@@ -17,7 +18,7 @@ def explain(outcome: Outcome) -> str:
     price = outcome.price / outcome.query.limits.value
     offered = next((arm for arm in offers if arm.name == plan.name), None)
     if offered is None:
-        if outcome.policy in ("priced", "priced_exit") and not outcome.considered.queries:
+        if reads_curves and not outcome.considered.queries:
             return "The class has no curve yet: its first queries are used to learn it."
         return f"Policy {outcome.policy} decides without the curves."
     others = [arm for arm in offers if arm.name != plan.name]

@@ -76,9 +76,9 @@ class QueryRun:
     late: bool = False
     #: Whether lengths or answers were changed otherwise than by a cap or an extension.
     steered: bool = False
-    _round: Round | None = None
     #: Thinkings that the verifier has judged.
     reward_calls: int = 0
+    _round: Round | None = None
     _last: Draw | Extend | Branch | None = None
     _lost_rounds: int = 0
     _began: float = field(init=False)
