@@ -41,7 +41,7 @@ from scheduler.solving.shadow import Shadow
 from scheduler.solving.solve import solve
 from scheduler.solving.token_limits import worst_query
 from scheduler.solving.trace import request_id, span_attributes, tracing
-from scheduler.tracing.spans import Spans, told
+from scheduler.tracing.spans import Spans, annotate
 from workers.answers.grader import Grader
 from workers.engine import Engine, EngineInfo, Refused
 from workers.verifier.base import Verifier, VerifierFailed
@@ -132,7 +132,7 @@ class Controller:
                     query, policy, on_event, learn, tenant, ticket, arm, earlier
                 )
             trace.settled(outcome)
-            told(span, span_attributes(outcome))
+            annotate(span, span_attributes(outcome))
         return outcome
 
     async def _answer(

@@ -58,7 +58,7 @@ class Spans:
             f"{CHAT} {self.model}",
             context=above,
             kind=SpanKind.SERVER,
-            attributes=_said(named | dict(attributes)),
+            attributes=_with_values(named | dict(attributes)),
         )
         token = _QUERY.set(set_span_in_context(span, above))
         try:
@@ -80,7 +80,7 @@ class Spans:
         span = self.tracer.start_span(
             f"round {_kind(request)}",
             context=above,
-            attributes=_said({
+            attributes=_with_values({
                 "thinkbudget.round.kind": _kind(request),
                 "thinkbudget.round.chains": len(request.chains),
                 "thinkbudget.budget.thinking_tokens": budget.max_thinking_tokens,
@@ -107,7 +107,7 @@ class Spans:
             f"{CHAT} {self.model}",
             context=self._rounds.get(request.query),
             kind=SpanKind.CLIENT,
-            attributes=_said({
+            attributes=_with_values({
                 "gen_ai.operation.name": CHAT,
                 "gen_ai.provider.name": PROVIDER,
                 "gen_ai.request.model": self.model,
@@ -126,7 +126,7 @@ class Spans:
             f"chain {sample.chain}",
             context=self._rounds.get(request.query),
             start_time=began,
-            attributes=_said({
+            attributes=_with_values({
                 "thinkbudget.chain.number": sample.chain,
                 "thinkbudget.chain.thinking_tokens": sample.thinking_tokens,
                 "thinkbudget.chain.answer_tokens": sample.answer_tokens,
@@ -142,10 +142,10 @@ class Spans:
         span.end()
 
 
-def told(span: "Span | None", attributes: Mapping[str, Any]) -> None:
+def annotate(span: "Span | None", attributes: Mapping[str, Any]) -> None:
     """Put attributes on a span, if there is one."""
     if span is not None:
-        span.set_attributes(_said(attributes))
+        span.set_attributes(_with_values(attributes))
 
 
 def failed(span: "Span | None", error: BaseException | str) -> None:
@@ -205,6 +205,6 @@ def _kind(request: SampleRequest) -> str:
     return "extend" if own else "branch"
 
 
-def _said(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _with_values(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Those that have a value."""
     return {name: value for name, value in attributes.items() if value is not None}

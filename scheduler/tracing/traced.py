@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from scheduler.engines.pool import EnginePool, EventBatch, Taken
-from scheduler.tracing.spans import Spans, failed, now, told
+from scheduler.tracing.spans import Spans, annotate, failed, now
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import (
     Engine,
@@ -32,7 +32,7 @@ class TracedEngine:
             async with aclosing(self.engine.sample(request)) as events:
                 async for event in events:
                     if isinstance(event, Accepted):
-                        told(span, {"gen_ai.usage.input_tokens": event.prompt_tokens})
+                        annotate(span, {"gen_ai.usage.input_tokens": event.prompt_tokens})
                     elif isinstance(event, Sample):
                         self.spans.chain(request, event, began)
                     yield event
@@ -88,14 +88,14 @@ class TracedPool:
         try:
             async with aclosing(self.pool.call(request, affinity, avoid)) as batches:
                 async for batch in batches:
-                    told(span, {"thinkbudget.engine": batch.replica})
+                    annotate(span, {"thinkbudget.engine": batch.replica})
                     tokens += sum(e.tokens for e in batch.events if isinstance(e, Sample))
                     yield batch
         except Exception as error:
             failed(span, error)
             raise
         finally:
-            told(span, {"gen_ai.usage.output_tokens": tokens})
+            annotate(span, {"gen_ai.usage.output_tokens": tokens})
             if span is not None:
                 span.end()
 

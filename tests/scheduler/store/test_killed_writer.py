@@ -72,7 +72,7 @@ def test_every_outcome_that_was_put_is_stored_once(
         with store.transaction() as connection:
             found = set(map(int, connection.scalars(select(OUTCOMES.c.id))))
             rows = connection.scalar(select(func.count()).select_from(OUTCOMES))
-        # A put that the kill cut off before it was told of may be stored, too.
+        # A put that the kill cut off before it was reported may be stored, too.
         assert found - {last + 1} == set(range(last + 1))
         assert rows == len(found)
         assert problems(store) == []
