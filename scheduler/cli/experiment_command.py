@@ -242,8 +242,8 @@ def run_experiment(
     from scheduler.errors import RequestError
     from scheduler.experiments import forecast, runner
     from scheduler.experiments.manifest import claim, locked
-    from scheduler.experiments.off_policy_table import NAME as ESTIMATES
-    from scheduler.experiments.off_policy_table import evaluate_logs
+    from scheduler.experiments.off_policy.estimates_table import NAME as ESTIMATES
+    from scheduler.experiments.off_policy.estimates_table import evaluate_logs
     from scheduler.experiments.prepare import prepare
     from scheduler.manifest import ResumeRefused
     from scheduler.progress import progress

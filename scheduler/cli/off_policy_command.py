@@ -34,7 +34,12 @@ def off_policy(
     log does not tell enough.
     """
     from scheduler.experiments import tables
-    from scheduler.experiments.off_policy_table import as_json, decisions_of, estimates, table
+    from scheduler.experiments.off_policy.estimates_table import (
+        as_json,
+        decisions_of,
+        estimates,
+        table,
+    )
     from scheduler.policy_file import build_policy
 
     with one_line_errors():

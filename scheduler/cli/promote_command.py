@@ -8,7 +8,7 @@ import click
 from scheduler.cli.options import one_line_errors
 
 if TYPE_CHECKING:
-    from scheduler.experiments.split_log import ArmComparison
+    from scheduler.experiments.off_policy.split_log import ArmComparison
 
 NOT_YET, WORSE = 7, 8
 
@@ -30,9 +30,9 @@ def promote(settings: Path, margin: float, price: float, log: Path | None, dry_r
     candidate is surely worse by more than the margin.
     """
     from scheduler.config import ServeConfig
-    from scheduler.experiments.promotion import promote as write
-    from scheduler.experiments.promotion import promoted
-    from scheduler.experiments.split_log import compare_arms, read_split
+    from scheduler.experiments.off_policy.promotion import promote as write
+    from scheduler.experiments.off_policy.promotion import promoted
+    from scheduler.experiments.off_policy.split_log import compare_arms, read_split
     from scheduler.settings import read_toml
     from scheduler.solving.rollout import split_of
 

@@ -18,11 +18,11 @@ from typing import Any
 from scheduler.config import EngineConfig
 from scheduler.experiments.cells import FOLDER, OUTCOMES
 from scheduler.experiments.llm_judge import RECORD
+from scheduler.experiments.off_policy.split_log import logs_of
 from scheduler.experiments.prepare import Prepared
 from scheduler.experiments.questions.question import fingerprint
 from scheduler.experiments.recorded import recording_files
 from scheduler.experiments.settings import ExperimentConfig
-from scheduler.experiments.split_log import logs_of
 from scheduler.manifest import ResumeRefused, read_manifest, refuse_another
 from scheduler.settings import from_table
 

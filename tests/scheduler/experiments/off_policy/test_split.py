@@ -11,8 +11,13 @@ from click.testing import CliRunner, Result
 
 from policies import build
 from scheduler.config import ServeConfig
-from scheduler.experiments.promotion import promoted
-from scheduler.experiments.split_log import LabelledOutcome, compare_arms, logs_of, read_split
+from scheduler.experiments.off_policy.promotion import promoted
+from scheduler.experiments.off_policy.split_log import (
+    LabelledOutcome,
+    compare_arms,
+    logs_of,
+    read_split,
+)
 from scheduler.settings import from_table
 from scheduler.solving.rollout import Rollout, split_of
 from scheduler.startup import settings as checked

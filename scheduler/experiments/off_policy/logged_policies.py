@@ -20,10 +20,10 @@ import numpy as np
 
 from policies.base import Policy
 from policies.curves.arrays import Floats, Integers
-from scheduler.experiments.decision_log import LoggedAction, LoggedDecision
 from scheduler.experiments.metrics import off_policy
 from scheduler.experiments.metrics.bootstrap import Estimate
 from scheduler.experiments.metrics.off_policy import OffPolicy, Overlap, TooLittleOverlap
+from scheduler.experiments.off_policy.decision_log import LoggedAction, LoggedDecision
 from scheduler.solving.counterfactual import Followed, PlanChoice, follow
 
 LEAST_OF_ACTION = 20

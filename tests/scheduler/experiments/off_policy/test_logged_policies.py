@@ -8,8 +8,8 @@ import pytest
 
 from policies import build
 from policies.base import Policy
-from scheduler.experiments.decision_log import LoggedDecision, read_decisions
-from scheduler.experiments.logged_policies import PolicyEstimate, estimate
+from scheduler.experiments.off_policy.decision_log import LoggedDecision, read_decisions
+from scheduler.experiments.off_policy.logged_policies import PolicyEstimate, estimate
 from tests.scheduler.experiments.logs import SHARES, RandomVotes, answered, lines_of
 
 COUNT = 900

@@ -8,11 +8,11 @@ from typing import Any
 from policies.base import Policy
 from scheduler.errors import PolicyFailed
 from scheduler.experiments.cells import built
-from scheduler.experiments.decision_log import LoggedDecision, read_decisions
 from scheduler.experiments.estimate_text import number, percent, points, signed
-from scheduler.experiments.logged_policies import PolicyEstimate, estimate
+from scheduler.experiments.off_policy.decision_log import LoggedDecision, read_decisions
+from scheduler.experiments.off_policy.logged_policies import PolicyEstimate, estimate
+from scheduler.experiments.off_policy.split_log import logs_of
 from scheduler.experiments.settings import DecisionLogConfig, ExperimentConfig
-from scheduler.experiments.split_log import logs_of
 from scheduler.experiments.tables import TextTable, plain
 from scheduler.progress import progress
 
