@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.batch_vllm import against_vllm
 from benchmarks.goals import GoalResult, at_least, at_most, report
+from benchmarks.serving.batch_vllm import against_vllm
 from policies import build
 from policies.price import Price
 from scheduler.api.chat import complete

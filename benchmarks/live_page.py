@@ -12,7 +12,7 @@ import time
 import httpx
 
 from benchmarks.goals import at_most, report
-from benchmarks.live_server import LiveServer
+from benchmarks.serving.live_server import LiveServer
 from scheduler.api.live_page.routes import POLL_SECONDS
 
 PAGES = 100

@@ -22,7 +22,7 @@ import click
 import psutil
 
 from benchmarks.goals import GoalResult, at_least, at_most, not_measured, report
-from benchmarks.postgres import missing, postgres
+from benchmarks.serving.postgres import missing, postgres
 from scheduler.progress import progress
 from scheduler.store.outcome_store import OutcomeStore
 from scheduler.store.spool import Spool

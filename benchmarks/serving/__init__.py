@@ -1,1 +1,1 @@
-"""The servers that `endpoint` compares: how they are started, asked and judged."""
+"""Servers that benchmarks start: how they are started, asked, compared and ended."""

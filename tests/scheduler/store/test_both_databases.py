@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 
-from benchmarks.postgres import PostgresServer, missing, postgres
+from benchmarks.serving.postgres import PostgresServer, missing, postgres
 from scheduler.progress import progress
 from scheduler.store import copying, schema
 from scheduler.store.explain import cheaper_now, cheaper_then, explain

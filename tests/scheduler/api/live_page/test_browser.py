@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.live_server import LiveServer
+from benchmarks.serving.live_server import LiveServer
 from scheduler.admission.access import AccessConfig
 from scheduler.api.keys import create
 

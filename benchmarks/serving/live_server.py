@@ -1,6 +1,6 @@
 """A server with the live page on simulated engines, in this process.
 
-`python -m benchmarks.live_server PORT` serves it under load until it is interrupted.
+`python -m benchmarks.serving.live_server PORT` serves it under load until it is interrupted.
 """
 
 import asyncio
