@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from policies.water_filling import next_gain
+from policies.jobs.water_filling import next_gain
 from scheduler.batch.asking import Answer, plain
 from scheduler.batch.budget.bill import Bill
 from scheduler.batch.budget.goals import Goals

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from policies.job_forecast import Expected, expected, reached_by
+from policies.jobs.forecast import Expected, expected, reached_by
 from policies.plan import Forecast
 from scheduler.batch.asking import Answer, completed, tokens_in
 from scheduler.batch.budget.passes import chance_of

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from policies.water_filling import MOST_PASSES
+from policies.jobs.water_filling import MOST_PASSES
 from scheduler.batch.durability.ids import IdSet
 from scheduler.batch.durability.log import Log, open_log
 from scheduler.batch.inputs.row import Row

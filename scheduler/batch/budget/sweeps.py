@@ -1,7 +1,7 @@
 """One budget for a job that has the engines: passes over all rows at a falling price.
 
-The idea is in policies/water_filling.py. The ledger of the controller is the hard cap: a chain is
-begun when what it can cost at most fits into what is left, or when no other chain runs.
+The idea is in policies/jobs/water_filling.py. The ledger of the controller is the hard cap: a chain
+is begun when what it can cost at most fits into what is left, or when no other chain runs.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from policies.water_filling import (
+from policies.jobs.water_filling import (
     MOST_PASSES,
     FirstChains,
     can_hold,

@@ -8,7 +8,7 @@ import pytest
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
-from policies.job_forecast import at_price, expected, ladder, reached_by
+from policies.jobs.forecast import at_price, expected, ladder, reached_by
 from policies.plan import Budget
 from policies.tally import Vote
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.price import HIGHEST, LOWEST
-from policies.water_filling import (
+from policies.jobs.water_filling import (
     FALL,
     MOST_PASSES,
     PILOT,
@@ -15,6 +14,7 @@ from policies.water_filling import (
     next_gain,
     price_of,
 )
+from policies.price import HIGHEST, LOWEST
 
 
 @given(st.floats(1, 1e12), st.integers(1, 10**7))
