@@ -101,9 +101,8 @@ class BatchPass:
         try:
             async with asyncio.TaskGroup() as group:
                 for row in self._rows:
-                    if self._stopping or self._is_over():
+                    if self._is_ending() or not await self._begin(group, row):
                         break
-                    await self._begin(group, row)
                 else:
                     self.summary.is_whole = True
             for row in self._aside:
@@ -120,29 +119,34 @@ class BatchPass:
             raise JobEnded(f"a file cannot be used: {first}", EXHAUSTED) from None
         return self.summary
 
-    async def _begin(self, group: asyncio.TaskGroup, row: Row | BadRow) -> None:
+    def _is_ending(self) -> bool:
+        return self._stopping or self._is_over()
+
+    async def _begin(self, group: asyncio.TaskGroup, row: Row | BadRow) -> bool:
+        """False where the pass ends before this row is asked."""
         if isinstance(row, BadRow):
             self._fail(row.custom_id, row.number, row.error)
-            return
+            return True
         if not self._seen.add(row.custom_id):
             message = f"custom_id {row.custom_id!r} came up before"
             error = InvalidRequest(message, field="custom_id", code="duplicate_id")
             self._fail(row.custom_id, row.number, error)
-            return
+            return True
         if row.custom_id in self._done:
             self.summary.skipped += 1
-            return
+            return True
         tried = self._output.attempts(row.number)
         if tried and (not self._attempts.again or tried >= self._attempts.over_runs):
             self._output.give_up(row.number)
             self.summary.failed += 1
             self.summary.errors["given_up"] += 1
-            return
+            return True
         await self._gate.acquire()
-        if self._stopping or self._is_over():
+        if self._is_ending():
             self._gate.release()
-            return
+            return False
         group.create_task(self._in_turn(row))
+        return True
 
     async def _in_turn(self, row: Row) -> None:
         try:

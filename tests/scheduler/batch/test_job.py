@@ -88,6 +88,27 @@ def test_nothing_of_a_job_is_published_before_its_end(tmp_path: Path) -> None:
     assert ids(tmp_path) == sorted(map(str, range(9)))
 
 
+def test_a_stop_while_the_last_row_waits_for_its_turn_leaves_that_row_to_the_next_run(
+    tmp_path: Path,
+) -> None:
+    source = write(tmp_path, *(line(str(n)) for n in range(3)))
+    one = job(source, concurrency=2)
+    one.begin()
+
+    async def main() -> None:
+        import asyncio
+
+        running = asyncio.create_task(one.run())
+        await asyncio.sleep(0.001)
+        one.stop()
+        summary = (await running).summary
+        assert (summary.answered, summary.is_whole) == (2, False)
+
+    run_virtual(main())
+    assert ran(source).summary.answered == 1
+    assert ids(tmp_path) == ["0", "1", "2"]
+
+
 def test_bad_rows_are_recorded_and_the_others_answered(tmp_path: Path) -> None:
     source = write(
         tmp_path,
