@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from policies.curves.joint.settings import ChainSetting
+
 MAX_TOKENS = 2**31 - 1
 MAX_EXTENSION_CHARACTERS = 1000
 MAX_STEP_CHARACTERS = 100
@@ -125,7 +127,7 @@ class Plan:
     situation, so that other policies can be replayed on the log. `is_exploration` marks a run that
     goes on
     past the stop that would be best, to learn what the further steps would have given. `price` is
-    that of the rule it follows; None is the query's own.
+    that of the rule it follows; None is the query's own. `setting` is that of a joint plan.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Plan:
     propensity: float = 1.0
     forecast: Forecast | None = None
     price: float | None = None
+    setting: ChainSetting | None = None
 
     @property
     def is_single_chain(self) -> bool:

@@ -10,7 +10,7 @@ from policies.curves.arrays import Floats
 from policies.curves.counts import Interval, learned, upper_standard_error
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
-from policies.curves.vote_types import MAX_VOTES, MODE, STANDINGS, tables
+from policies.curves.vote_types import MAX_VOTES, MODE, tables
 
 _LEAST_OF_LENGTH = 5.0
 """Queries with a first chain of some length before that length has a column of its own."""
@@ -83,8 +83,13 @@ class VoteCurve:
         return math.erfc((least - gain) / error / math.sqrt(2)) / 2
 
 
-def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve | None:
-    """None as long as neither the class nor its parent has seen a vote."""
+def fit_votes(
+    counts: VoteCounts, parent: VoteCounts | None = None, *, most: int = MAX_VOTES
+) -> VoteCurve | None:
+    """None as long as neither the class nor its parent has seen a vote.
+
+    Rules that are made from it draw at most so many votes.
+    """
     prior = prior_mixture()
     if parent is not None:
         prior = fit_mixture(parent, prior, FOR_CLASS)
@@ -96,7 +101,7 @@ def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve
     known = [fit_mixture(counts.of_length(length), mixture, FOR_LENGTH) for length in lengths]
     static = tables()
     return VoteCurve(
-        *_columns([mixture, *known]),
+        *_columns([mixture, *known], tables().layers[most - 1].stop),
         {length: column for column, length in enumerate(lengths, start=1)},
         (1 - sum(lengths.values()) / queries, *(n / queries for n in lengths.values())),
         float(mixture.weights @ mixture.tokens),
@@ -106,8 +111,13 @@ def fit_votes(counts: VoteCounts, parent: VoteCounts | None = None) -> VoteCurve
     )
 
 
-def _columns(mixtures: Sequence[Mixture]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """right, is_mode, leads, seconds and next_tokens, each (standing S, mixture C)."""
+def _columns(
+    mixtures: Sequence[Mixture], rows: int
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """right, is_mode, leads, seconds and next_tokens, each (standing S, mixture C).
+
+    Of so many first standings.
+    """
     static = tables()
     weights = np.stack([mixture.weights for mixture in mixtures], axis=1)
     truth = np.stack([mixture.right for mixture in mixtures], axis=2)
@@ -117,10 +127,10 @@ def _columns(mixtures: Sequence[Mixture]) -> tuple[Floats, Floats, Floats, Float
     factors = (truth, is_mode, static.share[:, :, None])
     sums = [weights[:, None] * factor for factor in factors]
     flat = np.concatenate([each.reshape(-1, len(mixtures)) for each in sums], axis=1)
-    right, mode, leads = np.split(static.likelihood.reshape(len(STANDINGS), -1) @ flat, 3, axis=1)
-    by_type = static.by_type @ np.concatenate([weights, weights * tokens], axis=1)
+    right, mode, leads = np.split(static.likelihood[:rows].reshape(rows, -1) @ flat, 3, axis=1)
+    by_type = static.by_type[:rows] @ np.concatenate([weights, weights * tokens], axis=1)
     total, next_tokens = np.split(by_type, 2, axis=1)
-    seconds = static.level @ weights
+    seconds = static.level[:rows] @ weights
     return right / total, mode / total, leads / total, seconds / total, next_tokens / total
 
 

@@ -50,11 +50,11 @@ class VoteRule:
         """Votes to draw next, where the first chain thought so many tokens."""
         row = INDEX.get(standing)
         column = self.columns.get(length_bin(first_tokens), 0)
-        return 0 if row is None else int(self.rounds[row, column])
+        return 0 if row is None or row >= len(self.rounds) else int(self.rounds[row, column])
 
     @property
     def goes_on(self) -> list[VoteStanding]:
-        return [here for here, size in zip(STANDINGS, self.rounds[:, 0], strict=True) if size]
+        return [here for here, size in zip(STANDINGS, self.rounds[:, 0], strict=False) if size]
 
 
 def vote_rules(
@@ -64,9 +64,11 @@ def vote_rules(
     static = tables()
     price = np.array(prices)
     largest = MAX_ROUND if round_tokens else 1
-    rounds = np.zeros((len(STANDINGS), len(curve.shares), len(price)), dtype=np.int8)
-    ahead = _stopped(curve, static.layers[-1], (largest, len(price)))
-    for layer, later in reversed([*pairwise(static.layers)]):
+    known = len(curve.right)
+    layers = [layer for layer in static.layers if layer.stop <= known]
+    rounds = np.zeros((known, len(curve.shares), len(price)), dtype=np.int8)
+    ahead = _stopped(curve, layers[-1], (largest, len(price)))
+    for layer, later in reversed([*pairwise(layers)]):
         cost = curve.next_tokens[layer, :, None, None]
         drawn = _after_one_vote(curve, ahead, layer, later)
         drawn[0] -= price * cost

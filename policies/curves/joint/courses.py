@@ -1,0 +1,162 @@
+"""What one chain shows of every setting: where each would have ended it, and with which answer.
+
+Prefixes of a chain are what a shorter chain would have been (prefix coupling): one chain with trial
+answers tells what every smaller cap, every earlier exit and every fewer extensions had given.
+"""
+
+import bisect
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from policies.curves.joint.settings import (
+    CAPS,
+    EXITS,
+    SETTINGS,
+    STAGES,
+    WHOLE,
+    ChainSetting,
+    Exit,
+)
+from policies.signals import Probe
+from policies.tally import Vote
+
+
+class ChainOutcome(NamedTuple):
+    """`tokens` are all of the chain under a setting, its answers and its trials included."""
+
+    answer: str | None
+    tokens: float
+
+
+class _Point(NamedTuple):
+    """An answer on the way, and how sure the model was of it (0: not known)."""
+
+    answer: str | None
+    probability: float
+    thinking_tokens: int
+
+
+class Course(NamedTuple):
+    """One chain, as far as it went."""
+
+    #: Its ends, in order. The first may be one after extensions, where nobody asked before.
+    ends: Sequence[Vote]
+    #: Its trial answers, in order.
+    probes: Sequence[Probe]
+    #: Whether something else than the model ended its first thinking.
+    is_cut: bool
+
+    def outcomes(self) -> dict[ChainSetting, ChainOutcome]:
+        """Under every setting that the chain shows."""
+        points = self._points()
+        if self.ends[0].extensions:
+            end = self.ends[0]
+            last = ChainSetting(WHOLE + end.extensions)
+            return {last: ChainOutcome(end.answer, end.tokens)} if last in _KNOWN else {}
+        is_tried = bool(self.probes) or self.ends[0].thinking_tokens <= CAPS[0]
+        rows = [row for row, rule in enumerate(EXITS) if is_tried or not rule.agree]
+        return {
+            ChainSetting(stage, row): outcome
+            for row in rows
+            for stage, outcome in self._walk(points, EXITS[row])
+        }
+
+    def _points(self) -> list[_Point | None]:
+        """By stage; None where the chain did not come, or was not asked."""
+        points: list[_Point | None] = [None] * STAGES
+        for stage, probe in by_stage(self.probes):
+            points[stage] = _Point(probe.answer, probe.probability, probe.thinking_tokens)
+        if not self.is_cut:
+            for end in self.ends:
+                if end.extensions < STAGES - WHOLE:
+                    points[WHOLE + end.extensions] = _Point(end.answer, 0.0, end.thinking_tokens)
+        elif (stage := stage_of(self.ends[0].thinking_tokens)) >= 0:
+            tried, end = points[stage], self.ends[0]
+            sure = tried.probability if tried else 0.0
+            points[stage] = _Point(end.answer, sure, end.thinking_tokens)
+        return points
+
+    def _walk(
+        self, points: Sequence[_Point | None], rule: Exit
+    ) -> Iterator[tuple[int, ChainOutcome]]:
+        """Stage by stage, as far as the chain went."""
+        thought, own = self.ends[0].thinking_tokens, points[WHOLE]
+        trials = sum(probe.tokens for probe in self.probes)
+        answer_tokens = max(1, self.ends[0].tokens - thought - trials)
+        trial_tokens = trials / max(1, len(self.probes))
+        run, tried = 0, 0
+        before: str | None = None
+        ended: ChainOutcome | None = None
+        for stage in range(STAGES if own else stage_of(thought) + 1):
+            if ended is not None:
+                yield stage, ended
+                continue
+            if own and stage < WHOLE and CAPS[stage] >= thought:
+                # It ends by itself before this cap.
+                tokens = thought + answer_tokens + tried * trial_tokens
+                yield stage, ChainOutcome(own.answer, tokens)
+                continue
+            point = points[stage]
+            if point is None and stage >= WHOLE:
+                return
+            if point is None:
+                continue
+            if stage == WHOLE:
+                before = None  # what is decided at the ends looks at ends alone
+            run = run + 1 if point.answer is not None and point.answer == before else 1
+            before = point.answer
+            tried += bool(rule.agree) and stage < WHOLE
+            answers = 1 + (max(0, stage - WHOLE) if rule.agree else 0)
+            tokens = point.thinking_tokens + answers * answer_tokens + tried * trial_tokens
+            outcome = ChainOutcome(point.answer, tokens)
+            if point.answer is not None and rule.holds(run, point.probability):
+                ended = outcome
+            yield stage, outcome
+
+
+_KNOWN = frozenset(SETTINGS)
+
+
+def courses_of(
+    history: Sequence[Vote], probes: Sequence[Probe], is_cut: Callable[[Vote], bool]
+) -> list[Course]:
+    """The chains of one query, in the order in which they were drawn."""
+    ends: dict[int, list[Vote]] = {}
+    for vote in history:
+        ends.setdefault(vote.chain, []).append(vote)
+    tried: dict[int, list[Probe]] = {}
+    for probe in probes:
+        tried.setdefault(probe.chain, []).append(probe)
+    return [
+        Course(_whole(votes, is_cut), tried.get(chain, ()), is_cut(votes[0]))
+        for chain, votes in sorted(ends.items())
+    ]
+
+
+def _whole(ends: Sequence[Vote], is_cut: Callable[[Vote], bool]) -> list[Vote]:
+    """Without extensions that something else than the model ended."""
+    return [ends[0], *(end for end in ends[1:] if not is_cut(end))]
+
+
+def by_stage(probes: Sequence[Probe]) -> Iterator[tuple[int, Probe]]:
+    """The trials of one chain by their stage; of several in one stage the first counts."""
+    last = -1
+    for probe in probes:
+        stage = stage_of(probe.thinking_tokens)
+        if stage > last:
+            last = stage
+            yield stage, probe
+
+
+def holds(rule: Exit, probes: Sequence[Probe]) -> bool:
+    """Whether a chain with these trials should answer now."""
+    run, before, last = 0, None, None
+    for _, last in by_stage(probes):
+        run = run + 1 if last.answer is not None and last.answer == before else 1
+        before = last.answer
+    return last is not None and before is not None and rule.holds(run, last.probability)
+
+
+def stage_of(thinking_tokens: int) -> int:
+    """Of the largest cap that so much thinking has reached; -1: of none."""
+    return bisect.bisect_right(CAPS, thinking_tokens) - 1

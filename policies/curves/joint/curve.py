@@ -1,0 +1,168 @@
+"""The plans of a class at one price: settings of a chain, each with the best rule of its votes.
+
+All settings are learned from the same chains, so what tells two of them apart is not the luck of
+which questions each has met. A setting's own queries count most, then its neighbours' by stage.
+Votes are fitted only for the settings that look best.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies.curves.arrays import Floats
+from policies.curves.counts import upper_standard_error
+from policies.curves.joint.counts import JointCounts, SettingCounts
+from policies.curves.joint.settings import EXITS, SETTINGS, STAGES, ChainSetting
+from policies.curves.vote_curve import VoteCurve, fit_votes
+from policies.curves.vote_rule import VoteRule, vote_rules
+from policies.plan import Forecast
+
+MOST_VOTES = 16
+_LEAST_CHAINS = 3.0
+_NEIGHBOURS = (0.25, 0.5, 1.0, 0.5, 0.25)
+"""How much the labels of settings two stages below, one below, ... count in a setting's prior."""
+_NEIGHBOUR_LABELS = 8.0
+_PARENT_QUERIES = 15.0
+_VOTERS = (1.0, 4.0)
+"""Settings are looked at as if tokens were so many times as dear: votes multiply a chain's."""
+_TOP = 3
+"""Settings that are fitted for each price and multiple of it."""
+_PESSIMISM = 0.25
+"""Standard errors that a plan must be better by: the best of many looks better than it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointPlan:
+    """A setting, when to draw more votes, and what that should give."""
+
+    setting: ChainSetting
+    votes: VoteRule
+    forecast: Forecast
+    #: Standard error of the accuracy.
+    error: float
+
+    def net_value(self, price: float) -> float:
+        """Accuracy less the price of the tokens."""
+        return self.forecast.accuracy - price * self.forecast.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class JointTable:
+    """The plans at one price, best first."""
+
+    price: float
+    plans: tuple[JointPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JointCurve:
+    """A snapshot of one class."""
+
+    queries: float
+    explored: float
+    #: By setting: accuracy and tokens of a single chain.
+    chains: dict[ChainSetting, Forecast]
+    tables: tuple[JointTable, ...]
+
+    def table(self, price: float) -> JointTable:
+        """The table whose price is nearest by ratio."""
+        return min(self.tables, key=lambda one: max(one.price / price, price / one.price))
+
+
+def fit_joint(
+    counts: JointCounts,
+    parent: JointCounts | None = None,
+    *,
+    prices: Sequence[float],
+    round_tokens: float = 0.0,
+) -> JointCurve | None:
+    """None as long as no chain has shown anything; a table for each price.
+
+    `round_tokens` is what one more round of sampling is worth waiting for, in tokens.
+    """
+    usual = _scaled(parent)
+    chains = _chains(counts, usual)
+    if not chains:
+        return None
+    fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]] = {}
+    for setting in _screened(chains, prices):
+        own = counts.by_setting.get(setting, SettingCounts()).votes
+        above = usual.by_setting[setting].votes if setting in usual.by_setting else None
+        curve = fit_votes(own, above, most=MOST_VOTES)
+        if curve is not None:
+            curve = curve.for_all()
+            fitted[setting] = curve, vote_rules(curve, prices, round_tokens=round_tokens)
+    return JointCurve(
+        counts.queries,
+        counts.explored,
+        chains,
+        tuple(_table(price, number, fitted) for number, price in enumerate(prices)),
+    )
+
+
+def _table(
+    price: float,
+    number: int,
+    fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]],
+) -> JointTable:
+    plans = []
+    for setting, (curve, rules) in fitted.items():
+        forecast = rules[number].forecast
+        error = upper_standard_error(forecast.accuracy, curve.labels[0])
+        plans.append(JointPlan(setting, rules[number], forecast, error))
+    plans.sort(key=lambda plan: plan.net_value(price) - _PESSIMISM * plan.error, reverse=True)
+    return JointTable(price, tuple(plans))
+
+
+def _scaled(parent: JointCounts | None) -> JointCounts:
+    """Other classes count as a few queries of this one."""
+    scaled = JointCounts()
+    if parent is not None and parent.queries:
+        scaled.merge(parent)
+        scaled.scale(min(1.0, _PARENT_QUERIES / parent.queries))
+    return scaled
+
+
+def _chains(counts: JointCounts, usual: JointCounts) -> dict[ChainSetting, Forecast]:
+    """Accuracy and tokens of single chains, of the settings that enough of them have shown."""
+    number, tokens, labelled, right = _sums(counts) + _sums(usual)
+    if not number.any():
+        return {}
+    every = (right.sum() + 1.0) / (labelled.sum() + 2.0)
+    reach = len(_NEIGHBOURS) // 2
+    near = np.zeros((2, STAGES, len(EXITS)))
+    for offset, weight in enumerate(_NEIGHBOURS, start=-reach):
+        here = slice(max(0, offset), STAGES + min(0, offset))
+        there = slice(max(0, -offset), STAGES + min(0, -offset))
+        near[0, there] += weight * right[here]
+        near[1, there] += weight * labelled[here]
+    usually = (near[0] + 2 * every) / (near[1] + 2)
+    accuracy = (right + _NEIGHBOUR_LABELS * usually) / (labelled + _NEIGHBOUR_LABELS)
+    mean = tokens / np.maximum(number, 1e-9)
+    return {
+        setting: Forecast(float(accuracy[setting]), float(mean[setting]))
+        for setting in SETTINGS
+        if number[setting] >= _LEAST_CHAINS
+    }
+
+
+def _sums(counts: JointCounts) -> Floats:
+    """(4, stage, exit): those of `ChainSums`."""
+    sums = np.zeros((4, STAGES, len(EXITS)))
+    for setting, own in counts.by_setting.items():
+        sums[:, setting.stage, setting.exit] = own.sums
+    return sums
+
+
+def _screened(chains: dict[ChainSetting, Forecast], prices: Sequence[float]) -> set[ChainSetting]:
+    """The few best at every price by a single chain, and by one of several."""
+    best: set[ChainSetting] = set()
+    for price in prices:
+        for voters in _VOTERS:
+
+            def value(setting: ChainSetting, dear: float = voters * price) -> float:
+                return chains[setting].accuracy - dear * chains[setting].tokens
+
+            best |= set(sorted(chains, key=value, reverse=True)[:_TOP])
+    return best

@@ -1,0 +1,74 @@
+"""How one chain may be spent: how far it thinks at most, and what ends it earlier.
+
+Stages are in the order in which a chain meets them: caps on its thinking, its own end, and its ends
+after one extension, two, and so on. So a chain that went to one stage shows every earlier one.
+"""
+
+import bisect
+from typing import NamedTuple, Self
+
+CAPS = tuple(2**power for power in range(5, 17))
+"""Thinking tokens at which a chain may be cut, and is tried: 32, 64, ... 65536."""
+WHOLE = len(CAPS)
+"""The stage of a chain's own end; those above it are of as many extensions."""
+MAX_EXTENSIONS = 6
+STAGES = WHOLE + 1 + MAX_EXTENSIONS
+
+
+class Exit(NamedTuple):
+    """What ends a chain before its stage: so many equal answers in a row, each so sure.
+
+    With `agree` of 0 nothing does. Equal trial answers are Dynasor's rule (arXiv 2412.20993), sure
+    ones DEER's (arXiv 2504.15895).
+    """
+
+    agree: int = 0
+    sure: float = 0.0
+
+    def holds(self, run: int, probability: float) -> bool:
+        """After an answer that came `run` times in a row, the last time with this probability."""
+        return 0 < self.agree <= run and probability >= self.sure
+
+
+EXITS = (Exit(), Exit(2), Exit(3), Exit(1, 0.9), Exit(1, 0.99))
+NO_EXIT = 0
+
+
+class ChainSetting(NamedTuple):
+    """A stage (0 to STAGES - 1), and a row of `EXITS`."""
+
+    stage: int
+    exit: int = NO_EXIT
+
+    @classmethod
+    def within(cls, cap: int | None, extensions: int = 0) -> Self:
+        """The furthest without an exit whose cap is at most `cap`; None: no cap."""
+        if cap is None:
+            return cls(WHOLE + extensions)
+        return cls(max(0, bisect.bisect_right(CAPS, cap) - 1))
+
+    @property
+    def cap(self) -> int | None:
+        """In thinking tokens; None: no cap."""
+        return CAPS[self.stage] if self.stage < WHOLE else None
+
+    @property
+    def extensions(self) -> int:
+        return max(0, self.stage - WHOLE)
+
+    @property
+    def rule(self) -> Exit:
+        return EXITS[self.exit]
+
+    def __str__(self) -> str:
+        """As people read it: "cut at 512", "2 extensions, until 2 equal answers"."""
+        if self.stage < WHOLE:
+            far = f"cut at {self.cap}"
+        else:
+            far = f"{self.extensions} extensions" if self.extensions else "to its own end"
+        if self.rule.sure:
+            return f"{far}, until an answer is {self.rule.sure:g} sure"
+        return f"{far}, until {self.rule.agree} equal answers" if self.rule.agree else far
+
+
+SETTINGS = tuple(ChainSetting(stage, row) for stage in range(STAGES) for row in range(len(EXITS)))

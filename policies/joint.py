@@ -1,0 +1,257 @@
+"""Caps, extensions, early exits and votes in one plan, by what it is learned to bring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from random import Random
+from typing import TYPE_CHECKING
+
+from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, Stop
+from policies.curves.joint.courses import holds
+from policies.curves.joint.settings import CAPS, MAX_EXTENSIONS, NO_EXIT, WHOLE, ChainSetting
+from policies.exploration import checked_first
+from policies.options import PolicyOptions
+from policies.plan import Budget, Plan, check_int, check_number
+from policies.price import DEFAULT_PRICE
+from policies.signals import Probing
+from policies.tally import Vote, VoteStanding
+
+if TYPE_CHECKING:
+    from policies.curves.joint.curve import JointCurve, JointPlan
+
+COLD_RUNS = 8
+"""Exploration runs that a class needs before its curve is trusted."""
+EXPLORATION_CHAINS = 4
+WHOLE_RUNS = 0.15
+"""Share of later exploration runs that go as far as a chain may; others one stage past the best."""
+RATE = 1.0
+ATTEMPTS = 3
+"""Chains without an answer after which a query is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint(Policy):
+    """One plan per query: how far a chain thinks, what ends it earlier, and when to draw more.
+
+    Plans are all pairs of a chain setting (policies/curves/joint/settings.py) and the best rule of
+    its votes; taken is the one with the highest value * accuracy - price * tokens. Chains are
+    sampled as the model recommends. Chains with trial answers show what every smaller setting would
+    have given: exploration runs, and queries that bring their right answer, ask for them.
+    """
+
+    price: float | None = None
+    max_samples: int = 16
+    max_extensions: int = 5
+    max_thinking_tokens: int | None = None
+    answer_tokens: int = 128
+    probe_tokens: int = 20
+    exploration: float = 0.08
+
+    def __post_init__(self) -> None:
+        check_number("price", self.price, above=0, below=1, optional=True)
+        check_int("max_samples", self.max_samples, at_least=1, at_most=1024)
+        check_int("max_extensions", self.max_extensions, at_most=MAX_EXTENSIONS)
+        check_int("probe_tokens", self.probe_tokens, at_least=1)
+        check_number("exploration", self.exploration, at_least=0, at_most=1)
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+
+    @property
+    def name(self) -> str:
+        return "joint"
+
+    @property
+    def options(self) -> PolicyOptions:
+        return PolicyOptions(
+            self.max_thinking_tokens,
+            answer_tokens=self.answer_tokens,
+            price=self.price,
+            spends_by_price=True,
+            reads_curves=True,
+        )
+
+    @property
+    def max_chains(self) -> int:
+        return max(self.max_samples, ATTEMPTS)
+
+    def decide(self, situation: Situation, rng: Random) -> Decision:
+        plan = situation.plan
+        if plan is None or plan.setting is None:
+            return self._begin(situation, rng)
+        setting = ChainSetting(*plan.setting)
+        if situation.pending:
+            return self._conclude(situation, plan, setting)
+        return self._extend(situation, plan, setting) or self._vote(situation, plan, setting)
+
+    # The plan, once per query.
+
+    def _begin(self, situation: Situation, rng: Random) -> Decision:
+        curve = situation.curve.joint if situation.curve else None
+        best = self._best(situation, curve)
+        chance = self._exploration(situation, curve) if best else float(self.exploration > 0)
+        if rng.random() < chance:
+            cold = best is None or curve is None or curve.explored < COLD_RUNS
+            far = cold or rng.random() < WHOLE_RUNS
+            top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
+            setting = ChainSetting(min(top, WHOLE + self.max_extensions))
+            plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
+            samples = min(EXPLORATION_CHAINS, self.max_samples)
+            return self._draw(situation, plan, setting, samples, final=False)
+        setting = best.setting if best else ChainSetting(WHOLE)
+        plan = self._plan(situation, setting, best=best, propensity=1 - chance)
+        samples = min(best.votes.first_round if best else 1, self.max_samples)
+        alone = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) == 0
+        alone &= not setting.extensions or setting.exit == NO_EXIT
+        return self._draw(situation, plan, setting, samples, final=alone)
+
+    def _exploration(self, situation: Situation, curve: "JointCurve | None") -> float:
+        if not (self.exploration and situation.learns) or curve is None:
+            return 0.0
+        under_way = situation.exploration_runs.get("joint", 0)
+        if curve.explored + under_way < COLD_RUNS:
+            return 1.0
+        chance = min(self.exploration, RATE / (1 + curve.queries) ** 0.5)
+        share = situation.curve.referenced_share if situation.curve else 0.0
+        return checked_first(chance, situation.query.reference is not None, share)
+
+    def _best(self, situation: Situation, curve: "JointCurve | None") -> "JointPlan | None":
+        """At the price; with a target accuracy the cheapest that reaches it, or the nearest."""
+        target = situation.query.limits.target_accuracy
+        if curve is None:
+            return None
+        if target is None:
+            return self._first_allowed(curve.table(self._price(situation)).plans)
+        plans = [plan for table in curve.tables for plan in table.plans if self._allows(plan)]
+        reaching = [plan for plan in plans if plan.forecast.accuracy - plan.error >= target]
+        if reaching:
+            return min(reaching, key=lambda plan: plan.forecast.tokens)
+        return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
+
+    def _first_allowed(self, plans: "Sequence[JointPlan]") -> "JointPlan | None":
+        return next((plan for plan in plans if self._allows(plan)), None)
+
+    def _allows(self, plan: "JointPlan") -> bool:
+        return plan.setting.extensions <= self.max_extensions
+
+    def _price(self, situation: Situation) -> float:
+        return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
+
+    def _plan(
+        self,
+        situation: Situation,
+        setting: ChainSetting,
+        *,
+        best: "JointPlan | None" = None,
+        is_exploration: bool = False,
+        propensity: float = 1.0,
+    ) -> Plan:
+        caps = [cap for cap in (setting.cap, self.max_thinking_tokens) if cap is not None]
+        is_forced = setting.exit == NO_EXIT and not is_exploration
+        budget = situation.budget(
+            min(caps, default=None),
+            answer_tokens=self.answer_tokens,
+            extensions=setting.extensions if is_forced else 0,
+        )
+        return Plan(
+            "joint",
+            budget,
+            None,
+            is_exploration,
+            propensity,
+            best.forecast if best else None,
+            best.votes.price if best else None,
+            setting,
+        )
+
+    # The plan, step by step.
+
+    def _draw(
+        self, situation: Situation, plan: Plan, setting: ChainSetting, samples: int, *, final: bool
+    ) -> Decision:
+        """New chains, as many and as long as the query's own limit lets."""
+        budget, left = plan.budget, _tokens_left(situation)
+        if left is not None:
+            votes = situation.tally.votes
+            typical = situation.tally.tokens / len(votes) if votes else budget.most_tokens
+            if votes and left < typical:
+                return Stop("budget")
+            samples = max(1, min(samples, int(left / max(1.0, typical))))
+            answer_tokens = max(1, min(budget.answer_tokens, left))
+            thinking = max(0, left // samples - answer_tokens)
+            budget = replace(budget.capped(thinking), answer_tokens=answer_tokens)
+        shows = plan.is_exploration or (situation.learns and situation.query.reference is not None)
+        at = tuple(cap for cap in CAPS if cap < budget.max_thinking_tokens)
+        probing = None
+        if at and (shows or setting.exit != NO_EXIT):
+            probing = Probing(at=at, answer_tokens=self.probe_tokens)
+        return Draw(samples, budget, None, plan, final=final and samples == 1, probing=probing)
+
+    def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
+        """End the thinking of a chain whose trial answers say so; go on with the others."""
+        if not plan.is_exploration and setting.exit != NO_EXIT:
+            for chain, probes in groupby(situation.probes, key=lambda probe: probe.chain):
+                if holds(setting.rule, tuple(probes)):
+                    return Conclude(chain)
+        return Draw(1, plan.budget, None, plan)
+
+    def _extend(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision | None:
+        """One more extension of the first chain that needs one; None where none does."""
+        if not setting.extensions or plan.budget.extensions:
+            return None
+        by_chain: dict[int, list[Vote]] = {}
+        for vote in situation.tally.history:
+            by_chain.setdefault(vote.chain, []).append(vote)
+        chains = sorted(by_chain)[: 1 if plan.is_exploration else None]
+        for ends in (by_chain[chain] for chain in chains):
+            if self._is_extended(situation, plan, setting, ends):
+                return Extend(ends[-1].chain, 1, plan.budget, None, plan)
+        return None
+
+    def _is_extended(
+        self, situation: Situation, plan: Plan, setting: ChainSetting, ends: Sequence[Vote]
+    ) -> bool:
+        last, left = ends[-1], _tokens_left(situation)
+        if last.extensions >= setting.extensions or last.stop_cause != "natural":
+            return False
+        step = max(
+            after.thinking_tokens - before.thinking_tokens
+            for before, after in pairwise([replace(ends[0], thinking_tokens=0), *ends])
+        )
+        has_room = last.thinking_tokens + step <= plan.budget.max_thinking_tokens
+        if not has_room or (left is not None and left < step + plan.budget.answer_tokens):
+            return False
+        run = 1
+        for before, after in pairwise(ends):
+            run = run + 1 if after.answer == before.answer and after.answer is not None else 1
+        return plan.is_exploration or not setting.rule.holds(run, 0.0)
+
+    def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
+        drawn = len(situation.tally.votes)
+        if situation.tally.leader is None:
+            if drawn >= ATTEMPTS:
+                return Stop("no answer")
+            return self._draw(situation, plan, setting, 1, final=False)
+        if plan.is_exploration or drawn >= self.max_samples:
+            return Stop("plan done")
+        best = self._current(situation, plan, setting)
+        standing = situation.tally.standing
+        samples = min(best.votes.round_size(standing) if best else 0, self.max_samples - drawn)
+        if samples <= 0:
+            return Stop("not worth it" if standing.runner_up else "settled")
+        return self._draw(situation, plan, setting, samples, final=False)
+
+    def _current(
+        self, situation: Situation, plan: Plan, setting: ChainSetting
+    ) -> "JointPlan | None":
+        """The plan as it is known now."""
+        curve = situation.curve.joint if situation.curve else None
+        if curve is None:
+            return None
+        plans = curve.table(plan.price or self._price(situation)).plans
+        return next((each for each in plans if each.setting == setting), None)
+
+
+def _tokens_left(situation: Situation) -> int | None:
+    most = situation.query.limits.max_total_tokens
+    if most is None:
+        return None
+    return max(0, most - max(situation.tokens_spent, situation.tally.tokens))
