@@ -20,24 +20,14 @@ import numpy as np
 
 from benchmarks.frontier import Estimate, Floats, Goal, SettingMean, figure, tokens_at
 from benchmarks.goals import report
-from benchmarks.joint_population import (
-    ANSWER_TOKENS,
-    CHAINS,
-    LAWS,
-    TRIAL_TOKENS,
-    CutQuestion,
-    CutResult,
-    KnownCurve,
-    question,
-    solve,
-)
+from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
+from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
 from benchmarks.oracle import difference, mean
 from policies.curves.joint.counts import JointCounts, Truth
-from policies.curves.joint.courses import Course
 from policies.curves.joint.curve import fit_joint
 from policies.curves.joint.settings import CAPS
 from policies.joint import Joint
-from policies.signals import Probe
+from policies.plan import Budget
 from policies.tally import Tally, Vote
 from scheduler.progress import Progress, progress
 
@@ -46,6 +36,7 @@ LABELLED = 0.2
 KNOWN = 1500
 VOTES = (1, 2, 3, 4, 6, 8, 12, 16)
 MAX_REGRET, MAX_TOKENS = 1.0, 0.45
+WHOLE = Everything(CHAINS)
 
 
 def is_right(answer: str | None) -> bool:
@@ -61,7 +52,7 @@ class Learner:
         self._unfitted, self._labelled = [0] * len(LAWS), [0] * len(LAWS)
         self.curves = [KnownCurve(None)] * len(LAWS)
 
-    def observe(self, number: int, result: CutResult, *, labelled: bool) -> None:
+    def observe(self, number: int, result: ReplayResult, *, labelled: bool) -> None:
         counts = self._known[number]
         truth: Truth = is_right if labelled else _unknown
         counts.observe(result.courses, truth, is_exploration=result.is_exploration)
@@ -84,36 +75,21 @@ def _unknown(answer: str | None) -> None:
     return None
 
 
-def whole_courses(asked: CutQuestion) -> list[Course]:
-    """All chains of a question to their end, with a trial answer at every cap."""
-    courses = []
-    for number, chain in enumerate(asked.chains):
-        probes = [
-            Probe(number, cap, chain.answer(asked.law, asked.solved, cap), 0.5, "", TRIAL_TOKENS)
-            for cap in CAPS
-            if cap < chain.length
-        ]
-        tokens = chain.length + ANSWER_TOKENS + TRIAL_TOKENS * len(probes)
-        answer = chain.answer(asked.law, asked.solved, chain.length)
-        courses.append(Course([Vote(number, answer, tokens, chain.length)], probes, False))
-    return courses
-
-
 def known_population(questions: int) -> list[JointCounts]:
     """Of every class, from questions of its own, all checked."""
     rng, known = Random("oracle"), []
     for number in range(len(LAWS)):
         counts = JointCounts()
         for _ in range(questions):
-            courses = whole_courses(question(number, rng))
-            counts.observe(courses, is_right, is_exploration=True)
+            result = solve(WHOLE, question(number, rng), rng, COSTS)
+            counts.observe(result.courses, is_right, is_exploration=True)
         known.append(counts)
     return known
 
 
 class Arrival(NamedTuple):
     number: int
-    asked: CutQuestion
+    asked: KnownQuestion
     labelled: bool
 
 
@@ -123,7 +99,7 @@ def stream(seed: int, queries: int) -> list[Arrival]:
     return [Arrival(n, question(n, rng), rng.random() < LABELLED) for n in numbers]
 
 
-Play = Callable[[Arrival], CutResult]
+Play = Callable[[Arrival], ReplayResult]
 
 
 def played(arrivals: Sequence[Arrival], play: Play) -> Floats:
@@ -135,10 +111,10 @@ def played(arrivals: Sequence[Arrival], play: Play) -> Floats:
 def by_learning(price: float, seed: int) -> tuple[Play, Learner]:
     learner, rng, policy = Learner(price), Random(f"joint {seed}"), Joint(max_extensions=0)
 
-    def play(arrival: Arrival) -> CutResult:
+    def play(arrival: Arrival) -> ReplayResult:
         curve = learner.curves[arrival.number]
         result = solve(
-            policy, arrival.asked, rng, price=price, curve=curve, labelled=arrival.labelled
+            policy, arrival.asked, rng, COSTS, price=price, curve=curve, labelled=arrival.labelled
         )
         learner.observe(arrival.number, result, labelled=arrival.labelled)
         return result
@@ -149,9 +125,9 @@ def by_learning(price: float, seed: int) -> tuple[Play, Learner]:
 def by_knowing(price: float, curves: Sequence[KnownCurve]) -> Play:
     policy, rng = Joint(exploration=0.0, max_extensions=0), Random("oracle")
 
-    def play(arrival: Arrival) -> CutResult:
+    def play(arrival: Arrival) -> ReplayResult:
         curve = curves[arrival.number]
-        return solve(policy, arrival.asked, rng, price=price, curve=curve, labelled=False)
+        return solve(policy, arrival.asked, rng, COSTS, price=price, curve=curve)
 
     return play
 
@@ -161,11 +137,11 @@ def fixed(arrivals: Sequence[Arrival]) -> list[SettingMean]:
     sums = np.zeros((len(CAPS) + 1, len(VOTES), 2))
     for _, asked, _ in arrivals:
         for row, cap in enumerate([*CAPS, None]):
-            tally, votes = Tally(), []
-            for number, chain in enumerate(asked.chains[:CHAINS]):
-                end = chain.length if cap is None else min(cap, chain.length)
-                answer = chain.answer(asked.law, asked.solved, end)
-                votes.append(Vote(number, answer, end + ANSWER_TOKENS, end))
+            ends = [chain.end(Budget.within(cap)) for chain in asked.chains]
+            votes = [
+                Vote(number, end.answer, end.tokens + COSTS.answer, end.tokens)
+                for number, end in enumerate(ends)
+            ]
             for column, count in enumerate(VOTES):
                 tally = Tally(tuple(votes[:count]))
                 sums[row, column] += is_right(tally.leader), tally.tokens

@@ -17,6 +17,7 @@ from policies.difficulty import DifficultyKnapsack
 from policies.dynasor import Dynasor
 from policies.early_stopping import EarlyStopping
 from policies.fixed import Fixed
+from policies.joint import Joint
 from policies.majority import Majority
 from policies.ppr import PriorPosteriorRatio
 from policies.priced import Priced
@@ -44,6 +45,7 @@ POLICIES: dict[str, type[Policy]] = {
     "rejection_sampling": RejectionSampling,
     "best_of_n": BestOfN,
     "rebase": Rebase,
+    "joint": Joint,
     "priced": Priced,
     "priced_exit": PricedExit,
 }

@@ -246,8 +246,7 @@ class Joint(Policy):
         curve = situation.curve.joint if situation.curve else None
         if curve is None:
             return None
-        plans = curve.table(plan.price or self._price(situation)).plans
-        return next((each for each in plans if each.setting == setting), None)
+        return curve.table(plan.price or self._price(situation)).plan(setting)
 
 
 def _tokens_left(situation: Situation) -> int | None:

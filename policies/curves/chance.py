@@ -2,6 +2,7 @@
 
 from policies.curves.curve import ClassCurve
 from policies.curves.extension_counts import STATES, states
+from policies.curves.joint.curve import JointPlan
 from policies.curves.vote_types import INDEX, MAX_VOTES
 from policies.plan import Plan
 from policies.tally import Tally
@@ -13,6 +14,9 @@ def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> f
         return 0.0
     if curve is None or plan is None:
         return None
+    if plan.setting is not None:
+        best = joint_plan(curve, plan)
+        return best.chance(Tally(tally.voting[:MAX_VOTES]).standing) if best else None
     if plan.name == "cap" and curve.length:
         return curve.length.at(plan.budget.max_thinking_tokens).accuracy
     if not plan.is_single_chain:
@@ -28,3 +32,10 @@ def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> f
         return curve.extension.accuracy[reached]
     *_, state = states([end.answer for end in ends])
     return curve.extension.right[STATES.index(state)]
+
+
+def joint_plan(curve: ClassCurve, plan: Plan) -> JointPlan | None:
+    """What is known of a joint plan."""
+    if curve.joint is None or plan.setting is None:
+        return None
+    return curve.joint.table(plan.price or curve.price).plan(plan.setting)

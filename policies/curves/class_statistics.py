@@ -11,6 +11,8 @@ from typing import Any, Self
 from policies.curves.accuracy_estimate import PLANS, ServedCounts
 from policies.curves.exit_statistics import ExitStatistics
 from policies.curves.extension_counts import ExtensionCounts
+from policies.curves.joint.counts import JointCounts
+from policies.curves.joint.courses import courses_of
 from policies.curves.length_curve import LengthCounts
 from policies.curves.observation import Observation
 from policies.curves.vote_counts import VoteCounts
@@ -43,7 +45,9 @@ class ClassStatistics:
     lengths: LengthCounts = field(default_factory=LengthCounts)
     #: Chains with trial answers; None where no chain was probed.
     exits: ExitStatistics | None = None
-    #: Answers served, by kind of plan: "extensions", "votes", "cap", "exit".
+    #: Chains of joint plans; None where there was none.
+    joint: JointCounts | None = None
+    #: Answers served, by kind of plan: "extensions", "votes", "cap", "exit", "joint".
     served: dict[str, ServedCounts] = field(default_factory=dict)
 
     def observe(self, observation: Observation) -> None:
@@ -60,9 +64,14 @@ class ClassStatistics:
         self.queries += 1.0
         self.labelled += bool(observation.right)
         self.referenced += bool(observation.right)
+        is_exploration = observation.plan is not None and observation.plan.is_exploration
+        if observation.plan is not None and observation.plan.setting is not None:
+            courses = courses_of(observation.history, observation.probes, observation.is_cut)
+            self.joint = self.joint or JointCounts()
+            self.joint.observe(courses, observation.truth, is_exploration=is_exploration)
+            return
         if observation.trajectory is not None:
             return
-        is_exploration = observation.plan is not None and observation.plan.is_exploration
         if observation.is_single_chain:
             self.exploration_chains += is_exploration
             self._observe_chain(observation)
@@ -133,6 +142,9 @@ class ClassStatistics:
         if other.exits is not None:
             self.exits = self.exits or ExitStatistics()
             self.exits.merge(other.exits)
+        if other.joint is not None:
+            self.joint = self.joint or JointCounts()
+            self.joint.merge(other.joint)
         for plan, counts in other.served.items():
             self.served.setdefault(plan, ServedCounts()).merge(counts)
 
@@ -142,8 +154,8 @@ class ClassStatistics:
             raise ValueError(f"factor must be in [0, 1], got {factor!r}")
         for name in _SUMS:
             setattr(self, name, getattr(self, name) * factor)
-        parts = (self.extensions, self.votes, self.lengths, self.exits, *self.served.values())
-        for counts in parts:
+        parts = (self.extensions, self.votes, self.lengths, self.exits, self.joint)
+        for counts in (*parts, *self.served.values()):
             if counts is not None:
                 counts.scale(factor)
 
@@ -153,20 +165,22 @@ class ClassStatistics:
         exits = self.exits.as_dict() if self.exits else None
         votes = self.votes.as_rows()
         served = {plan: asdict(counts) for plan, counts in self.served.items()}
-        learned = {"votes": votes, "exits": exits, "served": served}
+        joint = self.joint.as_dict() if self.joint else None
+        learned = {"votes": votes, "exits": exits, "joint": joint, "served": served}
         return {"version": VERSION, **sums, **lists, **learned}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         if stored.get("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {stored.get('version')!r}")
-        exits = stored["exits"]
+        exits, joint = stored["exits"], stored.get("joint")
         return cls(
             **{name: float(stored[name]) for name in _SUMS},
             extensions=ExtensionCounts.from_rows(stored["extensions"]),
             votes=VoteCounts.from_rows(stored["votes"]),
             lengths=LengthCounts.from_rows(stored["lengths"]),
             exits=None if exits is None else ExitStatistics.from_dict(exits),
+            joint=None if joint is None else JointCounts.from_dict(joint),
             served={
                 plan: ServedCounts.from_rows(rows)
                 for plan, rows in stored["served"].items()

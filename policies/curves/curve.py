@@ -14,6 +14,7 @@ from policies.curves.accuracy_estimate import AccuracyEstimate
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.exit_curve import ExitCurve, fit_exits
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
+from policies.curves.joint.curve import JointCurve, fit_joint
 from policies.curves.length_curve import CAPS, LengthCurve, fit_lengths
 from policies.curves.plan_table import Arm, ArmName, PlanTable, make_plan_table
 from policies.curves.vote_curve import VoteCurve, fit_votes
@@ -57,6 +58,8 @@ class ClassCurve:
     plan_tables: tuple[PlanTable, ...]
     #: None before any chain with trial answers.
     exits: ExitCurve | None = None
+    #: None before any chain of a joint plan.
+    joint: JointCurve | None = None
     #: Estimated accuracy by kind of plan; only plans with a checked answer.
     served: Mapping[str, AccuracyEstimate] = field(default_factory=dict)
     #: Queries that brought their reference answer.
@@ -127,6 +130,7 @@ class ClassCurve:
             "spoilt": list(self.extension.spoilt) if self.extension else [],
             "vote_at": [[*standing] for standing in votes_in],
             "exit": self.exits.rule(self.price).as_dict() if self.exits else None,
+            "joint": self.joint.table(self.price).as_dicts() if self.joint else [],
         }
 
 
@@ -160,6 +164,9 @@ def fit(
     exits = None
     if statistics.exits is not None:
         exits = fit_exits(statistics.exits, usual.exits, prices=prices)
+    joint = None
+    if statistics.joint is not None:
+        joint = fit_joint(statistics.joint, usual.joint, prices=prices, round_tokens=round_tokens)
     return ClassCurve(
         statistics.queries,
         statistics.labelled,
@@ -174,6 +181,7 @@ def fit(
             for at, rule in zip(prices, rules, strict=True)
         ),
         exits,
+        joint,
         {plan: rate for plan, counts in statistics.served.items() if (rate := counts.served())},
         statistics.referenced,
     )

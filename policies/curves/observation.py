@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.vote_counts import MOST_TOKENS
 from policies.plan import Budget, Plan, is_single_chain
+from policies.signals import Probe
 from policies.tally import Vote
 
 
@@ -27,6 +28,8 @@ class Observation:
     right: Mapping[str, bool] = field(default_factory=dict)
     #: Of a chain with trial answers: such a query is observed for exits only.
     trajectory: ProbeTrajectory | None = None
+    #: Trial answers of the chains of a joint plan, in order by chain.
+    probes: tuple[Probe, ...] = ()
     #: Predicted chance that the served answer is right; None without a prediction.
     chance: float | None = None
 
@@ -46,6 +49,7 @@ class Observation:
         """All that were given, in trials too."""
         given = {vote.answer for vote in self.history}
         given |= {probe.answer for probe in self.trajectory.probes} if self.trajectory else set()
+        given |= {probe.answer for probe in self.probes}
         return {answer for answer in given if answer is not None}
 
     def check(self) -> None:

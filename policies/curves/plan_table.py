@@ -18,11 +18,12 @@ ArmName = Literal["extensions", "votes", "cap"]
 class Arm:
     """One way to spend, and what it is expected to reach.
 
-    `error` is the standard error of the accuracy. `price` is the price at which its rule is best,
+    `error` is the standard error of the accuracy. `name` is
+    an `ArmName`, or a setting of a joint plan. `price` is the price at which its rule is best,
     None for a cap; `max_thinking_tokens` is the cap, None for the others.
     """
 
-    name: ArmName
+    name: str
     forecast: Forecast
     error: float
     max_thinking_tokens: int | None = None

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from policies.curves.curve import ClassCurve
 from policies.curves.exit_statistics import ProbeTrajectory
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import Confidence, Probe
@@ -267,6 +268,7 @@ def _observation(stored: Mapping[str, Any]) -> Observation:
         _plan(stored["plan"]),
         stored["right"],
         _trajectory(stored["trajectory"]),
+        tuple(Probe(*probe) for probe in stored.get("probes", ())),
         stored["chance"],
     )
 
@@ -287,4 +289,12 @@ def _plan(stored: Mapping[str, Any] | None) -> Plan | None:
     """A forecast is not learned from, and not kept."""
     if stored is None:
         return None
-    return Plan(**dict(stored) | {"budget": Budget(**stored["budget"]), "forecast": None})
+    setting = stored.get("setting")
+    return Plan(
+        **dict(stored)
+        | {
+            "budget": Budget(**stored["budget"]),
+            "forecast": None,
+            "setting": None if setting is None else ChainSetting(*setting),
+        }
+    )

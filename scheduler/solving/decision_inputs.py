@@ -4,7 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from policies.base import Limits
+from policies.curves.chance import joint_plan
+from policies.curves.curve import ClassCurve
 from policies.curves.plan_table import Arm
+from policies.plan import Forecast, Plan
+from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep
 from scheduler.solving.run import QueryRun
 
@@ -31,11 +35,14 @@ class DecisionInputs:
     greedy: bool
     learns: bool
     steered: bool
+    #: Of a joint plan: what one more vote would have brought, and its tokens.
+    next_vote: Forecast | None = None
 
     @classmethod
     def of(cls, run: QueryRun) -> Self:
         curve, limits = run.curve, run.query.limits
-        offers = curve.plan_table(run.price / limits.value).arms if curve and run.price else ()
+        price = run.price / limits.value
+        offers = _offers(curve, run.plan, price) if curve and run.price else ()
         seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
         return cls(
             limits,
@@ -48,6 +55,7 @@ class DecisionInputs:
             run.greedy,
             run.learns,
             run.steered,
+            _next_vote(curve, run.plan, run.tally),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,4 +86,21 @@ class DecisionInputs:
             "greedy": self.greedy,
             "learns": self.learns,
             "steered": self.steered,
+            "next_vote": self.next_vote._asdict() if self.next_vote else None,
         }
+
+
+def _offers(curve: ClassCurve, plan: Plan | None, price: float) -> tuple[Arm, ...]:
+    if plan is None or plan.setting is None:
+        return curve.plan_table(price).arms
+    if curve.joint is None:
+        return ()
+    return tuple(
+        Arm(str(each.setting), each.forecast, each.error, each.setting.cap, each.votes.price)
+        for each in curve.joint.table(price).plans
+    )
+
+
+def _next_vote(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> Forecast | None:
+    best = joint_plan(curve, plan) if curve and plan else None
+    return best.next_vote(tally.standing) if best else None

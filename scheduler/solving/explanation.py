@@ -13,26 +13,42 @@ def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     plan, offers = outcome.plan, outcome.considered.alternatives
     if plan is None:
         return "No plan: the query ended before its first decision."
+    name = plan.name if plan.setting is None else str(plan.setting)
     if plan.is_exploration:
-        return f"Exploration run of {plan.name}: it is chosen at random, to keep the curves right."
+        return f"Exploration run of {name}: it is chosen at random, to keep the curves right."
     price = outcome.price / outcome.query.limits.value
-    offered = next((arm for arm in offers if arm.name == plan.name), None)
+    offered = next((arm for arm in offers if arm.name == name), None)
     if offered is None:
         if reads_curves and not outcome.considered.queries:
             return "The class has no curve yet: its first queries are used to learn it."
         return f"Policy {outcome.policy} decides without the curves."
-    others = [arm for arm in offers if arm.name != plan.name]
+    others = [arm for arm in offers if arm.name != name]
     if not others:
-        return f"{_said(offered, price)}. The curve has no other kind of plan yet."
+        said = _said(offered, price)
+        return f"{said}. The curve has no other kind of plan yet.{_last_vote(outcome, price)}"
     other = max(others, key=lambda arm: arm.net_value(price))
     why = "" if offered.net_value(price) >= other.net_value(price) else _why_not(outcome)
-    return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}"
+    return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}{_last_vote(outcome, price)}"
 
 
 def _said(arm: Arm, price: float) -> str:
     accuracy, tokens = arm.forecast
     worth = 100 * arm.net_value(price)
     return f"{arm.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
+
+
+def _last_vote(outcome: Outcome, price: float) -> str:
+    """Of a joint plan: why no more chains were drawn."""
+    vote = outcome.considered.next_vote
+    if vote is None:
+        return ""
+    chains = {record.sample.chain: record.sample.answer for record in outcome.records}
+    agree = sum(answer == outcome.answer for answer in chains.values())
+    return (
+        f" {agree} of {len(chains)} chains agree: one more would bring {100 * vote.accuracy:.1f} "
+        f"points for {vote.tokens:.0f} tokens, and the price asks for "
+        f"{100 * price * vote.tokens:.1f}."
+    )
 
 
 def _why_not(outcome: Outcome) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,13 +159,14 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
-    A chain of `priced_exit` teaches whatever its policy did to it: its course shows what that was.
+    Chains of `priced_exit` and `joint` teach whatever was done to them: their course shows it.
     `chance` is what was foretold of the answer (`Outcome.chance`).
     """
     if run.plan is None or not run.tally.history:
         return None
     trajectory = _trajectory(run)
-    if run.steered and trajectory is None:
+    is_joint = run.plan.setting is not None
+    if run.steered and trajectory is None and not is_joint:
         return None
     temperature = run.records[0].temperature
     return Observation(
@@ -176,6 +177,7 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
         run.plan,
         dict(run.answers.right or {}),
         trajectory,
+        _trials(run.records) if is_joint else (),
         chance,
     )
 
@@ -198,13 +200,23 @@ def _trajectory(run: QueryRun) -> ProbeTrajectory | None:
     )
 
 
+def _trials(records: Sequence[SampleRecord]) -> tuple[Probe, ...]:
+    """All trial answers; an extended chain tells those of its first thinking once."""
+    return tuple(
+        probe._replace(text="")
+        for record in records
+        if not record.sample.extensions
+        for probe in record.probes or ()
+    )
+
+
 def _probes(record: SampleRecord) -> tuple[Probe, ...]:
     return tuple(probe._replace(text="", tokens=0) for probe in record.probes or ())
 
 
 def _chance(run: QueryRun, tally: Tally) -> float | None:
     """Of a chain that was concluded, that of its last trial."""
-    if not run.steered:
+    if not run.steered or (run.plan is not None and run.plan.setting is not None):
         return chance_right(run.curve, run.plan, tally)
     is_exit = run.plan is not None and run.plan.name == "exit"
     if is_exit and run.curve and run.curve.exits and (probes := _probes(run.records[-1])):

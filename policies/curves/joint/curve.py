@@ -7,6 +7,7 @@ Votes are fitted only for the settings that look best.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from policies.curves.joint.counts import JointCounts, SettingCounts
 from policies.curves.joint.settings import EXITS, SETTINGS, STAGES, ChainSetting
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
+from policies.curves.vote_types import INDEX, after_vote
 from policies.plan import Forecast
+from policies.tally import VoteStanding
 
 MOST_VOTES = 16
 _LEAST_CHAINS = 3.0
@@ -28,8 +31,6 @@ _VOTERS = (1.0, 4.0)
 """Settings are looked at as if tokens were so many times as dear: votes multiply a chain's."""
 _TOP = 3
 """Settings that are fitted for each price and multiple of it."""
-_PESSIMISM = 0.25
-"""Standard errors that a plan must be better by: the best of many looks better than it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,33 @@ class JointPlan:
     setting: ChainSetting
     votes: VoteRule
     forecast: Forecast
+    curve: VoteCurve
     #: Standard error of the accuracy.
     error: float
 
     def net_value(self, price: float) -> float:
         """Accuracy less the price of the tokens."""
         return self.forecast.accuracy - price * self.forecast.tokens
+
+    def chance(self, standing: VoteStanding) -> float | None:
+        """That the leader is right; None where no so many votes are known."""
+        row = INDEX.get(standing)
+        return None if row is None or row >= len(self.curve.right) else float(self.right[row])
+
+    def next_vote(self, standing: VoteStanding) -> Forecast | None:
+        """Accuracy that one more vote brings, and its tokens; None where none is known."""
+        row = INDEX.get(standing)
+        if row is None or sum(standing) >= MOST_VOTES:
+            return None
+        lead, second = float(self.curve.leads[row, 0]), float(self.curve.seconds[row, 0])
+        after = [float(self.right[place]) for place in after_vote(standing)]
+        mean = lead * after[0] + second * after[1] + (1 - lead - second) * after[2]
+        return Forecast(mean - float(self.right[row]), float(self.curve.next_tokens[row, 0]))
+
+    @property
+    def right(self) -> Floats:
+        """(S,): chance that the leader is right, by standing."""
+        return self.curve.right[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,22 @@ class JointTable:
 
     price: float
     plans: tuple[JointPlan, ...]
+
+    def plan(self, setting: ChainSetting) -> JointPlan | None:
+        """The one with this setting, if it is among the best few."""
+        return next((plan for plan in self.plans if plan.setting == setting), None)
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """For JSON."""
+        return [
+            {
+                "setting": str(plan.setting),
+                "accuracy": plan.forecast.accuracy,
+                "tokens": plan.forecast.tokens,
+                "net_value": plan.net_value(self.price),
+            }
+            for plan in self.plans
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +148,8 @@ def _table(
     for setting, (curve, rules) in fitted.items():
         forecast = rules[number].forecast
         error = upper_standard_error(forecast.accuracy, curve.labels[0])
-        plans.append(JointPlan(setting, rules[number], forecast, error))
-    plans.sort(key=lambda plan: plan.net_value(price) - _PESSIMISM * plan.error, reverse=True)
+        plans.append(JointPlan(setting, rules[number], forecast, curve, error))
+    plans.sort(key=lambda plan: plan.net_value(price), reverse=True)
     return JointTable(price, tuple(plans))
 
 
