@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.joint.courses import Course, courses_of
 from policies.curves.joint.curve import JointCurve
-from policies.curves.joint.settings import CAPS
+from policies.curves.joint.settings import CAPS, WHOLE, ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
@@ -128,9 +128,11 @@ def solve(
             tokens = end.tokens + costs.answer + len(probes) * costs.trial
             tally = tally.add(Vote(number, end.answer, tokens, end.tokens, 0, cause))
             tried += probes
+    is_exploration = plan is not None and plan.is_exploration
+    setting = plan.setting if plan and plan.setting else ChainSetting(WHOLE)
     return ReplayResult(
         tally.leader is not None and asked.right[tally.leader],
         tally.tokens,
-        courses_of(tally.history, tried, lambda vote: vote.stop_cause != "natural"),
-        plan is not None and plan.is_exploration,
+        courses_of(tally.history, tried, setting, is_exploration=is_exploration),
+        is_exploration,
     )

@@ -124,8 +124,8 @@ def replay_chain(
     if not isinstance(begin, Draw) or begin.samples != 1:
         raise ValueError(f"{setting.label}: one chain was recorded, got {begin!r}")
     probes: list[Probe] = []
-    answered, cause = _end(chain, begin.budget), "natural"
-    for prefix in _probed(chain, begin.probing, begin.budget):
+    answered, cause = chain_end(chain, begin.budget), "natural"
+    for prefix in probed(chain, begin.probing, begin.budget):
         probes.append(Probe(0, prefix.tokens, prefix.answer, prefix.probability))
         decision = decide(Tally(), begin.plan, probes, 1)
         if isinstance(decision, Conclude):
@@ -150,7 +150,7 @@ def replay_chain(
     return PrefixResult(answered.right, tokens), trajectory
 
 
-def _end(chain: Traced, budget: Budget) -> Prefix:
+def chain_end(chain: Traced, budget: Budget) -> Prefix:
     """Where a chain answers that nobody concludes: its own end, or where its cap cuts it."""
     cap = budget.max_thinking_tokens
     if cap >= chain.tokens:
@@ -159,7 +159,7 @@ def _end(chain: Traced, budget: Budget) -> Prefix:
     return within[-1] if within else Prefix(cap, None, 0.0, False)
 
 
-def _probed(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[Prefix]:
+def probed(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[Prefix]:
     """The prefixes at which a chain is asked for a trial answer."""
     if probing is None:
         return

@@ -66,7 +66,12 @@ class ClassStatistics:
         self.referenced += bool(observation.right)
         is_exploration = observation.plan is not None and observation.plan.is_exploration
         if observation.plan is not None and observation.plan.setting is not None:
-            courses = courses_of(observation.history, observation.probes, observation.is_cut)
+            courses = courses_of(
+                observation.history,
+                observation.probes,
+                observation.plan.setting,
+                is_exploration=is_exploration,
+            )
             self.joint = self.joint or JointCounts()
             self.joint.observe(courses, observation.truth, is_exploration=is_exploration)
             return

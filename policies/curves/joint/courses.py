@@ -5,7 +5,7 @@ answers tells what every smaller cap, every earlier exit and every fewer extensi
 """
 
 import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from policies.curves.joint.settings import (
@@ -43,22 +43,37 @@ class Course(NamedTuple):
     ends: Sequence[Vote]
     #: Its trial answers, in order.
     probes: Sequence[Probe]
-    #: Whether something else than the model ended its first thinking.
-    is_cut: bool
+    #: The setting that it was run with.
+    setting: ChainSetting
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its setting ended its first thinking, rather than the model."""
+        cap, end = self.setting.cap, self.ends[0]
+        return end.stop_cause == "early_exit" or (cap is not None and end.thinking_tokens >= cap)
 
     def outcomes(self) -> dict[ChainSetting, ChainOutcome]:
-        """Under every setting that the chain shows."""
+        """Under every setting that any chain run like this shows, however it goes.
+
+        That a chain has ended early tells what it had given under larger caps, too. But of those
+        that have not ended nothing would be known there: only the short ones would count.
+        """
         points = self._points()
         if self.ends[0].extensions:
             end = self.ends[0]
             last = ChainSetting(WHOLE + end.extensions)
             return {last: ChainOutcome(end.answer, end.tokens)} if last in _KNOWN else {}
         is_tried = bool(self.probes) or self.ends[0].thinking_tokens <= CAPS[0]
-        rows = [row for row, rule in enumerate(EXITS) if is_tried or not rule.agree]
+        rows = [
+            row
+            for row, rule in enumerate(EXITS)
+            if (is_tried or not rule.agree) and self.setting.rule.shows(rule)
+        ]
         return {
             ChainSetting(stage, row): outcome
             for row in rows
             for stage, outcome in self._walk(points, EXITS[row])
+            if stage <= self.setting.stage
         }
 
     def _points(self) -> list[_Point | None]:
@@ -66,6 +81,8 @@ class Course(NamedTuple):
         points: list[_Point | None] = [None] * STAGES
         for stage, probe in by_stage(self.probes):
             points[stage] = _Point(probe.answer, probe.probability, probe.thinking_tokens)
+        if self.probes:
+            self._fill(points)
         if not self.is_cut:
             for end in self.ends:
                 if end.extensions < STAGES - WHOLE:
@@ -75,6 +92,14 @@ class Course(NamedTuple):
             sure = tried.probability if tried else 0.0
             points[stage] = _Point(end.answer, sure, end.thinking_tokens)
         return points
+
+    def _fill(self, points: list[_Point | None]) -> None:
+        """A cap at which nobody asked is answered as at the last trial before it, if any."""
+        last: _Point | None = None
+        for stage, cap in enumerate(CAPS):
+            if cap >= self.ends[0].thinking_tokens:
+                return
+            last = points[stage] = points[stage] or last or _Point(None, 0.0, cap)
 
     def _walk(
         self, points: Sequence[_Point | None], rule: Exit
@@ -86,6 +111,7 @@ class Course(NamedTuple):
         trial_tokens = trials / max(1, len(self.probes))
         run, tried = 0, 0
         before: str | None = None
+        asked: _Point | None = None
         ended: ChainOutcome | None = None
         for stage in range(STAGES if own else stage_of(thought) + 1):
             if ended is not None:
@@ -103,9 +129,10 @@ class Course(NamedTuple):
                 continue
             if stage == WHOLE:
                 before = None  # what is decided at the ends looks at ends alone
-            run = run + 1 if point.answer is not None and point.answer == before else 1
-            before = point.answer
-            tried += bool(rule.agree) and stage < WHOLE
+            if point is not asked:
+                run = run + 1 if point.answer is not None and point.answer == before else 1
+                tried += bool(rule.agree) and stage < WHOLE
+            before, asked = point.answer, point
             answers = 1 + (max(0, stage - WHOLE) if rule.agree else 0)
             tokens = point.thinking_tokens + answers * answer_tokens + tried * trial_tokens
             outcome = ChainOutcome(point.answer, tokens)
@@ -118,24 +145,32 @@ _KNOWN = frozenset(SETTINGS)
 
 
 def courses_of(
-    history: Sequence[Vote], probes: Sequence[Probe], is_cut: Callable[[Vote], bool]
+    history: Sequence[Vote],
+    probes: Sequence[Probe],
+    setting: ChainSetting,
+    *,
+    is_exploration: bool,
 ) -> list[Course]:
-    """The chains of one query, in the order in which they were drawn."""
+    """The chains of one query that were run with a setting, in the order in which they were drawn.
+
+    Of several that are explored the first alone is extended.
+    """
     ends: dict[int, list[Vote]] = {}
     for vote in history:
         ends.setdefault(vote.chain, []).append(vote)
     tried: dict[int, list[Probe]] = {}
     for probe in probes:
         tried.setdefault(probe.chain, []).append(probe)
+    others = setting._replace(stage=min(setting.stage, WHOLE)) if is_exploration else setting
     return [
-        Course(_whole(votes, is_cut), tried.get(chain, ()), is_cut(votes[0]))
-        for chain, votes in sorted(ends.items())
+        Course(_whole(votes), tried.get(chain, ()), others if number else setting)
+        for number, (chain, votes) in enumerate(sorted(ends.items()))
     ]
 
 
-def _whole(ends: Sequence[Vote], is_cut: Callable[[Vote], bool]) -> list[Vote]:
+def _whole(ends: Sequence[Vote]) -> list[Vote]:
     """Without extensions that something else than the model ended."""
-    return [ends[0], *(end for end in ends[1:] if not is_cut(end))]
+    return [ends[0], *(end for end in ends[1:] if end.stop_cause == "natural")]
 
 
 def by_stage(probes: Sequence[Probe]) -> Iterator[tuple[int, Probe]]:
