@@ -13,7 +13,7 @@ from policies.exploration import checked_first
 from policies.options import PolicyOptions
 from policies.plan import Budget, Plan, check_int, check_number
 from policies.price import DEFAULT_PRICE
-from policies.signals import Probing
+from policies.signals import Probe, Probing
 from policies.tally import Vote, VoteStanding
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ COLD_RUNS = 8
 EXPLORATION_CHAINS = 4
 WHOLE_RUNS = 0.15
 """Share of later exploration runs that go as far as a chain may; others one stage past the best."""
-RATE = 1.0
+RATE = 2.0
+"""After N queries exploration has taken as many tokens as 2 * RATE * sqrt(N) best plans, at most,
+and those of the first COLD_RUNS."""
+SEVERAL_ANYWAY = 0.25
+"""Share of exploration runs of several chains where votes do not seem to pay."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
@@ -87,30 +91,55 @@ class Joint(Policy):
     def _begin(self, situation: Situation, rng: Random) -> Decision:
         curve = situation.curve.joint if situation.curve else None
         best = self._best(situation, curve)
-        chance = self._exploration(situation, curve) if best else float(self.exploration > 0)
-        if rng.random() < chance:
-            cold = best is None or curve is None or curve.explored < COLD_RUNS
-            far = cold or rng.random() < WHOLE_RUNS
-            top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
-            setting = ChainSetting(min(top, WHOLE + self.max_extensions))
-            plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
-            samples = min(EXPLORATION_CHAINS, self.max_samples)
-            return self._draw(situation, plan, setting, samples, final=False)
+        if explored := self._explored(situation, curve, best, rng):
+            return explored
         setting = best.setting if best else ChainSetting(WHOLE)
-        plan = self._plan(situation, setting, best=best, propensity=1 - chance)
+        plan = self._plan(
+            situation, setting, best=best, propensity=1 - self._chance(situation, curve, best)
+        )
         samples = min(best.votes.first_round if best else 1, self.max_samples)
         alone = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) == 0
         alone &= not setting.extensions or setting.exit == NO_EXIT
         return self._draw(situation, plan, setting, samples, final=alone)
 
-    def _exploration(self, situation: Situation, curve: "JointCurve | None") -> float:
-        if not (self.exploration and situation.learns) or curve is None:
+    def _explored(
+        self,
+        situation: Situation,
+        curve: "JointCurve | None",
+        best: "JointPlan | None",
+        rng: Random,
+    ) -> Decision | None:
+        """A run that shows more than would pay, as often as `_chance` says.
+
+        Several chains where votes seem to pay, else mostly one.
+        """
+        chance = self._chance(situation, curve, best)
+        if rng.random() >= chance:
+            return None
+        far = best is None or curve is None or curve.explored < COLD_RUNS
+        far = far or rng.random() < WHOLE_RUNS
+        top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
+        setting = ChainSetting(min(top, WHOLE + self.max_extensions))
+        plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
+        several = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) > 0
+        samples = EXPLORATION_CHAINS if several or rng.random() < SEVERAL_ANYWAY else 1
+        return self._draw(situation, plan, setting, min(samples, self.max_samples), final=False)
+
+    def _chance(
+        self, situation: Situation, curve: "JointCurve | None", best: "JointPlan | None"
+    ) -> float:
+        """Of exploring: tokens for it are a share of what the best plan takes, less and less."""
+        if not (self.exploration and situation.learns):
             return 0.0
         under_way = situation.exploration_runs.get("joint", 0)
-        if curve.explored + under_way < COLD_RUNS:
+        if curve is None or best is None or curve.explored + under_way < COLD_RUNS:
             return 1.0
-        chance = min(self.exploration, RATE / (1 + curve.queries) ** 0.5)
+        whole = max(forecast.tokens for forecast in curve.chains.values())
+        several = best.votes.round_size(VoteStanding(1, 0, 0)) > 0
+        run = whole * (EXPLORATION_CHAINS if several else 1)
+        chance = RATE / (1 + curve.queries) ** 0.5 * min(1.0, best.forecast.tokens / run)
         share = situation.curve.referenced_share if situation.curve else 0.0
+        chance = min(self.exploration, chance)
         return checked_first(chance, situation.query.reference is not None, share)
 
     def _best(self, situation: Situation, curve: "JointCurve | None") -> "JointPlan | None":
@@ -189,9 +218,17 @@ class Joint(Policy):
         """End the thinking of a chain whose trial answers say so; go on with the others."""
         if not plan.is_exploration and setting.exit != NO_EXIT:
             for chain, probes in groupby(situation.probes, key=lambda probe: probe.chain):
-                if holds(setting.rule, tuple(probes)):
+                if self._ends(situation, plan, setting, tuple(probes)):
                     return Conclude(chain)
         return Draw(1, plan.budget, None, plan)
+
+    def _ends(
+        self, situation: Situation, plan: Plan, setting: ChainSetting, probes: Sequence[Probe]
+    ) -> bool:
+        if setting.rule is not None:
+            return holds(setting.rule, probes)
+        best = self._current(situation, plan, setting)
+        return best is not None and best.exit_rule is not None and best.exit_rule.concludes(probes)
 
     def _extend(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision | None:
         """One more extension of the first chain that needs one; None where none does."""
@@ -222,7 +259,7 @@ class Joint(Policy):
         run = 1
         for before, after in pairwise(ends):
             run = run + 1 if after.answer == before.answer and after.answer is not None else 1
-        return plan.is_exploration or not setting.rule.holds(run, 0.0)
+        return plan.is_exploration or not (setting.rule and setting.rule.holds(run, 0.0))
 
     def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         drawn = len(situation.tally.votes)

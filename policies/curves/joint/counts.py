@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
+from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.curves.joint.courses import ChainOutcome, Course
-from policies.curves.joint.settings import SETTINGS, WHOLE, ChainSetting
+from policies.curves.joint.settings import BY_LEARNED_EXIT, SETTINGS, WHOLE, ChainSetting
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_types import MAX_VOTES
 from policies.tally import VoteStanding
@@ -47,11 +48,16 @@ class JointCounts:
     queries: float = 0.0
     #: Queries that were explored: more chains, or longer ones, than would have paid.
     explored: float = 0.0
+    #: Chains with trial answers, for learned exits.
+    exits: ExitStatistics = field(default_factory=ExitStatistics)
 
     def observe(self, courses: Sequence[Course], truth: Truth, *, is_exploration: bool) -> None:
         """One query; `truth` says whether an answer is right, None: not known."""
         self.queries += 1.0
         self.explored += is_exploration
+        for course in courses:
+            if course.probes:
+                self._observe_exits(course.trajectory, truth)
         shown = [course.outcomes() for course in courses[:MAX_VOTES]]
         if not shown:
             return
@@ -72,9 +78,16 @@ class JointCounts:
         leader, standing = _standing(each.answer for each in outcomes)
         counts.votes.observe(standing, tokens, truth(leader))
 
+    def _observe_exits(self, trajectory: ProbeTrajectory, truth: Truth) -> None:
+        given = {trajectory.answer, *(probe.answer for probe in trajectory.probes)} - {None}
+        known = {answer: truth(answer) for answer in given}
+        right = {answer: is_right for answer, is_right in known.items() if is_right is not None}
+        self.exits.add(trajectory._replace(right=right))  # type: ignore[arg-type]
+
     def merge(self, other: Self) -> None:
         self.queries += other.queries
         self.explored += other.explored
+        self.exits.merge(other.exits)
         for setting, counts in other.by_setting.items():
             own = self.by_setting.setdefault(setting, SettingCounts())
             own.sums = own.sums.plus(counts.sums)
@@ -83,6 +96,7 @@ class JointCounts:
     def scale(self, factor: float) -> None:
         self.queries *= factor
         self.explored *= factor
+        self.exits.scale(factor)
         for counts in self.by_setting.values():
             counts.sums = counts.sums.times(factor)
             counts.votes.scale(factor)
@@ -93,7 +107,8 @@ class JointCounts:
             [*setting, [*counts.sums], counts.votes.as_rows()]
             for setting, counts in sorted(self.by_setting.items())
         ]
-        return {"queries": self.queries, "explored": self.explored, "settings": rows}
+        sums = {"queries": self.queries, "explored": self.explored}
+        return {**sums, "exits": self.exits.as_dict(), "settings": rows}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -101,10 +116,13 @@ class JointCounts:
         for stage, row, sums, votes in stored["settings"]:
             setting = ChainSetting(stage, row)
             kept = ChainSums(*map(float, sums))
-            if setting not in SETTINGS or not all(0 <= each < math.inf for each in kept):
+            if setting not in (*SETTINGS, BY_LEARNED_EXIT) or not all(
+                0 <= each < math.inf for each in kept
+            ):
                 raise ValueError(f"settings must have finite sums, got {[stage, row, sums]!r}")
             by_setting[setting] = SettingCounts(kept, VoteCounts.from_rows(votes))
-        return cls(by_setting, float(stored["queries"]), float(stored["explored"]))
+        exits = ExitStatistics.from_dict(stored["exits"])
+        return cls(by_setting, float(stored["queries"]), float(stored["explored"]), exits)
 
 
 def _standing(answers: Iterable[str | None]) -> tuple[str | None, VoteStanding]:

@@ -8,9 +8,11 @@ import bisect
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.joint.settings import (
     CAPS,
     EXITS,
+    NO_EXIT,
     SETTINGS,
     STAGES,
     WHOLE,
@@ -58,16 +60,18 @@ class Course(NamedTuple):
         That a chain has ended early tells what it had given under larger caps, too. But of those
         that have not ended nothing would be known there: only the short ones would count.
         """
+        end, rule = self.ends[0], self.setting.rule
+        if rule is None:
+            return {self.setting: ChainOutcome(end.answer, end.tokens)}
         points = self._points()
-        if self.ends[0].extensions:
-            end = self.ends[0]
+        if end.extensions:
             last = ChainSetting(WHOLE + end.extensions)
             return {last: ChainOutcome(end.answer, end.tokens)} if last in _KNOWN else {}
-        is_tried = bool(self.probes) or self.ends[0].thinking_tokens <= CAPS[0]
+        is_tried = bool(self.probes) or end.thinking_tokens <= CAPS[0]
         rows = [
             row
-            for row, rule in enumerate(EXITS)
-            if (is_tried or not rule.agree) and self.setting.rule.shows(rule)
+            for row, other in enumerate(EXITS)
+            if (is_tried or not other.agree) and rule.shows(other)
         ]
         return {
             ChainSetting(stage, row): outcome
@@ -75,6 +79,21 @@ class Course(NamedTuple):
             for stage, outcome in self._walk(points, EXITS[row])
             if stage <= self.setting.stage
         }
+
+    @property
+    def trajectory(self) -> ProbeTrajectory:
+        """Its first thinking, for learned exits; labels are left out."""
+        end = self.ends[0]
+        trials = sum(probe.tokens for probe in self.probes)
+        return ProbeTrajectory(
+            self.probes,
+            end.thinking_tokens,
+            end.answer,
+            concluded=self.is_cut,
+            is_whole=self.setting.exit == NO_EXIT and not self.is_cut,
+            trial_tokens=trials / max(1, len(self.probes)),
+            right={},
+        )
 
     def _points(self) -> list[_Point | None]:
         """By stage; None where the chain did not come, or was not asked."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from policies.curves.arrays import Floats
 from policies.curves.counts import upper_standard_error
-from policies.curves.joint.counts import JointCounts, SettingCounts
-from policies.curves.joint.settings import EXITS, SETTINGS, STAGES, ChainSetting
+from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
+from policies.curves.joint.counts import WHOLE_CHAIN, JointCounts, SettingCounts
+from policies.curves.joint.settings import BY_LEARNED_EXIT, EXITS, SETTINGS, STAGES, ChainSetting
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
 from policies.curves.vote_types import INDEX, after_vote
@@ -43,6 +44,8 @@ class JointPlan:
     curve: VoteCurve
     #: Standard error of the accuracy.
     error: float
+    #: When a chain is concluded, where that is learned.
+    exit_rule: ExitRule | None = None
 
     def net_value(self, price: float) -> float:
         """Accuracy less the price of the tokens."""
@@ -124,18 +127,20 @@ def fit_joint(
     if not chains:
         return None
     fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]] = {}
-    for setting in _screened(chains, prices):
+    for setting in (*_screened(chains, prices), BY_LEARNED_EXIT):
         own = counts.by_setting.get(setting, SettingCounts()).votes
-        above = usual.by_setting[setting].votes if setting in usual.by_setting else None
-        curve = fit_votes(own, above, most=MOST_VOTES)
+        above = (counts if setting == BY_LEARNED_EXIT else usual).by_setting
+        like = WHOLE_CHAIN if setting == BY_LEARNED_EXIT else setting
+        curve = fit_votes(own, above[like].votes if like in above else None, most=MOST_VOTES)
         if curve is not None:
             curve = curve.for_all()
             fitted[setting] = curve, vote_rules(curve, prices, round_tokens=round_tokens)
+    exits = fit_exits(counts.exits, usual.exits, prices=prices)
     return JointCurve(
         counts.queries,
         counts.explored,
         chains,
-        tuple(_table(price, number, fitted) for number, price in enumerate(prices)),
+        tuple(_table(price, number, fitted, exits) for number, price in enumerate(prices)),
     )
 
 
@@ -143,12 +148,22 @@ def _table(
     price: float,
     number: int,
     fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]],
+    exits: ExitCurve | None,
 ) -> JointTable:
+    """Votes of chains with a learned exit bring what they bring over one such chain."""
     plans = []
     for setting, (curve, rules) in fitted.items():
-        forecast = rules[number].forecast
+        forecast, exit_rule = rules[number].forecast, None
+        if setting == BY_LEARNED_EXIT:
+            if exits is None:
+                continue
+            exit_rule = exits.rules[number]
+            gain = forecast.accuracy - curve.accuracy[0]
+            more = forecast.tokens - curve.first_tokens
+            once = exit_rule.forecast
+            forecast = Forecast(once.accuracy + gain, once.tokens + more)
         error = upper_standard_error(forecast.accuracy, curve.labels[0])
-        plans.append(JointPlan(setting, rules[number], forecast, curve, error))
+        plans.append(JointPlan(setting, rules[number], forecast, curve, error, exit_rule))
     plans.sort(key=lambda plan: plan.net_value(price), reverse=True)
     return JointTable(price, tuple(plans))
 
@@ -189,6 +204,8 @@ def _sums(counts: JointCounts) -> Floats:
     """(4, stage, exit): those of `ChainSums`."""
     sums = np.zeros((4, STAGES, len(EXITS)))
     for setting, own in counts.by_setting.items():
+        if setting == BY_LEARNED_EXIT:
+            continue
         sums[:, setting.stage, setting.exit] = own.sums
     return sums
 
