@@ -23,7 +23,7 @@ from benchmarks.goals import report
 from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
 from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
 from benchmarks.oracle import difference, mean
-from policies.curves.joint.counts import JointCounts, Truth
+from policies.curves.joint.counts import IsRight, JointCounts
 from policies.curves.joint.curve import fit_joint
 from policies.curves.joint.settings import CAPS
 from policies.joint import Joint
@@ -54,7 +54,7 @@ class Learner:
 
     def observe(self, number: int, result: ReplayResult, *, labelled: bool) -> None:
         counts = self._known[number]
-        truth: Truth = is_right if labelled else _unknown
+        truth: IsRight = is_right if labelled else _unknown
         counts.observe(result.courses, truth, is_exploration=result.is_exploration)
         self._labelled[number] += labelled
         self._unfitted[number] += 1

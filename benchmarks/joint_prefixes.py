@@ -38,7 +38,7 @@ from benchmarks.prefix_replay import LABELLED, chain_end, probed
 from benchmarks.replay import reference
 from policies import build
 from policies.base import Policy
-from policies.curves.joint.counts import JointCounts, Truth
+from policies.curves.joint.counts import IsRight, JointCounts
 from policies.curves.joint.curve import fit_joint
 from policies.joint import Joint
 from policies.plan import Budget
@@ -88,7 +88,7 @@ def _question(query_class: str, chains: Sequence[Traced]) -> KnownQuestion:
     return KnownQuestion(query_class, truth, right, [RecordedChain(chain) for chain in chains])
 
 
-def truth_of(asked: KnownQuestion, *, known: bool) -> Truth:
+def truth_of(asked: KnownQuestion, *, known: bool) -> IsRight:
     def truth(answer: str | None) -> bool | None:
         return asked.right.get(answer or "", False) if known else None
 

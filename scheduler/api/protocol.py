@@ -108,8 +108,8 @@ class BudgetOptions(BaseModel):
     """`thinkbudget`: limits of this query, what it is learned as, and options of its policy.
 
     `stream` is whose reasoning a stream shows: the first chain's live, the winner's at the end, or
-    nobody's; `progress` adds what its chains and votes do. Everything that is not named here is an
-    option of the policy (`samples`, ...).
+    nobody's; `progress` adds what its chains and votes do, `explain` why it got its plan.
+    Everything that is not named here is an option of the policy (`samples`, ...).
     """
 
     model_config = ConfigDict(extra="allow")
@@ -126,6 +126,7 @@ class BudgetOptions(BaseModel):
     stream: Literal["lead", "winner", "none"] = "lead"
     progress: Flag = False
     dry_run: Flag = False
+    explain: Flag = False
 
     @model_validator(mode="before")
     @classmethod

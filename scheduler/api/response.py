@@ -6,6 +6,7 @@ from scheduler.admission import queue as waiting
 from scheduler.admission.access import CALLER
 from scheduler.api.prepared import PreparedQuery
 from scheduler.api.protocol import ChatRequest
+from scheduler.solving.explanation import explain
 from scheduler.solving.outcome import Outcome
 from workers.forcing.answer_stop import cut
 from workers.sample import Sample, ScoredToken
@@ -132,7 +133,14 @@ def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
         "spent": _spent(outcome),
         "violations": list(outcome.violations),
         "outcome_id": outcome.query.id,
-    }
+    } | _explanation(job, outcome)
+
+
+def _explanation(job: PreparedQuery, outcome: Outcome) -> dict[str, str]:
+    """Why it got its plan, where the request asks for it."""
+    if not job.request.thinkbudget.explain:
+        return {}
+    return {"explanation": explain(outcome, reads_curves=job.policy.options.reads_curves)}
 
 
 def _decision(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from policies.curves.plan_table import Arm
 from scheduler.solving.outcome import Outcome
 
+LEAST_GAIN = 5e-4
+"""Accuracy that a vote must bring to be told."""
+
 
 def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     """The reason for the plan: its worth and that of the next best one, at the query's price.
@@ -44,8 +47,11 @@ def _last_vote(outcome: Outcome, price: float) -> str:
         return ""
     chains = {record.sample.chain: record.sample.answer for record in outcome.records}
     agree = sum(answer == outcome.answer for answer in chains.values())
+    said = f" {agree} of {len(chains)} chains agree"
+    if vote.accuracy < LEAST_GAIN:
+        return f"{said}: one more cannot change the answer."
     return (
-        f" {agree} of {len(chains)} chains agree: one more would bring {100 * vote.accuracy:.1f} "
+        f"{said}: one more would bring {100 * vote.accuracy:.1f} "
         f"points for {vote.tokens:.0f} tokens, and the price asks for "
         f"{100 * price * vote.tokens:.1f}."
     )

@@ -13,7 +13,7 @@ from policies.curves.vote_types import MAX_VOTES
 from policies.tally import VoteStanding
 
 WHOLE_CHAIN = ChainSetting(WHOLE)
-Truth = Callable[[str | None], bool | None]
+IsRight = Callable[[str | None], bool | None]
 
 
 class ChainSums(NamedTuple):
@@ -51,7 +51,7 @@ class JointCounts:
     #: Chains with trial answers, for learned exits.
     exits: ExitStatistics = field(default_factory=ExitStatistics)
 
-    def observe(self, courses: Sequence[Course], truth: Truth, *, is_exploration: bool) -> None:
+    def observe(self, courses: Sequence[Course], truth: IsRight, *, is_exploration: bool) -> None:
         """One query; `truth` says whether an answer is right, None: not known."""
         self.queries += 1.0
         self.explored += is_exploration
@@ -68,7 +68,9 @@ class JointCounts:
                 # The first chain alone is extended where several are explored.
                 self._count(setting, [first], truth)
 
-    def _count(self, setting: ChainSetting, outcomes: Sequence[ChainOutcome], truth: Truth) -> None:
+    def _count(
+        self, setting: ChainSetting, outcomes: Sequence[ChainOutcome], truth: IsRight
+    ) -> None:
         counts = self.by_setting.get(setting)
         if counts is None:
             counts = self.by_setting[setting] = SettingCounts()
@@ -78,7 +80,7 @@ class JointCounts:
         leader, standing = _standing(each.answer for each in outcomes)
         counts.votes.observe(standing, tokens, truth(leader))
 
-    def _observe_exits(self, trajectory: ProbeTrajectory, truth: Truth) -> None:
+    def _observe_exits(self, trajectory: ProbeTrajectory, truth: IsRight) -> None:
         given = {trajectory.answer, *(probe.answer for probe in trajectory.probes)} - {None}
         known = {answer: truth(answer) for answer in given}
         right = {answer: is_right for answer, is_right in known.items() if is_right is not None}

@@ -1,0 +1,199 @@
+"""One plan of caps, exits, extensions and votes, carried out step by step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from benchmarks.joint import by_learning, played, stream
+from benchmarks.joint_population import COSTS, question
+from benchmarks.joint_replay import KnownCurve, solve
+from policies import build
+from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
+from policies.curves.joint.curve import JointCurve, JointPlan, JointTable, fit_joint
+from policies.curves.joint.settings import CAPS, EXITS, WHOLE, ChainSetting, Exit
+from policies.joint import COLD_RUNS, EXPLORATION_CHAINS, Joint
+from policies.plan import Plan
+from policies.signals import Probe
+from policies.tally import Tally, Vote
+from tests.policies.curves.joint.test_joint_curve import observed
+
+AGREE = EXITS.index(Exit(2))
+PRICE = 1e-4
+
+
+def curve_of(setting: ChainSetting, *, late: float = 0.6, price: float = PRICE) -> KnownCurve:
+    """A class whose best plan has this setting."""
+    curve = fit_joint(observed(200, early=0.3, late=late), prices=[price])
+    assert curve is not None
+    plan = replace(curve.tables[0].plans[0], setting=setting)
+    return KnownCurve(replace(curve, tables=(JointTable(price, (plan,)),)))
+
+
+def situation(curve: KnownCurve | None, *votes: Vote, **fields: Any) -> Situation:
+    query = fields.pop("query", Query("q", (Message("user", "q"),)))
+    fields = {"price": PRICE, "max_thinking_tokens": 100_000} | fields
+    return Situation(query=query, tally=Tally(votes), curve=curve, **fields)  # type: ignore[arg-type]
+
+
+def begun(curve: KnownCurve | None, **fields: Any) -> Draw:
+    decision = Joint(exploration=0.0).decide(situation(curve, **fields), Random(0))
+    assert isinstance(decision, Draw)
+    return decision
+
+
+def plan_of(decision: Draw) -> Plan:
+    assert decision.plan is not None
+    return decision.plan
+
+
+def test_no_chain_is_ever_asked_to_be_greedy() -> None:
+    for curve in (None, curve_of(ChainSetting(3)), curve_of(ChainSetting(WHOLE + 1, AGREE))):
+        for exploration in (0.0, 1.0):
+            decision = Joint(exploration=exploration).decide(situation(curve), Random(0))
+            assert isinstance(decision, Draw)
+            assert decision.temperature is None
+
+
+def test_a_cold_class_is_explored_with_several_chains_that_are_tried() -> None:
+    decision = Joint().decide(situation(None), Random(0))
+    assert isinstance(decision, Draw)
+    assert decision.samples == EXPLORATION_CHAINS
+    assert decision.plan is not None and decision.plan.is_exploration
+    assert decision.probing is not None and decision.probing.at == CAPS[: len(decision.probing.at)]
+
+
+def test_where_nothing_may_be_learned_nothing_is_tried() -> None:
+    decision = Joint().decide(situation(None, learns=False), Random(0))
+    assert isinstance(decision, Draw)
+    assert (decision.samples, decision.probing) == (1, None)
+
+
+def test_a_cap_is_kept_and_a_query_with_its_answer_is_tried_below_it() -> None:
+    curve = curve_of(ChainSetting(CAPS.index(128)))
+    plain = begun(curve)
+    assert (plain.budget.max_thinking_tokens, plain.probing) == (128, None)
+    checked = begun(curve, query=Query("q", (Message("user", "q"),), reference="0"))
+    assert checked.probing is not None and checked.probing.at == (32, 45, 64, 91)
+
+
+def test_extensions_without_an_exit_are_forced_in_one_go() -> None:
+    assert begun(curve_of(ChainSetting(WHOLE + 2))).budget.extensions == 2
+
+
+def test_with_an_exit_a_chain_is_extended_until_it_agrees_with_itself() -> None:
+    curve = curve_of(ChainSetting(WHOLE + 3, AGREE), late=0.99, price=1e-2)
+    plan = plan_of(begun(curve))
+    assert plan.budget.extensions == 0
+    first, other = Vote(0, "a", 60, 50), Vote(0, "b", 110, 100, extensions=1)
+
+    def then(*votes: Vote) -> object:
+        return Joint(price=1e-2).decide(situation(curve, *votes, plan=plan, price=0.0), Random(0))
+
+    assert isinstance(decision := then(first), Extend) and decision.extensions == 1
+    assert isinstance(then(first, other), Extend)
+    assert isinstance(then(first, replace(other, answer="a")), Stop)
+
+
+def test_a_running_chain_is_concluded_when_its_rule_holds() -> None:
+    curve = curve_of(ChainSetting(WHOLE, AGREE))
+    plan = plan_of(begun(curve))
+    trials = [Probe(1, 32, "a", 0.5), Probe(2, 32, "b", 0.5), Probe(2, 45, "b", 0.5)]
+
+    def then(probes: Sequence[Probe]) -> object:
+        now = situation(curve, plan=plan, pending=2, probes=tuple(probes))
+        return Joint().decide(now, Random(0))
+
+    assert then(trials) == Conclude(2)
+    assert isinstance(then(trials[:2]), Draw)
+
+
+def test_votes_are_drawn_while_the_next_one_pays() -> None:
+    curve = curve_of(ChainSetting(WHOLE), price=1e-5)
+    plan = plan_of(begun(curve, price=1e-5))
+
+    def then(*answers: str) -> object:
+        votes = [Vote(n, answer, 104, 100) for n, answer in enumerate(answers)]
+        return Joint().decide(situation(curve, *votes, plan=plan, price=1e-5), Random(0))
+
+    assert isinstance(decision := then("a", "b"), Draw) and decision.samples >= 1
+    assert then(*"aaaaaaaa") == Stop("settled")
+
+
+def test_the_querys_own_limit_holds() -> None:
+    query = Query("q", (Message("user", "q"),), limits=Limits(max_total_tokens=300))
+    decision = begun(curve_of(ChainSetting(WHOLE), price=1e-6), query=query, price=1e-6)
+    assert decision.samples * decision.budget.most_tokens <= 300
+
+
+def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
+    known = fit_joint(observed(400, early=0.3, late=0.8), prices=[1e-6, 1e-4, 1e-2])
+    assert known is not None
+
+    def taken(target: float) -> JointPlan:
+        query = Query("q", (Message("user", "q"),), limits=Limits(target_accuracy=target))
+        plan = plan_of(begun(KnownCurve(known), query=query))
+        assert plan.forecast is not None
+        plans = [each for table in known.tables for each in table.plans]
+        return next(each for each in plans if each.forecast == plan.forecast)
+
+    easy, hard = taken(0.25), taken(0.85)
+    assert easy.forecast.accuracy - easy.error >= 0.25
+    assert hard.forecast.accuracy - hard.error >= 0.85
+    assert easy.forecast.tokens < hard.forecast.tokens
+
+
+def test_after_three_chains_without_an_answer_a_query_is_given_up() -> None:
+    curve = curve_of(ChainSetting(WHOLE))
+    plan = plan_of(begun(curve))
+    silent = [Vote(n, None, 104, 100) for n in range(3)]
+    policy = Joint()
+    assert isinstance(policy.decide(situation(curve, *silent[:2], plan=plan), Random(0)), Draw)
+    assert policy.decide(situation(curve, *silent, plan=plan), Random(0)) == Stop("no answer")
+
+
+def test_exploration_takes_a_falling_share_of_what_plans_take() -> None:
+    """At most 2 * RATE * sqrt(N) best plans after N queries, and the first COLD_RUNS."""
+    arrivals = stream(0, 400)
+    play, _ = by_learning(3e-5, 0)
+    explored = [play(arrival).is_exploration for arrival in arrivals]
+    cold = 6 * COLD_RUNS
+    assert sum(explored[200:]) < sum(explored[:200])
+    assert sum(explored) <= cold + 6 * 2 * 2.0 * (400 / 6) ** 0.5
+
+
+@pytest.mark.slow
+def test_what_is_learned_beats_what_is_known_of_nothing() -> None:
+    price, arrivals = 8e-6, stream(1, 900)
+    play, learner = by_learning(price, 1)
+    ours = played(arrivals, play)[450:]
+    fixed, rng = build("fixed"), Random(0)
+    alone = [solve(fixed, each.asked, rng, COSTS) for each in arrivals[450:]]
+    worth = (ours[:, 0] - price * ours[:, 1]).mean()
+    assert worth > sum(one.right - price * one.tokens for one in alone) / len(alone)
+    assert all(curve.joint is not None and curve.joint.queries > 50 for curve in learner.curves)
+
+
+def test_a_replayed_question_has_its_chains_in_order() -> None:
+    asked = question(0, Random(3))
+    result = solve(build("majority", samples=4), asked, Random(0), COSTS)
+    ends = [course.ends[0].thinking_tokens for course in result.courses]
+    assert ends == [chain.tokens for chain in asked.chains[:4]]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("price", 0.0), ("max_samples", 0), ("max_extensions", 7), ("probe_tokens", 0)],
+)
+def test_a_wrong_option_is_refused_by_its_name(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=option):
+        Joint(**{option: value})
+
+
+def test_a_curve_tells_its_nearest_table() -> None:
+    known = fit_joint(observed(50, early=0.3, late=0.8), prices=[1e-5, 1e-3])
+    assert isinstance(known, JointCurve)
+    assert known.table(2e-5).price == 1e-5
+    assert known.table(9e-4).price == 1e-3

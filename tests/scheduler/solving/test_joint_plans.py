@@ -1,0 +1,105 @@
+"""Joint plans on the simulated engine: learned from what was served, explained, and restored."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from policies.base import Limits, Message, Query
+from policies.curves.class_statistics import ClassStatistics
+from scheduler.api.chat import complete
+from scheduler.curves.wal import DurableCurveStore
+from scheduler.solving.controller import Controller
+from scheduler.solving.explanation import explain
+from scheduler.solving.outcome import Outcome
+from tests.scheduler.simulation import chat, make_controller
+from workers.simulated.clock import run_virtual
+
+
+async def served(controller: Controller, count: int, question: str = "medium") -> list[Outcome]:
+    """Every second query brings a reference, which is right for some."""
+    outcomes = []
+    for number in range(count):
+        reference = str(number % 7) if number % 2 else None
+        query = Query(
+            f"q{number}", (Message("user", f"{question} {number}"),), question, reference=reference
+        )
+        outcomes.append(await controller.answer(query))
+    return outcomes
+
+
+def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="joint", max_samples=6)
+        outcomes = await served(controller, 60)
+        curve = controller.curves.curve(controller.info.model, "medium")
+        assert curve is not None and curve.joint is not None
+        assert curve.joint.queries > 50
+        plans = [outcome.plan for outcome in outcomes]
+        assert all(plan is not None and plan.setting is not None for plan in plans)
+        explored = [plan.is_exploration for plan in plans if plan is not None]
+        assert all(explored[:4]) and not all(explored[30:])
+        assert {record.temperature for o in outcomes for record in o.records} == {None}
+        tried = [record.probes for outcome in outcomes[:4] for record in outcome.records]
+        assert any(tried)
+
+    run_virtual(main())
+
+
+def test_a_reply_can_say_why_its_plan_was_taken() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="joint", max_samples=6)
+        outcomes = await served(controller, 80)
+        chosen = [one for one in outcomes[40:] if one.plan and not one.plan.is_exploration]
+        said = explain(chosen[-1], reads_curves=True)
+        assert str(chosen[-1].plan.setting) in said  # type: ignore[union-attr]
+        assert "points" in said and "chains agree" in said
+        reply = await complete(controller, chat("medium", thinkbudget={"explain": True}))
+        assert reply["thinkbudget"]["explanation"]
+        line = json.loads(json.dumps(chosen[-1].as_dict()))
+        assert line["plan"]["setting"] == [*chosen[-1].plan.setting]  # type: ignore[misc, union-attr]
+
+    run_virtual(main())
+
+
+def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="joint")
+        with DurableCurveStore(tmp_path / "curves.json") as store:
+            controller.curves = store
+            await served(controller, 30)
+            before = store.curve(controller.info.model, "medium")
+            # As after a kill: the log alone.
+            log = (tmp_path / "curves.json.log").read_bytes()
+        (tmp_path / "again.json.log").write_bytes(log)
+        with DurableCurveStore(tmp_path / "again.json") as again:
+            after = again.curve(controller.info.model, "medium")
+        assert before is not None and before.joint is not None
+        assert after is not None and after.joint is not None
+        assert after.joint.queries == before.joint.queries
+
+    run_virtual(main())
+
+
+def test_statistics_with_joint_plans_survive_json() -> None:
+    async def main() -> dict[str, Any]:
+        controller = await make_controller(policy="joint")
+        await served(controller, 12)
+        assert isinstance(controller.curves, DurableCurveStore)
+        return await controller.curves.export()
+
+    (stored,) = run_virtual(main())["classes"]
+    known = ClassStatistics.from_dict(stored["statistics"])
+    assert known.joint is not None and known.joint.queries == 12
+    assert ClassStatistics.from_dict(json.loads(json.dumps(known.as_dict()))) == known
+
+
+def test_a_limit_on_tokens_holds_for_joint_plans() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="joint")
+        await served(controller, 20)
+        limits = Limits(max_total_tokens=120)
+        query = Query("small", (Message("user", "medium 1"),), "medium", limits=limits)
+        outcome = await controller.answer(query)
+        assert outcome.tokens.total <= 120
+
+    run_virtual(main())
