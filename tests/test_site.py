@@ -1,0 +1,86 @@
+"""The documentation site: written pages are up to date, links lead somewhere, the menu has all."""
+
+import importlib.util
+import posixpath
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from scheduler.cli.reference_pages import FOLDER, pages
+from thinkbudget import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_links", ROOT / "deploy" / "site_links.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SOURCES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / source for source in hook().PAGES)]
+
+
+class Files:
+    """As mkdocs knows them."""
+
+    def get_file_from_path(self, path: str) -> str | None:
+        return path if (ROOT / "docs" / path).is_file() or path in hook().PAGES.values() else None
+
+
+@pytest.mark.parametrize("name", ["commands.md", "metrics.md", "request-fields.md"])
+def test_reference_pages_are_those_of_the_code(name: str) -> None:
+    committed = (FOLDER / name).read_text(encoding="utf-8")
+    assert committed == pages(main)[name], "run: python -m scheduler.cli.reference_pages"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(source: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", source.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path = target.partition("#")[0]
+        if path and not re.match(r"[a-z]+:", target):
+            assert (source.parent / path).exists(), target
+
+
+def test_every_page_is_in_the_menu_once() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+    def leaves(node: Any) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        inner = node.values() if isinstance(node, dict) else node
+        return [leaf for each in inner for leaf in leaves(each)]
+
+    menu = leaves(yaml.safe_load(text)["nav"])
+    docs = ROOT / "docs"
+    written = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+    assert sorted(menu) == sorted(written | set(hook().PAGES.values()))
+
+
+@pytest.mark.parametrize(
+    ("source", "page", "link", "becomes"),
+    [
+        ("README.md", "index.md", "[s](docs/serving.md#sampling)", "[s](serving.md#sampling)"),
+        ("docs/serving.md", "serving.md", "[s](../SECURITY.md)", "[s](security.md)"),
+        ("docs/design/curves.md", "design/curves.md", "[p](../policies.md)", "[p](../policies.md)"),
+        ("docs/training.md", "training.md", "[t](../examples/curation.toml)",
+         "t (`examples/curation.toml`)"),
+        ("README.md", "index.md", "[paper](https://arxiv.org/abs/2501.19393)",
+         "[paper](https://arxiv.org/abs/2501.19393)"),
+        ("docs/a.md", "a.md", "[lost](lost.md)", "[lost](lost.md)"),
+    ],
+)  # fmt: skip
+def test_links_of_the_repository_become_those_of_the_site(
+    source: str, page: str, link: str, becomes: str
+) -> None:
+    module = hook()
+    match = module.LINK.search(link)
+    assert module.rewritten(match, source, page, Files()) == becomes
+    assert posixpath.normpath(source) == source
