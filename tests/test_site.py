@@ -1,8 +1,11 @@
 """The documentation site: written pages are up to date, links lead somewhere, the menu has all."""
 
 import importlib.util
+import os
 import posixpath
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,13 +43,33 @@ def test_reference_pages_are_those_of_the_code(name: str) -> None:
     assert committed == pages(main)[name], "run: python -m scheduler.cli.reference_pages"
 
 
+def anchors_of(page: Path) -> set[str]:
+    """As GitHub and mkdocs name headings; equal ones are numbered, which no link needs here."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files(source: Path) -> None:
+def test_links_lead_to_files_and_headings(source: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", source.read_text(encoding="utf-8"), flags=re.S)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        path = target.partition("#")[0]
-        if path and not re.match(r"[a-z]+:", target):
-            assert (source.parent / path).exists(), target
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = source.parent / path if path else source
+        assert found.exists(), target
+        assert not anchor or anchor in anchors_of(found), target
+
+
+def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
+        pytest.skip("needs mkdocs and mkdocs-material (extra docs); `make site` builds the same")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "index.html").is_file()
 
 
 def test_every_page_is_in_the_menu_once() -> None:
