@@ -30,6 +30,7 @@ NEEDS = {"cluster", "docker", "gpu", "install", "kubernetes", "server"}
 BLOCK = re.compile(
     r"(?:^ *<!-- needs: (\w+) -->\n)?^ *```(?:sh|bash|console|shell)\n(.*?)^ *```", re.M | re.S
 )
+TOUCHES = re.compile(r"~|\$HOME|[\s>=\"']/\w|\bsudo\b|\bray \w|\bserve deploy\b|docker|kubectl")
 
 
 class Block(NamedTuple):
@@ -63,9 +64,7 @@ def test_what_a_block_needs_is_one_of_few_things(guide: Path) -> None:
 def test_what_changes_a_machine_is_never_run() -> None:
     for guide in GUIDES:
         for block in blocks(guide):
-            touches = re.search(
-                r"~|\$HOME|[\s>=\"']/\w|\bsudo\b|\bray \w|\bserve deploy\b|docker|kubectl", block.text
-            )
+            touches = TOUCHES.search(block.text)
             assert block.needs or not touches, block.text
 
 
@@ -91,7 +90,7 @@ def check_command(words: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where commands keep what is theirs: one for all guides, as the fonts of matplotlib take long."""
+    """Where commands keep what is theirs; one for all guides, as matplotlib's fonts take long."""
     return tmp_path_factory.mktemp("home")
 
 

@@ -37,7 +37,7 @@ class Files:
         return path if (ROOT / "docs" / path).is_file() or path in hook().PAGES.values() else None
 
 
-@pytest.mark.parametrize("name", ["commands.md", "metrics.md", "request-fields.md"])
+@pytest.mark.parametrize("name", ["commands.md", "metrics.md", "python.md", "request-fields.md"])
 def test_reference_pages_are_those_of_the_code(name: str) -> None:
     committed = (FOLDER / name).read_text(encoding="utf-8")
     assert committed == pages(main)[name], "run: python -m scheduler.cli.reference_pages"
@@ -47,7 +47,9 @@ def anchors_of(page: Path) -> set[str]:
     """As GitHub and mkdocs name headings; equal ones are numbered, which no link needs here."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
     titles = re.findall(r"^#+ (.*)$", text, re.M)
-    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+    return {
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles
+    }
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from scheduler.api.openapi import BODIES
+from scheduler.cli.python_page import python_page
 from scheduler.cli.settings_page import rows
 from scheduler.solving.metrics import Metrics
 
@@ -20,6 +21,7 @@ def pages(program: click.Group) -> dict[str, str]:
         "commands.md": commands_page(program),
         "request-fields.md": request_fields_page(),
         "metrics.md": metrics_page(),
+        "python.md": python_page(WRITTEN),
     }
 
 
