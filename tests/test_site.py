@@ -6,6 +6,7 @@ import posixpath
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,6 +73,14 @@ def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "index.html").is_file()
+
+
+def test_the_changelog_has_the_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    titles = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert titles[0] == ("Unreleased", "")
+    assert titles[1][0] == project["version"]
+    assert re.fullmatch(r" - \d{4}-\d\d-\d\d", titles[1][1])
 
 
 def test_every_page_is_in_the_menu_once() -> None:
