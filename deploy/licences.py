@@ -58,18 +58,21 @@ def installed() -> dict[str, Distribution]:
 
 
 def licence(name: str, metadata: Any) -> str:
-    """Of the metadata of a distribution: an SPDX expression where there is one for it. Raises LookupError if nothing is stated."""
+    """An SPDX expression where there is one for it; `metadata` are those of a distribution.
+
+    Raises LookupError if nothing is stated.
+    """
     if stated := metadata.get("License-Expression"):
         return str(stated)
     if known := ALSO.get(name) or STATED_IN_FILE.get(name):
         return known
     classifiers = [each for each in metadata.get_all("Classifier", []) if "License ::" in each]
-    text = (metadata.get("License") or "").strip()
+    text = str(metadata.get("License") or "").strip()
     stated_words = [text] if len(text) < 100 else []
     for words in (*stated_words, *classifiers, text):
         found = [spdx for pattern, spdx in WORDS if re.search(pattern, words)]
         if found and words in stated_words and re.search(" (AND|OR) ", words):
-            return words
+            return str(words)
         if found:
             return found[0]
     raise LookupError(f"{name} states no licence: read its licence file, and add it here")
