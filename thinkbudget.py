@@ -27,7 +27,7 @@ from training.train_command import train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="thinkbudget")
+@click.version_option(package_name="thinkbudget", prog_name="thinkbudget")
 def main() -> None:
     """Decides how long a reasoning model thinks about each question, and learns what pays."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")

@@ -15,6 +15,8 @@ Role = Literal["inference", "batch", "metrics", "viewer", "admin"]
 ANY = "*"
 TOKENIZER = ("/tokenize", "/detokenize", "/tokenizer_info")
 """Paths that vLLM has outside of /v1."""
+OPENAPI = "/openapi.json"
+"""What requests may contain; it is the same on every server."""
 PAGE_STATE = "/ui/state"
 """What the live page shows; its files are open, and hold nothing of the server."""
 
@@ -93,7 +95,7 @@ class Caller:
             shown = ("/metrics", PAGE_STATE) if self.role == "viewer" else ("/metrics",)
             return self.role == "admin" or path in shown
         is_inference = path.startswith("/v1/") and not path.startswith("/v1/thinkbudget/")
-        return is_inference or path in TOKENIZER
+        return is_inference or path in TOKENIZER or path == OPENAPI
 
     def urgency(self, priority: int) -> int:
         """The priority that it gets when it asks for one; the lower, the sooner."""

@@ -14,6 +14,7 @@ from scheduler.api import (
     chat,
     chat_stream,
     completions,
+    docs_page,
     feedback,
     openapi,
     responses,
@@ -54,7 +55,12 @@ def make_app(
     puts the id on replies itself. `claims` are shared with other gateways. Without `batches` there
     are no routes for files, and without `live_page` there is no /ui.
     """
-    app = FastAPI(title="thinkbudget", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="thinkbudget",
+        version=service.own_version(),
+        docs_url=None,
+        redoc_url=None,
+    )
 
     @app.exception_handler(RequestError)
     async def refused(request: Request, error: RequestError) -> Response:
@@ -156,6 +162,7 @@ def make_app(
     async def metrics() -> Response:
         return Response(await service.exposition(controller), media_type=CONTENT_TYPE)
 
+    app.router.routes.extend(docs_page.routes())
     if batches is not None:
         add_batch_routes(app, batches, _body)
     if live_page:

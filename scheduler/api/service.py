@@ -59,12 +59,17 @@ async def exposition(controller: Controller) -> bytes:
 def versions(controller: Controller) -> dict[str, Any]:
     info = controller.info
     return {
-        "version": _version("thinkbudget"),
+        "version": own_version(),
         "model": info.model,
         "format": info.format,
         "max_model_len": info.max_model_len,
         "parts": {part: found for part in PARTS if (found := _version(part))},
     }
+
+
+def own_version() -> str:
+    """Of thinkbudget; "unknown" where it runs from a folder that is not installed."""
+    return _version("thinkbudget") or "unknown"
 
 
 def _version(package: str) -> str | None:

@@ -22,11 +22,11 @@ def page() -> str:
     for title, (kind, about) in PAGES.items():
         schema = json_schema(kind)
         tables = {kind.__name__: schema, **schema.get("$defs", {})}
-        parts.append(f"## {title}\n\n{about}\n\n{_rows(schema)}")
+        parts.append(f"## {title}\n\n{about}\n\n{rows(schema)}")
         for name in [each for each in _order(schema, tables) if each not in written]:
             written.add(name)
             parts.append(f"### {name}\n\n{tables[name].get('description', '').strip()}\n\n"
-                         f"{_rows(tables[name])}")  # fmt: skip
+                         f"{rows(tables[name])}")  # fmt: skip
     return "\n".join(parts)
 
 
@@ -51,7 +51,8 @@ def _references(field: dict[str, Any]) -> list[str]:
     return [name for each in inner for name in _references(each)]
 
 
-def _rows(table: dict[str, Any]) -> str:
+def rows(table: dict[str, Any]) -> str:
+    """The keys of one table of a JSON schema, as a table of Markdown."""
     lines = ["| Key | Value | Default | What it does |", "|---|---|---|---|"]
     for key, field in table.get("properties", {}).items():
         default = _default(field) if key not in table.get("required", []) else "required"

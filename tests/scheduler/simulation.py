@@ -57,9 +57,10 @@ async def make_controller(
     )
 
 
-def client_of(controller: Controller) -> httpx.AsyncClient:
+def client_of(controller: Controller, **options: Any) -> httpx.AsyncClient:
     """Failures inside the app come back as the 500 that a client would see."""
-    transport = httpx.ASGITransport(make_app(controller), raise_app_exceptions=False)
+    app = make_app(controller, **options)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 

@@ -1,4 +1,4 @@
-"""The files of the live page. They hold nothing of the server, so they are served without a key."""
+"""The files of the pages at /ui and /docs. They hold nothing of the server, and need no key."""
 
 import hashlib
 from functools import cache
@@ -15,11 +15,20 @@ _TYPES: Final = {
     "dom.js": "text/javascript; charset=utf-8",
     "ask.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "docs.html": "text/html; charset=utf-8",
+    "docs.js": "text/javascript; charset=utf-8",
 }
-PATHS: Final = {f"{ROOT}/{'' if name == 'index.html' else name}": name for name in _TYPES} | {
-    ROOT: "index.html"
-}
-"""The path of every file, by its name."""
+_DOCS: Final = "/docs"
+_OF_DOCS: Final = ("docs.js", "page.css", "dom.js", "icon.svg")
+PATHS: Final = {
+    f"{ROOT}/{'' if name == 'index.html' else name}": name
+    for name in _TYPES
+    if not name.startswith("docs.")
+} | {ROOT: "index.html"}
+"""The path of every file of the live page, and its name."""
+
+DOCS_PATHS: Final = {_DOCS: "docs.html"} | {f"{_DOCS}/{name}": name for name in _OF_DOCS}
+"""Those of the page that shows the OpenAPI document."""
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

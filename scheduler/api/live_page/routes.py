@@ -33,11 +33,7 @@ def routes(controller: Controller) -> list[Route]:
         path = request.scope["path"]
         if path == ROOT:
             return RedirectResponse("ui/", status_code=307)
-        found = page_file(PATHS[path])
-        headers = HEADERS | {"etag": found.etag}
-        if request.headers.get("if-none-match") == found.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(found.body, headers=headers, media_type=found.media_type)
+        return file_reply(request, PATHS[path])
 
     async def state(request: Request) -> Response:
         body = await shared.get()
@@ -49,6 +45,15 @@ def routes(controller: Controller) -> list[Route]:
         return Response(body, headers=headers, media_type="application/json")
 
     return [*(Route(path, file) for path in PATHS), Route(PAGE_STATE, state)]
+
+
+def file_reply(request: Request, name: str) -> Response:
+    """A file of a page, or that the browser has it."""
+    found = page_file(name)
+    headers = HEADERS | {"etag": found.etag}
+    if request.headers.get("if-none-match") == found.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(found.body, headers=headers, media_type=found.media_type)
 
 
 class SharedState:

@@ -20,7 +20,7 @@ from scheduler.admission.access import CALLER, AccessConfig, Caller
 from scheduler.admission.admission import Admission
 from scheduler.admission.limits import LimitsConfig
 from scheduler.api.keys import Keyring
-from scheduler.api.live_page.files import PATHS as PAGE_FILES
+from scheduler.api.live_page.files import DOCS_PATHS, PATHS
 from scheduler.errors import (
     Forbidden,
     InvalidRequest,
@@ -30,7 +30,7 @@ from scheduler.errors import (
     UploadTimeout,
 )
 
-OPEN: Final = frozenset({"/health", "/ready", *PAGE_FILES})
+OPEN: Final = frozenset({"/health", "/ready", *PATHS, *DOCS_PATHS})
 """All that is answered without a key: what load balancers ask, and files that hold no data."""
 
 MOST_PATH_BYTES: Final = 4096

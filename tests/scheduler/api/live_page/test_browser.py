@@ -126,3 +126,23 @@ def test_with_keys_the_page_asks_for_one_and_a_viewer_may_only_look(
         assert "role admin" in page.inner_text("#ask-status")
         page.click("#forget")
         page.wait_for_selector("#key:not([hidden])")
+
+
+@pytest.mark.parametrize("page", [LOOKS["narrow"] | {"bypass_csp": True}], indirect=True)
+def test_the_page_of_requests_asks_for_a_key_and_lists_all(page: Any, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.jsonl"
+    clerk = create(keys, "clerk")
+    with LiveServer(access=AccessConfig(keys=str(keys))).running() as server:
+        page.goto(f"{server.url}/docs#shape-BudgetOptions")
+        page.wait_for_selector("#key:not([hidden])")
+        page.fill("#secret", clerk)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#routes:not([hidden])")
+        assert "POST /v1/chat/completions" in page.inner_text("#routes")
+        assert page.locator("#routes a[href='#shape-ChatRequest']").count() == 1
+        shapes = page.evaluate("[...document.querySelectorAll('h3')].map((each) => each.id)")
+        links = page.evaluate("[...document.querySelectorAll('#routes a')].map((a) => a.hash)")
+        assert {link[1:] for link in links} <= set(shapes)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        found = axe.Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
