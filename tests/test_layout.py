@@ -294,7 +294,7 @@ IMPORTERS = {
         "scheduler/api/app.py",
         "scheduler/api/batch_routes.py",
         "scheduler/api/openapi.py",
-        "scheduler/cluster/application.py",
+        "scheduler/cluster/gateway.py",
     },
     "openai": {"scheduler/client/http_client.py"},
     "httpx": {"workers/verifier/endpoint.py", "benchmarks/"},
