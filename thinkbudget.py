@@ -35,8 +35,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, reload, engines, ask, batch, experiment, collect, report, grade, policy, curves, classes, keys,
-    curate, train, demo, doctor, db, outcomes,
+    serve, reload, engines, ask, batch, experiment, collect, report, grade, policy, curves,
+    classes, keys, curate, train, demo, doctor, db, outcomes,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
