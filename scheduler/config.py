@@ -28,6 +28,7 @@ from scheduler.model_config import (
     VerifierConfig,
     VerifierKind,
     check_names,
+    check_routes,
 )
 from scheduler.settings import STRICT, VALUE_OR_TABLE, Table, Value
 from scheduler.store.settings import StoreConfig
@@ -88,6 +89,11 @@ class ServeConfig:
         default_factory=dict,
         description="Several models by name, in the place of `engine` (docs/models.md).",
     )
+    routes: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Names that stand for several models, from small to large: the next one is "
+        "asked where it pays (docs/models.md).",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=8000, description="Port to listen on."
@@ -143,6 +149,7 @@ class ServeConfig:
             if self.engine != EngineConfig():
                 raise ValueError("engine and models exclude each other: each model has its engine")
             check_names(self.models)
+        check_routes(self.routes, self.models)
 
     def of_model(self, name: str) -> Self:
         """The settings of one of the models, as of a server of its own.
@@ -153,7 +160,7 @@ class ServeConfig:
         own = {each.name: getattr(model, each.name) for each in fields(model)}
         own.pop("adapters")
         given = {key: value for key, value in own.items() if value is not None}
-        return replace(self, models={}, **given)
+        return replace(self, models={}, routes={}, **given)
 
     @property
     def pricing(self) -> PriceConfig:

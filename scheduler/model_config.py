@@ -242,6 +242,19 @@ class ModelConfig:
     )
 
 
+def check_routes(routes: Mapping[str, tuple[str, ...]], models: Mapping[str, ModelConfig]) -> None:
+    """Raise ValueError for a route that does not lead to models."""
+    known = {*models, *(name for each in models.values() for name in each.adapters)}
+    for route, names in routes.items():
+        if not route or route in known or set(route) & set("@ "):
+            raise ValueError(f"routes.{route}: a route has a name of its own, without @ and spaces")
+        if not names:
+            raise ValueError(f"routes.{route} names no model")
+        for name in names:
+            if name not in known:
+                raise ValueError(f"routes.{route} names {name!r}, which is none of the models")
+
+
 def check_names(models: Mapping[str, ModelConfig]) -> None:
     """Raise ValueError for a name of a model or adapter that requests could not give."""
     taken: set[str] = set()

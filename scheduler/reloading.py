@@ -9,8 +9,8 @@ from scheduler.engines.adapters import with_adapters
 LIVE = frozenset(
     {
         "access", "answer_tokens", "answers", "classes", "feedback", "limits", "log_level",
-        "outcomes", "outcomes_files", "outcomes_mib", "policy", "price", "rollout", "shadow",
-        "verifier",
+        "outcomes", "outcomes_files", "outcomes_mib", "policy", "price", "rollout", "routes",
+        "shadow", "verifier",
     }
 )  # fmt: skip
 """Settings that a running server takes over; all others are those of processes that run."""

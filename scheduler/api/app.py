@@ -31,6 +31,7 @@ from scheduler.api.middleware.access import AccessMiddleware
 from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
 from scheduler.api.middleware.trace import TraceMiddleware, refusal
+from scheduler.api.model_routes import route_card
 from scheduler.errors import Overloaded, RequestError, UnknownRoute
 from scheduler.json_body import parse_json
 from scheduler.solving.controller import Controller
@@ -76,6 +77,9 @@ def make_app(
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
         body = await _body(request)
+        if endpoint.route_of(body) and isinstance(body, dict) and not body.get("stream"):
+            return JSONResponse(await endpoint.complete(body))
+        body = endpoint.routed(body)
         controller = endpoint.serving(body)
         job = chat.prepare(controller, body)
         if not job.request.stream:
@@ -87,6 +91,8 @@ def make_app(
     async def models() -> Response:
         infos = [each.info for each in endpoint.models.values()]
         cards = [aliases.card(name, info) for info in infos for name in aliases.listed(info.model)]
+        for name, route in endpoint.routes.items():
+            cards.append(route_card(name, [endpoint.models[each] for each in route]))
         return JSONResponse({"object": "list", "data": cards})
 
     @app.get("/v1/models/{name:path}")
@@ -97,7 +103,7 @@ def make_app(
 
     @app.post("/v1/responses")
     async def response(request: Request) -> Response:
-        body = await _body(request)
+        body = endpoint.routed(await _body(request))
         controller = endpoint.serving(body)
         job = responses.prepare(controller, body)
         if not job.streams:
@@ -107,7 +113,7 @@ def make_app(
 
     @app.post(anthropic_messages.PATH)
     async def message(request: Request) -> Response:
-        body = await _body(request)
+        body = endpoint.routed(await _body(request))
         controller = endpoint.serving(body)
         job = anthropic_messages.prepare(controller, body)
         if not job.streams:
@@ -137,7 +143,7 @@ def make_app(
 
     @app.post("/v1/completions")
     async def texts(request: Request) -> Response:
-        body = await _body(request)
+        body = endpoint.routed(await _body(request))
         controller = endpoint.serving(body)
         allowed = endpoint.access.allow_raw_prompts
         job = completions.prepare(controller, body, allowed=allowed)

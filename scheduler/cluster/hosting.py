@@ -67,7 +67,8 @@ class Hosting:
             return
         for name in settings.models:
             self._bases[name] = await self._make(name, settings.of_model(name))
-        self.endpoint = Endpoint(self._table(settings, {}), settings.access, settings.limits)
+        table = self._table(settings, {})
+        self.endpoint = Endpoint(table, settings.access, settings.limits, routes=settings.routes)
 
     async def use(self, number: int, settings: ServeConfig) -> None:
         """Change to these settings, all at once or, where that raises, not at all."""
@@ -88,6 +89,7 @@ class Hosting:
             self._bases[name].admission.limits = settings.limits
         if settings.models:
             self.endpoint.models = self._table(settings, self.endpoint.models, old, changes)
+        self.endpoint.routes = settings.routes
         self.endpoint.access, self.endpoint.limits = settings.access, settings.limits
         self.settings, self.number = settings, number
 

@@ -300,3 +300,47 @@ def test_what_a_reload_cannot_change_is_named_and_stays() -> None:
     single = settings({"engine": {"kind": "simulated"}})
     assert plan_reload(single, new).restart == ("engine", "gateways", "models")
     assert plan_reload(single, new).settings.models == {}
+
+
+def test_a_route_asks_the_large_model_while_it_is_learned_and_then_only_where_it_pays(
+    tmp_path: Path,
+) -> None:
+    top = OPEN + 'policy = {name = "majority", options = {samples = 8}}\n'
+    text = top + '[routes]\nauto = ["small", "large"]\n'
+    text += model("small", "price = 0.00001\n") + model("large", "price = 0.9\n")
+
+    async def main() -> None:
+        server = Server(tmp_path / "settings.toml", text)
+        first, _ = await server.start()
+        asked = []
+        for number in range(45):
+            body = chat(f"easy question {number}", model="auto")
+            reply = (await first.post(CHAT, json=body)).json()
+            route = reply["thinkbudget"]["route"]
+            asked.append([row["model"] for row in route])
+            tokens = sum(row["tokens"] for row in route)
+            assert reply["usage"]["completion_tokens"] == tokens
+        assert asked[0] == ["small", "large"] and asked[-1] == ["small"]
+        streamed = await first.post(CHAT, json=chat(model="auto", stream=True))
+        assert '"model": "small"' in streamed.text and "[DONE]" in streamed.text
+        listed = [card["id"] for card in (await first.get("/v1/models")).json()["data"]]
+        assert listed[-1] == "auto"
+        # At a price near nothing the large one is asked wherever it can add anything.
+        server.write(
+            text.replace("0.9", "0.000001").replace('"small", "large"', '"large", "small"')
+        )
+        assert (await reload(first))["changed"] == ["routes", "models.large.price"]
+        body = chat("easy question", model="auto")
+        route = (await first.post(CHAT, json=body)).json()["thinkbudget"]["route"]
+        assert route[0]["model"] == "large"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("routes", "word"),
+    [({"auto": ["b"]}, "'b'"), ({"a": ["a"]}, "routes.a"), ({"auto": []}, "no model")],
+)
+def test_a_route_must_lead_to_models(routes: dict[str, list[str]], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        settings({"models": {"a": {"engine": {"kind": "simulated"}}}, "routes": routes})
