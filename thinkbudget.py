@@ -21,6 +21,7 @@ from scheduler.cli.grade_command import grade
 from scheduler.cli.keys_command import keys
 from scheduler.cli.outcomes_command import outcomes
 from scheduler.cli.policy_command import policy
+from scheduler.cli.reload_command import engines, reload
 from scheduler.cli.serve_command import serve
 from training.curate_command import curate
 from training.train_command import train
@@ -34,8 +35,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    serve, ask, batch, experiment, collect, report, grade, policy, curves, classes, keys, curate,
-    train, demo, doctor, db, outcomes,
+    serve, reload, engines, ask, batch, experiment, collect, report, grade, policy, curves,
+    classes, keys, curate, train, demo, doctor, db, outcomes,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

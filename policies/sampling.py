@@ -1,8 +1,16 @@
 """How a caller wants chains to be sampled. Policies pass it on; they only set the temperature."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.answer_spec import AnswerSpec
+
+
+class Adapter(NamedTuple):
+    """A LoRA adapter of the served model: its name, and the folder of its weights."""
+
+    name: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +41,5 @@ class SamplingParams:
     cache_salt: str = ""
     #: What an answer is: how it is found in a reply, and when two are the same.
     answer: AnswerSpec = AnswerSpec()
+    #: What the model runs with. None: as it is.
+    adapter: Adapter | None = None

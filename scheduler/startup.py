@@ -4,16 +4,17 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scheduler.api.keys import read_keys
 from scheduler.config import PolicyConfig, RolloutConfig, ServeConfig
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.curves.wal import holder, load
+from scheduler.engines.adapters import with_adapters
 from scheduler.engines.factory import check
 from scheduler.engines.verifier import require_verifier
 from scheduler.policy_file import absolute, build_policy
-from scheduler.settings import from_table
+from scheduler.settings import from_table, read_table
 from scheduler.store.opening import absolute_store
 from scheduler.tracing.spans import require_opentelemetry
 
@@ -59,10 +60,57 @@ def settings(table: dict[str, Any] | None = None, **flags: Any) -> ServeConfig:
     return validate(from_table(ServeConfig, merged))
 
 
+class SettingsSource(NamedTuple):
+    """Where a server's settings came from, to be read again: its file, and the flags beside it."""
+
+    file: str | None
+    flags: dict[str, Any]
+
+    def read(self) -> ServeConfig:
+        """Raises ValueError that names the file, the setting and the value."""
+        if self.file is None:
+            return settings(**self.flags)
+        table = read_table(Path(self.file))
+        try:
+            return settings(table, **self.flags)
+        except ValueError as error:
+            raise ValueError(f"{self.file}: {error}") from None
+
+
 def validate(config: ServeConfig) -> ServeConfig:
     """Check the settings and the files they name before anything starts. Raises ValueError."""
-    check(config.engine)
     require_opentelemetry(config.tracing)
+    if config.models:
+        models, rollout = {}, config.rollout
+        for name, model in config.models.items():
+            try:
+                checked = _of_one_model(config.of_model(name))
+                with_adapters(checked.engine, model.adapters)
+            except ValueError as error:
+                raise ValueError(f"models.{name}.{error}") from None
+            rollout = checked.rollout
+            models[name] = replace(
+                model,
+                policy=checked.policy,
+                shadow=checked.shadow,
+                adapters={each: str(Path(at).resolve()) for each, at in model.adapters.items()},
+            )
+        config = replace(config, models=models, rollout=rollout)
+    else:
+        config = _of_one_model(config)
+    if config.access.keys is not None:
+        keys = Path(config.access.keys).resolve()
+        read_keys(keys)
+        config = replace(config, access=replace(config.access, keys=str(keys)))
+    config = replace(config, store=absolute_store(config.store))
+    if config.curves is not None and Path(config.curves).is_file():
+        load(Path(config.curves))
+    return config
+
+
+def _of_one_model(config: ServeConfig) -> ServeConfig:
+    """The settings of one model, with places that do not depend on the folder."""
+    check(config.engine)
     policy = build_policy(config.policy.name, **config.policy_options)
     require_verifier(policy, config.verifier, config.engine)
     # Gateways need not run in the folder that this process runs in.
@@ -72,15 +120,8 @@ def validate(config: ServeConfig) -> ServeConfig:
         config = replace(config, shadow=shadow)
     if rollout := _candidate(config, "rollout", config.rollout):
         config = replace(config, rollout=rollout)
-    if config.access.keys is not None:
-        keys = Path(config.access.keys).resolve()
-        read_keys(keys)
-        config = replace(config, access=replace(config.access, keys=str(keys)))
-    config = replace(config, store=absolute_store(config.store))
     if config.classes is not None:
         QueryClasses.load(Path(config.classes))
-    if config.curves is not None and Path(config.curves).is_file():
-        load(Path(config.curves))
     return config
 
 

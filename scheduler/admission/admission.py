@@ -68,8 +68,9 @@ class Admission:
     running: int = 0
     draining: bool = False
     refused: Counter[str] = field(default_factory=Counter)
+    #: Of keys; the models of one gateway share them.
+    quotas: dict[str, Quota] = field(default_factory=dict)
     _line: FairQueue[_Waiter] = field(default_factory=FairQueue)
-    _quotas: dict[str, Quota] = field(default_factory=dict)
     _seconds: float = _FIRST_GUESS
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,7 +145,7 @@ class Admission:
         return asyncio.get_running_loop().time()
 
     def _quota(self, caller: Caller) -> Quota:
-        quota = self._quotas.setdefault(caller.name, Quota())
+        quota = self.quotas.setdefault(caller.name, Quota())
         quota.limits = caller.limits.part(self.gateways)
         return quota
 

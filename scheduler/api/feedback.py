@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from scheduler.admission.access import CALLER
+from scheduler.api.endpoint import Endpoint
 from scheduler.api.protocol import checked
 from scheduler.curves.feedback import Label
 from scheduler.errors import InvalidRequest, Labelled, Overloaded, RateLimited, UnknownOutcome
-from scheduler.solving.controller import Controller
 
 RATINGS = {"up": 1.0, "down": 0.0}
 
@@ -27,7 +27,7 @@ class FeedbackRequest(BaseModel):
     source: Annotated[str, StringConstraints(max_length=100)] | None = None
 
 
-async def take(controller: Controller, body: object) -> dict[str, Any]:
+async def take(endpoint: Endpoint, body: object) -> dict[str, Any]:
     """The reply; raises RequestError where the label cannot count."""
     request = checked(FeedbackRequest, body)
     if (request.reward is None) == (request.rating is None):
@@ -36,10 +36,13 @@ async def take(controller: Controller, body: object) -> dict[str, Any]:
     assert reward is not None
     caller = CALLER.get()
     label = Label(request.outcome_id, caller.name, reward, is_bounded=caller.role != "admin")
+    controller = endpoint.first
     try:
         result = await controller.curves.label(label)
     except ConnectionError:
         raise Overloaded("the curve store is away; try again") from None
+    if result.record is not None and result.record.model in endpoint.models:
+        controller = endpoint.models[result.record.model]
     controller.metrics.feedback.labels(result.status).inc()
     if result.status == "unknown":
         raise UnknownOutcome(request.outcome_id)

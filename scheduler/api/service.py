@@ -6,8 +6,10 @@ import logging
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from scheduler.api.endpoint import Endpoint
 from scheduler.errors import Draining, Overloaded
 from scheduler.solving.controller import Controller
+from scheduler.solving.metrics import labelled_text
 from workers.engine import Fleet
 
 log = logging.getLogger("thinkbudget")
@@ -35,13 +37,42 @@ def require_ready(controller: Controller) -> None:
         raise Draining()
 
 
-async def exposition(controller: Controller) -> bytes:
-    """All metrics; those of the moment are taken now."""
+async def check_any(endpoint: Endpoint) -> None:
+    """Raise Overloaded unless a model has an engine that can serve."""
+    refused: list[Overloaded] = []
+    for controller in endpoint.models.values():
+        try:
+            await check(controller)
+        except Overloaded as error:
+            refused.append(error)
+    if len(refused) == len(endpoint.models):
+        raise refused[0]
+
+
+async def exposition(endpoint: Endpoint) -> bytes:
+    """All metrics, of several models with a label `model`; those of the moment are taken now."""
+    seen: set[int] = set()
+    for controller in endpoint.models.values():
+        await _take(controller, seen)
+    if labels := endpoint.labels:
+        return labelled_text({name: each.metrics for name, each in labels.items()})
+    return endpoint.first.metrics.text()
+
+
+async def _take(controller: Controller, seen: set[int]) -> None:
+    """What models have in common counts with the first: `seen` are the ids of those parts."""
+
+    def is_new(part: object) -> bool:
+        was_new = id(part) not in seen
+        seen.add(id(part))
+        return was_new
+
     with contextlib.suppress(Overloaded):
         await check(controller)
     metrics, model = controller.metrics, controller.info.model
-    metrics.queue_depth.set(controller.admission.waiting)
-    metrics.running.set(controller.admission.running)
+    if is_new(controller.admission):
+        metrics.queue_depth.set(controller.admission.waiting)
+        metrics.running.set(controller.admission.running)
     metrics.price.set(controller.pricing.now())
     metrics.tasks.set(len(asyncio.all_tasks()))
     if isinstance(controller.engine, Fleet):
@@ -51,16 +82,18 @@ async def exposition(controller: Controller) -> bytes:
     for query_class in sizes:
         if curve := controller.curves.curve(model, query_class):
             metrics.saw_served(query_class, curve.served)
-    if controller.store is not None:
+    if controller.store is not None and is_new(controller.store):
         metrics.saw_store(controller.store.counts)
-    return metrics.text(controller.engine.stats(), controller.grader.equality.counts)
+    equality = controller.grader.equality
+    metrics.follow(controller.engine.stats(), equality.counts if is_new(equality) else {})
 
 
-def versions(controller: Controller) -> dict[str, Any]:
-    info = controller.info
+def versions(endpoint: Endpoint) -> dict[str, Any]:
+    info = endpoint.first.info
     return {
         "version": own_version(),
         "model": info.model,
+        **({"models": [*endpoint.labels]} if endpoint.labels else {}),
         "format": info.format,
         "max_model_len": info.max_model_len,
         "parts": {part: found for part in PARTS if (found := _version(part))},

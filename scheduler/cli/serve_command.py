@@ -13,6 +13,7 @@ from scheduler.logs import LOG_LEVELS, configure, tell
 
 if TYPE_CHECKING:
     from scheduler.config import ServeConfig
+    from scheduler.startup import SettingsSource
 
 
 @click.command()
@@ -59,7 +60,7 @@ def serve(
 
     from scheduler.engines.factory import check_by_vllm
     from scheduler.settings import read_table
-    from scheduler.startup import HOLDER_SECONDS, require_curves, settings
+    from scheduler.startup import HOLDER_SECONDS, SettingsSource, require_curves, settings
     from scheduler.store.opening import require_store
 
     with one_line_errors():
@@ -74,29 +75,59 @@ def serve(
                 require_curves(config)
                 require_store(config.store, HOLDER_SECONDS)
             # On a cluster the engines' hardware is not that of this machine.
-            check_by_vllm(config.engine, whole="RAY_ADDRESS" not in os.environ)
+            for engine in [model.engine for model in config.models.values()] or [config.engine]:
+                check_by_vllm(engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
     configure(config.log_level, as_json=json_logs)
-    running = serving(config, replace=replace, verbose=verbose, json_logs=json_logs)
+    source = SettingsSource(str(config_file.resolve()) if config_file else None, flags)
+    running = serving(config, source=source, replace=replace, verbose=verbose, json_logs=json_logs)
     with one_line_errors(), running as address:
         # Ray has a handler of its own, which would not wait for anything, and a shell that starts
         # this in the background has SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
+        asked = threading.Event()
+        signal.signal(signal.SIGHUP, lambda *_: asked.set())
         with suppress(KeyboardInterrupt):
-            click.echo(f"serving {config.engine.model} at {address}/v1")
-            from scheduler.cluster.launch import recommended_sampling
-
-            if sampling := recommended_sampling(config.application):
-                click.echo(f"sampling, as the model's makers recommend: {sampling}")
-            threading.Event().wait()
+            names = ", ".join(config.models) or config.engine.model
+            click.echo(f"serving {names} at {address}/v1")
+            _tell_sampling(config)
+            while asked.wait():
+                asked.clear()
+                for text in _reloaded(config.application):
+                    tell(text, as_json=json_logs)
         tell("finishing running requests; interrupt again to stop at once", as_json=json_logs)
+
+
+def _tell_sampling(config: "ServeConfig") -> None:
+    from scheduler.cluster.launch import recommended_sampling
+
+    for model in config.models or [None]:
+        if sampling := recommended_sampling(config.application, model):
+            of = f" {model}," if model else ""
+            click.echo(f"sampling,{of} as the model's makers recommend: {sampling}")
+
+
+def _reloaded(application: str) -> list[str]:
+    """What came of reading the settings again."""
+    from scheduler.cli.reload_command import told
+    from scheduler.cluster.launch import reload
+
+    done = reload(application)
+    if "error" in done:
+        return [f"the settings stay as they are: {done['error']}"]
+    return [f"settings read again; {text}" for text in told(done)]
 
 
 @contextmanager
 def serving(
-    config: "ServeConfig", *, replace: bool = False, verbose: bool = False, json_logs: bool = False
+    config: "ServeConfig",
+    *,
+    source: "SettingsSource | None" = None,
+    replace: bool = False,
+    verbose: bool = False,
+    json_logs: bool = False,
 ) -> Iterator[str]:
     """A running endpoint, by its address; leaves no process behind, however the block ends."""
     from scheduler.cluster import launch
@@ -108,6 +139,7 @@ def serving(
         try:
             address = launch.start(
                 config,
+                source=source,
                 replace=replace,
                 verbose=verbose,
                 json_logs=json_logs,

@@ -52,6 +52,13 @@ class Client:
         """The JSON at a path below `/v1`. Raises RequestError."""
         return await self._call(self._client.get(path, cast_to=object))
 
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST at a path of the server; the work there may take as long as it wants."""
+        whole = f"{self.url}{path}"
+        return await self._call(
+            self._client.post(whole, cast_to=object, body=body, options={"timeout": None})
+        )
+
     async def close(self) -> None:
         await self._client.close()
 

@@ -16,7 +16,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from scheduler.cluster.application import engine_replicas
+from scheduler.cluster.model_engines import engine_replicas
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from ray.serve.handle import DeploymentHandle
 
 from scheduler.api.middleware.claims import Claims
+from scheduler.cluster.settings_board import SettingsBoard
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackConfig
@@ -24,7 +25,7 @@ LOCK_SECONDS = 10.0
 # Serve lets a call wait for a replica that is being replaced; a request does not wait so long.
 CLAIM_SECONDS = 3.0
 
-Part = Literal["curves", "claims"]
+Part = Literal["curves", "claims", "settings"]
 
 
 class CurveStoreActor:
@@ -44,7 +45,7 @@ class CurveStoreActor:
             round_tokens=round_tokens,
             feedback=Feedback(feedback),
         )
-        self._parts = {"curves": self._curves, "claims": Claims()}
+        self._parts = {"curves": self._curves, "claims": Claims(), "settings": SettingsBoard()}
         self._quarantine = Quarantine()
 
     async def exchange(

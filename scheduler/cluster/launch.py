@@ -3,12 +3,10 @@
 import contextlib
 import logging
 import os
-import re
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any
 
 import psutil
@@ -19,10 +17,13 @@ from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
 
 from scheduler import logs
-from scheduler.cluster.application import application, gpus_of_one
+from scheduler.cluster.application import application
+from scheduler.cluster.model_engines import application_of, engines_of, gpus_of_one, targets
+from scheduler.cluster.status_text import messages, reason
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.config import ServeConfig
 from scheduler.engines.placement import engines_that_fit, shortage
+from scheduler.startup import SettingsSource
 from workers.engine import EngineInfo
 
 POLL_SECONDS = 0.2
@@ -44,6 +45,7 @@ class CannotStart(Exception):
 def start(
     config: ServeConfig,
     *,
+    source: SettingsSource | None = None,
     replace: bool = False,
     verbose: bool = False,
     json_logs: bool = False,
@@ -81,31 +83,50 @@ def start(
             controller_options={"runtime_env": {"env_vars": CONTROLLER}},
         )
         target = serve.RunTarget(
-            application(config),
+            application(config, source),
             name=config.application,
             route_prefix="/",
             # Every call between processes would be a line, four a second without any request.
             logging_config={"enable_access_log": False},
         )
-        serve.run_many([target], wait_for_applications_running=fit >= config.replicas)
-        while not _ready(config.application, fit):
-            time.sleep(POLL_SECONDS)
+        # The gateways look for the engines of several models when they start.
+        parts = [*targets(config, tuple(config.models)), target]
+        serve.run_many(parts, wait_for_applications_running=fit >= config.replicas)
+        for name, kinds in _awaited(config, fit).items():
+            while not _ready(name, kinds):
+                time.sleep(POLL_SECONDS)
     except (*UNREACHABLE, RuntimeError) as error:
-        raise CannotStart(_reason(_messages(config.application, str(error)))) from error
+        raise CannotStart(reason(messages(config.application, str(error)))) from error
     except KeyboardInterrupt:
         stop(config.application)
         raise
     return f"http://{host}:{port}"
 
 
-def recommended_sampling(application: str) -> str:
-    """What the makers of the served model recommend and is in force; "" where nobody can say."""
-    engines = serve.get_deployment_handle("EngineReplica", application)
+def recommended_sampling(application: str, model: str | None = None) -> str:
+    """What the makers of the served model recommend and is in force; "" where nobody can say.
+
+    `model` is one of several.
+    """
+    if model is None:
+        engines = serve.get_deployment_handle("EngineReplica", application)
+    else:
+        engines = engines_of(application, model)
     try:
         info: EngineInfo = engines.info.remote().result(timeout_s=LEAVE_SECONDS)
     except (*UNREACHABLE, TimeoutError):
         return ""
     return info.sampling
+
+
+def reload(application: str) -> dict[str, Any]:
+    """Have the gateways read the settings again: what was done, or `error` with the reason."""
+    gateways = serve.get_deployment_handle("Gateway", application)
+    try:
+        done: dict[str, Any] = gateways.reload.remote().result()
+    except UNREACHABLE as error:
+        return {"error": f"no gateway has replied: {type(error).__name__}"}
+    return done
 
 
 def _bound_address(config: ServeConfig) -> tuple[str, int]:
@@ -140,15 +161,22 @@ def stop(application: str | None) -> None:
     ours = psutil.Process().children(recursive=True)
     if application is not None:
         with contextlib.suppress(RayServeException):
-            serve.delete(application, _blocking=False)
             ends = time.monotonic() + LEAVE_SECONDS
-            while application in serve.status().applications and time.monotonic() < ends:
+            while (ending := _parts_of(application)) and time.monotonic() < ends:
+                for name in ending:
+                    serve.delete(name, _blocking=False)
                 time.sleep(POLL_SECONDS)
     ray.shutdown()
     _, left = psutil.wait_procs(ours, timeout=1)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def _parts_of(application: str) -> list[str]:
+    """The application, and those of the engines of its models."""
+    names = serve.status().applications
+    return [name for name in names if name == application or name.startswith(f"{application}.")]
 
 
 def require_port(host: str, port: int) -> None:
@@ -202,7 +230,9 @@ def _show_logs(verbose: bool, json_logs: bool) -> None:
 
 
 def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
-    """How many of the engines can be placed now."""
+    """How many of the engines can be placed now; those of several models wait for their room."""
+    if config.models:
+        return config.replicas
     if (gpus := gpus_of_one(config)) == 0:
         return config.replicas
     free = [node.get("GPU", 0.0) for node in available_resources_per_node().values()]
@@ -214,38 +244,23 @@ def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
     return config.replicas
 
 
-def _reason(text: str) -> str:
-    """The error's whole message in one line, out of the traces that it came with from a replica.
-
-    Indented lines below the error's own belong to it, as those of a validation error do.
-    """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Ray writes in colours
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    errors = [at for at, line in enumerate(lines) if _ERROR.match(line)]
-    if not errors:
-        return " ".join((lines or ["no reason is given"])[-1].split())
-    first, *rest = lines[errors[-1] :]
-    more = list(takewhile(lambda line: line.startswith("  "), rest))[:3]
-    return " ".join(" ".join([first, *more]).split())
+def _awaited(config: ServeConfig, fit: int) -> dict[str, dict[str, int]]:
+    """How many replicas of which deployments are to run, by application."""
+    if not config.models:
+        return {config.application: {"EngineReplica": fit, "Gateway": 1}}
+    engines = {
+        application_of(config.application, name): {"EngineReplica": config.of_model(name).replicas}
+        for name in config.models
+    }
+    return engines | {config.application: {"Gateway": 1}}
 
 
-_ERROR = re.compile(r"\W*((?:\w+\.)*\w*(?:Error|Exception|Died|Exit)\b.*)")
-
-
-def _messages(application: str, message: str) -> str:
-    """A message, and what the deployments say of themselves: Serve names them, but not why."""
-    with contextlib.suppress(*UNREACHABLE, RuntimeError, KeyError):
-        parts = serve.status().applications[application].deployments.values()
-        return "\n".join([message, *(part.message for part in parts)])
-    return message
-
-
-def _ready(application: str, engines: int) -> bool:
-    """Whether so many engines and a gateway run. Raises CannotStart if they never will."""
+def _ready(application: str, wanted: dict[str, int]) -> bool:
+    """Whether so many replicas of each deployment run. Raises CannotStart if they never will."""
     status = serve.status().applications[application]
     if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise CannotStart(_reason(_messages(application, status.message)))
+        raise CannotStart(reason(messages(application, status.message)))
     running: Counter[str] = Counter()
     for name, deployment in status.deployments.items():
         running[name] = deployment.replica_states.get("RUNNING", 0)
-    return running["EngineReplica"] >= engines and running["Gateway"] >= 1
+    return all(running[name] >= number for name, number in wanted.items())

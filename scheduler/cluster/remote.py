@@ -1,6 +1,7 @@
 """The engine replicas as a gateway sees them: an `EnginePool`. Imports ray."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.replica import EngineReplica
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.engines.pool import EngineDied, EventBatch, Taken
+from scheduler.engines.pool import LEAVING, EngineDied, EngineLeft, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.routing import TargetReplica
 from workers.completion import CompletionEvent, CompletionRequest
@@ -61,6 +62,13 @@ class RemoteEnginePool:
     async def check(self) -> None:
         await self._handle.check.remote()
 
+    async def restart(self, replica: str) -> None:
+        """Returns once the replica is gone."""
+        with contextlib.suppress(*UNREACHABLE):
+            await self._handle.restart.remote(TargetReplica(replica))
+        while any(status.name == replica for status in await self.replica_statuses()):
+            await asyncio.sleep(BROADCAST_SECONDS)
+
     async def close(self) -> None:
         """Replicas end with the application."""
 
@@ -87,7 +95,7 @@ class RemoteEnginePool:
         async with _messages(self._streaming.complete.remote(request, None, avoid)) as events:
             async for event in events:
                 if isinstance(event, Refused):
-                    raise event
+                    raise EngineLeft("leaves") if event.code == LEAVING else event
                 yield event
 
     async def _broadcast(self, method: str, *args: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from scheduler.config import EngineConfig
 from scheduler.engines.autoscaling import TOKENS
 from scheduler.engines.factory import make_engine
 from scheduler.engines.multiplex_server import Frame
-from scheduler.engines.pool import Taken
+from scheduler.engines.pool import LEAVING, Taken
 from scheduler.engines.replica_calls import ReplicaCalls
 from scheduler.engines.routing import Backlog, TargetReplica
 from scheduler.logs import LogLevel, configure
@@ -28,6 +28,9 @@ from workers.engine import (
 )
 from workers.sample import Sample
 
+# What a replica that leaves has yet to say gets so long to be sent.
+LEAVE_SECONDS = 0.5
+
 log = logging.getLogger("thinkbudget")
 
 
@@ -38,8 +41,16 @@ class EngineReplica:
     would attract requests until Serve has failed its health three times.
     """
 
-    def __init__(self, config: EngineConfig, log_level: LogLevel = "warning") -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        log_level: LogLevel = "warning",
+        drain_seconds: float = 30.0,
+    ) -> None:
         configure(log_level)
+        self._drain_seconds = drain_seconds
+        self._completing = 0
+        self._is_leaving = False
         self._name = serve.get_replica_context().replica_id.unique_id
         self._engine = make_engine(config, replica=self._name)
         self._calls = ReplicaCalls(self._engine, self._name)
@@ -67,6 +78,19 @@ class EngineReplica:
         except Exception as error:
             log.error("this engine is replaced: %s", error)
             _leave()
+
+    async def restart(self, only: TargetReplica) -> None:
+        """Leave, and have Serve start a fresh replica; `only` this one is meant.
+
+        Chains go on elsewhere at once, and completions get their time to end.
+        """
+        self._is_leaving = True
+        self._calls.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                while self._completing:
+                    await asyncio.sleep(LEAVE_SECONDS)
+        asyncio.get_running_loop().call_later(LEAVE_SECONDS, _leave)
 
     async def check_health(self) -> None:
         await self.check()
@@ -122,7 +146,11 @@ class EngineReplica:
         self, request: CompletionRequest, affinity: None, avoid: tuple[str, ...]
     ) -> AsyncGenerator[Taken | CompletionEvent | Refused]:
         """Its events by a stream of its own; `affinity` and `avoid` are as in `sample`."""
+        if self._is_leaving:
+            yield Refused("model", "this engine is leaving", code=LEAVING)
+            return
         yield Taken(self._name)
+        self._completing += 1
         try:
             async with contextlib.aclosing(self._engine.complete(request)) as events:
                 with self._backlog.owing(request):
@@ -132,6 +160,8 @@ class EngineReplica:
                             await self.check()
         except Refused as refused:
             yield refused
+        finally:
+            self._completing -= 1
 
     async def __del__(self) -> None:
         await self._engine.close()

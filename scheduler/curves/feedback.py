@@ -78,7 +78,7 @@ class Feedback:
     def __init__(
         self, config: FeedbackConfig | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._config = config or FeedbackConfig()
+        self.config = config or FeedbackConfig()
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._labels: dict[str, deque[float]] = {}
@@ -90,10 +90,10 @@ class Feedback:
 
     def remember(self, answered: PendingFeedback) -> None:
         now = self._clock()
-        self._kept[answered.outcome] = _Kept(answered, now + self._config.kept_seconds)
+        self._kept[answered.outcome] = _Kept(answered, now + self.config.kept_seconds)
         while self._kept:
             oldest = next(iter(self._kept.values()))
-            if len(self._kept) <= self._config.kept and oldest.until > now:
+            if len(self._kept) <= self.config.kept and oldest.until > now:
                 break
             self._kept.popitem(last=False)
 
@@ -119,7 +119,7 @@ class Feedback:
         given = self._labels.setdefault(key, deque())
         while given and given[0] <= now - HOUR:
             given.popleft()
-        if len(given) >= self._config.labels_per_hour:
+        if len(given) >= self.config.labels_per_hour:
             return given[0] + HOUR - now if given else HOUR
         given.append(now)
         return 0.0

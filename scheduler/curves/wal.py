@@ -29,7 +29,13 @@ from policies.plan import Budget, Plan
 from policies.signals import Confidence, Probe
 from policies.tally import Vote
 from scheduler.curves.exchange import CurveUpdate, Report
-from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
+from scheduler.curves.feedback import (
+    Feedback,
+    FeedbackConfig,
+    FeedbackResult,
+    Label,
+    PendingFeedback,
+)
 from scheduler.curves.records import LabelRecord, ObservationRecord, Record
 from scheduler.curves.store import CurveStore
 
@@ -115,6 +121,11 @@ class DurableCurveStore:
             self.store.take(report)
         if self._path is not None:
             self._sync()
+
+    def configure(self, round_tokens: float, feedback: FeedbackConfig) -> None:
+        """Change what may change while it runs; what was learned stays."""
+        self.store.round_tokens = round_tokens
+        self._feedback.config = feedback
 
     def reprice(self, price: float) -> None:
         self.store.reprice(price)

@@ -19,7 +19,7 @@ from scheduler.engines.in_flight import (
     Moved,
     NoAnswer,
 )
-from scheduler.engines.pool import EngineDied, EnginePool, EventBatch, Taken
+from scheduler.engines.pool import EngineDied, EngineLeft, EnginePool, EventBatch, Taken
 from scheduler.engines.quarantine import Quarantine, fingerprint
 from scheduler.engines.replica_health import ReplicaHealth
 from scheduler.engines.suspects import Suspects, TrackedRequest
@@ -229,7 +229,8 @@ class FailoverEngine:
         tracked = TrackedRequest(question=fingerprint(request))
         is_accepted = is_shown = False
         with self._suspects.track(tracked):
-            for _ in range(COMPLETION_ATTEMPTS):
+            attempts = 0
+            while attempts < COMPLETION_ATTEMPTS:
                 self._suspects.refuse_poison(tracked.question)
                 await self._suspects.enter(tracked)
                 try:
@@ -242,11 +243,14 @@ class FailoverEngine:
                             is_shown |= isinstance(event, CompletionText)
                     self._suspects.clear(tracked)
                     return
+                except EngineLeft:
+                    attempts -= 1  # it has not taken it: this is no attempt, and nobody's fault
                 except EngineDied as error:
                     replica = tracked.replica or "of the pool"
                     log.warning("completion %s: engine %s %s", request.query, replica, error)
                     self._suspects.record_death(tracked)
                 finally:
+                    attempts += 1
                     self._suspects.end_probation(tracked)
                     tracked.replica = None
                 if is_shown:

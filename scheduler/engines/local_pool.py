@@ -43,6 +43,8 @@ class LocalEnginePool:
 
     def __init__(self, make: Callable[[str], Engine], names: Iterable[str]) -> None:
         self._make = make
+        #: How long a replica takes to start again.
+        self.start_seconds = 0.0
         self._there = asyncio.Event()
         self._calls = PoolCalls(lambda name: lambda: self._open_stream(name))
         self.replicas: dict[str, _Replica] = {}
@@ -71,6 +73,12 @@ class LocalEnginePool:
     def drain(self, name: str) -> None:
         """Its chains go on elsewhere, and it takes no more."""
         self.replicas.pop(name).running.drain()
+
+    async def restart(self, replica: str) -> None:
+        """Drain a replica, and have a fresh one of its name after `start_seconds`."""
+        self.drain(replica)
+        await asyncio.sleep(self.start_seconds)
+        self.start(replica)
 
     def call(
         self, request: SampleRequest, affinity: str | None, avoid: tuple[str, ...]

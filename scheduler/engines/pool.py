@@ -31,6 +31,14 @@ class EngineDied(Exception):
     """
 
 
+LEAVING = "engine_leaving"
+"""The code of what a replica refuses because it leaves."""
+
+
+class EngineLeft(EngineDied):
+    """A replica has not taken a call, because it leaves in good order."""
+
+
 class EnginePool(Protocol):
     """Replicas of one engine. Every method may be called while replicas die, come and leave."""
 

@@ -7,11 +7,12 @@ the rest counts as `other`.
 
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
+from prometheus_client.registry import Collector
 
 from policies.curves.accuracy_estimate import AccuracyEstimate
 from scheduler.solving.outcome import Outcome
@@ -19,7 +20,7 @@ from scheduler.solving.outcome_sink import SinkCounts
 from scheduler.solving.trace import Trace
 from workers.engine import ReplicaStatus
 
-__all__ = ["CONTENT_TYPE", "MAX_CLASSES", "MAX_PLANS", "OTHER", "Metrics"]
+__all__ = ["CONTENT_TYPE", "MAX_CLASSES", "MAX_PLANS", "OTHER", "Metrics", "labelled_text"]
 
 PREFIX: Final = "thinkbudget"
 MAX_CLASSES: Final = 50
@@ -174,20 +175,22 @@ class Metrics:
     def _plan_label(self, plan: str) -> str:
         return _bounded(plan, self._plans, MAX_PLANS)
 
-    def text(
-        self, engine: Mapping[str, int] | None = None, answers: Mapping[str, int] | None = None
-    ) -> bytes:
-        """Everything, in Prometheus's text format.
+    def follow(self, engine: Mapping[str, int], answers: Mapping[str, int]) -> None:
+        """Take over what the engines and the comparison of answers have counted."""
+        self._follow(self.engine_events, engine)
+        self._follow(self.comparisons, answers)
 
-        `engine` and `answers` are what the engines and the comparison of answers have counted.
-        """
+    def collect(self) -> Iterable[Metric]:
+        """Everything, as it is now."""
         now = self._clock()
-        self._follow(self.engine_events, engine or {})
-        self._follow(self.comparisons, answers or {})
         for label, (queries, since) in self._curves.items():
             self.curve_age.labels(label).set(now - since)
             self.curve_queries.labels(label).set(queries)
-        return generate_latest(self.registry)
+        return self.registry.collect()
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return _text(self.collect())
 
     def saw_store(self, counts: SinkCounts) -> None:
         """What waits for the store, and what became of the lines so far."""
@@ -252,3 +255,28 @@ def _bounded(name: str, known: set[str], most: int) -> str:
         return OTHER
     known.add(name)
     return name
+
+
+def labelled_text(models: Mapping[str, Metrics]) -> bytes:
+    """The metrics of several models as one text: each sample has its `model` as a label."""
+    families: dict[str, Metric] = {}
+    for model, metrics in models.items():
+        for found in metrics.collect():
+            named = [each._replace(labels={"model": model} | each.labels) for each in found.samples]
+            found.samples = [*getattr(families.get(found.name), "samples", ()), *named]
+            families[found.name] = found
+    return _text(families.values())
+
+
+class _Collected(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _text(families: Iterable[Metric]) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected([*families]))
+    return generate_latest(registry)

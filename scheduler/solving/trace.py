@@ -25,6 +25,7 @@ class Trace:
     policy: str = ""
     query_class: str = ""
     tenant: str = ""
+    model: str = ""
     outcome: str = "ok"
     outcome_id: str = ""
     stop_reason: str | None = None
@@ -52,7 +53,7 @@ class Trace:
 
     def adopt(self, other: Self) -> None:
         """Tell what was done for another request with the same reply; its tokens count once."""
-        for name in ("policy", "query_class", "tenant", "outcome", "outcome_id"):
+        for name in ("policy", "query_class", "tenant", "model", "outcome", "outcome_id"):
             setattr(self, name, getattr(other, name))
         self.stop_reason, self.plan = other.stop_reason, other.plan
         self.first_content = other.first_content
@@ -66,6 +67,7 @@ class Trace:
             "outcome": self.outcome,
             "outcome_id": self.outcome_id or None,
             "tenant": tenant,
+            "model": self.model or None,
             "policy": self.policy or None,
             "class": self.query_class or None,
             "plan": self.plan,

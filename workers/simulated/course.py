@@ -38,10 +38,12 @@ class SimulatedCourse(NamedTuple):
 def course_of(request: SampleRequest, number: int, room: int, seed: int) -> SimulatedCourse:
     budget, signals = request.budget, request.signals
     greedy = request.sampling.temperature == 0
+    # An adapter draws other chains, by the same law.
+    drawn_by = f"{seed}+{request.sampling.adapter.name}" if request.sampling.adapter else f"{seed}"
     of = request.query if request.sampling.seed is None else request.sampling.seed
     drawn = fate(
         request.messages[-1][1],
-        "greedy" if greedy else f"{seed}-{of}-{number}",
+        "greedy" if greedy else f"{drawn_by}-{of}-{number}",
         extensions=budget.extensions,
         min_tokens=budget.min_thinking_tokens,
         greedy=greedy,

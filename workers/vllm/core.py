@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import zlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from vllm.engine.protocol import StreamingInput
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
 from vllm.logger import DEFAULT_LOGGING_CONFIG
+from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -109,7 +111,11 @@ class VllmCore:
         options: GenerateOptions,
     ) -> AsyncGenerator[RequestOutput]:
         outputs: AsyncGenerator[RequestOutput] = self._llm.generate(
-            _input(tokens, options), parameters, name, priority=options.params.priority
+            _input(tokens, options),
+            parameters,
+            name,
+            lora_request=_adapter(options),
+            priority=options.params.priority,
         )
         return outputs
 
@@ -202,7 +208,11 @@ class _StreamingSession:
     async def deltas(self) -> AsyncGenerator[OutputDelta]:
         assert self._first is not None, "nothing was appended"
         outputs = self._core._llm.generate(
-            self._stream(), self._first, self._name, priority=self._options.params.priority
+            self._stream(),
+            self._first,
+            self._name,
+            lora_request=_adapter(self._options),
+            priority=self._options.params.priority,
         )
         try:
             async for delta in self._core._deltas(outputs, self._options, self._prompt_tokens):
@@ -221,6 +231,14 @@ def _pace(options: GenerateOptions) -> dict[str, Any]:
     if options.live:
         interval = min(MOST_LIVE_TOKENS, max(1, options.concurrency // LIVE_CROWD))
     return {"output_kind": RequestOutputKind.DELTA, "stream_interval": interval}
+
+
+def _adapter(options: GenerateOptions) -> LoRARequest | None:
+    """vLLM knows adapters by numbers: one of other weights has another."""
+    if (adapter := options.params.adapter) is None:
+        return None
+    number = zlib.crc32(f"{adapter.name}\n{adapter.folder}".encode()) or 1
+    return LoRARequest(adapter.name, number, adapter.folder)
 
 
 def _input(tokens: Sequence[int], options: GenerateOptions) -> Any:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from scheduler.admission.access import PAGE_STATE
+from scheduler.api.endpoint import Endpoint
 from scheduler.api.live_page.files import HEADERS, PATHS, ROOT, page_file
 from scheduler.api.live_page.snapshot import Snapshots
 from scheduler.solving.activity import Activity
@@ -24,10 +25,21 @@ _RATE_SECONDS: Final = 5.0
 _GZIP_LEVEL: Final = 5
 
 
-def routes(controller: Controller) -> list[Route]:
-    """`/ui/` and its files, and `/ui/state`; from now on the controller keeps its activity."""
-    controller.activity = controller.activity or Activity()
-    shared = SharedState(Snapshots(controller, controller.activity).take)
+def routes(endpoint: Endpoint) -> list[Route]:
+    """`/ui/` and its files, and `/ui/state`; from now on the controllers keep their activity."""
+    states: dict[str, tuple[Controller, SharedState]] = {}
+
+    def shared(controller: Controller) -> SharedState:
+        """That of a model; one that was taken away and came back has another."""
+        model = controller.info.model
+        if model not in states or states[model][0] is not controller:
+            controller.activity = controller.activity or Activity()
+            snapshots = Snapshots(controller, controller.activity, models=endpoint.labels)
+            states[model] = controller, SharedState(snapshots.take)
+        return states[model][1]
+
+    for controller in endpoint.models.values():
+        shared(controller)
 
     async def file(request: Request) -> Response:
         path = request.scope["path"]
@@ -36,7 +48,8 @@ def routes(controller: Controller) -> list[Route]:
         return file_reply(request, PATHS[path])
 
     async def state(request: Request) -> Response:
-        body = await shared.get()
+        name = request.query_params.get("model")
+        body = await shared(endpoint.named(name) if name else endpoint.first).get()
         headers = {"cache-control": "no-store", "vary": "accept-encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["content-encoding"] = "gzip"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 from policies.curves.curve import ClassCurve
@@ -25,8 +26,10 @@ FLEET_SECONDS: Final = 1.0
 class Snapshots:
     """Takes them. What is drawn of a curve is kept until the curve is fitted anew."""
 
-    def __init__(self, controller: Controller, activity: Activity) -> None:
-        self._controller, self._activity = controller, activity
+    def __init__(
+        self, controller: Controller, activity: Activity, *, models: Iterable[str] = ()
+    ) -> None:
+        self._controller, self._activity, self._models = controller, activity, models
         self._drawn: dict[str, tuple[ClassCurve, dict[str, Any]]] = {}
 
     async def take(self) -> dict[str, Any]:
@@ -39,6 +42,7 @@ class Snapshots:
             "gateway": activity.name,
             "gateways": admission.gateways,
             "model": controller.info.model,
+            "models": [*self._models],
             "policy": controller.policy.name,
             "price": self._price(),
             "slice_seconds": SLICE_SECONDS,

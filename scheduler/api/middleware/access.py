@@ -17,8 +17,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.admission.access import CALLER, AccessConfig, Caller
-from scheduler.admission.admission import Admission
 from scheduler.admission.limits import LimitsConfig
+from scheduler.api.endpoint import Endpoint
 from scheduler.api.keys import Keyring
 from scheduler.api.live_page.files import DOCS_PATHS, PATHS
 from scheduler.errors import (
@@ -46,17 +46,32 @@ class AccessMiddleware:
         self,
         app: ASGIApp,
         *,
-        access: AccessConfig,
-        limits: LimitsConfig,
-        admission: Admission,
+        endpoint: Endpoint,
         host: str,
     ) -> None:
-        self._app, self._access, self._limits = app, access, limits
-        self._admission, self._host = admission, host
-        self._keys = Keyring(Path(access.keys), limits.per_key) if access.keys else None
-        self._anyone = Caller(limits=limits.per_key)
+        self._app, self._endpoint, self._host = app, endpoint, host
+        self._keyring: Keyring | None = None
         self._held = 0
         self._rng = Random()
+
+    @property
+    def _access(self) -> AccessConfig:
+        return self._endpoint.access
+
+    @property
+    def _limits(self) -> LimitsConfig:
+        return self._endpoint.limits
+
+    @property
+    def _keys(self) -> Keyring | None:
+        """The keys of the file that is named now."""
+        path, usual = self._access.keys, self._limits.per_key
+        if path is None:
+            return None
+        kept = self._keyring
+        if kept is None or (kept.path, kept.usual) != (Path(path), usual):
+            self._keyring = kept = Keyring(Path(path), usual)
+        return kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -91,12 +106,13 @@ class AccessMiddleware:
     def _caller(self, scope: Scope, headers: Headers) -> Caller:
         """Decided on the path that routes are chosen by, not on the URL."""
         path = scope["path"]
-        if self._keys is None or path in OPEN:
-            return self._anyone
+        keys = self._keys
+        if keys is None or path in OPEN:
+            return Caller(limits=self._limits.per_key)
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             secret = headers.get("x-api-key", "")  # as Anthropic's clients send it
-        caller = self._keys.find(secret.strip()) if secret.strip() else None
+        caller = keys.find(secret.strip()) if secret.strip() else None
         if caller is None:
             raise Unauthenticated
         if not caller.may(path):
@@ -163,7 +179,7 @@ class AccessMiddleware:
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": list(message.get("headers", ()))}
-                MutableHeaders(scope=message).update(self._admission.headers(caller))
+                MutableHeaders(scope=message).update(self._endpoint.first.admission.headers(caller))
             await send(message)
 
         return tell

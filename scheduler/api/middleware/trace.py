@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,11 +30,13 @@ class TraceMiddleware:
 
     Inner layers may raise a RequestError: it is answered here. What fails in a way that nobody
     foresaw is answered as an internal error without details. A reply that has begun is torn off
-    instead: it must not look whole. `sends_id` is False behind a proxy that puts the id on replies
-    itself.
+    instead: it must not look whole. `metrics` are those of a model, by its name. `sends_id` is
+    False behind a proxy that puts the id on replies itself.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, sends_id: bool = True) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Callable[[str], Metrics], sends_id: bool = True
+    ) -> None:
         self._app, self._metrics, self._sends_id = app, metrics, sends_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +86,7 @@ class TraceMiddleware:
         line = {"method": method, "path": path[:200], "status": status}
         requests_log.info("%s", json.dumps(line | trace.as_dict()))
         if method == "POST" and path in INFERENCE:
-            self._metrics.ended(trace)
+            self._metrics(trace.model).ended(trace)
 
 
 def refusal(error: RequestError, path: str) -> JSONResponse:

@@ -1,12 +1,10 @@
-"""Batches that come over HTTP, answered by the gateway's own controller."""
+"""Batches that come over HTTP, answered by the gateway's own controllers."""
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from scheduler.api.chat import complete
-from scheduler.batch.asking import plain
+from scheduler.batch.asking import Answer, plain
 from scheduler.batch.budget.steered import SteeredBudget
 from scheduler.batch.durability.output import Output, fingerprint
 from scheduler.batch.ended import JobEnded
@@ -15,7 +13,6 @@ from scheduler.batch.inputs.row import Row
 from scheduler.batch.job import AnsweredRow, BatchPass, Summary
 from scheduler.batch.storage import locate
 from scheduler.errors import InvalidRequest, RequestError
-from scheduler.solving.controller import Controller
 
 BUDGET = "budget_tokens"
 TELL_SECONDS = 1.0
@@ -24,8 +21,8 @@ TELL_SECONDS = 1.0
 class ServedBatches:
     """`metadata.budget_tokens` of a batch is the budget of all its rows together."""
 
-    def __init__(self, controller: Controller, *, concurrency: int = 16) -> None:
-        self._controller, self._concurrency = controller, concurrency
+    def __init__(self, answer: Answer, *, concurrency: int = 16) -> None:
+        self._answer, self._concurrency = answer, concurrency
 
     async def run(
         self,
@@ -45,12 +42,11 @@ class ServedBatches:
             raise InvalidRequest(str(error).replace(str(source), "the file"), field=None) from None
         if total == 0:
             raise InvalidRequest("the file has no lines", field=None, code="empty_file")
-        ask = plain(partial(complete, self._controller), {})
+        ask = plain(self._answer, {})
         if (budget := _budget(metadata)) is not None:
             left = max(1, budget - output.spent)
-            answer = partial(complete, self._controller)
             rows = total - len(output.done)
-            ask = SteeredBudget(answer, {}, tokens=left, rows=rows).ask
+            ask = SteeredBudget(self._answer, {}, tokens=left, rows=rows).ask
         loop = asyncio.get_running_loop()
         ends, told = loop.time() + seconds, 0.0
         before, goes_on = len(output.done), True

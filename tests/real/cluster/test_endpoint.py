@@ -203,6 +203,41 @@ def test_a_dead_engine_is_replaced_and_its_queries_are_answered(
     assert httpx.get(f"{endpoint.url}/health", timeout=30).status_code == 200
 
 
+def test_an_engine_restarts_under_load_and_no_request_fails(
+    endpoint: Endpoint, client: openai.OpenAI
+) -> None:
+    (core,) = cores(endpoint)
+    done: list[Any] = []
+
+    def ask_until_it_is_back(number: int) -> int:
+        count = 0
+        while not done or not count:
+            if number:
+                assert ask(client, policy="fixed").choices[0].finish_reason == "stop"
+            else:
+                messages: Any = [{"role": "user", "content": QUESTION}]
+                stream: Any = client.chat.completions.create(
+                    model="s1-pocket", messages=messages, stream=True
+                )
+                assert [*stream][-1].choices[0].finish_reason == "stop"
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask_until_it_is_back, number) for number in range(3)]
+        time.sleep(1.0)
+        try:
+            reply = httpx.post(f"{endpoint.url}/admin/restart", json={}, timeout=300)
+        finally:
+            done.append(True)
+        assert all(future.result(timeout=240) >= 1 for future in asked)
+    assert reply.json() == {"restarted": {"s1-pocket": 1}}
+    (successor,) = cores(endpoint)
+    assert successor.pid != core.pid
+    reloaded = httpx.post(f"{endpoint.url}/admin/reload", timeout=60).json()
+    assert not any(reloaded.values())
+
+
 def test_an_interrupt_leaves_no_process_behind(endpoint: Endpoint) -> None:
     """Last, because it ends the endpoint."""
     members = endpoint.members()

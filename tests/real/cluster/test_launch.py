@@ -37,6 +37,6 @@ pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore")]
     ],
 )
 def test_the_error_is_found_in_the_traces(message: str, reason: str) -> None:
-    from scheduler.cluster.launch import _reason
+    from scheduler.cluster.status_text import reason as found
 
-    assert _reason(message) == reason
+    assert found(message) == reason

@@ -367,7 +367,7 @@ def test_never_above_its_limits_and_nothing_leaks(
                 "ok", "queue_full", "rate_limit_exceeded",
             )  # fmt: skip
         assert (inside, admission.running, admission.waiting) == (0, 0, 0)
-        assert all(quota.reserved == 0 for quota in admission._quotas.values())
+        assert all(quota.reserved == 0 for quota in admission.quotas.values())
         assert await admission.drain(0.1)
 
     run_virtual(main())

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scheduler.admission.limits import LimitsConfig
 from scheduler.api import keys
 from scheduler.api.app import IN_PROCESS, make_app
 from scheduler.api.batches import Batches
+from scheduler.api.chat import complete
 from scheduler.api.file_store import FileStore
 from scheduler.batch.places.served import ServedBatches
 from tests.scheduler.batch.jobs import line
@@ -29,7 +31,9 @@ async def endpoint(
 ) -> AsyncIterator[httpx2.ASGITransport]:
     engine = SimulatedEngine(tokens_per_second=20_000 / slow)
     controller = await make_controller(engine)
-    batches = Batches(FileStore(folder), ServedBatches(controller, concurrency=2))
+    batches = Batches(
+        FileStore(folder), ServedBatches(partial(complete, controller), concurrency=2)
+    )
     batches.resume()
     limits = LimitsConfig(file_bytes=1 << 18)
     app = make_app(controller, access=access, limits=limits, batches=batches)

@@ -8,6 +8,8 @@ import pytest
 from policies.price import Price
 from scheduler.admission.access import CALLER, Caller
 from scheduler.api import feedback as route
+from scheduler.api.app import IN_PROCESS
+from scheduler.api.endpoint import Endpoint
 from scheduler.curves.feedback import Feedback, FeedbackConfig, FeedbackResult, Label
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
@@ -139,7 +141,7 @@ async def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
         CALLER.set(Caller(name, "inference"))
         try:
             body = {"outcome_id": outcome, "reward": 1}
-            return str((await route.take(controller, body))["status"])
+            return str((await route.take(Endpoint.of(controller, IN_PROCESS), body))["status"])
         except RequestError as error:
             return error.code
 
@@ -150,7 +152,9 @@ async def test_keys_label_their_own_answers_and_so_many_an_hour() -> None:
     assert await told("", ids[0]) == "learned"
     assert await told("", ids[1]) == "rate_limit_exceeded"
     CALLER.set(Caller("", "admin"))
-    reply = await route.take(controller, {"outcome_id": ids[1], "reward": 1})
+    reply = await route.take(
+        Endpoint.of(controller, IN_PROCESS), {"outcome_id": ids[1], "reward": 1}
+    )
     assert reply["status"] == "learned"
     assert b'thinkbudget_feedback_total{verdict="limited"} 1.0' in controller.metrics.text()
 

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from scheduler.api.app import IN_PROCESS
+from scheduler.api.endpoint import Endpoint
 from scheduler.api.service import exposition
 from scheduler.solving.metrics import MAX_CLASSES, MAX_PLANS, OTHER, Metrics
 from scheduler.solving.outcome import Outcome
@@ -65,8 +67,8 @@ def test_chains_that_moved_or_were_lost_are_counted() -> None:
 
 def test_what_engines_counted_is_told_as_it_stands() -> None:
     metrics = Metrics()
-    metrics.text({"deaths": 2})
-    metrics.text({"deaths": 5, "moves": 1})
+    metrics.follow({"deaths": 2}, {})
+    metrics.follow({"deaths": 5, "moves": 1}, {})
     seen = values(metrics)
     assert seen['engine_events_total{kind="deaths"}'] == 5
     assert seen['engine_events_total{kind="moves"}'] == 1
@@ -110,7 +112,7 @@ def test_operators_see_tasks_that_were_left_behind() -> None:
     async def tasks_beside(others: int) -> float:
         sleeping = [asyncio.create_task(asyncio.sleep(60)) for _ in range(others)]
         controller = await make_controller()
-        await exposition(controller)
+        await exposition(Endpoint.of(controller, IN_PROCESS))
         for task in sleeping:
             task.cancel()
         return values(controller.metrics)["tasks"]
@@ -125,7 +127,7 @@ def test_all_loaded_classes_have_gauges_before_any_is_asked() -> None:
             await first.answer(make_query(query_class="sums"))
         again = await make_controller(policy="majority")
         again.curves = first.curves  # as after a restart: loaded, and nothing asked yet
-        await exposition(again)
+        await exposition(Endpoint.of(again, IN_PROCESS))
         return again.metrics
 
     assert values(run_virtual(main()))['curve_queries{class="sums"}'] == 3
@@ -164,7 +166,7 @@ def test_price_and_accuracy_served_are_told() -> None:
         for number in range(30):
             query = make_query(f"easy question {number}", id=str(number), reference="7")
             await controller.answer(query)
-        await exposition(controller)
+        await exposition(Endpoint.of(controller, IN_PROCESS))
         return values(controller.metrics)
 
     seen = run_virtual(main())

@@ -24,7 +24,7 @@ async function poll() {
   let wait = RETRY_SECONDS;
   try {
     const headers = key() ? { authorization: `Bearer ${key()}` } : {};
-    const reply = await fetch("state", { headers, signal: AbortSignal.timeout(1000 * TIMEOUT_SECONDS) });
+    const reply = await fetch(`state${location.search}`, { headers, signal: AbortSignal.timeout(1000 * TIMEOUT_SECONDS) });
     if (reply.status === 401 || reply.status === 403) return askForKey(reply.status);
     if (!reply.ok) throw new Error(`the server replied ${reply.status}`);
     const news = await reply.json();
@@ -51,7 +51,10 @@ function take(news) {
 
 function render() {
   const now = state();
-  $("server").textContent = `model ${now.model}, policy ${now.policy}`;
+  const others = now.models.filter((name) => name !== now.model);
+  const links = others.flatMap((name) => [", ", h("a", { href: `?model=${encodeURIComponent(name)}` }, name)]);
+  update("server", [now.model, now.policy, others], () =>
+    $("server").replaceChildren(`model ${now.model}, policy ${now.policy}`, ...(links.length ? ["; others", ...links] : [])));
   const at = `, ${clock(now.time)}`;
   if (now.admission.is_draining) status("draining", `drains: no new requests${at}`);
   else if (!now.fleet.is_up) status("stale", `no engine can serve${at}`);

@@ -79,6 +79,7 @@ def test_one_line_tells_of_a_request_and_nothing_of_its_texts(
         "class": "default",
         "stop_reason": told["stop_reason"],
         "tokens": told["spent"]["tokens"],
+        "model": "simulated",
         "replayed": False,
     }
     assert line | expected == line
@@ -148,7 +149,7 @@ class Broken:
 
 def test_a_bug_is_an_error_object_that_tells_no_more() -> None:
     async def main() -> httpx.Response:
-        app = TraceMiddleware(Broken(begins=False), metrics=Metrics())
+        app = TraceMiddleware(Broken(begins=False), metrics=lambda _: Metrics())
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.post(CHAT)
@@ -168,7 +169,7 @@ async def test_a_reply_that_has_begun_is_torn_off_by_a_bug() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = TraceMiddleware(Broken(begins=True), metrics=Metrics())
+    app = TraceMiddleware(Broken(begins=True), metrics=lambda _: Metrics())
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
     with pytest.raises(RuntimeError):
         await app(scope, None, send)  # type: ignore[arg-type]
@@ -177,7 +178,7 @@ async def test_a_reply_that_has_begun_is_torn_off_by_a_bug() -> None:
 
 def test_behind_a_proxy_that_sends_the_id_it_is_not_sent_twice() -> None:
     async def main() -> httpx.Response:
-        app = TraceMiddleware(Broken(begins=False), metrics=Metrics(), sends_id=False)
+        app = TraceMiddleware(Broken(begins=False), metrics=lambda _: Metrics(), sends_id=False)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.get("/")
