@@ -15,8 +15,9 @@ from ray.serve.handle import DeploymentHandle
 from scheduler.api.middleware.claims import Claims
 from scheduler.cluster.settings_board import SettingsBoard
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackConfig
+from scheduler.curves.pace import Pace
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.quarantine import Quarantine
 from scheduler.logs import LogLevel, configure
@@ -44,13 +45,14 @@ class CurveStoreActor:
             wait_seconds=LOCK_SECONDS,
             round_tokens=round_tokens,
             feedback=Feedback(feedback),
+            pace=Pace(),
         )
         self._parts = {"curves": self._curves, "claims": Claims(), "settings": SettingsBoard()}
         self._quarantine = Quarantine()
 
     async def exchange(
         self, report: Report, epoch: str, version: int, blocked: Mapping[str, float]
-    ) -> tuple[CurveUpdate, dict[str, float]]:
+    ) -> tuple[PackedUpdate, dict[str, float]]:
         """Exchange curves, and the requests that each gateway has in quarantine."""
         self._quarantine.block(blocked)
         return self._curves.exchange(report, epoch, version), self._quarantine.blocked()
@@ -94,8 +96,8 @@ class RemoteCurveStore(RemotePart):
         super().__init__(handle, "curves")
         self._quarantine = quarantine
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
-        update: CurveUpdate
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
+        update: PackedUpdate
         update, blocked = await _reached(
             self._handle.exchange.remote(report, epoch, version, self._quarantine.blocked())
         )

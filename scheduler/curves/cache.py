@@ -13,6 +13,7 @@ from typing import Any
 from policies.curves.curve import ClassCurve
 from scheduler.curves.exchange import ClassKey, Report, SharedCurveStore
 from scheduler.curves.feedback import FeedbackResult, Label, PendingFeedback
+from scheduler.curves.packing import unpack
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import MAX_CLASSES, OTHER
 
@@ -52,6 +53,11 @@ class CurveCache:
         """Classes of which the cache has a curve."""
         return len(self._curves)
 
+    @property
+    def waiting(self) -> int:
+        """Observations that the store has not confirmed yet."""
+        return len(self._spool) + (0 if self.is_confirmed else len(self._report.records))
+
     def observe(self, record: ObservationRecord) -> None:
         if len(self._spool) < MAX_SPOOLED:
             self._spool.append(record)
@@ -90,7 +96,7 @@ class CurveCache:
             # Nobody reports classes that were folded: begin anew, with all that is still there.
             self._curves, self._epoch = {}, ""
             return
-        self._curves.update(update.curves)
+        self._curves.update((key, unpack(packed)) for key, packed in update.curves.items())
         self._epoch, self._version = update.epoch, update.version
 
 

@@ -13,7 +13,13 @@ from scheduler.engines.multiplex_server import Frame
 from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.replica_calls import ReplicaCalls
-from scheduler.engines.routing import Backlog
+from scheduler.engines.routing import (
+    Backlog,
+    PendingWork,
+    RoutingConstraints,
+    RoutingTable,
+    expected,
+)
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import Engine, EngineInfo, Load, ReplicaStatus, SampleRequest
 
@@ -85,7 +91,7 @@ class LocalEnginePool:
     ) -> AsyncGenerator[EventBatch]:
         @asynccontextmanager
         async def send(number: int) -> AsyncIterator[str]:
-            replica = await self._choose(affinity, avoid)
+            replica = await self._route(affinity, avoid, expected(request), number)
             run = replica.running.run(request, self._calls.gateway, number)
             replica.calls.add(number)
             try:
@@ -96,6 +102,7 @@ class LocalEnginePool:
                         yield message.replica
             finally:
                 replica.calls.discard(number)
+                self._ended(number)
 
         return self._calls.run(send)
 
@@ -112,6 +119,12 @@ class LocalEnginePool:
         async with aclosing(messages()) as opened:
             yield opened
 
+    async def _route(
+        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
+    ) -> _Replica:
+        """Where a call goes, and how much it is expected to cost there."""
+        return await self._choose(affinity, avoid)
+
     async def _choose(self, affinity: str | None, avoid: tuple[str, ...]) -> _Replica:
         while not self.replicas:
             self._there.clear()
@@ -121,6 +134,9 @@ class LocalEnginePool:
         if affinity in fit:
             return fit[affinity]
         return min(fit.values(), key=lambda replica: len(replica.calls))
+
+    def _ended(self, call: int) -> None:
+        """A call is over, however it ended."""
 
     async def complete(
         self, request: CompletionRequest, avoid: tuple[str, ...]
@@ -167,6 +183,36 @@ class LocalEnginePool:
         if not self.replicas:
             raise EngineDied("has no replica")
         return next(iter(self.replicas.values()))
+
+
+class RoutedPool(LocalEnginePool):
+    """One of many gateways to the replicas of another pool, with a routing table of its own."""
+
+    def __init__(self, fleet: LocalEnginePool, routes: RoutingTable) -> None:
+        super().__init__(fleet._make, ())
+        self.replicas, self._all, self._there = fleet.replicas, fleet._all, fleet._there
+        self._routes = routes
+        self.report()
+
+    def report(self) -> None:
+        """What every replica owes, as it says about once a second."""
+        self._names = [*self.replicas]
+        self._routes.keep(self.replicas.keys())
+        for name, replica in self.replicas.items():
+            self._routes.report(name, replica.backlog.owed, replica.backlog.version)
+
+    async def _route(
+        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
+    ) -> _Replica:
+        ranked = self._routes.rank(self._names, RoutingConstraints(owed, affinity, avoid))
+        there = next((name for name in ranked if name in self.replicas), None)
+        replica = await self._choose(affinity, avoid) if there is None else self.replicas[there]
+        self._routes.send(str(call), replica.name, owed)
+        self._routes.take(str(call))
+        return replica
+
+    def _ended(self, call: int) -> None:
+        self._routes.end(str(call))
 
 
 async def _until_dead(replica: _Replica, awaited: Awaitable[T]) -> T:
