@@ -81,8 +81,8 @@ def outcome_store(count: int) -> list[Cost]:
             costs.append(Cost(f"outcome store: {rate.name}", rate.cpu / rate.lines, REQUESTS))
         else:
             # The gateways parse their own lines; the database's part is what they share.
-            each = rate.server_cpu / rate.lines
-            costs.append(Cost(f"outcome store: {rate.name}, database", each, REQUESTS))
+            database = rate.server_cpu / rate.lines
+            costs.append(Cost(f"outcome store: {rate.name}, database", database, REQUESTS))
     return costs
 
 

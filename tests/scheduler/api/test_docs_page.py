@@ -1,5 +1,6 @@
 """The OpenAPI document, and the page that shows it."""
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from scheduler.admission.access import AccessConfig
 from scheduler.api.batches import Batches
+from scheduler.api.chat import complete
 from scheduler.api.file_store import FileStore
 from scheduler.api.keys import create
 from scheduler.api.live_page.files import DOCS_PATHS
@@ -20,7 +22,9 @@ OPENAPI = "/openapi.json"
 
 async def document(folder: Path) -> dict[str, Any]:
     controller = await make_controller()
-    batches = Batches(FileStore(folder), ServedBatches(controller, concurrency=1))
+    batches = Batches(
+        FileStore(folder), ServedBatches(partial(complete, controller), concurrency=1)
+    )
     async with client_of(controller, batches=batches) as caller:
         found: dict[str, Any] = (await caller.get(OPENAPI)).json()
     return found
