@@ -161,6 +161,8 @@ def _table(
             gain = forecast.accuracy - curve.accuracy[0]
             more = forecast.tokens - curve.first_tokens
             once = exit_rule.forecast
+            # Votes put right as large a share of what is wrong as where they were seen.
+            gain *= (1 - once.accuracy) / max(1e-9, 1 - curve.accuracy[0])
             forecast = Forecast(once.accuracy + gain, once.tokens + more)
         error = upper_standard_error(forecast.accuracy, curve.labels[0])
         plans.append(JointPlan(setting, rules[number], forecast, curve, error, exit_rule))
