@@ -24,11 +24,9 @@ COLD_RUNS = 8
 EXPLORATION_CHAINS = 4
 WHOLE_RUNS = 0.15
 """Share of later exploration runs that go as far as a chain may; others one stage past the best."""
-RATE = 2.0
+RATE = 4.0
 """After N queries exploration has taken as many tokens as 2 * RATE * sqrt(N) best plans, at most,
 and those of the first COLD_RUNS."""
-SEVERAL_ANYWAY = 0.25
-"""Share of exploration runs of several chains where votes do not seem to pay."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
@@ -109,10 +107,7 @@ class Joint(Policy):
         best: "JointPlan | None",
         rng: Random,
     ) -> Decision | None:
-        """A run that shows more than would pay, as often as `_chance` says.
-
-        Several chains where votes seem to pay, else mostly one.
-        """
+        """A run that shows more than would pay, as often as `_chance` says."""
         chance = self._chance(situation, curve, best)
         if rng.random() >= chance:
             return None
@@ -121,9 +116,8 @@ class Joint(Policy):
         top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
         setting = ChainSetting(min(top, WHOLE + self.max_extensions))
         plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
-        several = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) > 0
-        samples = EXPLORATION_CHAINS if several or rng.random() < SEVERAL_ANYWAY else 1
-        return self._draw(situation, plan, setting, min(samples, self.max_samples), final=False)
+        samples = min(EXPLORATION_CHAINS, self.max_samples)
+        return self._draw(situation, plan, setting, samples, final=False)
 
     def _chance(
         self, situation: Situation, curve: "JointCurve | None", best: "JointPlan | None"
@@ -135,8 +129,7 @@ class Joint(Policy):
         if curve is None or best is None or curve.explored + under_way < COLD_RUNS:
             return 1.0
         whole = max(forecast.tokens for forecast in curve.chains.values())
-        several = best.votes.round_size(VoteStanding(1, 0, 0)) > 0
-        run = whole * (EXPLORATION_CHAINS if several else 1)
+        run = whole * min(EXPLORATION_CHAINS, self.max_samples)
         chance = RATE / (1 + curve.queries) ** 0.5 * min(1.0, best.forecast.tokens / run)
         share = situation.curve.referenced_share if situation.curve else 0.0
         chance = min(self.exploration, chance)

@@ -14,7 +14,7 @@ from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
 from policies.curves.joint.curve import JointCurve, JointPlan, JointTable, fit_joint
 from policies.curves.joint.settings import CAPS, EXITS, WHOLE, ChainSetting, Exit
-from policies.joint import COLD_RUNS, EXPLORATION_CHAINS, Joint
+from policies.joint import COLD_RUNS, EXPLORATION_CHAINS, RATE, Joint
 from policies.plan import Plan
 from policies.signals import Probe
 from policies.tally import Tally, Vote
@@ -161,7 +161,7 @@ def test_exploration_takes_a_falling_share_of_what_plans_take() -> None:
     explored = [play(arrival).is_exploration for arrival in arrivals]
     cold = 6 * COLD_RUNS
     assert sum(explored[200:]) < sum(explored[:200])
-    assert sum(explored) <= cold + 6 * 2 * 2.0 * (400 / 6) ** 0.5
+    assert sum(explored) <= cold + 6 * 2 * RATE * (400 / 6) ** 0.5
 
 
 @pytest.mark.slow
