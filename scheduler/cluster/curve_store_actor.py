@@ -16,6 +16,7 @@ from scheduler.api.middleware.claims import Claims
 from scheduler.cluster.unreachable import UNREACHABLE
 from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackConfig
+from scheduler.curves.pace import Pace
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.engines.quarantine import Quarantine
 from scheduler.logs import LogLevel, configure
@@ -43,6 +44,7 @@ class CurveStoreActor:
             wait_seconds=LOCK_SECONDS,
             round_tokens=round_tokens,
             feedback=Feedback(feedback),
+            pace=Pace(),
         )
         self._parts = {"curves": self._curves, "claims": Claims()}
         self._quarantine = Quarantine()

@@ -22,7 +22,8 @@ from workers.engine import SampleRequest
 
 class TokenRouter(RequestRouter):  # type: ignore[misc]
     """Sends a query's chains where their prefix is cached while there is room (session affinity),
-    and every other call to the replica that owes the fewest tokens.
+    and every other call to the replica that owes the fewest tokens, of a few drawn ones where there
+    are many.
 
     Elsewhere the prefix is computed again, and the same tokens come of it. A call counts until
     Serve reports it completed: `EngineReplica.sample` stays open while its chains run.
@@ -30,14 +31,18 @@ class TokenRouter(RequestRouter):  # type: ignore[misc]
 
     def initialize_state(self, slots: int) -> None:
         self._routes = RoutingTable(slots)
+        self._listed: list[RunningReplica] = []
+        self._named: dict[str, RunningReplica] = {}
 
     async def choose_replicas(
         self,
         candidate_replicas: list[RunningReplica],
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
-        named = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        constraints = _constraints(pending_request)
+        if candidate_replicas is not self._listed:  # Serve makes another list when they change
+            self._listed = candidate_replicas
+            self._named = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
+        named, constraints = self._named, _constraints(pending_request)
         ranked = self._routes.rank(list(named), constraints)
         if pending_request is not None and ranked:
             # Counted before it is sent: what comes in the same moment must see it.

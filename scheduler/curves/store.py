@@ -2,15 +2,16 @@
 
 A class with few observations is shrunk towards its model's other classes, and a new model's class
 starts from that of the model before it. Curves are refitted as observations come in: first after
-every few, then whenever the class has grown by a tenth. The store has one writer. The reports of
-gateways are numbered, so that a report which is sent twice counts once.
+every few, then whenever the class has grown by a tenth; where a `Pace` is given, as much of that as
+it allows, those first that have grown most. The store has one writer. The reports of gateways are
+numbered, so that a report which is sent twice counts once.
 """
 
 import heapq
 import logging
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ from policies.curves.curve import ClassCurve, fit
 from policies.curves.drift import QUERIES_AFTER_DRIFT, DriftDetector, decay, warm_start
 from policies.curves.label import learn
 from scheduler.curves.exchange import ClassKey, CurveUpdate, Report
+from scheduler.curves.pace import Pace
+from scheduler.curves.parents import Parents
 from scheduler.curves.records import LabelRecord, ObservationRecord, Record
 
 log = logging.getLogger("thinkbudget")
@@ -27,8 +30,6 @@ VERSION = 5
 MAX_CLASSES = 1000
 MAX_WRITERS = 1000
 OTHER = "other"
-_RELATIVES = 32
-"""So many other classes of its model, those with the most queries, are a class's parent."""
 _LATE_FITS = 20
 _PRICE_MEMORY = 50.0
 _PRICE_STEP = math.log(1.5)
@@ -55,13 +56,31 @@ class ClassEntry:
             return True
         return abs(self.log_price - math.log(self.curve.price)) > _PRICE_STEP
 
+    @property
+    def urgency(self) -> tuple[bool, float, float]:
+        """The larger, the sooner it is to be fitted: without any curve, then by growth."""
+        queries = self.statistics.queries
+        return self.curve is None, self.unfitted / max(1.0, queries), queries
+
 
 class CurveStore:
-    """One curve per model and class. `round_tokens` is the price of one more round, in tokens."""
+    """One curve per model and class. `round_tokens` is the price of one more round, in tokens.
 
-    def __init__(self, *, round_tokens: float = 0.0) -> None:
+    With a `pace` nothing is fitted where it is counted, but by `update`, in the time that the pace
+    allows: counting goes on at its own rate however many classes there are.
+    """
+
+    def __init__(self, *, round_tokens: float = 0.0, pace: Pace | None = None) -> None:
         self.round_tokens = round_tokens
+        self.pace = pace
         self.entries: dict[ClassKey, ClassEntry] = {}
+        #: Classes that have a curve, the one that was fitted last at the end.
+        self._fitted: dict[ClassKey, None] = {}
+        #: Classes that are to be fitted by `update`.
+        self._due: set[ClassKey] = set()
+        self._parents = Parents(
+            lambda key: self.entries[key].statistics, self.entries, self._queries
+        )
         self._writers: dict[str, int] = {}
         self._models: list[str] = []
         self._epoch = uuid.uuid4().hex
@@ -100,7 +119,7 @@ class CurveStore:
         entry.unfitted += 1
         if has_changed or entry.is_due:
             decay(entry.statistics)
-            self._fit(key)
+            self._fit_in_time(key)
 
     def reprice(self, price: float) -> None:
         """Fit every class anew round another price: a job's price falls by its own plan."""
@@ -118,7 +137,7 @@ class CurveStore:
         learn(entry.statistics, record.observation, answer=record.answer, reward=record.reward)
         entry.unfitted += 1
         if entry.is_due:
-            self._fit(key)
+            self._fit_in_time(key)
 
     def count(self, record: Record) -> None:
         """Count an observation or a label.
@@ -151,16 +170,17 @@ class CurveStore:
 
     def update(self, epoch: str = "", version: int = 0) -> CurveUpdate:
         """The curves that are newer than a version; after a start they come a few at a time."""
-        late = [key for key, entry in self.entries.items() if entry.curve is None]
-        for key in heapq.nlargest(_LATE_FITS, late, key=self._queries):
-            self._fit(key)
-        since = version if epoch == self._epoch else 0
-        newer = {
-            key: entry.curve
-            for key, entry in self.entries.items()
-            if entry.curve is not None and entry.changed_at > since
-        }
+        self._fit_due()
+        newer = dict(self._newer(version if epoch == self._epoch else 0))
         return CurveUpdate(self._epoch, self._version, newer)
+
+    def _newer(self, since: int) -> Iterator[tuple[ClassKey, ClassCurve]]:
+        for key in reversed(self._fitted):
+            entry = self.entries[key]
+            if entry.changed_at <= since:
+                return
+            assert entry.curve is not None
+            yield key, entry.curve
 
     def merge(self, other: "CurveStore") -> None:
         """Add another store's statistics, as if observed here. No report may be in both."""
@@ -169,9 +189,10 @@ class CurveStore:
             if entry is None:
                 entry = self.entries[key] = ClassEntry(ClassStatistics(), theirs.log_price)
             entry.statistics.merge(theirs.statistics)
-            entry.curve = None
+            self._outdate(key)
         self._models += [model for model in other._models if model not in self._models]
         self._observed += other._observed
+        self._parents.forget()
         while len(self.entries) > MAX_CLASSES:
             self._fold_least_used()
         for writer, number in other._writers.items():
@@ -181,7 +202,8 @@ class CurveStore:
         """The statistics (enough to go on from) and the curves (to read and draw)."""
         classes = []
         for (model, query_class), entry in self.entries.items():
-            curve = self.curve(model, query_class)
+            # With a pace, curves come as time allows: a thousand at once would take a minute.
+            curve = entry.curve if self.pace else self.curve(model, query_class)
             classes.append(
                 {
                     "model": model,
@@ -215,6 +237,7 @@ class CurveStore:
             drift = DriftDetector.from_dict(line["drift"])
             entry = ClassEntry(statistics, line["log_price"], drift, line["used"])
             store.entries[line["model"], line["class"]] = entry
+        store._due.update(store.entries)
         return store
 
     def _create_class(self, key: ClassKey, price: float) -> ClassEntry:
@@ -237,11 +260,16 @@ class CurveStore:
         entries = [(key, entry) for key, entry in self.entries.items() if key[1] != OTHER]
         key, least = min(entries, key=lambda item: self._use(item[1]))
         del self.entries[key]
+        self._outdate(key)
+        self._due.discard(key)
+        self._parents.forget()
         rest = self.entries.setdefault(
             (key[0], OTHER), ClassEntry(ClassStatistics(), least.log_price, used=least.used)
         )
         rest.statistics.merge(least.statistics)
         rest.unfitted += math.ceil(least.statistics.queries)
+        if rest.curve is None:
+            self._due.add((key[0], OTHER))
 
     def _use(self, entry: ClassEntry) -> float:
         idle = (self._observed - entry.used) / _IDLE
@@ -250,22 +278,39 @@ class CurveStore:
     def _queries(self, key: ClassKey) -> float:
         return self.entries[key].statistics.queries
 
-    def _relatives(self, key: ClassKey) -> Iterable[ClassStatistics]:
-        others = [other for other in self.entries if other[0] == key[0] and other != key]
-        for other in heapq.nlargest(_RELATIVES, others, key=self._queries):
-            yield self.entries[other].statistics
+    def _outdate(self, key: ClassKey) -> None:
+        """What was fitted of a class does not hold any more."""
+        self._fitted.pop(key, None)
+        if key in self.entries:
+            self.entries[key].curve = None
+            self._due.add(key)
+
+    def _fit_in_time(self, key: ClassKey) -> None:
+        if self.pace is None:
+            self._fit(key)
+        else:
+            self._due.add(key)
+
+    def _fit_due(self) -> None:
+        if self.pace is None:
+            for key in heapq.nlargest(_LATE_FITS, self._due, key=self._queries):
+                self._fit(key)
+            return
+        while self._due and self.pace.allows:
+            with self.pace.working():
+                self._fit(max(self._due, key=lambda key: self.entries[key].urgency))
 
     def _fit(self, key: ClassKey) -> None:
-        parent = ClassStatistics()
-        for statistics in self._relatives(key):
-            parent.merge(statistics)
         entry = self.entries[key]
         entry.curve = fit(
             entry.statistics,
-            parent=parent,
+            parent=self._parents.of(key, self._observed),
             price=math.exp(entry.log_price),
             round_tokens=self.round_tokens,
         )
         self._version += 1
         entry.changed_at = self._version
         entry.unfitted = 0
+        self._due.discard(key)
+        self._fitted.pop(key, None)
+        self._fitted[key] = None

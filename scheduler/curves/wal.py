@@ -16,10 +16,11 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
+
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from policies.curves.curve import ClassCurve
 from policies.curves.exit_statistics import ProbeTrajectory
@@ -29,6 +30,7 @@ from policies.signals import Confidence, Probe
 from policies.tally import Vote
 from scheduler.curves.exchange import CurveUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
+from scheduler.curves.pace import Pace
 from scheduler.curves.records import LabelRecord, ObservationRecord, Record
 from scheduler.curves.store import CurveStore
 
@@ -36,7 +38,7 @@ log = logging.getLogger("thinkbudget")
 
 SYNC_SECONDS = 0.5
 SNAPSHOT_SECONDS = 30.0
-SNAPSHOT_REPORTS = 2000
+SNAPSHOT_RECORDS = 100_000
 
 
 class DurableCurveStore:
@@ -52,12 +54,13 @@ class DurableCurveStore:
         wait_seconds: float = 0.0,
         feedback: Feedback | None = None,
         round_tokens: float = 0.0,
+        pace: Pace | None = None,
     ) -> None:
         self._path = path
         self._writer, self._number = uuid.uuid4().hex, 0
         self._feedback = feedback or Feedback()
         self.store = load(path) if path is not None and path.is_file() else CurveStore()
-        self.store.round_tokens = round_tokens
+        self.store.round_tokens, self.store.pace = round_tokens, pace
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,8 +144,8 @@ class DurableCurveStore:
     def _write(self, report: Report) -> None:
         if not report.records:
             return
-        self._log.write(json.dumps(_line(report)).encode() + b"\n")
-        self._logged += 1
+        self._log.write(_json(_line(report)) + b"\n")
+        self._logged += len(report.records)
         self._unsynced = True
 
     def _sync(self) -> None:
@@ -151,7 +154,7 @@ class DurableCurveStore:
             os.fsync(self._log.fileno())
             self._synced, self._unsynced = now, False
         old = now - self._snapped >= SNAPSHOT_SECONDS
-        if self._logged and (old or self._logged >= SNAPSHOT_REPORTS):
+        if self._logged and (old or self._logged >= SNAPSHOT_RECORDS):
             self.snapshot()
 
 
@@ -159,8 +162,8 @@ def save(store: CurveStore, path: Path) -> None:
     """A snapshot, with the one before it gone only when the new one is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(store.as_dict(), file)
+    with partial.open("wb") as file:
+        file.write(_json(store.as_dict()))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -246,10 +249,16 @@ def _reports(path: Path) -> Iterator[Report]:
                 log.warning("%s: a torn line is skipped: %s", path, error)
 
 
+def _json(value: Any) -> bytes:
+    """As JSON, dataclasses too; half a surrogate pair, which UTF-8 does not have, as an escape."""
+    try:
+        return to_json(value, inf_nan_mode="constants")
+    except PydanticSerializationError:
+        return json.dumps(to_jsonable_python(value)).encode()
+
+
 def _line(report: Report) -> dict[str, Any]:
-    records = [
-        record._asdict() | {"observation": asdict(record.observation)} for record in report.records
-    ]
+    records = [record._asdict() for record in report.records]
     return {"writer": report.writer, "number": report.number, "records": records}
 
 

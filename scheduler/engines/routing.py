@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from workers.completion import CompletionRequest
 from workers.engine import SampleRequest
+
+FEW: Final = 32
+"""Of more replicas than so many, some are drawn, and these compared."""
+DRAWN: Final = 4
 
 
 class PendingWork(NamedTuple):
@@ -72,6 +76,10 @@ class RoutingTable:
     The split is exact when the report counts what `own` counts. It differs by calls that are on
     their way, and by chains that have ended in a call that still runs. Then `others` is too small,
     never below nothing, and the next report corrects it: errors do not add up.
+
+    Of many replicas only a few random ones are compared. Two suffice for a balanced load (the power
+    of two choices: Mitzenmacher, IEEE TPDS 12(10), 2001); and where all gateways see the same
+    reports, the one replica that owes the fewest tokens would get the calls of all of them.
     """
 
     #: How many chains one replica runs at once.
@@ -94,15 +102,14 @@ class RoutingTable:
     _versions: dict[str, int] = field(default_factory=dict)
 
     def rank(self, replicas: Sequence[str], constraints: RoutingConstraints) -> list[str]:
-        """All that may be tried, best first.
+        """Those that may be tried, best first: all of a few replicas, some of many.
 
         Suspects come last, the replica of the affinity first while the call fits there; then counts
         who owes the fewest tokens.
         """
         if constraints.only is not None:
             return [name for name in replicas if name == constraints.only]
-        left = [name for name in replicas if name not in constraints.avoid] or list(replicas)
-        self.rng.shuffle(left)
+        left = self._drawn(replicas, constraints)
         suspects = self.suspects()
 
         def cost(name: str) -> tuple[bool, bool, int]:
@@ -113,6 +120,20 @@ class RoutingTable:
             return name in suspects, not has_affinity, owed.tokens
 
         return sorted(left, key=cost)
+
+    def _drawn(self, replicas: Sequence[str], constraints: RoutingConstraints) -> list[str]:
+        """In random order, without those to be avoided unless there are no others."""
+        avoid, affinity = constraints.avoid, constraints.affinity
+        if len(replicas) > FEW:
+            drawn = self.rng.sample(replicas, DRAWN + len(avoid))
+            left = [name for name in drawn if name not in avoid][:DRAWN]
+            if affinity and affinity in replicas and affinity not in (*left, *avoid):
+                left.append(affinity)
+            if left:
+                return left
+        left = [name for name in replicas if name not in avoid] or list(replicas)
+        self.rng.shuffle(left)
+        return left
 
     def owed(self, replica: str) -> PendingWork:
         return self._own.get(replica, PendingWork()).plus(self._others.get(replica, PendingWork()))

@@ -106,7 +106,7 @@ def test_a_line_that_was_torn_is_skipped(tmp_path: Path, caplog: pytest.LogCaptu
 def test_the_log_begins_anew_with_every_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "SNAPSHOT_REPORTS", 4)
+    monkeypatch.setattr(journal, "SNAPSHOT_RECORDS", 4)
     path = tmp_path / "curves.json"
     kept = DurableCurveStore(path)
     reported(kept, *range(1, 11))

@@ -170,3 +170,36 @@ def test_without_a_forecast_the_whole_budget_is_expected() -> None:
     assert expected(request(3)) == PendingWork(360, 3)
     assert expected(request(3, 50)) == PendingWork(50, 3)
     assert expected(CompletionRequest("q", "text", max_tokens=70)) == PendingWork(70, 1)
+
+
+MANY = tuple(f"replica {number}" for number in range(1000))
+
+
+def test_of_many_replicas_a_few_are_ranked_and_the_load_is_even() -> None:
+    """A mean of 20 calls each: the most that one gets by blind chance would be about 37."""
+    known = routes(slots=10**6)
+    for number in range(20 * len(MANY)):
+        ranked = known.rank(MANY, RoutingConstraints(PendingWork(100, 1)))
+        assert 1 < len(ranked) < 10
+        known.send(str(number), ranked[0], PendingWork(100, 1))
+    assert max(known.owed(name).chains for name in MANY) <= 23
+
+
+def test_gateways_with_the_same_reports_do_not_all_choose_the_same_of_many() -> None:
+    chosen = []
+    for gateway in range(50):
+        known = RoutingTable(8, rng=random.Random(gateway))
+        for number, name in enumerate(MANY):
+            known.report(name, PendingWork(number, 1), version=1)
+        chosen.append(known.rank(MANY, RoutingConstraints(PendingWork(1, 1)))[0])
+    assert len(set(chosen)) > 40
+
+
+@given(st.sets(st.sampled_from(MANY), max_size=999), st.sampled_from(MANY))
+def test_of_many_replicas_affinity_and_avoidance_hold(avoid: set[str], affinity: str) -> None:
+    known = routes()
+    ranked = known.rank(MANY, RoutingConstraints(PendingWork(1, 1), affinity, avoid))
+    assert ranked and not set(ranked) & avoid
+    assert (ranked[0] == affinity) == (affinity not in avoid)
+    (only,) = known.rank(MANY, RoutingConstraints(PendingWork(1, 1), only=affinity))
+    assert only == affinity
