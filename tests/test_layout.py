@@ -146,6 +146,9 @@ MAY_IMPORT = {
         "scheduler.manifest",
         "scheduler.progress",
         "scheduler.solving",
+        "scheduler.store.opening",
+        "scheduler.store.records",
+        "scheduler.store.settings",
     },
     "scheduler.experiments": {
         "policies",

@@ -20,12 +20,14 @@ from scheduler.batch.inputs.columns import Columns
 from scheduler.batch.inputs.files import count_rows, read_rows
 from scheduler.batch.inputs.row import BadRow, Row
 from scheduler.batch.job import AnsweredRow, Attempts, BatchPass, Summary, progress_state
+from scheduler.batch.job_row import JobRow, recording
 from scheduler.batch.places.default_model import with_model
 from scheduler.batch.storage import Location
 from scheduler.client.local import answering, local_controller
 from scheduler.config import ServeConfig
 from scheduler.progress import Progress
 from scheduler.solving.controller import Controller
+from scheduler.store.settings import StoreConfig
 from workers.engine import Engine
 
 Bar = Callable[[str, int, int], AbstractContextManager[Progress]]
@@ -53,6 +55,8 @@ class JobSettings:
     api_key: str | None = None
     engines: Engines | None = None
     is_strict: bool = False
+    #: Keeps the job's row where the rows are answered by an endpoint.
+    store: StoreConfig = StoreConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Job:
         settings, price = self._settings, None
         status = "interrupted"
         try:
-            async with place(settings) as (answer, controller):
+            async with place(settings) as (answer, controller), self._row(controller) as row:
                 sweeps = self._sweeps(controller)
                 if sweeps is not None:
                     self._stop = sweeps.stop
@@ -117,17 +121,41 @@ class Job:
                     price = sweeps.price
                 else:
                     summary = await self._one_pass(answer, controller)
-            is_done = summary.is_whole or (settings.goals.is_partial and not self.is_stopping)
-            bill, tokens = self._bill() if is_done else (Bill(), self.output.spent)
-            if is_done:
-                rest = {"bill": bill.as_dict(), "failed": summary.failed, "spent": tokens}
-                self.output.publish(**progress_state(summary) | rest)
-                status = "finished"
-                if sweeps is not None:
-                    sweeps.clean()
+                is_done = summary.is_whole or (settings.goals.is_partial and not self.is_stopping)
+                bill, tokens = self._bill() if is_done else (Bill(), self.output.spent)
+                if is_done:
+                    rest = {"bill": bill.as_dict(), "failed": summary.failed, "spent": tokens}
+                    self.output.publish(**progress_state(summary) | rest)
+                    status = "finished"
+                    row.put("completed", tokens=tokens, failed=summary.failed, bill=bill.as_dict())
+            if is_done and sweeps is not None:
+                sweeps.clean()
             return JobReport(summary, bill, tokens, price)
         finally:
             self._close(status)
+
+    @asynccontextmanager
+    async def _row(self, controller: Controller | None) -> AsyncIterator[JobRow]:
+        """The job's row in the store; one that does not come to its end can be gone on with."""
+        own = controller.store if controller else None
+        began = controller.ledger.spent if controller else 0
+
+        def spent() -> int:
+            return controller.ledger.spent - began if controller else 0
+
+        async with recording(own, self._settings.store) as recorder:
+            row = JobRow(recorder, self.output, self._count, spent)
+            state = "cancelled"
+            try:
+                async with row.kept():
+                    yield row
+                state = "" if self.output.state.get("status") == "finished" else state
+            except JobEnded as ended:
+                state = "expired" if ended.exit_code == EXHAUSTED else "failed"
+                raise
+            finally:
+                if state:
+                    row.put(state)
 
     def stop(self) -> None:
         self.is_stopping = True

@@ -85,6 +85,9 @@ def job_options(command: F) -> F:
                      help="Engines on the cluster."),
         click.option("--concurrency", type=click.IntRange(1, 10_000), default=16,
                      show_default=True, help="Rows answered at the same time."),
+        click.option("--store", envvar="THINKBUDGET_STORE", metavar="URL",
+                     help="Keep the job's row here, and with engines of its own its outcomes "
+                     "(docs/store.md).  [env: THINKBUDGET_STORE]"),
         click.option("--budget-tokens", "--budget", type=TokenNumber(), metavar="TOKENS",
                      help="The whole job takes so many tokens at most, as in 80M."),
         click.option("--target-accuracy", type=float, metavar="SHARE",
@@ -116,8 +119,8 @@ def job_options(command: F) -> F:
     return command
 
 
-def where(config_file: Path | None, url: str | None, **flags: Any) -> "ServeConfig | str":
-    """The endpoint, or the settings of the engines. Raises ValueError."""
+def where(config_file: Path | None, **flags: Any) -> "ServeConfig":
+    """The settings of the engines, and of the store. Raises ValueError."""
     from scheduler.settings import read_table
     from scheduler.startup import settings
 
@@ -126,8 +129,7 @@ def where(config_file: Path | None, url: str | None, **flags: Any) -> "ServeConf
         context = click.get_current_context()
         flags = {name: value for name, value in flags.items() if is_given(context, name)}
     with named(config_file):
-        config = settings(table, **flags)
-    return url or config
+        return settings(table, **flags)
 
 
 def columns_of(
@@ -184,13 +186,13 @@ def job_settings(source: str, out: str, flags: dict[str, Any]) -> "JobSettings":
             raise ValueError("url and cluster exclude each other")
     found = existing(source, roots)
     at = locate(out, roots)
-    place = where(flags.pop("config_file"), url, **flags)
-    if not isinstance(place, str) and place.curves is None and at.store is None:
-        place = replace(place, curves=at.path.removesuffix(".jsonl") + ".curves.json")
+    config = where(flags.pop("config_file"), **flags)
+    if url is None and config.curves is None and at.store is None:
+        config = replace(config, curves=at.path.removesuffix(".jsonl") + ".curves.json")
     return JobSettings(
         source=found,
         out=at,
-        where=place,
+        where=url or config,
         goals=goals,
         options={"answer": answer} if answer else {},
         columns=columns,
@@ -199,6 +201,7 @@ def job_settings(source: str, out: str, flags: dict[str, Any]) -> "JobSettings":
         api_key=api_key,
         engines=None if cluster is None else partial(_on_cluster, cluster, replicas),
         is_strict=is_strict,
+        store=config.store,
     )
 
 

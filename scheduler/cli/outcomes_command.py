@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from scheduler.store.traffic import ServedRow
 
 FOLLOW_SECONDS = 1.0
+# That a report shows.
+MOST_JOBS = 100
 
 FILTERS = [
     click.option("--class", "query_class", help="Of this query class."),
@@ -129,11 +131,14 @@ def jobs(store: str, limit: int) -> None:
 
 
 def report_served(store: str, since: float, format_: str) -> None:
-    """What was served since a moment, by class, policy and plan (`thinkbudget report --since`)."""
+    """What was served since a moment, by class, policy and plan, and the batch jobs that ran
+    (`thinkbudget report --since`).
+    """
     import time
     from dataclasses import asdict
 
     from scheduler.experiments import tables
+    from scheduler.store import queries
     from scheduler.store.outcome_store import OutcomeStore
     from scheduler.store.traffic import served
 
@@ -143,11 +148,14 @@ def report_served(store: str, since: float, format_: str) -> None:
         opened.transaction() as connection,
     ):
         rows = served(connection, since=since, now=time.time())
+        jobs = queries.jobs(connection, newest=MOST_JOBS, since=since)
     if format_ == "json":
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        click.echo(json.dumps({"served": [asdict(row) for row in rows], "jobs": jobs}, indent=1))
         return
     shown = {"md": tables.markdown, "tex": tables.latex}.get(format_, tables.plain)
     click.echo(shown(_table(rows, since)))
+    if jobs:
+        click.echo(shown(_jobs_table(jobs)))
 
 
 def _table(rows: "list[ServedRow]", since: float) -> Any:
@@ -170,6 +178,29 @@ def _table(rows: "list[ServedRow]", since: float) -> Any:
                 str(row.labelled),
             )
             for row in rows
+        ),
+    )  # fmt: skip
+
+
+def _jobs_table(jobs: list[dict[str, Any]]) -> Any:
+    from datetime import UTC, datetime
+
+    from scheduler.experiments.tables import TextTable
+
+    def at(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+    return TextTable(
+        f"{len(jobs)} batch jobs",
+        ("job", "state", "begun (UTC)", "last news", "rows", "answered", "failed", "tokens",
+         "output"),
+        tuple(
+            (
+                job["id"], job["state"], at(job["at"]), at(job["updated"]), str(job["total"]),
+                str(job["completed"]), str(job["failed"]), str(job["tokens"]),
+                str(job.get("output") or "-"),
+            )
+            for job in jobs
         ),
     )  # fmt: skip
 

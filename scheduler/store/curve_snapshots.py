@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Any, Protocol
 
-from scheduler.store.records import StoreRecord, curves_record
+from scheduler.store.records import Recorder, curves_record
 
 
 class Curves(Protocol):
@@ -16,10 +16,6 @@ class Curves(Protocol):
 
     async def export(self) -> dict[str, Any]:
         """`CurveStore.as_dict`. Raises ConnectionError where the curve store is away."""
-
-
-class Recorder(Protocol):
-    def put(self, record: StoreRecord) -> None: ...
 
 
 async def keep_snapshots(curves: Curves, recorder: Recorder, seconds: float) -> None:

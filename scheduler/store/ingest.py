@@ -1,17 +1,21 @@
 """A batch of rows into the tables, and into the sums by day, in one transaction."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from scheduler.store import rollups
 from scheduler.store.insert import insert_all, insert_new, parts, upsert
 from scheduler.store.records import Rows
 from scheduler.store.tables import BATCH_JOBS, CURVE_SNAPSHOTS, DECISIONS, FEEDBACK, OUTCOMES
 
+# Any number that nobody else locks in the same database.
+LABEL_LOCK: Final = 7_416_231_022
+
 
 def ingest(connection: Connection, rows: Rows) -> int:
     """Rows in, sums up; how many lines were new."""
+    _lock(connection, rows)
     new = insert_new(connection, OUTCOMES, "id", rows.outcomes)
     _insert_decisions(connection, rows, sorted(new))
     labels = insert_new(connection, FEEDBACK, "outcome_id", rows.feedback)
@@ -20,6 +24,20 @@ def ingest(connection: Connection, rows: Rows) -> int:
     snapshots = insert_new(connection, CURVE_SNAPSHOTS, "id", rows.curves)
     _update_jobs(connection, rows.jobs)
     return len(new) + len(labels) + len(snapshots) + len(rows.jobs)
+
+
+def _lock(connection: Connection, rows: Rows) -> None:
+    """Labels wait for outcomes that are being written, and the other way round, until the commit.
+
+    Else a label and its outcome, each in a transaction that does not see the other's, would both be
+    kept, and the label would not be in the sums. Outcomes do not wait for each other. SQLite has
+    one writer.
+    """
+    if connection.dialect.name == "postgresql":
+        if rows.feedback:
+            connection.execute(select(func.pg_advisory_xact_lock(LABEL_LOCK)))
+        elif rows.outcomes:
+            connection.execute(select(func.pg_advisory_xact_lock_shared(LABEL_LOCK)))
 
 
 def _insert_decisions(connection: Connection, rows: Rows, new: list[str]) -> None:

@@ -96,9 +96,13 @@ def by_id(connection: Connection, name: str) -> StoreRecord:
     return _line(rows[0])
 
 
-def jobs(connection: Connection, *, newest: int = 20) -> list[StoreRecord]:
-    """The batch jobs that were begun last, newest first."""
+def jobs(
+    connection: Connection, *, newest: int = 20, since: float | None = None
+) -> list[StoreRecord]:
+    """The batch jobs that were begun last, newest first; `since`: of which there is news since."""
     found = select(BATCH_JOBS.c.payload).order_by(BATCH_JOBS.c.at.desc()).limit(newest)
+    if since is not None:
+        found = found.where(BATCH_JOBS.c.updated >= since)
     return [json.loads(payload) for payload in connection.scalars(found)]
 
 

@@ -7,7 +7,7 @@ an outcome. Every line has an id of its own, so that one which comes twice count
 import json
 import math
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 StoreRecord = dict[str, Any]
 TableRow = dict[str, Any]
@@ -16,6 +16,12 @@ OUTCOME, FEEDBACK, CURVES, JOB = "outcome", "feedback", "curves", "job"
 ANSWERS: Final = ("answer", "answers", "reference")
 QUESTIONS: Final = ("question", "content", "text")
 _LARGEST: Final = 2**63 - 1
+
+
+class Recorder(Protocol):
+    """Takes records to the store, and does not wait for it."""
+
+    def put(self, record: StoreRecord) -> None: ...
 
 
 class Rows(NamedTuple):

@@ -86,6 +86,11 @@ class Output:
     def state(self) -> dict[str, Any]:
         return self._state
 
+    @property
+    def failing(self) -> int:
+        """Rows that this run has left without an answer."""
+        return sum(self._failing)
+
     def attempts(self, number: int) -> int:
         """How often a row has failed in earlier runs and this one."""
         return self._attempts[number] if number < len(self._attempts) else 0

@@ -52,8 +52,11 @@ def test_a_report_of_served_traffic(url: str, monkeypatch: pytest.MonkeyPatch) -
     told = ran("report", "--since", "24h")
     assert told.exit_code == 0
     assert "2 queries, 1020 tokens" in told.output
-    rows = json.loads(ran("report", "--since", "30d", "--format", "json").output)
-    assert [(row["query_class"], row["outcomes"]) for row in rows] == [("sums", 2), ("words", 1)]
+    assert "1 batch jobs" in told.output and "job-1" in told.output
+    found = json.loads(ran("report", "--since", "30d", "--format", "json").output)
+    rows = [(row["query_class"], row["outcomes"]) for row in found["served"]]
+    assert rows == [("sums", 2), ("words", 1)]
+    assert [job["id"] for job in found["jobs"]] == ["job-1"]
     assert ran("report").exit_code == 2
     assert ran("report", "folder", "--since", "1h").exit_code == 2
     assert "must be like 24h" in ran("report", "--since", "soon").output

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,9 +17,10 @@ from benchmarks.serving.postgres import PostgresServer, missing, postgres
 from scheduler.progress import progress
 from scheduler.store import copying, schema
 from scheduler.store.explain import cheaper_now, cheaper_then, explain
+from scheduler.store.ingest import ingest
 from scheduler.store.outcome_store import OutcomeStore, StoreAway, Written, current, migrate
 from scheduler.store.queries import OutcomeFilter, by_id, find, job, jobs, newest_curve
-from scheduler.store.records import curves_record, job_record
+from scheduler.store.records import curves_record, job_record, rows_of
 from scheduler.store.tables import DECISIONS, METADATA, OUTCOMES, ROLLUPS
 from scheduler.store.traffic import served
 from tests.scheduler.store.lines import NOW, label, lines, outcome
@@ -72,6 +75,41 @@ def test_a_line_that_comes_twice_counts_once(store: OutcomeStore) -> None:
     assert counts(store) == [("sums", 3, 320, 3, 0, 0.0)]
     with store.transaction() as connection:
         assert connection.scalar(select(func.count()).select_from(DECISIONS)) == 6
+
+
+@pytest.mark.parametrize("first", ["outcome", "label"])
+def test_a_label_counts_though_its_outcome_is_written_at_the_same_moment(
+    make: Make, first: str
+) -> None:
+    """Of two writers each is in the middle of its transaction before either commits."""
+    parts = {"outcome": lines(outcome("a")), "label": lines(label("a", 1.0))}
+    (second,) = parts.keys() - {first}
+    url = make()
+    is_file = url.startswith("sqlite")  # and has one owner
+    with (
+        OutcomeStore(url) as store,
+        nullcontext(store) if is_file else OutcomeStore(url) as other,
+    ):
+        late = threading.Thread(target=other.write, args=(parts[second],))
+        with store.transaction() as connection:
+            ingest(connection, rows_of(parts[first])[0])
+            late.start()
+            late.join(0.3)
+        late.join(30)
+        assert not late.is_alive()
+        assert counts(store) == [("sums", 1, 120, 1, 1, 1.0)]
+        assert copying.problems(store) == []
+
+
+def test_outcomes_do_not_wait_for_each_other(make: Make) -> None:
+    url = make()
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer")
+    with OutcomeStore(url) as store, OutcomeStore(url) as other:
+        with store.transaction() as connection:
+            ingest(connection, rows_of(lines(outcome("a")))[0])
+            assert other.write(lines(outcome("b", **{"class": "words"}))).new == 1
+        assert [row[:2] for row in counts(store)] == [("sums", 1), ("words", 1)]
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
