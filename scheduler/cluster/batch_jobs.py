@@ -58,14 +58,14 @@ class RayJobs:
                 )
             )
         except RuntimeError as error:
-            raise ValueError(f"the cluster refuses the job: {_first_line(error)}") from error
+            raise ValueError(f"the cluster refuses the job: {_last_line(error)}") from error
 
     def state(self, job: str) -> JobState:
         """Raises ValueError for a job that the cluster does not know."""
         try:
             found = self._client.get_job_info(job)
         except RuntimeError as error:
-            raise ValueError(f"job {job!r} is not known: {_first_line(error)}") from error
+            raise ValueError(f"job {job!r} is not known: {_last_line(error)}") from error
         code = found.driver_exit_code
         return JobState(job, str(found.status), code, found.message or "")
 
@@ -108,6 +108,7 @@ async def _closable(pieces: Any) -> AsyncGenerator[str]:
         yield piece
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+def _last_line(error: Exception) -> str:
+    """What a reply of the cluster comes to: it is a traceback, with a full stop behind it."""
+    lines = [line for line in str(error).splitlines() if any(map(str.isalnum, line))]
     return lines[-1][:300] if lines else type(error).__name__

@@ -52,6 +52,11 @@ class CurveCache:
         """Classes of which the cache has a curve."""
         return len(self._curves)
 
+    @property
+    def waiting(self) -> int:
+        """Observations that the store has not confirmed yet."""
+        return len(self._spool) + (0 if self.is_confirmed else len(self._report.records))
+
     def observe(self, record: ObservationRecord) -> None:
         if len(self._spool) < MAX_SPOOLED:
             self._spool.append(record)

@@ -13,7 +13,13 @@ from scheduler.engines.multiplex_server import Frame
 from scheduler.engines.pool import EngineDied, EventBatch, Taken
 from scheduler.engines.pool_calls import PoolCalls
 from scheduler.engines.replica_calls import ReplicaCalls
-from scheduler.engines.routing import Backlog
+from scheduler.engines.routing import (
+    Backlog,
+    PendingWork,
+    RoutingConstraints,
+    RoutingTable,
+    expected,
+)
 from workers.completion import CompletionEvent, CompletionRequest
 from workers.engine import Engine, EngineInfo, Load, ReplicaStatus, SampleRequest
 
@@ -77,7 +83,7 @@ class LocalEnginePool:
     ) -> AsyncGenerator[EventBatch]:
         @asynccontextmanager
         async def send(number: int) -> AsyncIterator[str]:
-            replica = await self._choose(affinity, avoid)
+            replica = await self._choose(affinity, avoid, expected(request), number)
             run = replica.running.run(request, self._calls.gateway, number)
             replica.calls.add(number)
             try:
@@ -88,6 +94,7 @@ class LocalEnginePool:
                         yield message.replica
             finally:
                 replica.calls.discard(number)
+                self._ended(number)
 
         return self._calls.run(send)
 
@@ -104,20 +111,30 @@ class LocalEnginePool:
         async with aclosing(messages()) as opened:
             yield opened
 
-    async def _choose(self, affinity: str | None, avoid: tuple[str, ...]) -> _Replica:
+    async def _choose(
+        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
+    ) -> _Replica:
         while not self.replicas:
             self._there.clear()
             await self._there.wait()
+        return self._best(affinity, avoid, owed, call)
+
+    def _best(
+        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
+    ) -> _Replica:
         fit = {name: one for name, one in self.replicas.items() if name not in avoid}
         fit = fit or self.replicas
         if affinity in fit:
             return fit[affinity]
         return min(fit.values(), key=lambda replica: len(replica.calls))
 
+    def _ended(self, call: int) -> None:
+        """A call is over, however it ended."""
+
     async def complete(
         self, request: CompletionRequest, avoid: tuple[str, ...]
     ) -> AsyncGenerator[Taken | CompletionEvent]:
-        replica = await self._choose(None, avoid)
+        replica = await self._choose(None, avoid, expected(request), -1)
         yield Taken(replica.name)
         async with aclosing(replica.engine.complete(request)) as events:
             while (event := await _until_dead(replica, anext(events, None))) is not None:
@@ -159,6 +176,35 @@ class LocalEnginePool:
         if not self.replicas:
             raise EngineDied("has no replica")
         return next(iter(self.replicas.values()))
+
+
+class RoutedPool(LocalEnginePool):
+    """One of many gateways to the replicas of another pool, with a routing table of its own."""
+
+    def __init__(self, fleet: LocalEnginePool, routes: RoutingTable) -> None:
+        super().__init__(fleet._make, ())
+        self.replicas, self._all, self._there = fleet.replicas, fleet._all, fleet._there
+        self._routes = routes
+        self.report()
+
+    def report(self) -> None:
+        """What every replica owes, as it says about once a second."""
+        self._names = [*self.replicas]
+        self._routes.keep(self.replicas.keys())
+        for name, replica in self.replicas.items():
+            self._routes.report(name, replica.backlog.owed, replica.backlog.version)
+
+    def _best(
+        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
+    ) -> _Replica:
+        ranked = self._routes.rank(self._names, RoutingConstraints(owed, affinity, avoid))
+        there = [name for name in ranked if name in self.replicas] or [*self.replicas][:1]
+        self._routes.send(str(call), there[0], owed)
+        self._routes.take(str(call))
+        return self.replicas[there[0]]
+
+    def _ended(self, call: int) -> None:
+        self._routes.end(str(call))
 
 
 async def _until_dead(replica: _Replica, awaited: Awaitable[T]) -> T:
