@@ -6,6 +6,7 @@ is late gets larger reports, as in a fleet.
 """
 
 import heapq
+import math
 import pickle
 import tempfile
 from collections.abc import Iterator
@@ -17,15 +18,16 @@ from typing import Any, NamedTuple
 from benchmarks.decisions import history
 from benchmarks.fleet.scale import CLASSES, GATEWAYS, Core
 from policies.curves.class_statistics import ClassStatistics
+from policies.curves.curve import fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from scheduler.curves.cache import EXCHANGE_SECONDS, CurveCache
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import FeedbackResult, Label
 from scheduler.curves.pace import Pace
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import ClassEntry, CurveStore
-from scheduler.curves.wal import DurableCurveStore, save
+from scheduler.curves.wal import DurableCurveStore
 from scheduler.progress import Progress
 
 BUDGET, PLAN, PRICE = Budget(1000), Plan("votes", Budget(1000)), 1e-4
@@ -74,7 +76,7 @@ class _Remote:
         self.store, self.core = store, core
         self.at, self.bytes = 0.0, 0
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
         sent = pickle.dumps(report)
         with self.core.working(self.at):
             update = self.store.exchange(pickle.loads(sent), epoch, version)
@@ -100,55 +102,39 @@ def records(rng: Random, count: int = POOL) -> list[ObservationRecord]:
     return found
 
 
-def learned(queries: int, rng: Random) -> CurveStore:
-    """A store whose classes have so many queries each and curves; none for 0."""
-    store = CurveStore()
-    if not queries:
-        return store
-    pool = records(rng, WARM)
+def _learn(store: CurveStore, queries: int, rng: Random) -> None:
+    """All classes get so many queries each and the same curve; each is somewhere between two fits,
+    which come after a tenth more.
+    """
     one = ClassStatistics()
-    for record in pool:
+    for record in records(rng, WARM):
         one.observe(record.observation)
     while one.queries < queries:
-        one.merge(ClassStatistics.from_dict(one.as_dict()))
+        half = ClassStatistics()
+        half.merge(one)
+        one.merge(half)
     one.scale(queries / one.queries)
-    stored = one.as_dict()
+    curve = fit(one, parent=one, price=PRICE)
     for number in range(CLASSES):
-        entry = ClassEntry(ClassStatistics.from_dict(stored), -9.21)
+        statistics = ClassStatistics()
+        statistics.merge(one)
+        entry = ClassEntry(statistics, math.log(PRICE), curve=curve)
+        entry.unfitted = rng.randrange(max(1, queries // 10))
         store.entries["model", f"class {number}"] = entry
-    return store
 
 
 @contextmanager
 def shared(queries: int, *, paced: bool, core: Core) -> Iterator[DurableCurveStore]:
-    """A store with its files. Unpaced, it fits where it counts."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "curves.json"
-        save(CurveStore.from_dict(_stored(queries)), path)
-        pace = Pace(clock=core.now) if paced else None
-        with DurableCurveStore(path, pace=Pace(clock=core.now)) as store:
-            store.store.pace = pace
-            if queries:
-                _give_curves(store.store)
-            yield store
-
-
-def _stored(queries: int) -> dict[str, Any]:
-    made = learned(queries, Random(1))
-    classes = [
-        {"model": model, "class": name, "statistics": entry.statistics.as_dict(), "drift": {},
-         "log_price": entry.log_price, "used": 0}
-        for (model, name), entry in made.entries.items()
-    ]  # fmt: skip
-    return {"version": 5, "observed": 0, "writers": {}, "models": ["model"], "classes": classes}
-
-
-def _give_curves(store: CurveStore) -> None:
-    """The first class's curve to all of them, whose statistics are the same."""
-    curve = store.curve(*next(iter(store.entries)))
-    for entry in store.entries.values():
-        entry.curve = curve
-    store._due.clear()
+    """A store with its files and so many queries a class. Unpaced, it fits where it counts."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        DurableCurveStore(
+            Path(folder) / "curves.json", pace=Pace(clock=core.now) if paced else None
+        ) as store,
+    ):
+        if queries:
+            _learn(store.store, queries, Random(1))
+        yield store
 
 
 async def exchanges(

@@ -14,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.api.middleware.claims import Claims
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackConfig
 from scheduler.curves.pace import Pace
 from scheduler.curves.wal import DurableCurveStore
@@ -51,7 +51,7 @@ class CurveStoreActor:
 
     async def exchange(
         self, report: Report, epoch: str, version: int, blocked: Mapping[str, float]
-    ) -> tuple[CurveUpdate, dict[str, float]]:
+    ) -> tuple[PackedUpdate, dict[str, float]]:
         """Exchange curves, and the requests that each gateway has in quarantine."""
         self._quarantine.block(blocked)
         return self._curves.exchange(report, epoch, version), self._quarantine.blocked()
@@ -95,8 +95,8 @@ class RemoteCurveStore(RemotePart):
         super().__init__(handle, "curves")
         self._quarantine = quarantine
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
-        update: CurveUpdate
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
+        update: PackedUpdate
         update, blocked = await _reached(
             self._handle.exchange.remote(report, epoch, version, self._quarantine.blocked())
         )

@@ -13,6 +13,7 @@ from typing import Any
 from policies.curves.curve import ClassCurve
 from scheduler.curves.exchange import ClassKey, Report, SharedCurveStore
 from scheduler.curves.feedback import FeedbackResult, Label, PendingFeedback
+from scheduler.curves.packing import unpack
 from scheduler.curves.records import ObservationRecord
 from scheduler.curves.store import MAX_CLASSES, OTHER
 
@@ -95,7 +96,7 @@ class CurveCache:
             # Nobody reports classes that were folded: begin anew, with all that is still there.
             self._curves, self._epoch = {}, ""
             return
-        self._curves.update(update.curves)
+        self._curves.update((key, unpack(packed)) for key, packed in update.curves.items())
         self._epoch, self._version = update.epoch, update.version
 
 

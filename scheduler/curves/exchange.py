@@ -34,6 +34,14 @@ class CurveUpdate(NamedTuple):
     curves: dict[ClassKey, ClassCurve]
 
 
+class PackedUpdate(NamedTuple):
+    """A `CurveUpdate` between processes: the curves are packed (scheduler/curves/packing.py)."""
+
+    epoch: str
+    version: int
+    curves: dict[ClassKey, bytes]
+
+
 class CurveSource(Protocol):
     """The curves as a controller uses them: in its own process, or a cache of the shared store."""
 
@@ -55,7 +63,7 @@ class CurveSource(Protocol):
 class SharedCurveStore(Protocol):
     """The one curve store, in another process. Raises ConnectionError while it is away."""
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate: ...
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate: ...
 
     async def label(self, label: Label) -> FeedbackResult: ...
 

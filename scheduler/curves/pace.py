@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Pace:
     """`share` of the time is for the work. Time that it leaves is kept up to `most_seconds`."""
 
-    share: float = 0.5
+    share: float = 0.25
     most_seconds: float = 0.125
     #: Seconds from any beginning.
     clock: Callable[[], float] = time.perf_counter

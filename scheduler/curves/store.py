@@ -19,8 +19,9 @@ from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.curves.drift import QUERIES_AFTER_DRIFT, DriftDetector, decay, warm_start
 from policies.curves.label import learn
-from scheduler.curves.exchange import ClassKey, CurveUpdate, Report
+from scheduler.curves.exchange import ClassKey, CurveUpdate, PackedUpdate, Report
 from scheduler.curves.pace import Pace
+from scheduler.curves.packing import pack
 from scheduler.curves.parents import Parents
 from scheduler.curves.records import LabelRecord, ObservationRecord, Record
 
@@ -48,6 +49,8 @@ class ClassEntry:
     curve: ClassCurve | None = None
     changed_at: int = 0
     unfitted: int = 0
+    #: The curve as it goes to gateways, once one of them has got it.
+    packed: bytes | None = None
 
     @property
     def is_due(self) -> bool:
@@ -173,6 +176,20 @@ class CurveStore:
         self._fit_due()
         newer = dict(self._newer(version if epoch == self._epoch else 0))
         return CurveUpdate(self._epoch, self._version, newer)
+
+    def packed_update(self, epoch: str, version: int) -> PackedUpdate:
+        """The same as it goes to another process."""
+        update = self.update(epoch, version)
+        return PackedUpdate(
+            update.epoch, update.version, {key: self._packed(key) for key in update.curves}
+        )
+
+    def _packed(self, key: ClassKey) -> bytes:
+        entry = self.entries[key]
+        if entry.packed is None:
+            assert entry.curve is not None
+            entry.packed = pack(entry.curve)
+        return entry.packed
 
     def _newer(self, since: int) -> Iterator[tuple[ClassKey, ClassCurve]]:
         for key in reversed(self._fitted):
@@ -308,6 +325,7 @@ class CurveStore:
             price=math.exp(entry.log_price),
             round_tokens=self.round_tokens,
         )
+        entry.packed = None
         self._version += 1
         entry.changed_at = self._version
         entry.unfitted = 0

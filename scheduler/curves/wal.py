@@ -28,7 +28,7 @@ from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import Confidence, Probe
 from policies.tally import Vote
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import Feedback, FeedbackResult, Label, PendingFeedback
 from scheduler.curves.pace import Pace
 from scheduler.curves.records import LabelRecord, ObservationRecord, Record
@@ -70,10 +70,10 @@ class DurableCurveStore:
         self._synced = time.monotonic()
         self.snapshot()
 
-    def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
+    def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
         """Take a report in and return newer curves; the reply confirms the report."""
         self._take(report)
-        return self.store.update(epoch, version)
+        return self.store.packed_update(epoch, version)
 
     def curve(self, model: str, query_class: str) -> ClassCurve | None:
         return self.store.curve(model, query_class)

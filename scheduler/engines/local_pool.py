@@ -83,7 +83,7 @@ class LocalEnginePool:
     ) -> AsyncGenerator[EventBatch]:
         @asynccontextmanager
         async def send(number: int) -> AsyncIterator[str]:
-            replica = await self._choose(affinity, avoid, expected(request), number)
+            replica = await self._route(affinity, avoid, expected(request), number)
             run = replica.running.run(request, self._calls.gateway, number)
             replica.calls.add(number)
             try:
@@ -111,17 +111,16 @@ class LocalEnginePool:
         async with aclosing(messages()) as opened:
             yield opened
 
-    async def _choose(
+    async def _route(
         self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
     ) -> _Replica:
+        """Where a call goes, and how much it is expected to cost there."""
+        return await self._choose(affinity, avoid)
+
+    async def _choose(self, affinity: str | None, avoid: tuple[str, ...]) -> _Replica:
         while not self.replicas:
             self._there.clear()
             await self._there.wait()
-        return self._best(affinity, avoid, owed, call)
-
-    def _best(
-        self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
-    ) -> _Replica:
         fit = {name: one for name, one in self.replicas.items() if name not in avoid}
         fit = fit or self.replicas
         if affinity in fit:
@@ -134,7 +133,7 @@ class LocalEnginePool:
     async def complete(
         self, request: CompletionRequest, avoid: tuple[str, ...]
     ) -> AsyncGenerator[Taken | CompletionEvent]:
-        replica = await self._choose(None, avoid, expected(request), -1)
+        replica = await self._choose(None, avoid)
         yield Taken(replica.name)
         async with aclosing(replica.engine.complete(request)) as events:
             while (event := await _until_dead(replica, anext(events, None))) is not None:
@@ -194,14 +193,15 @@ class RoutedPool(LocalEnginePool):
         for name, replica in self.replicas.items():
             self._routes.report(name, replica.backlog.owed, replica.backlog.version)
 
-    def _best(
+    async def _route(
         self, affinity: str | None, avoid: tuple[str, ...], owed: PendingWork, call: int
     ) -> _Replica:
         ranked = self._routes.rank(self._names, RoutingConstraints(owed, affinity, avoid))
-        there = [name for name in ranked if name in self.replicas] or [*self.replicas][:1]
-        self._routes.send(str(call), there[0], owed)
+        there = next((name for name in ranked if name in self.replicas), None)
+        replica = await self._choose(affinity, avoid) if there is None else self.replicas[there]
+        self._routes.send(str(call), replica.name, owed)
         self._routes.take(str(call))
-        return self.replicas[there[0]]
+        return replica
 
     def _ended(self, call: int) -> None:
         self._routes.end(str(call))

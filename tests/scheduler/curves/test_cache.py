@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.curves import cache as curve_cache
 from scheduler.curves.cache import CurveCache
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import FeedbackResult, Label
 from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore
@@ -25,7 +25,7 @@ class FlakyStore:
         self.kept = DurableCurveStore()
         self._faults = list(faults)
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
         fault = self._faults.pop(0) if self._faults else ""
         if fault == "request lost":
             raise Away

@@ -9,7 +9,7 @@ import pytest
 
 from policies.curves.class_statistics import ClassStatistics
 from scheduler.curves.cache import CurveCache
-from scheduler.curves.exchange import CurveUpdate, Report
+from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import (
     HOUR,
     Feedback,
@@ -165,7 +165,7 @@ class SharedStore:
     def __init__(self, kept: DurableCurveStore) -> None:
         self.kept, self.is_down = kept, False
 
-    async def exchange(self, report: Report, epoch: str, version: int) -> CurveUpdate:
+    async def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
         await asyncio.sleep(0)
         if self.is_down:
             raise ConnectionError("down")
