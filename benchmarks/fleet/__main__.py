@@ -81,8 +81,8 @@ def outcome_store(count: int) -> list[Cost]:
             costs.append(Cost(f"outcome store: {rate.name}", rate.cpu / rate.lines, REQUESTS))
         else:
             # The gateways parse their own lines; the database's part is what they share.
-            each = rate.server_cpu / rate.lines
-            costs.append(Cost(f"outcome store: {rate.name}, database", each, REQUESTS))
+            taken = rate.server_cpu / rate.lines
+            costs.append(Cost(f"outcome store: {rate.name}, database", taken, REQUESTS))
     return costs
 
 
@@ -108,7 +108,7 @@ def main(quick: bool) -> None:
     """Measure the shared parts of a fleet, and report the goals."""
     logging.getLogger("thinkbudget").setLevel(logging.ERROR)
     goals: dict[str, GoalResult] = {}
-    requests = 500 if quick else 5000
+    requests = 300 if quick else 2000
     window = played("window of the fleet", Traffic(requests, requests / REQUESTS, DEATHS))
     small = Traffic(400 if quick else 4000, 3600.0, 1, TOKENS, 5, 100, 20)
     hour = played("an hour of a tenth of it, one request in 450", small)

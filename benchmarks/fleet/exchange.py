@@ -22,11 +22,12 @@ from policies.curves.curve import fit
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from scheduler.curves.cache import EXCHANGE_SECONDS, CurveCache
+from scheduler.curves.class_entry import ClassEntry
 from scheduler.curves.exchange import PackedUpdate, Report
 from scheduler.curves.feedback import FeedbackResult, Label
 from scheduler.curves.pace import Pace
 from scheduler.curves.records import ObservationRecord
-from scheduler.curves.store import ClassEntry, CurveStore
+from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.progress import Progress
 

@@ -52,11 +52,13 @@ class RemoteEnginePool:
     async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
         return tuple(await self._broadcast("status"))
 
-    async def cancel(self, query: str, chain: int | None = None) -> None:
-        await self._broadcast("cancel", query, chain)
+    async def cancel(
+        self, query: str, chain: int | None = None, *, replica: str | None = None
+    ) -> None:
+        await self._tell(replica, "cancel", query, chain)
 
-    async def conclude(self, query: str, chain: int) -> None:
-        await self._broadcast("conclude", query, chain)
+    async def conclude(self, query: str, chain: int, *, replica: str | None = None) -> None:
+        await self._tell(replica, "conclude", query, chain)
 
     async def check(self) -> None:
         await self._handle.check.remote()
@@ -89,6 +91,24 @@ class RemoteEnginePool:
                 if isinstance(event, Refused):
                     raise event
                 yield event
+
+    async def _tell(self, replica: str | None, method: str, query: str, chain: int | None) -> None:
+        """One replica, or all: of a thousand it would be a thousand calls.
+
+        Where it is gone another one is told, which does not know the query: Serve would keep a call
+        for a replica that never comes, and not close the handle.
+        """
+        only = None if replica is None else TargetReplica(replica, or_any=True)
+        if only is None:
+            await self._broadcast(method, only, query, chain)
+            return
+        response = getattr(self._handle, method).remote(only, query, chain)
+        try:
+            async with asyncio.timeout(BROADCAST_SECONDS):
+                await response
+        except (*UNREACHABLE, TimeoutError) as error:
+            response.cancel()
+            log.info("%s did not reach %s: %s", method, replica, type(error).__name__)
 
     async def _broadcast(self, method: str, *args: Any) -> list[Any]:
         """Call every replica: their results, or none if one does not reply in time."""

@@ -55,10 +55,13 @@ class EngineReplica:
     async def status(self) -> ReplicaStatus:
         return ReplicaStatus(self._name, *await self._engine.load(), self._backlog.owed.tokens)
 
-    async def cancel(self, query: str, chain: int | None = None) -> None:
+    async def cancel(
+        self, only: TargetReplica | None, query: str, chain: int | None = None
+    ) -> None:
+        """`only` is for TokenRouter, as in `sample`; None: all replicas are told."""
         await self._engine.cancel(query, chain)
 
-    async def conclude(self, query: str, chain: int) -> None:
+    async def conclude(self, only: TargetReplica | None, query: str, chain: int) -> None:
         await self._engine.conclude(query, chain)
 
     async def check(self) -> None:

@@ -96,7 +96,7 @@ def _constraints(pending: PendingRequest | None) -> RoutingConstraints:
     )
     request, affinity = args.get("request"), args.get("affinity")
     if isinstance(request, TargetReplica):
-        return RoutingConstraints(only=request.replica)
+        return RoutingConstraints(only=request.replica, or_any=request.or_any)
     if not isinstance(request, SampleRequest | CompletionRequest):
         return RoutingConstraints()
     if affinity is None and isinstance(request, SampleRequest):

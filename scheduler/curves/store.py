@@ -12,13 +12,13 @@ import logging
 import math
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.curves.drift import QUERIES_AFTER_DRIFT, DriftDetector, decay, warm_start
 from policies.curves.label import learn
+from scheduler.curves.class_entry import ClassEntry
 from scheduler.curves.exchange import ClassKey, CurveUpdate, PackedUpdate, Report
 from scheduler.curves.pace import Pace
 from scheduler.curves.packing import pack
@@ -33,37 +33,8 @@ MAX_WRITERS = 1000
 OTHER = "other"
 _LATE_FITS = 20
 _PRICE_MEMORY = 50.0
-_PRICE_STEP = math.log(1.5)
 _IDLE = 100_000.0
 """Observations of other classes that make one half as used as it was."""
-
-
-@dataclass(slots=True)
-class ClassEntry:
-    """One class. `log_price` is the mean of late, where its tables are fitted."""
-
-    statistics: ClassStatistics
-    log_price: float
-    drift: DriftDetector = field(default_factory=DriftDetector)
-    used: int = 0
-    curve: ClassCurve | None = None
-    changed_at: int = 0
-    unfitted: int = 0
-    #: The curve as it goes to gateways, once one of them has got it.
-    packed: bytes | None = None
-
-    @property
-    def is_due(self) -> bool:
-        """Whether enough came in, or the price went elsewhere, since the last fit."""
-        if self.curve is None or self.unfitted >= max(1.0, 0.1 * self.statistics.queries):
-            return True
-        return abs(self.log_price - math.log(self.curve.price)) > _PRICE_STEP
-
-    @property
-    def urgency(self) -> tuple[bool, float, float]:
-        """The larger, the sooner it is to be fitted: without any curve, then by growth."""
-        queries = self.statistics.queries
-        return self.curve is None, self.unfitted / max(1.0, queries), queries
 
 
 class CurveStore:

@@ -8,7 +8,7 @@ one reservation. Requests under which engines die are refused (scheduler/engines
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 
 from scheduler.engines.in_flight import (
@@ -80,14 +80,18 @@ class FailoverEngine:
         await self._pool.close()
 
     async def cancel(self, query: str, chain: int | None = None) -> None:
-        for flight in self._of(query):
+        flights = self._of(query)
+        for flight in flights:
             flight.cancel(chain)
-        await self._pool.cancel(query, chain)
+        for replica in _replicas_of(flights):
+            await self._pool.cancel(query, chain, replica=replica)
 
     async def conclude(self, query: str, chain: int) -> None:
-        for flight in self._of(query):
+        flights = self._of(query)
+        for flight in flights:
             flight.concluded.add(chain)
-        await self._pool.conclude(query, chain)
+        for replica in _replicas_of(flights):
+            await self._pool.conclude(query, chain, replica=replica)
 
     def _of(self, query: str) -> list[InFlightRequest]:
         return [flight for flight in self._in_flight if flight.request.query == query]
@@ -193,7 +197,7 @@ class FailoverEngine:
         if isinstance(event, Accepted):
             # Chains may have been cancelled while no replica had them.
             for chain in flight.cancelled.intersection(flight.waiting):
-                await self._pool.cancel(flight.request.query, chain)
+                await self._pool.cancel(flight.request.query, chain, replica=replica)
         elif _is_progress(event):
             flight.progressed = True
             self._health.progressed(replica, flight.since)
@@ -280,6 +284,12 @@ class FailoverEngine:
                     for text in held:
                         yield text
                 yield event
+
+
+def _replicas_of(flights: Collection[InFlightRequest]) -> set[str | None]:
+    """Who is to be told of a query: those that have it; all where that is not known (None)."""
+    replicas = {flight.replica for flight in flights} or {None}
+    return {None} if None in replicas else replicas
 
 
 def _now() -> float:

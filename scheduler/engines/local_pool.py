@@ -140,15 +140,22 @@ class LocalEnginePool:
                 await _until_dead(replica, replica.awake.wait())
                 yield event
 
-    async def cancel(self, query: str, chain: int | None = None) -> None:
-        for replica in [*self.replicas.values()]:
-            if replica.awake.is_set():
-                await replica.engine.cancel(query, chain)
+    async def cancel(
+        self, query: str, chain: int | None = None, *, replica: str | None = None
+    ) -> None:
+        for each in self._told(replica):
+            await each.engine.cancel(query, chain)
 
-    async def conclude(self, query: str, chain: int) -> None:
-        for replica in [*self.replicas.values()]:
-            if replica.awake.is_set():
-                await replica.engine.conclude(query, chain)
+    async def conclude(self, query: str, chain: int, *, replica: str | None = None) -> None:
+        for each in self._told(replica):
+            await each.engine.conclude(query, chain)
+
+    def _told(self, replica: str | None) -> list[_Replica]:
+        """One replica, or all; without those that hang, or are gone."""
+        there = [*self.replicas.values()]
+        if replica is not None:
+            there = [self.replicas[replica]] if replica in self.replicas else []
+        return [each for each in there if each.awake.is_set()]
 
     async def info(self) -> EngineInfo:
         return await self._any().engine.info()

@@ -60,11 +60,13 @@ class EnginePool(Protocol):
     async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
         """Of the replicas that reply in time."""
 
-    async def cancel(self, query: str, chain: int | None = None) -> None:
-        """Reaches whichever replica has the query; a replica that hangs is not waited for."""
+    async def cancel(
+        self, query: str, chain: int | None = None, *, replica: str | None = None
+    ) -> None:
+        """Reaches `replica`, or all of them (None); one that hangs is not waited for."""
 
-    async def conclude(self, query: str, chain: int) -> None:
-        """Reaches whichever replica has the query; a replica that hangs is not waited for."""
+    async def conclude(self, query: str, chain: int, *, replica: str | None = None) -> None:
+        """Reaches `replica`, or all of them (None); one that hangs is not waited for."""
 
     async def check(self) -> None:
         """Raise if no replica can serve."""

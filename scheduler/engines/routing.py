@@ -32,9 +32,10 @@ class PendingWork(NamedTuple):
 
 
 class TargetReplica(NamedTuple):
-    """The one replica that is meant; without it a call waits."""
+    """The one replica that is meant. Without it a call waits, or `or_any` goes to any other."""
 
     replica: str
+    or_any: bool = False
 
 
 class RoutingConstraints(NamedTuple):
@@ -42,13 +43,14 @@ class RoutingConstraints(NamedTuple):
 
     `affinity` is where this query's earlier chains ran, and their prefix is cached (None: it has
     none). `avoid` are replicas to be left out while there are others. `only` is the one replica
-    that may be chosen (None: any).
+    that may be chosen (None: any); with `or_any`, the others may where it is not there.
     """
 
     owed: PendingWork = PendingWork()
     affinity: str | None = None
     avoid: Collection[str] = ()
     only: str | None = None
+    or_any: bool = False
 
 
 @dataclass(slots=True)
@@ -108,7 +110,9 @@ class RoutingTable:
         who owes the fewest tokens.
         """
         if constraints.only is not None:
-            return [name for name in replicas if name == constraints.only]
+            meant = [name for name in replicas if name == constraints.only]
+            if meant or not constraints.or_any:
+                return meant
         left = self._drawn(replicas, constraints)
         suspects = self.suspects()
 

@@ -113,11 +113,13 @@ class TracedPool:
     async def replica_statuses(self) -> tuple[ReplicaStatus, ...]:
         return await self.pool.replica_statuses()
 
-    async def cancel(self, query: str, chain: int | None = None) -> None:
-        await self.pool.cancel(query, chain)
+    async def cancel(
+        self, query: str, chain: int | None = None, *, replica: str | None = None
+    ) -> None:
+        await self.pool.cancel(query, chain, replica=replica)
 
-    async def conclude(self, query: str, chain: int) -> None:
-        await self.pool.conclude(query, chain)
+    async def conclude(self, query: str, chain: int, *, replica: str | None = None) -> None:
+        await self.pool.conclude(query, chain, replica=replica)
 
     async def check(self) -> None:
         await self.pool.check()

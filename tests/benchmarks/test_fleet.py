@@ -54,7 +54,7 @@ def test_the_curve_store_counts_all_that_is_sent() -> None:
 
 @pytest.mark.slow
 def test_a_small_fleet_loses_nothing_though_engines_die() -> None:
-    traffic = Traffic(200, 2.0, 6, 150.0, gateways=3, engines=10, classes=4)
+    traffic = Traffic(200, 2.0, 1, 150.0, gateways=3, engines=30, classes=4)
     found = play(traffic, Steps())
     assert (found.asked, found.answered, found.observed, found.stored) == (200, 200, 200, 200)
     assert found.deaths > 0 and found.migrations > 0 and found.lost == 0

@@ -21,10 +21,11 @@ import pytest
 from policies.plan import Budget
 from scheduler.admission.access import AccessConfig
 from scheduler.config import EngineConfig, ScalingConfig, ServeConfig
+from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.pool import EventBatch
 from tests.endpoint import free_port
 from workers.engine import SampleRequest
-from workers.sample import Sample
+from workers.sample import Accepted, Sample
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("default")]
 
@@ -180,6 +181,33 @@ def test_a_query_stays_on_its_replica_unless_that_is_full_or_avoided(
         assert {sample.replica for call in await asyncio.gather(*full) for sample in call} == {home}
 
     asyncio.run(scenario())
+
+
+def test_a_chain_is_ended_on_the_replica_that_has_it(
+    deployed: Callable[[ServeConfig], str],
+) -> None:
+    from ray import serve
+
+    from scheduler.cluster.remote import RemoteEnginePool
+
+    name = deployed(ServeConfig(engine=ENGINE, replicas=2))
+
+    async def scenario() -> dict[int, str]:
+        await heard_of(name, 2)
+        pool = RemoteEnginePool(serve.get_deployment_handle("EngineReplica", name))
+        engine, ended = FailoverEngine(pool), dict[int, str]()
+        async for event in engine.sample(request("q", 60.0, chains=3)):
+            if isinstance(event, Accepted):
+                await engine.conclude("q", 0)
+                await engine.cancel("q", 1)
+                await pool.cancel("q", 2)  # all replicas are told
+            if isinstance(event, Sample):
+                ended[event.chain] = event.stop_cause
+        await pool.cancel("q", replica="nobody")  # who is gone is not waited for
+        return ended
+
+    ended = asyncio.run(asyncio.wait_for(scenario(), 50))
+    assert ended == {0: "early_exit", 1: "cancelled", 2: "cancelled"}
 
 
 def test_calls_of_one_http_request_are_all_sent_though_they_share_its_id(

@@ -460,3 +460,30 @@ def test_over_http_poison_is_an_openai_error_and_its_neighbour_is_answered() -> 
         chat("easy question"), engine=FailoverEngine(Absent(poisoned, ["a"]), queue_seconds=3)
     )
     assert (away.status_code, away.json()["error"]["code"]) == (503, "engine_unavailable")
+
+
+async def test_only_the_replica_that_has_a_query_is_told_to_end_a_chain() -> None:
+    """Of a thousand replicas, telling all would be a thousand calls."""
+    told: list[str] = []
+
+    class Told(SimulatedEngine):
+        async def cancel(self, query: str, chain: int | None = None) -> None:
+            told.append(self.replica)
+            await super().cancel(query, chain)
+
+        async def conclude(self, query: str, chain: int) -> None:
+            told.append(self.replica)
+            await super().conclude(query, chain)
+
+    pool = LocalEnginePool(lambda name: Told(replica=name), ("a", "b", "c"))
+    engine, events = FailoverEngine(pool), []
+    async for event in engine.sample(request(3)):
+        events.append(event)
+        if isinstance(event, Accepted):
+            await engine.conclude("q", 0)
+            await engine.cancel("q", 1)
+    ended = samples(events)
+    assert told == [ended[0].replica] * 2
+    assert (ended[0].stop_cause, ended[1].stop_cause) == ("early_exit", "cancelled")
+    await engine.cancel("nobody has it")
+    assert sorted(told[2:]) == ["a", "b", "c"]

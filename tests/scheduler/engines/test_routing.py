@@ -203,3 +203,5 @@ def test_of_many_replicas_affinity_and_avoidance_hold(avoid: set[str], affinity:
     assert (ranked[0] == affinity) == (affinity not in avoid)
     (only,) = known.rank(MANY, RoutingConstraints(PendingWork(1, 1), only=affinity))
     assert only == affinity
+    assert known.rank(MANY, RoutingConstraints(only="gone")) == []
+    assert known.rank(MANY, RoutingConstraints(only="gone", or_any=True))
