@@ -130,7 +130,9 @@ def shared(queries: int, *, paced: bool, core: Core) -> Iterator[DurableCurveSto
     with (
         tempfile.TemporaryDirectory() as folder,
         DurableCurveStore(
-            Path(folder) / "curves.json", pace=Pace(clock=core.now) if paced else None
+            Path(folder) / "curves.json",
+            pace=Pace(clock=core.now) if paced else None,
+            clock=core.now,
         ) as store,
     ):
         if queries:

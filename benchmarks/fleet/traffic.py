@@ -166,7 +166,9 @@ def play(traffic: Traffic, bar: Progress) -> Played:
         folder, core = Path(name), Core()
         with (
             OutcomeStore(str(folder / "outcomes.db")) as store,
-            DurableCurveStore(folder / "curves.json", pace=Pace(clock=core.now)) as curves,
+            DurableCurveStore(
+                folder / "curves.json", pace=Pace(clock=core.now), clock=core.now
+            ) as curves,
         ):
             return run_virtual(_play(traffic, _Curves(curves, core), store, folder, bar))
 

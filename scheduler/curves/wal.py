@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +52,7 @@ class DurableCurveStore:
     """The curve store with its labels and, given a path, its files.
 
     A gateway reaches it by `exchange`. A controller in the same process uses it as a `CurveSource`.
+    `clock` says when the log is synced and a snapshot is due, in seconds from any beginning.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class DurableCurveStore:
         feedback: Feedback | None = None,
         round_tokens: float = 0.0,
         pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = path
+        self._path, self._clock = path, clock
         self._writer, self._number = uuid.uuid4().hex, 0
         self._feedback = feedback or Feedback()
         self.store = load(path) if path is not None and path.is_file() else CurveStore()
@@ -74,7 +76,7 @@ class DurableCurveStore:
         self._log = _locked(path, wait_seconds)
         for report in _reports(_log_of(path)):
             self.store.take(report)
-        self._synced = time.monotonic()
+        self._synced = clock()
         self.snapshot()
 
     def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
@@ -139,7 +141,7 @@ class DurableCurveStore:
             return
         save(self.store, self._path)
         self._log.truncate(0)
-        self._snapped, self._logged, self._unsynced = time.monotonic(), 0, False
+        self._snapped, self._logged, self._unsynced = self._clock(), 0, False
 
     def close(self) -> None:
         if self._path is not None and not self._log.closed:
@@ -161,7 +163,7 @@ class DurableCurveStore:
         self._unsynced = True
 
     def _sync(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self._unsynced and now - self._synced >= SYNC_SECONDS:
             os.fsync(self._log.fileno())
             self._synced, self._unsynced = now, False
