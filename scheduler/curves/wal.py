@@ -311,12 +311,6 @@ def _plan(stored: Mapping[str, Any] | None) -> Plan | None:
     """A forecast is not learned from, and not kept."""
     if stored is None:
         return None
-    setting = stored.get("setting")
-    return Plan(
-        **dict(stored)
-        | {
-            "budget": Budget(**stored["budget"]),
-            "forecast": None,
-            "setting": None if setting is None else ChainSetting(*setting),
-        }
-    )
+    setting = ChainSetting(*kept) if (kept := stored.get("setting")) else None
+    budget = Budget(**stored["budget"])
+    return Plan(**dict(stored) | {"budget": budget, "forecast": None, "setting": setting})
