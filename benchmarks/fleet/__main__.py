@@ -5,8 +5,8 @@ python -m benchmarks.fleet [--quick]
 1,000 engines, 50 gateways, 5,000 requests a second, 1,000 classes. An hour of that is 18 million
 requests, which no one machine plays. So the real code runs in windows at the fleet's sizes, and its
 CPU time is measured by operation; what the fleet needs of it is computed from that, and said so.
-The goal is in multiples of the load that one gateway's core can serve (its own figure is measured
-with the simulated engine's part in it, so it is too low rather than too high).
+The goal is in multiples of the load that one gateway's core can serve. That figure has the
+simulated engines' part in it, so it is low and the multiples are high: read them beside the rates.
 """
 
 import asyncio
