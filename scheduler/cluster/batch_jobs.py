@@ -15,6 +15,10 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 POLL_SECONDS = 2.0
+NO_AGENT = "No available agent"
+"""What a cluster says that has just begun: none of its nodes takes jobs yet."""
+AGENT_SECONDS = 90.0
+"""For so long it is asked again."""
 
 
 class JobState(NamedTuple):
@@ -48,17 +52,22 @@ class RayJobs:
         """Start `thinkbudget ARGUMENTS` on the cluster. Raises ValueError where it is refused."""
         # The arguments are quoted here, and never put together as text elsewhere.
         entrypoint = shlex.join(["python", "-m", "thinkbudget", *arguments])
-        try:
-            return str(
-                self._client.submit_job(
-                    entrypoint=entrypoint,
-                    submission_id=job,
-                    runtime_env=runtime_env,
-                    metadata=metadata,
+        until = time.monotonic() + AGENT_SECONDS
+        while True:
+            try:
+                return str(
+                    self._client.submit_job(
+                        entrypoint=entrypoint,
+                        submission_id=job,
+                        runtime_env=runtime_env,
+                        metadata=metadata,
+                    )
                 )
-            )
-        except RuntimeError as error:
-            raise ValueError(f"the cluster refuses the job: {_last_line(error)}") from error
+            except RuntimeError as error:
+                if NO_AGENT not in str(error) or time.monotonic() > until:
+                    why = _last_line(error)
+                    raise ValueError(f"the cluster refuses the job: {why}") from error
+            time.sleep(1.0)
 
     def state(self, job: str) -> JobState:
         """Raises ValueError for a job that the cluster does not know."""

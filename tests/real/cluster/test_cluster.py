@@ -348,13 +348,13 @@ def body(seconds: float, **more: Any) -> dict[str, Any]:
 
 def ask(port: int, seconds: float) -> httpx.Response:
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    return httpx.post(url, json=body(seconds), timeout=60)
+    return httpx.post(url, json=body(seconds), timeout=200)
 
 
 def streamed(port: int, seconds: float, begun: threading.Semaphore) -> str:
     """The whole stream; tells when it has begun."""
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    with httpx.stream("POST", url, json=body(seconds, stream=True), timeout=60) as reply:
+    with httpx.stream("POST", url, json=body(seconds, stream=True), timeout=200) as reply:
         lines = reply.iter_lines()
         first = next(lines)
         begun.release()
@@ -366,7 +366,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
     command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
     command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
-    command += ["--gateways", "2", "--drain-timeout", "60", "--store", str(tmp_path / "s.db")]
+    command += ["--gateways", "2", "--drain-timeout", "180", "--store", str(tmp_path / "s.db")]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -402,7 +402,7 @@ def test_a_server_that_is_told_to_end_loses_no_request_and_no_outcome(
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "draining"
     assert int(refused.headers["Retry-After"]) > 0
-    said, _ = process.communicate(timeout=40)
+    said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert "cut off" not in said
     assert [pid for pid in members if psutil.pid_exists(pid)] == []
