@@ -21,7 +21,14 @@ class StoreSink:
 
     async def write(self, lines: list[bytes]) -> Written:
         async with self._lock:
-            return await asyncio.to_thread(self._write, lines)
+            writing = asyncio.create_task(asyncio.to_thread(self._write, lines))
+            try:
+                return await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # The thread goes on: `close` must not take its connections away meanwhile.
+                await asyncio.wait([writing])
+                writing.exception()  # the lines are sent again
+                raise
 
     async def close(self) -> None:
         async with self._lock:
