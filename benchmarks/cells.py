@@ -48,10 +48,11 @@ def replicated(part: Part) -> list[dict[str, list[SettingMean]]]:
 def levels(fixed: Sequence[SettingMean]) -> list[float]:
     """Accuracies that caps, or mixes of two, reach with shares of the tokens of the best cap."""
     best = max(fixed).tokens
-    return [_accuracy_at(fixed, share * best) for share in LEVELS]
+    return [accuracy_at(fixed, share * best) for share in LEVELS]
 
 
-def _accuracy_at(settings: Sequence[SettingMean], tokens: float) -> float:
+def accuracy_at(settings: Sequence[SettingMean], tokens: float) -> float:
+    """The highest that one of the settings, or a mix of two, reaches with so many tokens."""
     below = [one for one in settings if one.tokens <= tokens]
     above = [one for one in settings if one.tokens > tokens]
     highest = max((one.accuracy for one in below), default=0.0)

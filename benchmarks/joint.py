@@ -18,7 +18,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from benchmarks.frontier import Estimate, Floats, Goal, SettingMean, figure, tokens_at
+from benchmarks.frontier import Floats, Goal, SettingMean, figure, tokens_at
 from benchmarks.goals import report
 from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
 from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
@@ -153,7 +153,7 @@ def judged(seeds: int, queries: int, known: Sequence[JointCounts], bar: Progress
     peers = [fixed(arrivals) for arrivals in streams]
     for price in PRICES:
         curves = [KnownCurve(fit_joint(counts, prices=[price])) for counts in known]
-        regret, ratios, ours, late_ratios = [], [], [], []
+        regret, ratios, ours, known_ratios = [], [], [], []
         for seed, arrivals in enumerate(streams):
             play, learner = by_learning(price, seed)
             ours.append(played(arrivals, play))
@@ -162,7 +162,7 @@ def judged(seeds: int, queries: int, known: Sequence[JointCounts], bar: Progress
             accuracy, tokens = ours[-1].mean(axis=0)
             ratios.append(tokens / tokens_at(peers[seed], accuracy))
             accuracy, tokens = best.mean(axis=0)
-            late_ratios.append(tokens / tokens_at(peers[seed], accuracy))
+            known_ratios.append(tokens / tokens_at(peers[seed], accuracy))
             bar.advance(f"price {price:g}")
         table = np.array(regret)
         quarters = [mean(part) for part in np.array_split(table, 4, axis=1)]
@@ -173,17 +173,12 @@ def judged(seeds: int, queries: int, known: Sequence[JointCounts], bar: Progress
         print(f"    the oracle: {'; '.join(str(plan.setting) for plan in plans)}")
         learned = [each.joint.tables[0].plans[0] for each in learner.curves if each.joint]
         print(f"    learned:    {'; '.join(str(plan.setting) for plan in learned)}")
-        print(f"    oracle's tokens over fixed: {np.mean(late_ratios):.2f}", flush=True)
+        print(f"    oracle's tokens over fixed: {np.mean(known_ratios):.2f}", flush=True)
         late = table[:, queries // 2 :]
         yield Goal(f"price {price:g}: regret, last half", mean(late), MAX_REGRET)
         fall = difference(quarters[3], quarters[1])
         yield Goal(f"price {price:g}: regret, last quarter less second", fall, 0.0)
-        yield Goal(f"price {price:g}: tokens over fixed", _over(ratios), MAX_TOKENS)
-
-
-def _over(ratios: Sequence[float]) -> Estimate:
-    """Mean over seeds."""
-    return mean(np.array(ratios))
+        yield Goal(f"price {price:g}: tokens over fixed", mean(np.array(ratios)), MAX_TOKENS)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from benchmarks.cells import LEVELS
+from benchmarks.cells import LEVELS, accuracy_at
 from benchmarks.frontier import SettingMean, tokens_at
 from benchmarks.goals import GoalResult, at_most, report
 from benchmarks.joint_replay import (
@@ -194,20 +194,6 @@ def known(asked: Sequence[KnownQuestion], prices: Sequence[float]) -> list[Setti
     return points
 
 
-def levels(fixed: Sequence[SettingMean], whole: float) -> list[float]:
-    """Accuracies that fixed settings reach with these shares of the tokens of a whole chain."""
-    at = []
-    for share in LEVELS:
-        low, high = 0.0, max(one.accuracy for one in fixed)
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (
-                (middle, high) if tokens_at(fixed, middle) <= share * whole else (low, middle)
-            )
-        at.append(low)
-    return at
-
-
 def compared(
     trace: PrefixTrace, seeds: int, early: int, late: int, bar: Progress
 ) -> dict[str, GoalResult]:
@@ -229,7 +215,7 @@ def compared(
             bar.advance("joint")
         parts[f"first {early}"].append(mean_of([one for run in runs for one in run[:early]]))
         parts[f"all {late}"].append(mean_of([one for run in runs for one in run]))
-    at = levels(families["fixed"], whole)
+    at = [accuracy_at(families["fixed"], share * whole) for share in LEVELS]
     best = [min(tokens_at(points, a) for f, points in families.items() if f != "fixed") for a in at]
     fixed = [tokens_at(families["fixed"], a) for a in at]
     print(f"\n{trace.query_class}: {len(asked)} questions, {seeds} seeds; tokens at an accuracy of")
