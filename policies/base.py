@@ -207,6 +207,14 @@ class Situation:
     learns: bool = True
     greedy: bool = True
 
+    @property
+    def tokens_left(self) -> int | None:
+        """By the query's own limit; None: unlimited."""
+        most = self.query.limits.max_total_tokens
+        if most is None:
+            return None
+        return max(0, most - max(self.tokens_spent, self.tally.tokens))
+
     def chain_temperature(self, asked: float | None) -> float | None:
         """Of a single chain: as asked, else 0 where one is meant to be greedy, else the model's."""
         return 0.0 if asked is None and self.greedy else asked

@@ -89,28 +89,25 @@ class Joint(Policy):
     def _begin(self, situation: Situation, rng: Random) -> Decision:
         curve = situation.curve.joint if situation.curve else None
         best = self._best(situation, curve)
-        if explored := self._explored(situation, curve, best, rng):
-            return explored
+        chance = self._chance(situation, curve, best)
+        if rng.random() < chance:
+            return self._explore(situation, curve, best, chance, rng)
         setting = best.setting if best else ChainSetting(WHOLE)
-        plan = self._plan(
-            situation, setting, best=best, propensity=1 - self._chance(situation, curve, best)
-        )
+        plan = self._plan(situation, setting, best=best, propensity=1 - chance)
         samples = min(best.votes.first_round if best else 1, self.max_samples)
         alone = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) == 0
         alone &= not setting.extensions or setting.exit == NO_EXIT
         return self._draw(situation, plan, setting, samples, final=alone)
 
-    def _explored(
+    def _explore(
         self,
         situation: Situation,
         curve: "JointCurve | None",
         best: "JointPlan | None",
+        chance: float,
         rng: Random,
-    ) -> Decision | None:
-        """A run that shows more than would pay, as often as `_chance` says."""
-        chance = self._chance(situation, curve, best)
-        if rng.random() >= chance:
-            return None
+    ) -> Decision:
+        """A run that shows more than would pay; it was chosen with this chance."""
         far = best is None or curve is None or curve.explored < COLD_RUNS
         far = far or rng.random() < WHOLE_RUNS
         top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
@@ -190,7 +187,7 @@ class Joint(Policy):
         self, situation: Situation, plan: Plan, setting: ChainSetting, samples: int, *, final: bool
     ) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""
-        budget, left = plan.budget, _tokens_left(situation)
+        budget, left = plan.budget, situation.tokens_left
         if left is not None:
             votes = situation.tally.votes
             typical = situation.tally.tokens / len(votes) if votes else budget.most_tokens
@@ -239,7 +236,7 @@ class Joint(Policy):
     def _is_extended(
         self, situation: Situation, plan: Plan, setting: ChainSetting, ends: Sequence[Vote]
     ) -> bool:
-        last, left = ends[-1], _tokens_left(situation)
+        last, left = ends[-1], situation.tokens_left
         if last.extensions >= setting.extensions or last.stop_cause != "natural":
             return False
         step = max(
@@ -277,10 +274,3 @@ class Joint(Policy):
         if curve is None:
             return None
         return curve.table(plan.price or self._price(situation)).plan(setting)
-
-
-def _tokens_left(situation: Situation) -> int | None:
-    most = situation.query.limits.max_total_tokens
-    if most is None:
-        return None
-    return max(0, most - max(situation.tokens_spent, situation.tally.tokens))

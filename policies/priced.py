@@ -241,7 +241,7 @@ class Priced(Policy):
 
     def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""
-        left = _tokens_left(situation)
+        left = situation.tokens_left
         budget = plan.budget
         if left is not None:
             typical = _typical_tokens(situation, budget)
@@ -262,19 +262,12 @@ def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Vote]) -
         after.thinking_tokens - before.thinking_tokens for before, after in pairwise(chain)
     ]
     most = plan.budget.max_thinking_tokens
-    left = _tokens_left(situation)
+    left = situation.tokens_left
     if left is not None:
         most = min(most, last.thinking_tokens + left - plan.budget.answer_tokens)
     if last.thinking_tokens + max(steps) > most:
         return None
     return Budget(most, answer_tokens=plan.budget.answer_tokens)
-
-
-def _tokens_left(situation: Situation) -> int | None:
-    most = situation.query.limits.max_total_tokens
-    if most is None:
-        return None
-    return max(0, most - max(situation.tokens_spent, situation.tally.tokens))
 
 
 def _typical_tokens(situation: Situation, budget: Budget) -> float:

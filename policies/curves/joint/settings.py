@@ -4,8 +4,7 @@ Stages are in the order in which a chain meets them: caps on its thinking, its o
 after one extension, two, and so on. So a chain that went to one stage shows every earlier one.
 """
 
-import bisect
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 CAPS = tuple(round(2 ** (half / 2)) for half in range(10, 33))
 """Thinking tokens at which a chain may be cut, and is tried: 32, 45, 64, ... 65536."""
@@ -46,13 +45,6 @@ class ChainSetting(NamedTuple):
 
     stage: int
     exit: int = NO_EXIT
-
-    @classmethod
-    def within(cls, cap: int | None, extensions: int = 0) -> Self:
-        """The furthest without an exit whose cap is at most `cap`; None: no cap."""
-        if cap is None:
-            return cls(WHOLE + extensions)
-        return cls(max(0, bisect.bisect_right(CAPS, cap) - 1))
 
     @property
     def cap(self) -> int | None:
