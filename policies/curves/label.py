@@ -30,6 +30,8 @@ def learn(
             served.relabel(counts, blank.served[plan], weight)
         if statistics.exits and labelled.exits and blank.exits:
             statistics.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
+        if statistics.joint and labelled.joint and blank.joint:
+            statistics.joint.relabel(labelled.joint, blank.joint, weight)
 
 
 def _observed(observation: Observation, right: dict[str, bool]) -> ClassStatistics:

@@ -86,6 +86,18 @@ class JointCounts:
         right = {answer: is_right for answer, is_right in known.items() if is_right is not None}
         self.exits.add(trajectory._replace(right=right))  # type: ignore[arg-type]
 
+    def relabel(self, labelled: Self, blank: Self, weight: float) -> None:
+        """Add what a late label shows: `labelled` is its query observed with it, `blank` without.
+
+        Of settings that have been forgotten by now, the label is too.
+        """
+        self.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
+        for setting, counts in labelled.by_setting.items():
+            if own := self.by_setting.get(setting):
+                known = ChainSums(labelled=counts.sums.labelled, right=counts.sums.right)
+                own.sums = own.sums.plus(known.times(weight))
+                own.votes.relabel(counts.votes, weight)
+
     def merge(self, other: Self) -> None:
         self.queries += other.queries
         self.explored += other.explored

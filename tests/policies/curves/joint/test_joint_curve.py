@@ -1,15 +1,20 @@
 """Counts of settings add up, survive storage, and give the plan that is best at each price."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from benchmarks.joint import is_right, known_population
+from policies.curves.class_statistics import ClassStatistics
 from policies.curves.joint.counts import JointCounts
 from policies.curves.joint.courses import Course
 from policies.curves.joint.curve import fit_joint
 from policies.curves.joint.settings import CAPS, WHOLE, ChainSetting
+from policies.curves.label import learn
+from policies.curves.observation import Observation
+from policies.plan import Budget, Plan
 from policies.signals import Probe
 from policies.tally import Vote, VoteStanding
 
@@ -75,6 +80,20 @@ def test_counts_add_up_and_survive_storage() -> None:
     whole, half = (each.by_setting[ChainSetting(WHOLE)].sums for each in (one, again))
     assert half == tuple(part / 2 for part in whole)
     assert whole.chains == 100 and whole.tokens == 100 * 104
+
+
+@pytest.mark.parametrize("answer", ["a", "b"])
+def test_a_label_that_comes_later_teaches_what_it_would_have_taught_at_once(answer: str) -> None:
+    plan = Plan("joint", Budget(1000), setting=ChainSetting(WHOLE), is_exploration=True)
+    votes = (Vote(0, "a", 120, 100), Vote(1, "b", 90, 70), Vote(2, "a", 110, 90))
+    tried = tuple(Probe(chain, 32, "b", 0.95, "", 4) for chain in range(3))
+    blank = Observation("c", votes, plan.budget, None, plan, probes=tried)
+    at_once, later = ClassStatistics(), ClassStatistics()
+    at_once.observe(replace(blank, right={said: said == answer for said in "ab"}))
+    later.observe(blank)
+    learn(later, blank, answer=answer, reward=1.0)
+    assert at_once.joint is not None and at_once.joint.by_setting[ChainSetting(WHOLE)].sums.labelled
+    assert later.joint == at_once.joint
 
 
 @pytest.mark.parametrize("wrong", [[99, 0], [0, 99]])
