@@ -17,6 +17,7 @@ from policies.curves.extension_curve import ExtensionCurve, fit_extensions
 from policies.curves.joint.curve import JointCurve, fit_joint
 from policies.curves.length_curve import CAPS, LengthCurve, fit_lengths
 from policies.curves.plan_table import Arm, ArmName, PlanTable, make_plan_table
+from policies.curves.prices import nearest
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
 
@@ -76,9 +77,7 @@ class ClassCurve:
 
     def plan_table(self, price: float) -> PlanTable:
         """The table whose price is nearest by ratio."""
-        return min(
-            self.plan_tables, key=lambda table: max(table.price / price, price / table.price)
-        )
+        return nearest(self.plan_tables, price)
 
     def points(self) -> list[CurvePoint]:
         points = []

@@ -24,6 +24,7 @@ from policies.curves.exit_statistics import (
     ExitStatistics,
     trials,
 )
+from policies.curves.prices import nearest
 from policies.plan import Forecast, check_number
 from policies.signals import Probe
 
@@ -74,7 +75,7 @@ class ExitCurve:
 
     def rule(self, price: float) -> ExitRule:
         """The rule whose price is nearest by ratio."""
-        return min(self.rules, key=lambda rule: max(rule.price / price, price / rule.price))
+        return nearest(self.rules, price)
 
 
 def row_of(probes: Sequence[Probe]) -> int:

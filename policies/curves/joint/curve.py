@@ -16,6 +16,7 @@ from policies.curves.counts import upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
 from policies.curves.joint.counts import WHOLE_CHAIN, JointCounts, SettingCounts
 from policies.curves.joint.settings import BY_LEARNED_EXIT, EXITS, SETTINGS, STAGES, ChainSetting
+from policies.curves.prices import nearest
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
 from policies.curves.vote_types import INDEX, after_vote
@@ -108,7 +109,7 @@ class JointCurve:
 
     def table(self, price: float) -> JointTable:
         """The table whose price is nearest by ratio."""
-        return min(self.tables, key=lambda one: max(one.price / price, price / one.price))
+        return nearest(self.tables, price)
 
 
 def fit_joint(
