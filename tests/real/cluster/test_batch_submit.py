@@ -31,7 +31,9 @@ def address() -> Iterator[str]:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{was['PATH'] or ''}"
     os.environ["PYTHONPATH"] = str(ROOT)
     port = free_port()
-    head = {"num_cpus": 2, "object_store_memory": 100 << 20, "dashboard_port": port}
+    # Ray's default port of the agent that takes jobs may belong to another test's head.
+    ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
+    head = {"num_cpus": 2, "object_store_memory": 100 << 20, **ports}
     cluster = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": True})
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:

@@ -397,7 +397,8 @@ def test_a_server_that_is_told_to_end_loses_no_request_and_no_outcome(
             answered += 1
             time.sleep(0.1)
         texts = [future.result() for future in running]
-    assert [text.rstrip().endswith("data: [DONE]") for text in texts] == [True] * 20
+    cut = [text[-600:] for text in texts if not text.rstrip().endswith("data: [DONE]")]
+    assert cut == []
     assert not any('"error"' in text for text in texts)
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "draining"
