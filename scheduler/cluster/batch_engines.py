@@ -32,7 +32,6 @@ def batch_engines(config: ServeConfig, *, address: str, replicas: int) -> Iterat
     Must be entered where an event loop runs. Raises ConnectionError where there is no cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     joins = not ray.is_initialized()
     if joins:
         try:

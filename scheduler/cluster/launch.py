@@ -7,7 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import ray
@@ -15,6 +15,7 @@ from ray import serve
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from scheduler import logs
 from scheduler.cluster.application import application
@@ -25,6 +26,8 @@ from scheduler.config import ServeConfig
 from scheduler.engines.placement import engines_that_fit, shortage
 from scheduler.startup import SettingsSource
 from workers.engine import EngineInfo
+
+T = TypeVar("T")
 
 POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 90
@@ -112,6 +115,7 @@ def recommended_sampling(application: str, model: str | None = None) -> str:
         engines = serve.get_deployment_handle("EngineReplica", application)
     else:
         engines = engines_of(application, model)
+    engines = _from_outside(engines)
     try:
         info: EngineInfo = engines.info.remote().result(timeout_s=LEAVE_SECONDS)
     except (*UNREACHABLE, TimeoutError):
@@ -121,12 +125,19 @@ def recommended_sampling(application: str, model: str | None = None) -> str:
 
 def reload(application: str) -> dict[str, Any]:
     """Have the gateways read the settings again: what was done, or `error` with the reason."""
-    gateways = serve.get_deployment_handle("Gateway", application)
+    gateways = _from_outside(serve.get_deployment_handle("Gateway", application))
     try:
         done: dict[str, Any] = gateways.reload.remote().result()
     except UNREACHABLE as error:
         return {"error": f"no gateway has replied: {type(error).__name__}"}
     return done
+
+
+def _from_outside(handle: DeploymentHandle[T]) -> DeploymentHandle[T]:
+    """For calls where no event loop runs, whatever the environment says of replicas."""
+    if not handle.is_initialized:
+        handle._init(_run_router_in_separate_loop=True)
+    return handle
 
 
 def _bound_address(config: ServeConfig) -> tuple[str, int]:
@@ -139,7 +150,7 @@ def _bound_address(config: ServeConfig) -> tuple[str, int]:
 
 def drain(application: str, seconds: float) -> int:
     """Refuse what is new and let finish what runs, for so long; how many requests still run."""
-    gateways = serve.get_deployment_handle("Gateway", application)
+    gateways = _from_outside(serve.get_deployment_handle("Gateway", application))
     ends = time.monotonic() + seconds
     while True:
         try:
