@@ -375,9 +375,13 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     # As whoever starts it may have it set for replicas: the command has no event loop.
     env = os.environ | {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
         env=env,
-    )  # fmt: skip
+    )
     try:
         assert process.stdout is not None
         assert any(line.startswith("serving") for line in process.stdout)
