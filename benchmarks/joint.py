@@ -23,9 +23,9 @@ from benchmarks.goals import report
 from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
 from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
 from benchmarks.oracle import difference, mean
+from policies.curves.exit_statistics import POSITIONS
 from policies.curves.joint.counts import IsRight, JointCounts
 from policies.curves.joint.curve import fit_joint
-from policies.curves.joint.settings import CAPS
 from policies.joint import Joint
 from policies.plan import Budget
 from policies.tally import Tally, Vote
@@ -134,9 +134,9 @@ def by_knowing(price: float, curves: Sequence[KnownCurve]) -> Play:
 
 def fixed(arrivals: Sequence[Arrival]) -> list[SettingMean]:
     """All pairs of a cap (or none) and a number of votes."""
-    sums = np.zeros((len(CAPS) + 1, len(VOTES), 2))
+    sums = np.zeros((len(POSITIONS) + 1, len(VOTES), 2))
     for _, asked, _ in arrivals:
-        for row, cap in enumerate([*CAPS, None]):
+        for row, cap in enumerate([*POSITIONS, None]):
             ends = [chain.end(Budget.within(cap)) for chain in asked.chains]
             votes = [
                 Vote(number, end.answer, end.tokens + COSTS.answer, end.tokens)

@@ -10,9 +10,10 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
-from policies.curves.joint.courses import Course, courses_of
+from policies.curves.exit_statistics import POSITIONS
+from policies.curves.joint.counts import Course, courses_of
 from policies.curves.joint.curve import JointCurve
-from policies.curves.joint.settings import CAPS, WHOLE, ChainSetting
+from policies.curves.joint.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
@@ -59,7 +60,7 @@ class KnownCurve(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Everything(Policy):
-    """All chains to their end, with a trial answer at every cap: what shows every setting."""
+    """All chains to their end, with a trial answer at every place: what shows every setting."""
 
     samples: int
 
@@ -70,7 +71,7 @@ class Everything(Policy):
     def decide(self, situation: Situation, rng: Random) -> Decision:
         if situation.tally.history and not situation.pending:
             return Stop("plan done")
-        return Draw(self.samples, Budget.within(None), probing=Probing(at=CAPS))
+        return Draw(self.samples, Budget.within(None), probing=Probing(at=POSITIONS))
 
 
 class ReplayResult(NamedTuple):
@@ -129,10 +130,10 @@ def solve(
             tally = tally.add(Vote(number, end.answer, tokens, end.tokens, 0, cause))
             tried += probes
     is_exploration = plan is not None and plan.is_exploration
-    setting = plan.setting if plan and plan.setting else ChainSetting(WHOLE)
+    setting = plan.setting if plan and plan.setting else ChainSetting(tried=True)
     return ReplayResult(
         tally.leader is not None and asked.right[tally.leader],
         tally.tokens,
-        courses_of(tally.history, tried, setting, is_exploration=is_exploration),
+        courses_of(tally.history, tried, setting),
         is_exploration,
     )

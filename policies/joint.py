@@ -7,24 +7,28 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, Stop
-from policies.curves.joint.courses import holds
-from policies.curves.joint.settings import CAPS, MAX_EXTENSIONS, NO_EXIT, WHOLE, ChainSetting
+from policies.curves.exit_statistics import POSITIONS
+from policies.curves.extension_counts import MAX_EXTENSIONS, states
+from policies.curves.joint.settings import ChainSetting
 from policies.exploration import checked_first
 from policies.options import PolicyOptions
 from policies.plan import Budget, Plan, check_int, check_number
 from policies.price import DEFAULT_PRICE
-from policies.signals import Probe, Probing
+from policies.signals import Probing
 from policies.tally import Vote, VoteStanding
 
 if TYPE_CHECKING:
     from policies.curves.joint.curve import JointCurve, JointPlan
 
-COLD_RUNS = 8
+COLD_RUNS = 20
 """Exploration runs that a class needs before its curve is trusted."""
 EXPLORATION_CHAINS = 4
+SEVERAL = 0.25
+"""Share of exploration runs with so many; the others have one."""
 WHOLE_RUNS = 0.15
-"""Share of later exploration runs that go as far as a chain may; others one stage past the best."""
-RATE = 4.0
+"""Share of later exploration runs that are extended as often as may be; others once more than pays.
+"""
+RATE = 2.0
 """After N queries exploration has taken as many tokens as 2 * RATE * sqrt(N) best plans, at most,
 and those of the first COLD_RUNS."""
 ATTEMPTS = 3
@@ -37,8 +41,9 @@ class Joint(Policy):
 
     Plans are all pairs of a chain setting (policies/curves/joint/settings.py) and the best rule of
     its votes; taken is the one with the highest value * accuracy - price * tokens. Chains are
-    sampled as the model recommends. Chains with trial answers show what every smaller setting would
-    have given: exploration runs, and queries that bring their right answer, ask for them.
+    sampled as the model recommends; a single one is greedy where the thinking format means it so.
+    Chains with trial answers show what every smaller setting would have given: exploration runs,
+    and queries that bring their right answer, ask for them.
     """
 
     price: float | None = None
@@ -79,10 +84,10 @@ class Joint(Policy):
         plan = situation.plan
         if plan is None or plan.setting is None:
             return self._begin(situation, rng)
-        setting = ChainSetting(*plan.setting)
         if situation.pending:
-            return self._conclude(situation, plan, setting)
-        return self._extend(situation, plan, setting) or self._vote(situation, plan, setting)
+            return self._conclude(situation, plan, plan.setting)
+        extended = self._extend(situation, plan, plan.setting)
+        return extended or self._vote(situation, plan, plan.setting)
 
     # The plan, once per query.
 
@@ -92,12 +97,13 @@ class Joint(Policy):
         chance = self._chance(situation, curve, best)
         if rng.random() < chance:
             return self._explore(situation, curve, best, chance, rng)
-        setting = best.setting if best else ChainSetting(WHOLE)
+        setting = best.setting if best else ChainSetting()
+        shows = situation.learns and situation.query.reference is not None
+        setting = setting._replace(tried=shows or setting.kind == "exit")
         plan = self._plan(situation, setting, best=best, propensity=1 - chance)
         samples = min(best.votes.first_round if best else 1, self.max_samples)
         alone = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) == 0
-        alone &= not setting.extensions or setting.exit == NO_EXIT
-        return self._draw(situation, plan, setting, samples, final=alone)
+        return self._draw(situation, plan, samples, final=alone and setting.kind != "extend")
 
     def _explore(
         self,
@@ -110,11 +116,18 @@ class Joint(Policy):
         """A run that shows more than would pay; it was chosen with this chance."""
         far = best is None or curve is None or curve.explored < COLD_RUNS
         far = far or rng.random() < WHOLE_RUNS
-        top = WHOLE + self.max_extensions if far or best is None else best.setting.stage + 1
-        setting = ChainSetting(min(top, WHOLE + self.max_extensions))
+        extensions = self.max_extensions if far or curve is None else self._deepest(curve, best) + 1
+        setting = ChainSetting("extend", min(extensions, self.max_extensions), tried=True)
         plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
-        samples = min(EXPLORATION_CHAINS, self.max_samples)
-        return self._draw(situation, plan, setting, samples, final=False)
+        samples = EXPLORATION_CHAINS if rng.random() < SEVERAL else 1
+        return self._draw(situation, plan, min(samples, self.max_samples))
+
+    def _deepest(self, curve: "JointCurve", best: "JointPlan | None") -> int:
+        """Extensions of the best plan."""
+        if best is None or best.setting.kind != "extend":
+            return best.setting.forced if best else 0
+        rule = curve.extension_rule(best.setting)
+        return max((state.extensions + 1 for state in rule.goes_on), default=0) if rule else 0
 
     def _chance(
         self, situation: Situation, curve: "JointCurve | None", best: "JointPlan | None"
@@ -125,8 +138,7 @@ class Joint(Policy):
         under_way = situation.exploration_runs.get("joint", 0)
         if curve is None or best is None or curve.explored + under_way < COLD_RUNS:
             return 1.0
-        whole = max(forecast.tokens for forecast in curve.chains.values())
-        run = whole * min(EXPLORATION_CHAINS, self.max_samples)
+        run = curve.to_end.tokens * (1 + SEVERAL * (min(EXPLORATION_CHAINS, self.max_samples) - 1))
         chance = RATE / (1 + curve.queries) ** 0.5 * min(1.0, best.forecast.tokens / run)
         share = situation.curve.referenced_share if situation.curve else 0.0
         chance = min(self.exploration, chance)
@@ -138,18 +150,16 @@ class Joint(Policy):
         if curve is None:
             return None
         if target is None:
-            return self._first_allowed(curve.table(self._price(situation)).plans)
+            table = curve.table(self._price(situation))
+            return next((plan for plan in table.plans if self._allows(plan)), None)
         plans = [plan for table in curve.tables for plan in table.plans if self._allows(plan)]
         reaching = [plan for plan in plans if plan.forecast.accuracy - plan.error >= target]
         if reaching:
             return min(reaching, key=lambda plan: plan.forecast.tokens)
         return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
 
-    def _first_allowed(self, plans: "Sequence[JointPlan]") -> "JointPlan | None":
-        return next((plan for plan in plans if self._allows(plan)), None)
-
     def _allows(self, plan: "JointPlan") -> bool:
-        return plan.setting.extensions <= self.max_extensions
+        return plan.setting.forced <= self.max_extensions
 
     def _price(self, situation: Situation) -> float:
         return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
@@ -163,12 +173,10 @@ class Joint(Policy):
         is_exploration: bool = False,
         propensity: float = 1.0,
     ) -> Plan:
-        caps = [cap for cap in (setting.cap, self.max_thinking_tokens) if cap is not None]
-        is_forced = setting.exit == NO_EXIT and not is_exploration
         budget = situation.budget(
-            min(caps, default=None),
+            self.max_thinking_tokens,
             answer_tokens=self.answer_tokens,
-            extensions=setting.extensions if is_forced else 0,
+            extensions=setting.forced,
         )
         return Plan(
             "joint",
@@ -177,14 +185,14 @@ class Joint(Policy):
             is_exploration,
             propensity,
             best.forecast if best else None,
-            best.votes.price if best else None,
+            self._price(situation),
             setting,
         )
 
     # The plan, step by step.
 
     def _draw(
-        self, situation: Situation, plan: Plan, setting: ChainSetting, samples: int, *, final: bool
+        self, situation: Situation, plan: Plan, samples: int, *, final: bool = False
     ) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""
         budget, left = plan.budget, situation.tokens_left
@@ -197,32 +205,32 @@ class Joint(Policy):
             answer_tokens = max(1, min(budget.answer_tokens, left))
             thinking = max(0, left // samples - answer_tokens)
             budget = replace(budget.capped(thinking), answer_tokens=answer_tokens)
-        shows = plan.is_exploration or (situation.learns and situation.query.reference is not None)
-        at = tuple(cap for cap in CAPS if cap < budget.max_thinking_tokens)
-        probing = None
-        if at and (shows or setting.exit != NO_EXIT):
-            probing = Probing(at=at, answer_tokens=self.probe_tokens)
-        return Draw(samples, budget, None, plan, final=final and samples == 1, probing=probing)
+        at = tuple(place for place in POSITIONS if place < budget.max_thinking_tokens)
+        is_tried = plan.setting is not None and plan.setting.tried
+        probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
+        alone = samples == 1 and not situation.tally.history
+        return Draw(
+            samples,
+            budget,
+            situation.chain_temperature(None) if alone else None,
+            plan,
+            final=final and samples == 1,
+            probing=probing,
+        )
 
     def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         """End the thinking of a chain whose trial answers say so; go on with the others."""
-        if not plan.is_exploration and setting.exit != NO_EXIT:
+        curve = situation.curve.joint if situation.curve else None
+        rule = curve.exit_rule(setting) if curve and setting.kind == "exit" else None
+        if rule is not None:
             for chain, probes in groupby(situation.probes, key=lambda probe: probe.chain):
-                if self._ends(situation, plan, setting, tuple(probes)):
+                if rule.concludes(tuple(probes)):
                     return Conclude(chain)
         return Draw(1, plan.budget, None, plan)
 
-    def _ends(
-        self, situation: Situation, plan: Plan, setting: ChainSetting, probes: Sequence[Probe]
-    ) -> bool:
-        if setting.rule is not None:
-            return holds(setting.rule, probes)
-        best = self._current(situation, plan, setting)
-        return best is not None and best.exit_rule is not None and best.exit_rule.concludes(probes)
-
     def _extend(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision | None:
         """One more extension of the first chain that needs one; None where none does."""
-        if not setting.extensions or plan.budget.extensions:
+        if setting.kind != "extend":
             return None
         by_chain: dict[int, list[Vote]] = {}
         for vote in situation.tally.history:
@@ -230,14 +238,15 @@ class Joint(Policy):
         chains = sorted(by_chain)[: 1 if plan.is_exploration else None]
         for ends in (by_chain[chain] for chain in chains):
             if self._is_extended(situation, plan, setting, ends):
-                return Extend(ends[-1].chain, 1, plan.budget, None, plan)
+                return Extend(ends[-1].chain, 1, plan.budget, plan.temperature, plan)
         return None
 
     def _is_extended(
         self, situation: Situation, plan: Plan, setting: ChainSetting, ends: Sequence[Vote]
     ) -> bool:
         last, left = ends[-1], situation.tokens_left
-        if last.extensions >= setting.extensions or last.stop_cause != "natural":
+        most = int(setting.value) if plan.is_exploration else self.max_extensions
+        if last.extensions >= most or last.stop_cause != "natural":
             return False
         step = max(
             after.thinking_tokens - before.thinking_tokens
@@ -246,25 +255,26 @@ class Joint(Policy):
         has_room = last.thinking_tokens + step <= plan.budget.max_thinking_tokens
         if not has_room or (left is not None and left < step + plan.budget.answer_tokens):
             return False
-        run = 1
-        for before, after in pairwise(ends):
-            run = run + 1 if after.answer == before.answer and after.answer is not None else 1
-        return plan.is_exploration or not (setting.rule and setting.rule.holds(run, 0.0))
+        if plan.is_exploration:
+            return True
+        curve = situation.curve.joint if situation.curve else None
+        rule = curve.extension_rule(setting) if curve else None
+        *_, state = states([end.answer for end in ends])
+        return rule is not None and state in rule.goes_on
 
     def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         drawn = len(situation.tally.votes)
         if situation.tally.leader is None:
-            if drawn >= ATTEMPTS:
-                return Stop("no answer")
-            return self._draw(situation, plan, setting, 1, final=False)
+            return Stop("no answer") if drawn >= ATTEMPTS else self._draw(situation, plan, 1)
         if plan.is_exploration or drawn >= self.max_samples:
             return Stop("plan done")
-        best = self._current(situation, plan, setting)
-        standing = situation.tally.standing
-        samples = min(best.votes.round_size(standing) if best else 0, self.max_samples - drawn)
+        best, standing = self._current(situation, plan, setting), situation.tally.standing
+        thought = situation.tally.history[0].thinking_tokens
+        more = best.votes.round_size(standing, thought) if best else 0
+        samples = min(more, self.max_samples - drawn)
         if samples <= 0:
             return Stop("not worth it" if standing.runner_up else "settled")
-        return self._draw(situation, plan, setting, samples, final=False)
+        return self._draw(situation, plan, samples)
 
     def _current(
         self, situation: Situation, plan: Plan, setting: ChainSetting

@@ -11,8 +11,7 @@ from typing import Any, Self
 from policies.curves.accuracy_estimate import PLANS, ServedCounts
 from policies.curves.exit_statistics import ExitStatistics
 from policies.curves.extension_counts import ExtensionCounts
-from policies.curves.joint.counts import JointCounts
-from policies.curves.joint.courses import courses_of
+from policies.curves.joint.counts import JointCounts, courses_of
 from policies.curves.length_curve import LengthCounts
 from policies.curves.observation import Observation
 from policies.curves.vote_counts import VoteCounts
@@ -66,12 +65,8 @@ class ClassStatistics:
         self.referenced += bool(observation.right)
         is_exploration = observation.plan is not None and observation.plan.is_exploration
         if observation.plan is not None and observation.plan.setting is not None:
-            courses = courses_of(
-                observation.history,
-                observation.probes,
-                observation.plan.setting,
-                is_exploration=is_exploration,
-            )
+            setting = observation.plan.setting
+            courses = courses_of(observation.history, observation.probes, setting)
             self.joint = self.joint or JointCounts()
             self.joint.observe(courses, observation.truth, is_exploration=is_exploration)
             return

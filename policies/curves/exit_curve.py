@@ -68,6 +68,8 @@ class ExitCurve:
     whole: float
     accuracy: tuple[float, ...]
     rules: tuple[ExitRule, ...]
+    #: Of a chain that goes to its own end, without trials.
+    to_end: Forecast
 
     def chance(self, probes: Sequence[Probe]) -> float:
         """That of a chain with these trials, at least one, to be right if it answers now."""
@@ -99,7 +101,13 @@ def fit_exits(
         return None
     accuracy, accuracy_at_end = _accuracy(known.counts)
     rules = tuple(_rule(known, accuracy, accuracy_at_end, price) for price in prices)
-    return ExitCurve(statistics.queries, statistics.whole, tuple(accuracy[:-1].tolist()), rules)
+    return ExitCurve(
+        statistics.queries,
+        statistics.whole,
+        tuple(accuracy[:-1].tolist()),
+        rules,
+        _to_end(known, accuracy_at_end),
+    )
 
 
 def _shrink_by_state(sums: Floats, counts: Floats, usual: float) -> Floats:
@@ -169,6 +177,26 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
         float((onward[START] @ spent + tokens[START]) / many),
     )
     return ExitRule(price, tuple(ends_at.tolist()), forecast)
+
+
+def _to_end(known: ExitStatistics, at_end: Floats) -> Forecast:
+    """Of chains that go to their own end, without trials."""
+    onward = np.zeros((STATES + 1, STATES))
+    for (row, after), count in known.onward.items():
+        onward[row, after] = count
+    ended = np.array(known.counts.ended)
+    thought = np.array(known.counts.next_tokens) - onward.sum(1) * known.trial_tokens
+    thought += np.array(known.counts.end_tokens)
+    left = np.maximum(onward.sum(1) + ended, 1e-12)
+    reach, right, tokens = np.zeros(STATES + 1), 0.0, 0.0
+    reach[START] = 1.0
+    for row in [START, *range(STATES)]:
+        if reach[row]:
+            share = reach[row] / left[row]
+            reach[:-1] += share * onward[row]
+            right += share * ended[row] * at_end[row]
+            tokens += share * thought[row]
+    return Forecast(float(right), float(tokens))
 
 
 def _gain(sums: Floats, counts: Floats) -> Floats:

@@ -30,7 +30,7 @@ STATES = math.prod(SHAPE)
 START = STATES
 """The row of chains that have not been tried yet."""
 
-VERSION = 1
+VERSION = 2
 _MOST_TOKENS = 1e9
 
 
@@ -136,6 +136,8 @@ class ExitCounts(Counts):
     queries: list[float] = field(default_factory=lambda: [0.0])
     #: One number: chains that no rule could have concluded.
     whole: list[float] = field(default_factory=lambda: [0.0])
+    #: Trials, and their tokens together.
+    trials: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
 
 @dataclass(slots=True)
@@ -153,6 +155,12 @@ class ExitStatistics:
     def whole(self) -> float:
         return self.counts.whole[0]
 
+    @property
+    def trial_tokens(self) -> float:
+        """Of a mean trial."""
+        number, tokens = self.counts.trials
+        return tokens / number if number else 0.0
+
     def add(self, trajectory: ProbeTrajectory) -> None:
         trajectory.check()
         counts = self.counts
@@ -162,6 +170,8 @@ class ExitStatistics:
         for state, probe in trials(trajectory.probes):
             self._count(row, state.row, 1.0)
             counts.next_tokens[row] += probe.thinking_tokens - tokens + trajectory.trial_tokens
+            counts.trials[0] += 1.0
+            counts.trials[1] += trajectory.trial_tokens
             row, tokens = state.row, probe.thinking_tokens
             truth = trajectory.truth(probe.answer)
             if truth is not None:

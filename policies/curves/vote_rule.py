@@ -58,12 +58,12 @@ class VoteRule:
 
 
 def vote_rules(
-    curve: VoteCurve, prices: Sequence[float], *, round_tokens: float = 0.0
+    curve: VoteCurve, prices: Sequence[float], *, round_tokens: float | Floats = 0.0
 ) -> tuple[VoteRule, ...]:
-    """One rule for each price; a round of sampling is priced like so many tokens."""
+    """One rule for each price; a round of sampling is priced like so many tokens, (P,) or one."""
     static = tables()
     price = np.array(prices)
-    largest = MAX_ROUND if round_tokens else 1
+    largest = MAX_ROUND if np.any(round_tokens) else 1
     known = len(curve.right)
     layers = [layer for layer in static.layers if layer.stop <= known]
     rounds = np.zeros((known, len(curve.shares), len(price)), dtype=np.int8)

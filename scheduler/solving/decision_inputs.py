@@ -96,7 +96,7 @@ def _offers(curve: ClassCurve, plan: Plan | None, price: float) -> tuple[Arm, ..
     if curve.joint is None:
         return ()
     return tuple(
-        Arm(str(each.setting), each.forecast, each.error, each.setting.cap, each.votes.price)
+        Arm(str(each.setting), each.forecast, each.error, price=each.votes.price)
         for each in curve.joint.table(price).plans
     )
 

@@ -12,15 +12,18 @@ from benchmarks.joint_population import COSTS, question
 from benchmarks.joint_replay import KnownCurve, solve
 from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
+from policies.curves.exit_curve import ExitRule, row_of
+from policies.curves.exit_statistics import POSITIONS, STATES
+from policies.curves.extension_counts import AnswerState
+from policies.curves.extension_curve import ExtensionRule
 from policies.curves.joint.curve import JointCurve, JointPlan, JointTable, fit_joint
-from policies.curves.joint.settings import CAPS, EXITS, WHOLE, ChainSetting, Exit
+from policies.curves.joint.settings import ChainSetting
 from policies.joint import COLD_RUNS, EXPLORATION_CHAINS, RATE, Joint
-from policies.plan import Plan
+from policies.plan import Forecast, Plan
 from policies.signals import Probe
 from policies.tally import Tally, Vote
 from tests.policies.curves.joint.test_joint_curve import observed
 
-AGREE = EXITS.index(Exit(2))
 PRICE = 1e-4
 
 
@@ -29,7 +32,10 @@ def curve_of(setting: ChainSetting, *, late: float = 0.6, price: float = PRICE) 
     curve = fit_joint(observed(200, early=0.3, late=late), prices=[price])
     assert curve is not None
     plan = replace(curve.tables[0].plans[0], setting=setting)
-    return KnownCurve(replace(curve, tables=(JointTable(price, (plan,)),)))
+    until_agreed = frozenset(AnswerState(extensions, 1) for extensions in range(3))
+    rule = ExtensionRule(price, until_agreed, Forecast(0.9, 200))
+    tables = (JointTable(price, (plan,)),)
+    return KnownCurve(replace(curve, extension_rules=(rule,), tables=tables))
 
 
 def situation(curve: KnownCurve | None, *votes: Vote, **fields: Any) -> Situation:
@@ -49,20 +55,29 @@ def plan_of(decision: Draw) -> Plan:
     return decision.plan
 
 
-def test_no_chain_is_ever_asked_to_be_greedy() -> None:
-    for curve in (None, curve_of(ChainSetting(3)), curve_of(ChainSetting(WHOLE + 1, AGREE))):
+def test_no_chain_is_greedy_unless_the_thinking_format_means_it() -> None:
+    for curve in (None, curve_of(ChainSetting("exit", PRICE)), curve_of(ChainSetting("forced", 1))):
         for exploration in (0.0, 1.0):
-            decision = Joint(exploration=exploration).decide(situation(curve), Random(0))
-            assert isinstance(decision, Draw)
-            assert decision.temperature is None
+            for seed in range(8):
+                policy, rng = Joint(exploration=exploration), Random(seed)
+                decision = policy.decide(situation(curve, greedy=False), rng)
+                assert isinstance(decision, Draw)
+                assert decision.temperature is None
+                meant = policy.decide(situation(curve), Random(seed))
+                assert isinstance(meant, Draw)
+                assert meant.temperature == (0.0 if meant.samples == 1 else None)
 
 
 def test_a_cold_class_is_explored_with_several_chains_that_are_tried() -> None:
-    decision = Joint().decide(situation(None), Random(0))
-    assert isinstance(decision, Draw)
-    assert decision.samples == EXPLORATION_CHAINS
-    assert decision.plan is not None and decision.plan.is_exploration
-    assert decision.probing is not None and decision.probing.at == CAPS[: len(decision.probing.at)]
+    decisions = [Joint().decide(situation(None), Random(seed)) for seed in range(40)]
+    samples = set()
+    for decision in decisions:
+        assert isinstance(decision, Draw)
+        assert decision.plan is not None and decision.plan.is_exploration
+        assert decision.probing is not None
+        assert decision.probing.at == POSITIONS[: len(decision.probing.at)]
+        samples.add(decision.samples)
+    assert samples == {1, EXPLORATION_CHAINS}
 
 
 def test_where_nothing_may_be_learned_nothing_is_tried() -> None:
@@ -71,20 +86,19 @@ def test_where_nothing_may_be_learned_nothing_is_tried() -> None:
     assert (decision.samples, decision.probing) == (1, None)
 
 
-def test_a_cap_is_kept_and_a_query_with_its_answer_is_tried_below_it() -> None:
-    curve = curve_of(ChainSetting(CAPS.index(128)))
-    plain = begun(curve)
-    assert (plain.budget.max_thinking_tokens, plain.probing) == (128, None)
+def test_a_query_that_brings_its_answer_is_tried_whatever_its_plan() -> None:
+    curve = curve_of(ChainSetting())
+    assert begun(curve).probing is None
     checked = begun(curve, query=Query("q", (Message("user", "q"),), reference="0"))
-    assert checked.probing is not None and checked.probing.at == (32, 45, 64, 91)
+    assert checked.probing is not None and checked.probing.at == POSITIONS
 
 
-def test_extensions_without_an_exit_are_forced_in_one_go() -> None:
-    assert begun(curve_of(ChainSetting(WHOLE + 2))).budget.extensions == 2
+def test_extensions_are_forced_in_one_go() -> None:
+    assert begun(curve_of(ChainSetting("forced", 2))).budget.extensions == 2
 
 
-def test_with_an_exit_a_chain_is_extended_until_it_agrees_with_itself() -> None:
-    curve = curve_of(ChainSetting(WHOLE + 3, AGREE), late=0.99, price=1e-2)
+def test_a_chain_is_extended_while_its_rule_says_so() -> None:
+    curve = curve_of(ChainSetting("extend", 1e-2), late=0.99, price=1e-2)
     plan = plan_of(begun(curve))
     assert plan.budget.extensions == 0
     first, other = Vote(0, "a", 60, 50), Vote(0, "b", 110, 100, extensions=1)
@@ -97,10 +111,28 @@ def test_with_an_exit_a_chain_is_extended_until_it_agrees_with_itself() -> None:
     assert isinstance(then(first, replace(other, answer="a")), Stop)
 
 
+def test_of_several_chains_that_are_explored_the_first_alone_is_extended() -> None:
+    explored = ChainSetting("extend", 1, tried=True)
+    plan = replace(plan_of(begun(None)), setting=explored, is_exploration=True)
+    votes = [Vote(number, "a", 60, 50) for number in range(2)]
+
+    def then(*more: Vote) -> object:
+        return Joint().decide(situation(None, *votes, *more, plan=plan), Random(0))
+
+    assert isinstance(decision := then(), Extend) and decision.chain == 0
+    assert then(Vote(0, "b", 110, 100, extensions=1)) == Stop("plan done")
+
+
 def test_a_running_chain_is_concluded_when_its_rule_holds() -> None:
-    curve = curve_of(ChainSetting(WHOLE, AGREE))
+    curve = curve_of(ChainSetting("exit", PRICE))
+    assert curve.joint is not None and curve.joint.exits is not None
+    agreed = row_of([Probe(2, 64, "b", 0.5), Probe(2, 91, "b", 0.5)])
+    ends_at = tuple(row == agreed for row in range(STATES))
+    rule = ExitRule(PRICE, ends_at, Forecast(0.5, 100))
+    exits = replace(curve.joint.exits, rules=(rule,))
+    curve = KnownCurve(replace(curve.joint, exits=exits))
     plan = plan_of(begun(curve))
-    trials = [Probe(1, 32, "a", 0.5), Probe(2, 32, "b", 0.5), Probe(2, 45, "b", 0.5)]
+    trials = [Probe(1, 64, "a", 0.5), Probe(2, 64, "b", 0.5), Probe(2, 91, "b", 0.5)]
 
     def then(probes: Sequence[Probe]) -> object:
         now = situation(curve, plan=plan, pending=2, probes=tuple(probes))
@@ -111,7 +143,7 @@ def test_a_running_chain_is_concluded_when_its_rule_holds() -> None:
 
 
 def test_votes_are_drawn_while_the_next_one_pays() -> None:
-    curve = curve_of(ChainSetting(WHOLE), price=1e-5)
+    curve = curve_of(ChainSetting(), price=1e-5)
     plan = plan_of(begun(curve, price=1e-5))
 
     def then(*answers: str) -> object:
@@ -124,7 +156,7 @@ def test_votes_are_drawn_while_the_next_one_pays() -> None:
 
 def test_the_querys_own_limit_holds() -> None:
     query = Query("q", (Message("user", "q"),), limits=Limits(max_total_tokens=300))
-    decision = begun(curve_of(ChainSetting(WHOLE), price=1e-6), query=query, price=1e-6)
+    decision = begun(curve_of(ChainSetting(), price=1e-6), query=query, price=1e-6)
     assert decision.samples * decision.budget.most_tokens <= 300
 
 
@@ -146,7 +178,7 @@ def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
 
 
 def test_after_three_chains_without_an_answer_a_query_is_given_up() -> None:
-    curve = curve_of(ChainSetting(WHOLE))
+    curve = curve_of(ChainSetting())
     plan = plan_of(begun(curve))
     silent = [Vote(n, None, 104, 100) for n in range(3)]
     policy = Joint()
@@ -159,7 +191,7 @@ def test_exploration_takes_a_falling_share_of_what_plans_take() -> None:
     arrivals = stream(0, 400)
     play, _ = by_learning(3e-5, 0)
     explored = [play(arrival).is_exploration for arrival in arrivals]
-    cold = 6 * COLD_RUNS
+    cold = 6 * (COLD_RUNS + 1)
     assert sum(explored[200:]) < sum(explored[:200])
     assert sum(explored) <= cold + 6 * 2 * RATE * (400 / 6) ** 0.5
 

@@ -35,7 +35,10 @@ class SimulatedCourse(NamedTuple):
         return sum(run.end < tokens for run in self.fate.passes[:-1])
 
 
-def course_of(request: SampleRequest, number: int, room: int, seed: int) -> SimulatedCourse:
+def course_of(
+    request: SampleRequest, number: int, room: int, seed: int, *, loops: bool = False
+) -> SimulatedCourse:
+    """With `loops` a greedy chain repeats itself until its cap."""
     budget, signals = request.budget, request.signals
     greedy = request.sampling.temperature == 0
     # An adapter draws other chains, by the same law.
@@ -54,7 +57,7 @@ def course_of(request: SampleRequest, number: int, room: int, seed: int) -> Simu
         drawn = drawn.branched(begin, mind_of(parent.thinking))
     cause: StopCause = "extensions" if budget.extensions else "natural"
     end, cap = drawn.end, min(budget.max_thinking_tokens, room)
-    if end > cap:
+    if end > cap or (loops and greedy):
         end, cause = cap, "max_thinking" if cap == budget.max_thinking_tokens else "context"
     if cause == "max_thinking" and not budget.answer_when_cut:
         cause = "rejected"

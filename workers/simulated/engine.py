@@ -55,6 +55,8 @@ class SimulatedEngine:
     """`tokens_per_second` is one chain's speed; chains beyond `slots` wait for their turn.
 
     Chains write the same answer in one of the `spellings` each, by turns; `{}` is the answer.
+    With `loops` no chain is meant to be greedy: one that is repeats itself until its cap, as the
+    makers of many reasoning models warn.
     """
 
     seed: int = 0
@@ -64,6 +66,7 @@ class SimulatedEngine:
     model: str = "simulated"
     replica: str = "simulated"
     spellings: tuple[str, ...] = ("{}",)
+    loops: bool = False
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _orders: list[dict[tuple[str, int], _Orders]] = field(init=False, default_factory=list)
@@ -81,7 +84,10 @@ class SimulatedEngine:
         self._died = asyncio.Event()
 
     async def info(self) -> EngineInfo:
-        return EngineInfo(self.model, "s1", self.max_model_len, 1.0, self.slots, seeds=True)
+        room = self.max_model_len
+        return EngineInfo(
+            self.model, "s1", room, 1.0, self.slots, seeds=True, greedy=not self.loops
+        )
 
     async def load(self) -> Load:
         waiting = max(0, self._running - self.slots)
@@ -154,7 +160,7 @@ class SimulatedEngine:
         self._running += 1
         try:
             async with self._free:
-                course = course_of(request, number, room, self.seed)
+                course = course_of(request, number, room, self.seed, loops=self.loops)
                 emit(await self._live(request, number, course, orders, emit))
         finally:
             self._running -= 1

@@ -1,142 +1,177 @@
-"""What is counted of every setting of a chain: its single chains, and the votes of several."""
+"""What is counted of the chains of a class: one set of statistics for every plan.
 
-import math
+The same chains tell what each smaller plan had given (prefix coupling): trial answers on the way,
+what every earlier exit and cap would have said; ends after extensions, every smaller number of
+them; several chains, what fewer votes would have decided.
+"""
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
-from policies.curves.joint.courses import ChainOutcome, Course
-from policies.curves.joint.settings import BY_LEARNED_EXIT, SETTINGS, WHOLE, ChainSetting
+from policies.curves.extension_counts import ExtensionCounts
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_types import MAX_VOTES
-from policies.tally import VoteStanding
+from policies.signals import Probe
+from policies.tally import Vote, VoteStanding
 
-WHOLE_CHAIN = ChainSetting(WHOLE)
 IsRight = Callable[[str | None], bool | None]
 
 
-class ChainSums(NamedTuple):
-    """Of single chains under one setting: all, their tokens, those with a label, those right."""
+class Course(NamedTuple):
+    """One chain, as far as it went."""
 
-    chains: float = 0.0
-    tokens: float = 0.0
-    labelled: float = 0.0
-    right: float = 0.0
+    #: Its ends, in order. The first may be one after extensions, where nobody asked before.
+    ends: Sequence[Vote]
+    #: Its trial answers, in order.
+    probes: Sequence[Probe]
+    setting: ChainSetting
 
-    def plus(self, other: "ChainSums") -> "ChainSums":
-        return ChainSums(*(a + b for a, b in zip(self, other, strict=True)))
+    @property
+    def is_cut(self) -> bool:
+        """Whether something else than the model ended its first thinking."""
+        return self.ends[0].stop_cause != "natural"
 
-    def times(self, factor: float) -> "ChainSums":
-        return ChainSums(*(factor * each for each in self))
+    @property
+    def trial_tokens(self) -> int:
+        return sum(probe.tokens for probe in self.probes)
+
+    @property
+    def answer_tokens(self) -> float:
+        """Of its first answer."""
+        end = self.ends[0]
+        return max(0, end.tokens - end.thinking_tokens - self.trial_tokens)
+
+    def trajectory(self, truth: IsRight) -> ProbeTrajectory:
+        """Its first thinking; answers that `truth` knows are labelled."""
+        end = self.ends[0]
+        given = {end.answer, *(probe.answer for probe in self.probes)} - {None}
+        known = {answer: truth(answer) for answer in given}
+        return ProbeTrajectory(
+            self.probes,
+            end.thinking_tokens,
+            end.answer,
+            concluded=self.is_cut,
+            is_whole=self.setting.kind != "exit" and not self.is_cut,
+            trial_tokens=self.trial_tokens / max(1, len(self.probes)),
+            right={a: right for a, right in known.items() if right is not None},  # type: ignore[misc]
+        )
 
 
-@dataclass(slots=True)
-class SettingCounts:
-    """Of one setting. `votes` counts queries by where the votes of all their chains stood."""
+def courses_of(
+    history: Sequence[Vote], probes: Sequence[Probe], setting: ChainSetting
+) -> list[Course]:
+    """The chains of one query that were run with a setting, in the order in which they began."""
+    ends: dict[int, list[Vote]] = {}
+    for vote in history:
+        ends.setdefault(vote.chain, []).append(vote)
+    tried: dict[int, list[Probe]] = {}
+    for probe in probes:
+        tried.setdefault(probe.chain, []).append(probe)
+    return [Course(votes, tried.get(chain, ()), setting) for chain, votes in sorted(ends.items())]
 
-    sums: ChainSums = ChainSums()
-    votes: VoteCounts = field(default_factory=VoteCounts)
+
+def _answers() -> list[float]:
+    return [0.0, 0.0]
 
 
 @dataclass(slots=True)
 class JointCounts:
-    """Of one class. A query counts under every setting that all of its chains show."""
+    """Of one class."""
 
-    by_setting: dict[ChainSetting, SettingCounts] = field(default_factory=dict)
     #: Queries observed.
     queries: float = 0.0
     #: Queries that were explored: more chains, or longer ones, than would have paid.
     explored: float = 0.0
-    #: Chains with trial answers, for learned exits.
+    #: Answers in the end, and their tokens together.
+    answers: list[float] = field(default_factory=_answers)
+    #: Chains with trial answers: caps and exits.
     exits: ExitStatistics = field(default_factory=ExitStatistics)
+    #: First chains that were extended.
+    ends: ExtensionCounts = field(default_factory=ExtensionCounts)
+    #: Queries by where the votes of their chains stood.
+    votes: VoteCounts = field(default_factory=VoteCounts)
 
     def observe(self, courses: Sequence[Course], truth: IsRight, *, is_exploration: bool) -> None:
         """One query; `truth` says whether an answer is right, None: not known."""
         self.queries += 1.0
         self.explored += is_exploration
         for course in courses:
-            if course.probes:
-                self._observe_exits(course.trajectory, truth)
-        shown = [course.outcomes() for course in courses[:MAX_VOTES]]
-        if not shown:
+            self.answers[0] += 1.0
+            self.answers[1] += course.answer_tokens
+            if course.setting.tried:
+                self.exits.add(course.trajectory(truth))
+        if not courses:
             return
-        for setting, first in shown[0].items():
-            if all(setting in each for each in shown):
-                self._count(setting, [each[setting] for each in shown], truth)
-            elif setting.stage > WHOLE and all(WHOLE_CHAIN in each for each in shown):
-                # The first chain alone is extended where several are explored.
-                self._count(setting, [first], truth)
+        first = courses[0]
+        if first.setting.kind != "exit" and not first.is_cut:
+            self._observe_ends(first, truth)
+        # Of chains that are explored the first alone is extended: their first ends vote.
+        at = 0 if is_exploration else -1
+        ends = [course.ends[at] for course in courses[:MAX_VOTES]]
+        leader, standing = _standing(end.answer for end in ends)
+        tokens = sum(map(attrgetter("tokens"), ends))
+        start = first.ends[0].thinking_tokens
+        self.votes.observe(standing, tokens, truth(leader), first_tokens=start)
 
-    def _count(
-        self, setting: ChainSetting, outcomes: Sequence[ChainOutcome], truth: IsRight
-    ) -> None:
-        counts = self.by_setting.get(setting)
-        if counts is None:
-            counts = self.by_setting[setting] = SettingCounts()
-        known = [right for each in outcomes if (right := truth(each.answer)) is not None]
-        tokens = sum(each.tokens for each in outcomes)
-        counts.sums = counts.sums.plus(ChainSums(len(outcomes), tokens, len(known), sum(known)))
-        leader, standing = _standing(each.answer for each in outcomes)
-        counts.votes.observe(standing, tokens, truth(leader))
-
-    def _observe_exits(self, trajectory: ProbeTrajectory, truth: IsRight) -> None:
-        given = {trajectory.answer, *(probe.answer for probe in trajectory.probes)} - {None}
-        known = {answer: truth(answer) for answer in given}
-        right = {answer: is_right for answer, is_right in known.items() if is_right is not None}
-        self.exits.add(trajectory._replace(right=right))  # type: ignore[arg-type]
+    def _observe_ends(self, course: Course, truth: IsRight) -> None:
+        """From the first on, as long as the model made them and they have answers."""
+        shown: list[Vote] = []
+        for number, end in enumerate(course.ends):
+            if end.extensions != number or end.answer is None or end.stop_cause != "natural":
+                break
+            shown.append(end)
+        if shown:
+            self.ends.observe(shown, [truth(end.answer) for end in shown])
 
     def relabel(self, labelled: Self, blank: Self, weight: float) -> None:
-        """Add what a late label shows: `labelled` is its query observed with it, `blank` without.
-
-        Of settings that have been forgotten by now, the label is too.
-        """
+        """Add what a late label shows: of its query observed with it, and observed without."""
         self.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
-        for setting, counts in labelled.by_setting.items():
-            if own := self.by_setting.get(setting):
-                known = ChainSums(labelled=counts.sums.labelled, right=counts.sums.right)
-                own.sums = own.sums.plus(known.times(weight))
-                own.votes.relabel(counts.votes, weight)
+        self.ends.relabel(labelled.ends, blank.ends, weight)
+        self.votes.relabel(labelled.votes, weight)
 
     def merge(self, other: Self) -> None:
         self.queries += other.queries
         self.explored += other.explored
+        self.answers = [
+            mine + theirs for mine, theirs in zip(self.answers, other.answers, strict=True)
+        ]
         self.exits.merge(other.exits)
-        for setting, counts in other.by_setting.items():
-            own = self.by_setting.setdefault(setting, SettingCounts())
-            own.sums = own.sums.plus(counts.sums)
-            own.votes.merge(counts.votes)
+        self.ends.merge(other.ends)
+        self.votes.merge(other.votes)
 
     def scale(self, factor: float) -> None:
         self.queries *= factor
         self.explored *= factor
-        self.exits.scale(factor)
-        for counts in self.by_setting.values():
-            counts.sums = counts.sums.times(factor)
-            counts.votes.scale(factor)
+        self.answers = [factor * each for each in self.answers]
+        for counts in (self.exits, self.ends, self.votes):
+            counts.scale(factor)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        rows = [
-            [*setting, [*counts.sums], counts.votes.as_rows()]
-            for setting, counts in sorted(self.by_setting.items())
-        ]
-        sums = {"queries": self.queries, "explored": self.explored}
-        return {**sums, "exits": self.exits.as_dict(), "settings": rows}
+        return {
+            "queries": self.queries,
+            "explored": self.explored,
+            "answers": self.answers,
+            "exits": self.exits.as_dict(),
+            "ends": asdict(self.ends),
+            "votes": self.votes.as_rows(),
+        }
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        by_setting = {}
-        for stage, row, sums, votes in stored["settings"]:
-            setting = ChainSetting(stage, row)
-            kept = ChainSums(*map(float, sums))
-            if setting not in (*SETTINGS, BY_LEARNED_EXIT) or not all(
-                0 <= each < math.inf for each in kept
-            ):
-                raise ValueError(f"settings must have finite sums, got {[stage, row, sums]!r}")
-            by_setting[setting] = SettingCounts(kept, VoteCounts.from_rows(votes))
-        exits = ExitStatistics.from_dict(stored["exits"])
-        return cls(by_setting, float(stored["queries"]), float(stored["explored"]), exits)
+        count, tokens = map(float, stored["answers"])
+        return cls(
+            float(stored["queries"]),
+            float(stored["explored"]),
+            [count, tokens],
+            ExitStatistics.from_dict(stored["exits"]),
+            ExtensionCounts.from_rows(stored["ends"]),
+            VoteCounts.from_rows(stored["votes"]),
+        )
 
 
 def _standing(answers: Iterable[str | None]) -> tuple[str | None, VoteStanding]:

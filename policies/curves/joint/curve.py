@@ -1,21 +1,23 @@
 """The plans of a class at one price: settings of a chain, each with the best rule of its votes.
 
 All settings are learned from the same chains, so what tells two of them apart is not the luck of
-which questions each has met. A setting's own queries count most, then its neighbours' by stage.
-Votes are fitted only for the settings that look best.
+which questions each has met. Votes are learned once, of chains as they were served. Under a better
+setting they put right as large a share of what is wrong, under a worse one they add as large a
+share to what is right, at that setting's tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from policies.curves.arrays import Floats
 from policies.curves.counts import upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
-from policies.curves.joint.counts import WHOLE_CHAIN, JointCounts, SettingCounts
-from policies.curves.joint.settings import BY_LEARNED_EXIT, EXITS, SETTINGS, STAGES, ChainSetting
+from policies.curves.extension_curve import ExtensionCurve, ExtensionRule, fit_extensions
+from policies.curves.joint.counts import JointCounts
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.prices import nearest
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
@@ -24,15 +26,12 @@ from policies.plan import Forecast
 from policies.tally import VoteStanding
 
 MOST_VOTES = 16
-_LEAST_CHAINS = 3.0
-_NEIGHBOURS = (0.25, 0.5, 1.0, 0.5, 0.25)
-"""How much the labels of settings two stages below, one below, ... count in a setting's prior."""
-_NEIGHBOUR_LABELS = 8.0
-_PARENT_QUERIES = 15.0
-_VOTERS = (1.0, 4.0)
-"""Settings are looked at as if tokens were so many times as dear: votes multiply a chain's."""
-_TOP = 3
-"""Settings that are fitted for each price and multiple of it."""
+MULTIPLES = (1.0, 2.0, 4.0, 8.0)
+"""Rules of a chain are made as if tokens were so many times as dear: votes multiply them."""
+KEPT = 4
+"""Plans of a table."""
+DOUBT = 1.0
+"""Plans of several votes must be better by so many standard errors of what the votes bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,12 @@ class JointPlan:
     curve: VoteCurve
     #: Standard error of the accuracy.
     error: float
-    #: When a chain is concluded, where that is learned.
-    exit_rule: ExitRule | None = None
+    #: What votes bring here, over what they bring in the curve.
+    share: float
+    #: Tokens of one chain, over those of one in the curve.
+    length: float
+    #: Accuracy of one chain.
+    once: float
 
     def net_value(self, price: float) -> float:
         """Accuracy less the price of the tokens."""
@@ -55,22 +58,24 @@ class JointPlan:
     def chance(self, standing: VoteStanding) -> float | None:
         """That the leader is right; None where no so many votes are known."""
         row = INDEX.get(standing)
-        return None if row is None or row >= len(self.curve.right) else float(self.right[row])
+        if row is None or row >= len(self.curve.right):
+            return None
+        more = float(self.curve.right[row, 0]) - self.curve.accuracy[0]
+        return min(1.0, max(0.0, self.once + self.share * more))
 
     def next_vote(self, standing: VoteStanding) -> Forecast | None:
         """Accuracy that one more vote brings, and its tokens; None where none is known."""
         row = INDEX.get(standing)
         if row is None or sum(standing) >= MOST_VOTES:
             return None
+        right = self.curve.right[:, 0]
         lead, second = float(self.curve.leads[row, 0]), float(self.curve.seconds[row, 0])
-        after = [float(self.right[place]) for place in after_vote(standing)]
+        after = [float(right[place]) for place in after_vote(standing)]
         mean = lead * after[0] + second * after[1] + (1 - lead - second) * after[2]
-        return Forecast(mean - float(self.right[row]), float(self.curve.next_tokens[row, 0]))
-
-    @property
-    def right(self) -> Floats:
-        """(S,): chance that the leader is right, by standing."""
-        return self.curve.right[:, 0]
+        return Forecast(
+            self.share * (mean - float(right[row])),
+            self.length * float(self.curve.next_tokens[row, 0]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,10 @@ class JointTable:
     plans: tuple[JointPlan, ...]
 
     def plan(self, setting: ChainSetting) -> JointPlan | None:
-        """The one with this setting, if it is among the best few."""
-        return next((plan for plan in self.plans if plan.setting == setting), None)
+        """The one with this setting, or of its kind, if it is among the best few."""
+        same = [plan for plan in self.plans if plan.setting.kind == setting.kind]
+        exact = (plan for plan in same if plan.setting.value == setting.value)
+        return next(exact, same[0] if same else None)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """For JSON."""
@@ -103,13 +110,21 @@ class JointCurve:
 
     queries: float
     explored: float
-    #: By setting: accuracy and tokens of a single chain.
-    chains: dict[ChainSetting, Forecast]
+    #: Of one chain that goes to its own end.
+    to_end: Forecast
+    exits: ExitCurve | None
+    extension_rules: tuple[ExtensionRule, ...]
     tables: tuple[JointTable, ...]
 
     def table(self, price: float) -> JointTable:
         """The table whose price is nearest by ratio."""
         return nearest(self.tables, price)
+
+    def exit_rule(self, setting: ChainSetting) -> ExitRule | None:
+        return self.exits.rule(setting.value) if self.exits else None
+
+    def extension_rule(self, setting: ChainSetting) -> ExtensionRule | None:
+        return nearest(self.extension_rules, setting.value) if self.extension_rules else None
 
 
 def fit_joint(
@@ -119,108 +134,104 @@ def fit_joint(
     prices: Sequence[float],
     round_tokens: float = 0.0,
 ) -> JointCurve | None:
-    """None as long as no chain has shown anything; a table for each price.
+    """None as long as no chain has been seen; a table for each price.
 
     `round_tokens` is what one more round of sampling is worth waiting for, in tokens.
     """
-    usual = _scaled(parent)
-    chains = _chains(counts, usual)
-    if not chains:
+    usual = parent or JointCounts()
+    votes = fit_votes(counts.votes, usual.votes, most=MOST_VOTES)
+    if votes is None:
         return None
-    fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]] = {}
-    for setting in (*_screened(chains, prices), BY_LEARNED_EXIT):
-        own = counts.by_setting.get(setting, SettingCounts()).votes
-        above = (counts if setting == BY_LEARNED_EXIT else usual).by_setting
-        like = WHOLE_CHAIN if setting == BY_LEARNED_EXIT else setting
-        curve = fit_votes(own, above[like].votes if like in above else None, most=MOST_VOTES)
-        if curve is not None:
-            curve = curve.for_all()
-            fitted[setting] = curve, vote_rules(curve, prices, round_tokens=round_tokens)
-    exits = fit_exits(counts.exits, usual.exits, prices=prices)
+    ladder = sorted({price * multiple for price in prices for multiple in MULTIPLES})
+    exits = fit_exits(counts.exits, usual.exits, prices=ladder)
+    ends = fit_extensions(counts.ends, usual.ends)
+    number, tokens = (a + b for a, b in zip(counts.answers, usual.answers, strict=True))
+    answer_tokens = tokens / number if number else 0.0
+    fitted = _Fitted(votes, exits, ends, answer_tokens)
     return JointCurve(
         counts.queries,
         counts.explored,
-        chains,
-        tuple(_table(price, number, fitted, exits) for number, price in enumerate(prices)),
+        fitted.to_end,
+        exits,
+        tuple(ends.rule(price) for price in ladder) if ends and ends.max_extensions else (),
+        tuple(fitted.tables(prices, round_tokens)),
     )
 
 
-def _table(
-    price: float,
-    number: int,
-    fitted: dict[ChainSetting, tuple[VoteCurve, tuple[VoteRule, ...]]],
-    exits: ExitCurve | None,
-) -> JointTable:
-    """Votes of chains with a learned exit bring what they bring over one such chain."""
-    plans = []
-    for setting, (curve, rules) in fitted.items():
-        forecast, exit_rule = rules[number].forecast, None
-        if setting == BY_LEARNED_EXIT:
-            if exits is None:
-                continue
-            exit_rule = exits.rules[number]
-            gain = forecast.accuracy - curve.accuracy[0]
-            more = forecast.tokens - curve.first_tokens
-            once = exit_rule.forecast
-            # Votes put right as large a share of what is wrong as where they were seen.
-            gain *= (1 - once.accuracy) / max(1e-9, 1 - curve.accuracy[0])
-            forecast = Forecast(once.accuracy + gain, once.tokens + more)
-        error = upper_standard_error(forecast.accuracy, curve.labels[0])
-        plans.append(JointPlan(setting, rules[number], forecast, curve, error, exit_rule))
-    plans.sort(key=lambda plan: plan.net_value(price), reverse=True)
-    return JointTable(price, tuple(plans))
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What is known of one class."""
+
+    votes: VoteCurve
+    exits: ExitCurve | None
+    ends: ExtensionCurve | None
+    answer_tokens: float
+
+    @property
+    def to_end(self) -> Forecast:
+        if self.exits is not None:
+            return self._with_answer(self.exits.to_end)
+        return Forecast(self.votes.accuracy[0], self.votes.first_tokens)
+
+    def _with_answer(self, forecast: Forecast) -> Forecast:
+        return Forecast(forecast.accuracy, forecast.tokens + self.answer_tokens)
+
+    def tables(self, prices: Sequence[float], round_tokens: float) -> Iterator[JointTable]:
+        """Each of the best few plans."""
+        offered = [
+            (price, setting, once)
+            for price in prices
+            for setting, once in dict(self._settings(price)).items()
+        ]
+        first = self.votes.accuracy[0]
+        shares = [_share(once.accuracy, first) for _, _, once in offered]
+        length = [max(1.0, once.tokens) / self.votes.first_tokens for _, _, once in offered]
+        # As the curve of votes sees it: its gains are smaller or larger, and its tokens.
+        as_seen = [p * n / s for (p, _, _), n, s in zip(offered, length, shares, strict=True)]
+        rounds = round_tokens / np.array(length) if round_tokens else 0.0
+        rules = vote_rules(self.votes, as_seen, round_tokens=rounds)
+        curve = self.votes.for_all()
+        plans: dict[float, list[tuple[float, JointPlan]]] = {price: [] for price in prices}
+        for (price, setting, once), rule, s, n in zip(offered, rules, shares, length, strict=True):
+            draws_more = rule.forecast.tokens > self.votes.first_tokens * 1.001
+            if setting.is_dearer(price) and not draws_more:
+                continue  # the rule for one chain is that of the price
+            gain = rule.forecast.accuracy - first
+            forecast = Forecast(once.accuracy + s * gain, n * rule.forecast.tokens)
+            error = upper_standard_error(forecast.accuracy, curve.labels[0])
+            plan = JointPlan(setting, rule, forecast, curve, error, s, n, once.accuracy)
+            doubt = upper_standard_error(max(0.0, gain), self.votes.several) if draws_more else 0.0
+            plans[price].append((plan.net_value(price) - DOUBT * s * doubt, plan))
+        for price, found in plans.items():
+            found.sort(key=itemgetter(0), reverse=True)
+            yield JointTable(price, tuple(plan for _, plan in found[:KEPT]))
+
+    def _settings(self, price: float) -> Iterator[tuple[ChainSetting, Forecast]]:
+        """What one chain may do, and what it gives without any further vote."""
+        whole = self.to_end
+        yield ChainSetting(), whole
+        for dear in (price * multiple for multiple in MULTIPLES):
+            if self.exits is not None:
+                yield ChainSetting("exit", dear), self._with_answer(self.exits.rule(dear).forecast)
+            if self.ends is not None and self.ends.max_extensions:
+                rule = self.ends.rule(dear)
+                if rule.goes_on:
+                    gain = rule.forecast.accuracy - self.ends.right[0]
+                    more = rule.forecast.tokens - self.ends.tokens[0]
+                    yield ChainSetting("extend", dear), _plus(whole, gain, more)
+        if self.ends is not None:
+            for number in range(1, self.ends.max_extensions + 1):
+                gain = self.ends.accuracy[number] - self.ends.accuracy[0]
+                more = self.ends.tokens[number] - self.ends.tokens[0]
+                more -= number * self.answer_tokens  # it answers once
+                yield ChainSetting("forced", number), _plus(whole, gain, more)
 
 
-def _scaled(parent: JointCounts | None) -> JointCounts:
-    """Other classes count as a few queries of this one."""
-    scaled = JointCounts()
-    if parent is not None and parent.queries:
-        scaled.merge(parent)
-        scaled.scale(min(1.0, _PARENT_QUERIES / parent.queries))
-    return scaled
+def _share(once: float, first: float) -> float:
+    """What votes bring to chains that are right so often, over those that are `first`."""
+    return max(1e-3, min(once / first, (1 - once) / (1 - first)))
 
 
-def _chains(counts: JointCounts, usual: JointCounts) -> dict[ChainSetting, Forecast]:
-    """Accuracy and tokens of single chains, of the settings that enough of them have shown."""
-    number, tokens, labelled, right = _sums(counts) + _sums(usual)
-    if not number.any():
-        return {}
-    every = (right.sum() + 1.0) / (labelled.sum() + 2.0)
-    reach = len(_NEIGHBOURS) // 2
-    near = np.zeros((2, STAGES, len(EXITS)))
-    for offset, weight in enumerate(_NEIGHBOURS, start=-reach):
-        here = slice(max(0, offset), STAGES + min(0, offset))
-        there = slice(max(0, -offset), STAGES + min(0, -offset))
-        near[0, there] += weight * right[here]
-        near[1, there] += weight * labelled[here]
-    usually = (near[0] + 2 * every) / (near[1] + 2)
-    accuracy = (right + _NEIGHBOUR_LABELS * usually) / (labelled + _NEIGHBOUR_LABELS)
-    mean = tokens / np.maximum(number, 1e-9)
-    return {
-        setting: Forecast(float(accuracy[setting]), float(mean[setting]))
-        for setting in SETTINGS
-        if number[setting] >= _LEAST_CHAINS
-    }
-
-
-def _sums(counts: JointCounts) -> Floats:
-    """(4, stage, exit): those of `ChainSums`."""
-    sums = np.zeros((4, STAGES, len(EXITS)))
-    for setting, own in counts.by_setting.items():
-        if setting == BY_LEARNED_EXIT:
-            continue
-        sums[:, setting.stage, setting.exit] = own.sums
-    return sums
-
-
-def _screened(chains: dict[ChainSetting, Forecast], prices: Sequence[float]) -> set[ChainSetting]:
-    """The few best at every price by a single chain, and by one of several."""
-    best: set[ChainSetting] = set()
-    for price in prices:
-        for voters in _VOTERS:
-
-            def value(setting: ChainSetting, dear: float = voters * price) -> float:
-                return chains[setting].accuracy - dear * chains[setting].tokens
-
-            best |= set(sorted(chains, key=value, reverse=True)[:_TOP])
-    return best
+def _plus(once: Forecast, gain: float, tokens: float) -> Forecast:
+    accuracy = min(0.999, max(0.001, once.accuracy + gain))
+    return Forecast(accuracy, max(1.0, once.tokens + tokens))

@@ -13,6 +13,7 @@ from scheduler.solving.explanation import explain
 from scheduler.solving.outcome import Outcome
 from tests.scheduler.simulation import chat, make_controller
 from workers.simulated.clock import run_virtual
+from workers.simulated.engine import SimulatedEngine
 
 
 async def served(controller: Controller, count: int, question: str = "medium") -> list[Outcome]:
@@ -38,9 +39,22 @@ def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
         assert all(plan is not None and plan.setting is not None for plan in plans)
         explored = [plan.is_exploration for plan in plans if plan is not None]
         assert all(explored[:4]) and not all(explored[30:])
-        assert {record.temperature for o in outcomes for record in o.records} == {None}
         tried = [record.probes for outcome in outcomes[:4] for record in outcome.records]
         assert any(tried)
+
+    run_virtual(main())
+
+
+def test_a_model_that_must_not_be_greedy_never_is() -> None:
+    async def main() -> None:
+        engine = SimulatedEngine(loops=True)
+        controller = await make_controller(engine, policy="joint", max_samples=6)
+        for question in ("easy", "medium", "hard"):
+            outcomes = await served(controller, 40, question)
+            assert {record.temperature for o in outcomes for record in o.records} == {None}
+        greedy = await make_controller(engine, policy="fixed", temperature=0.0)
+        (looped,) = await served(greedy, 1)
+        assert looped.records[0].sample.stop_cause != "natural"
 
     run_virtual(main())
 
