@@ -4,7 +4,7 @@ Accuracies to compare at lie between that of one vote and that of the best fixed
 shares in `LEVELS`; a goal on tokens is held against the worst of them. With every peer counts the
 setting that asks once. Time is the length of the longest chain of every round, added up.
 
-`priced_known` is `priced` with nothing to learn: what lies between the two is the price of
+`ours_known` is ours with nothing to learn: what lies between the two is the price of
 learning, and a goal that it misses is not to be reached by learning faster.
 """
 
@@ -29,8 +29,8 @@ from benchmarks.replay import VoteSetting
 LEVELS = (0.5, 0.75, 0.9)
 REPLICATES = 300
 MIXED = "mixed"
-FIXED, TUNED, OURS, IN_ROUNDS = "majority", "adaptive_consistency", "priced", "priced_in_rounds"
-KNOWN = "priced_known"
+FIXED, TUNED, OURS, IN_ROUNDS = "majority", "adaptive_consistency", "ours", "ours_in_rounds"
+KNOWN = "ours_known"
 ALONE = (FIXED, OURS, KNOWN)
 """Families that ask once anyway."""
 DEFAULT = f"{TUNED} threshold=0.95"
@@ -76,7 +76,7 @@ def levels(fixed: Sequence[SettingMean]) -> list[float]:
 def against(
     replicates: Sequence[dict[str, list[SettingMean]]], peers: Sequence[str], ours: str = OURS
 ) -> list[Estimate]:
-    """Tokens of `priced` over those of the best of these peers: at each level, then the worst."""
+    """Tokens of ours over those of the best of these peers: at each level, then the worst."""
     ratios = []
     for families in replicates:
         row = [
@@ -174,6 +174,6 @@ def _show_points(
 
 
 def _show_ratios(ratios: Mapping[str, Sequence[Estimate]]) -> None:
-    print("  tokens of priced over those of (95 % interval)")
+    print("  tokens of ours over those of (95 % interval)")
     for family, row in ratios.items():
         print(f"  {family:24}" + "".join(f"{figure(each):>22}" for each in row[:-1]))

@@ -7,7 +7,7 @@ answers of some queries only.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from benchmarks.learner import VoteLearner
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote
@@ -22,7 +23,7 @@ from scheduler.experiments.recordings import VoteTrace
 
 MAX_THINKING_TOKENS = 10**6
 LABELLED = 0.1
-LEARNING = {"priced", "priced_in_rounds", "bayesian_stopping", "difficulty_knapsack"}
+LEARNING = {"ours", "ours_in_rounds", "bayesian_stopping", "difficulty_knapsack"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ def known(trace: VoteTrace) -> ClassStatistics:
         right = arrival.truths(arrival.chains)
         observation = Observation(trace.query_class, arrival.chains, Budget(0), None, None, right)
         statistics.observe(observation)
+        joint = Plan("joint", Budget(0), setting=ChainSetting(tried=True), is_exploration=True)
+        statistics.observe(replace(observation, plan=joint))
     return statistics
 
 

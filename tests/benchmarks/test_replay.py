@@ -104,7 +104,7 @@ def test_priced_spends_less_where_tokens_are_dearer() -> None:
     spent = []
     for price in (1e-6, 1e-4, 1e-2):
         policy = build("priced", votes_only=True, max_samples=40)
-        outcomes = replay(VoteSetting("priced", "", policy, price), stream, 0)
+        outcomes = replay(VoteSetting("ours", "", policy, price), stream, 0)
         spent.append(sum(one.tokens for one in outcomes))
     assert spent == sorted(spent, reverse=True) and spent[0] > 1.5 * spent[-1]
 
@@ -114,7 +114,7 @@ def test_who_knows_the_votes_beforehand_spends_nothing_on_learning() -> None:
     stream, worth, price = arrivals(sums, 200, Random(5)), [], 3e-4
     for options in ({}, {"exploration": 0.0}):
         policy = build("priced", votes_only=True, max_samples=40, **options)
-        asked = VoteSetting("priced", "", policy, price)
+        asked = VoteSetting("ours", "", policy, price)
         outcomes = replay_known(asked, stream, known(sums)) if options else replay(asked, stream, 0)
         worth.append(sum(one.right - price * one.tokens for one in outcomes))
     assert known(sums).votes.labelled == len(sums.questions)
@@ -152,7 +152,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
         ]
         text = "\n".join(["qid,sid,length,answer,correct", *rows])
         (tmp_path / f"{name}.csv").write_text(text)
-    names = "majority,adaptive_consistency,priced,priced_known,priced_in_rounds"
+    names = "majority,adaptive_consistency,ours,ours_known,ours_in_rounds"
     options = ["--traces", str(tmp_path), "--quick", "--queries", "20", "--policies", names]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
@@ -169,7 +169,7 @@ def test_the_benchmark_ends_with_its_goals_as_json_and_names_what_is_missed(tmp_
     assert len(LEVELS) >= 3
     assert any(line.startswith("alpha: 20 queries") for line in lines)
     for peer in ("majority", "best peer"):
-        assert sum(line.startswith(f"  priced_known: {peer}") for line in lines) == 3
+        assert sum(line.startswith(f"  ours_known: {peer}") for line in lines) == 3
 
 
 def test_without_traces_the_benchmark_says_how_to_record_some(tmp_path: Path) -> None:
