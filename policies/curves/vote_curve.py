@@ -52,14 +52,16 @@ class VoteCurve:
     def tokens(self) -> tuple[float, ...]:
         return tuple(votes * self.first_tokens for votes in range(1, len(self.accuracy) + 1))
 
-    def for_all(self) -> "VoteCurve":
-        """The same without the columns for lengths, which only rules are made from.
+    def for_all(self, *, most: int = MAX_VOTES) -> "VoteCurve":
+        """The same without the columns for lengths, which only rules are made from, and without
+        standings of more votes.
 
         In half the precision, which chances need least of all: every gateway gets it.
         """
+        rows = tables().layers[most - 1].stop
 
         def first(table: Floats) -> Floats:
-            return np.ascontiguousarray(table[:, :1].astype(np.float32))
+            return np.ascontiguousarray(table[:rows, :1].astype(np.float32))
 
         return replace(
             self,

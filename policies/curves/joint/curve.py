@@ -25,10 +25,12 @@ from policies.curves.vote_types import INDEX, after_vote
 from policies.plan import Forecast
 from policies.tally import VoteStanding
 
-MOST_VOTES = 16
+MOST_VOTES = 24
+SCREENED_VOTES = 12
+"""Votes by which the best few plans are found."""
 MULTIPLES = (1.0, 2.0, 4.0, 8.0)
 """Rules of a chain are made as if tokens were so many times as dear: votes multiply them."""
-KEPT = 4
+KEPT = 3
 """Plans of a table."""
 DOUBT = 1.0
 """Plans of several votes must be better by so many standard errors of what the votes bring."""
@@ -158,6 +160,10 @@ def fit_joint(
     )
 
 
+_Offer = tuple[float, ChainSetting, Forecast]
+"""A price, a setting, and what one chain under it gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     """What is known of one class."""
@@ -177,34 +183,47 @@ class _Fitted:
         return Forecast(forecast.accuracy, forecast.tokens + self.answer_tokens)
 
     def tables(self, prices: Sequence[float], round_tokens: float) -> Iterator[JointTable]:
-        """Each of the best few plans."""
+        """Each of the best few plans, which are found by few votes and without their latency."""
         offered = [
             (price, setting, once)
             for price in prices
             for setting, once in dict(self._settings(price)).items()
         ]
-        first = self.votes.accuracy[0]
+        screened = self._plans(offered, self.votes.for_all(most=SCREENED_VOTES))
+        best: dict[float, list[ChainSetting]] = {
+            price: [plan.setting for _, plan in _best(screened[price])] for price in prices
+        }
+        offered = [offer for offer in offered if offer[1] in best[offer[0]]]
+        found = self._plans(offered, self.votes, round_tokens)
+        for price in prices:
+            plans = found.get(price) or screened[price]
+            yield JointTable(price, tuple(plan for _, plan in _best(plans)))
+
+    def _plans(
+        self, offered: Sequence[_Offer], votes: VoteCurve, round_tokens: float = 0.0
+    ) -> dict[float, list[tuple[float, JointPlan]]]:
+        """By price: plans, each with its worth less the doubt about it."""
+        first = votes.accuracy[0]
         shares = [_share(once.accuracy, first) for _, _, once in offered]
-        length = [max(1.0, once.tokens) / self.votes.first_tokens for _, _, once in offered]
+        length = [max(1.0, once.tokens) / votes.first_tokens for _, _, once in offered]
         # As the curve of votes sees it: its gains are smaller or larger, and its tokens.
         as_seen = [p * n / s for (p, _, _), n, s in zip(offered, length, shares, strict=True)]
         rounds = round_tokens / np.array(length) if round_tokens else 0.0
-        rules = vote_rules(self.votes, as_seen, round_tokens=rounds)
-        curve = self.votes.for_all()
-        plans: dict[float, list[tuple[float, JointPlan]]] = {price: [] for price in prices}
+        rules = vote_rules(votes, as_seen, round_tokens=rounds)
+        curve = votes.for_all()
+        plans: dict[float, list[tuple[float, JointPlan]]] = {}
         for (price, setting, once), rule, s, n in zip(offered, rules, shares, length, strict=True):
-            draws_more = rule.forecast.tokens > self.votes.first_tokens * 1.001
+            draws_more = rule.forecast.tokens > votes.first_tokens * 1.001
             if setting.is_dearer(price) and not draws_more:
                 continue  # the rule for one chain is that of the price
             gain = rule.forecast.accuracy - first
             forecast = Forecast(once.accuracy + s * gain, n * rule.forecast.tokens)
             error = upper_standard_error(forecast.accuracy, curve.labels[0])
             plan = JointPlan(setting, rule, forecast, curve, error, s, n, once.accuracy)
-            doubt = upper_standard_error(max(0.0, gain), self.votes.several) if draws_more else 0.0
-            plans[price].append((plan.net_value(price) - DOUBT * s * doubt, plan))
-        for price, found in plans.items():
-            found.sort(key=itemgetter(0), reverse=True)
-            yield JointTable(price, tuple(plan for _, plan in found[:KEPT]))
+            doubt = upper_standard_error(max(0.0, gain), votes.several) if draws_more else 0.0
+            worth = plan.net_value(price) - DOUBT * s * doubt
+            plans.setdefault(price, []).append((worth, plan))
+        return plans
 
     def _settings(self, price: float) -> Iterator[tuple[ChainSetting, Forecast]]:
         """What one chain may do, and what it gives without any further vote."""
@@ -225,6 +244,10 @@ class _Fitted:
                 more = self.ends.tokens[number] - self.ends.tokens[0]
                 more -= number * self.answer_tokens  # it answers once
                 yield ChainSetting("forced", number), _plus(whole, gain, more)
+
+
+def _best(plans: list[tuple[float, JointPlan]]) -> list[tuple[float, JointPlan]]:
+    return sorted(plans, key=itemgetter(0), reverse=True)[:KEPT]
 
 
 def _share(once: float, first: float) -> float:

@@ -2,14 +2,14 @@
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["whole", "exit", "forced", "extend"]
+SettingKind = Literal["whole", "exit", "forced", "extend"]
 
 
 class ChainSetting(NamedTuple):
     """To its own end; until more thinking does not pay; with so many extensions forced in one go;
     or extended, end by end, while that pays."""
 
-    kind: Kind = "whole"
+    kind: SettingKind = "whole"
     #: The number of extensions, or the price of the rule.
     value: float = 0.0
     #: Whether its chains are asked for trial answers, even if only to learn.
