@@ -266,7 +266,7 @@ class Joint(Policy):
         drawn = len(situation.tally.votes)
         if situation.tally.leader is None:
             return Stop("no answer") if drawn >= ATTEMPTS else self._draw(situation, plan, 1)
-        if plan.is_exploration or drawn >= self.max_samples:
+        if drawn >= self.max_samples:
             return Stop("plan done")
         best, standing = self._current(situation, plan, setting), situation.tally.standing
         thought = situation.tally.history[0].thinking_tokens
@@ -279,8 +279,9 @@ class Joint(Policy):
     def _current(
         self, situation: Situation, plan: Plan, setting: ChainSetting
     ) -> "JointPlan | None":
-        """The plan as it is known now."""
+        """The plan as it is known now; that of an exploration run is the best one."""
         curve = situation.curve.joint if situation.curve else None
         if curve is None:
             return None
-        return curve.table(plan.price or self._price(situation)).plan(setting)
+        table = curve.table(plan.price or self._price(situation))
+        return table.plans[0] if plan.is_exploration else table.plan(setting)

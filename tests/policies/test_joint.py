@@ -120,7 +120,16 @@ def test_of_several_chains_that_are_explored_the_first_alone_is_extended() -> No
         return Joint().decide(situation(None, *votes, *more, plan=plan), Random(0))
 
     assert isinstance(decision := then(), Extend) and decision.chain == 0
-    assert then(Vote(0, "b", 110, 100, extensions=1)) == Stop("plan done")
+    assert isinstance(then(Vote(0, "b", 110, 100, extensions=1)), Stop)
+
+
+def test_an_exploration_run_gets_the_votes_of_the_best_plan() -> None:
+    curve = curve_of(ChainSetting(), price=1e-6)
+    explored = ChainSetting("extend", 0, tried=True)
+    plan = replace(plan_of(begun(curve, price=1e-6)), setting=explored, is_exploration=True)
+    votes = [Vote(0, "a", 60, 50), Vote(1, "b", 60, 50)]
+    decision = Joint().decide(situation(curve, *votes, plan=plan, price=1e-6), Random(0))
+    assert isinstance(decision, Draw) and decision.probing is not None
 
 
 def test_a_running_chain_is_concluded_when_its_rule_holds() -> None:

@@ -204,7 +204,8 @@ class _Fitted:
     ) -> dict[float, list[tuple[float, JointPlan]]]:
         """By price: plans, each with its worth less the doubt about it."""
         first = votes.accuracy[0]
-        shares = [_share(once.accuracy, first) for _, _, once in offered]
+        error = upper_standard_error(first, votes.labels[0])
+        shares = [_share(once.accuracy, first, error) for _, _, once in offered]
         length = [max(1.0, once.tokens) / votes.first_tokens for _, _, once in offered]
         # As the curve of votes sees it: its gains are smaller or larger, and its tokens.
         as_seen = [p * n / s for (p, _, _), n, s in zip(offered, length, shares, strict=True)]
@@ -250,8 +251,13 @@ def _best(plans: list[tuple[float, JointPlan]]) -> list[tuple[float, JointPlan]]
     return sorted(plans, key=itemgetter(0), reverse=True)[:KEPT]
 
 
-def _share(once: float, first: float) -> float:
-    """What votes bring to chains that are right so often, over those that are `first`."""
+def _share(once: float, first: float, error: float) -> float:
+    """What votes bring to chains that are right so often, over those that are `first`.
+
+    A difference that is no larger than its standard error is no difference.
+    """
+    apart = once - first
+    once = first + apart**3 / (apart**2 + (2 * error) ** 2)
     return max(1e-3, min(once / first, (1 - once) / (1 - first)))
 
 
