@@ -15,7 +15,7 @@ from policies.curves.joint.counts import Course, courses_of
 from policies.curves.joint.curve import JointCurve
 from policies.curves.joint.settings import ChainSetting
 from policies.plan import Budget, Plan
-from policies.signals import Probe, Probing
+from policies.signals import Confidence, Probe, Probing
 from policies.tally import Tally, Vote
 from scheduler.experiments.recordings import Prefix
 
@@ -127,7 +127,10 @@ def solve(
                     end, cause = trial, "early_exit"
                     break
             tokens = end.tokens + costs.answer + len(probes) * costs.trial
-            tally = tally.add(Vote(number, end.answer, tokens, end.tokens, 0, cause))
+            sure = Confidence(answer=end.probability)
+            tally = tally.add(
+                Vote(number, end.answer, tokens, end.tokens, 0, cause, confidence=sure)
+            )
             tried += probes
     is_exploration = plan is not None and plan.is_exploration
     setting = plan.setting if plan and plan.setting else ChainSetting(tried=True)

@@ -93,6 +93,8 @@ class Query:
     choices: int = 1
     #: Queries of one session go to the same arm of an A/B split. Empty: it has none.
     session: str = ""
+    #: How hard its caller says it is, in [0, 1]. None: nobody says.
+    difficulty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

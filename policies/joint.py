@@ -10,11 +10,12 @@ from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, S
 from policies.curves.exit_statistics import POSITIONS
 from policies.curves.extension_counts import MAX_EXTENSIONS, states
 from policies.curves.joint.settings import ChainSetting
+from policies.curves.joint.vote_signals import MEASURED
 from policies.exploration import checked_first
 from policies.options import PolicyOptions
 from policies.plan import Budget, Plan, check_int, check_number
 from policies.price import DEFAULT_PRICE
-from policies.signals import Probing
+from policies.signals import Probing, Signals
 from policies.tally import Vote, VoteStanding
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ WHOLE_RUNS = 0.15
 RATE = 2.0
 """After N queries exploration has taken as many tokens as 2 * RATE * sqrt(N) best plans, at most,
 and those of the first COLD_RUNS."""
+TAIL_TOKENS = 256
+"""Thinking tokens whose confidence is the tail's."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
@@ -209,6 +212,8 @@ class Joint(Policy):
         is_tried = plan.setting is not None and plan.setting.tried
         probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
         alone = samples == 1 and not situation.tally.history
+        curve = situation.curve.joint if situation.curve else None
+        is_measured = plan.is_exploration or (curve is not None and curve.signal in MEASURED)
         return Draw(
             samples,
             budget,
@@ -216,6 +221,7 @@ class Joint(Policy):
             plan,
             final=final and samples == 1,
             probing=probing,
+            signals=Signals(top=1, window=TAIL_TOKENS) if is_measured else None,
         )
 
     def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
@@ -268,9 +274,12 @@ class Joint(Policy):
             return Stop("no answer") if drawn >= ATTEMPTS else self._draw(situation, plan, 1)
         if drawn >= self.max_samples:
             return Stop("plan done")
+        curve = situation.curve.joint if situation.curve else None
         best, standing = self._current(situation, plan, setting), situation.tally.standing
-        thought = situation.tally.history[0].thinking_tokens
-        more = best.votes.round_size(standing, thought) if best else 0
+        more = 0
+        if curve and best:
+            first = min(situation.tally.history, key=lambda vote: (vote.chain, vote.extensions))
+            more = curve.round_size(best, standing, first, situation.query.difficulty)
         samples = min(more, self.max_samples - drawn)
         if samples <= 0:
             return Stop("not worth it" if standing.runner_up else "settled")

@@ -68,7 +68,12 @@ class ClassStatistics:
             setting = observation.plan.setting
             courses = courses_of(observation.history, observation.probes, setting)
             self.joint = self.joint or JointCounts()
-            self.joint.observe(courses, observation.truth, is_exploration=is_exploration)
+            self.joint.observe(
+                courses,
+                observation.truth,
+                is_exploration=is_exploration,
+                difficulty=observation.difficulty,
+            )
             return
         if observation.trajectory is not None:
             return

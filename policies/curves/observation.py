@@ -32,6 +32,8 @@ class Observation:
     probes: tuple[Probe, ...] = ()
     #: Predicted chance that the served answer is right; None without a prediction.
     chance: float | None = None
+    #: What its caller says, in [0, 1] (`Query.difficulty`).
+    difficulty: float | None = None
 
     @property
     def is_single_chain(self) -> bool:

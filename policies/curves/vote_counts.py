@@ -41,7 +41,7 @@ class Cell(NamedTuple):
 
 _NOTHING = Cell()
 VoteState = tuple[int, VoteStanding]
-"""Bin of the first chain's length, and the last standing."""
+"""Bin of the first chain's length, or of another signal, and the last standing."""
 
 
 @dataclass(slots=True)
@@ -60,13 +60,17 @@ class VoteCounts:
         right: bool | None,
         *,
         first_tokens: float = 0.0,
+        place: int | None = None,
     ) -> None:
-        """One query: its last standing, the tokens of all voters, whether the leader is right."""
+        """One query: its last standing, the tokens of all voters, whether the leader is right.
+
+        `place` is the bin of another signal than the length of the first chain.
+        """
         if standing not in INDEX:
             raise ValueError(f"standing must be a vote of 1 to {MAX_VOTES}, got {standing!r}")
         if not 0 <= tokens <= MOST_TOKENS:
             raise ValueError(f"tokens must be in [0, {MOST_TOKENS:g}], got {tokens!r}")
-        key = (length_bin(first_tokens), standing)
+        key = (length_bin(first_tokens) if place is None else place, standing)
         unlabelled, yes, no, spent = self.cells.get(key, _NOTHING)
         self.cells[key] = Cell(
             unlabelled + (right is None),
@@ -86,7 +90,10 @@ class VoteCounts:
 
     def merge(self, other: Self) -> None:
         for key, cell in other.cells.items():
-            self.cells[key] = Cell(*map(add, self.cells.get(key, _NOTHING), cell))
+            self.add(key, cell)
+
+    def add(self, key: VoteState, cell: Cell) -> None:
+        self.cells[key] = Cell(*map(add, self.cells.get(key, _NOTHING), cell))
 
     def scale(self, factor: float) -> None:
         for key, cell in self.cells.items():

@@ -89,11 +89,15 @@ class VoteCurve:
 
 
 def fit_votes(
-    counts: VoteCounts, parent: VoteCounts | None = None, *, most: int = MAX_VOTES
+    counts: VoteCounts,
+    parent: VoteCounts | None = None,
+    *,
+    most: int = MAX_VOTES,
+    columns: bool = True,
 ) -> VoteCurve | None:
     """None as long as neither the class nor its parent has seen a vote.
 
-    Rules that are made from it draw at most so many votes.
+    Rules that are made from it draw at most so many votes. Without `columns` all queries are alike.
     """
     prior = prior_mixture()
     if parent is not None:
@@ -102,7 +106,8 @@ def fit_votes(
     if not mixture.tokens.any():
         return None
     queries = max(1.0, counts.queries)
-    lengths = {length: n for length, n in counts.lengths().items() if n >= _LEAST_OF_LENGTH}
+    seen = counts.lengths() if columns else {}
+    lengths = {length: n for length, n in seen.items() if n >= _LEAST_OF_LENGTH}
     known = [fit_mixture(counts.of_length(length), mixture, FOR_LENGTH) for length in lengths]
     static = tables()
     return VoteCurve(

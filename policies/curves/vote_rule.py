@@ -48,8 +48,12 @@ class VoteRule:
 
     def round_size(self, standing: VoteStanding, first_tokens: float = 0.0) -> int:
         """Votes to draw next, where the first chain thought so many tokens."""
+        return self.round_at(standing, length_bin(first_tokens))
+
+    def round_at(self, standing: VoteStanding, place: int) -> int:
+        """Votes to draw next, where the signal of the columns is in this bin."""
         row = INDEX.get(standing)
-        column = self.columns.get(length_bin(first_tokens), 0)
+        column = self.columns.get(place, 0)
         return 0 if row is None or row >= len(self.rounds) else int(self.rounds[row, column])
 
     @property

@@ -69,6 +69,7 @@ def prepare(controller: Controller, body: object) -> PreparedQuery:
         ),
         choices=request.choices,
         session=(request.metadata or {}).get("session_id", ""),
+        difficulty=options.difficulty,
     )
     if not any(turn.content.strip() for turn in query.messages):
         raise InvalidRequest("messages: all of them are empty", field="messages")

@@ -119,6 +119,7 @@ class BudgetOptions(BaseModel):
     deadline_seconds: Annotated[float, Field(strict=True, ge=0.001, le=86_400)] | None = None
     target_accuracy: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
     value: Annotated[float, Field(strict=True, gt=0, lt=math.inf)] = 1.0
+    difficulty: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     query_class: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     reference_answer: Annotated[str, StringConstraints(max_length=1000)] | None = None
     learn: Flag = True

@@ -292,6 +292,7 @@ def _observation(stored: Mapping[str, Any]) -> Observation:
         _trajectory(stored["trajectory"]),
         tuple(Probe(*probe) for probe in stored.get("probes", ())),
         stored["chance"],
+        stored.get("difficulty"),
     )
 
 

@@ -179,6 +179,7 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
         trajectory,
         _trials(run.records) if is_joint else (),
         chance,
+        run.query.difficulty,
     )
 
 

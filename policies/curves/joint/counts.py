@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.curves.extension_counts import ExtensionCounts
 from policies.curves.joint.settings import ChainSetting
+from policies.curves.joint.vote_signals import SIGNALS, UNKNOWN, SignalName, bin_of
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_types import MAX_VOTES
 from policies.signals import Probe
@@ -92,11 +93,21 @@ class JointCounts:
     exits: ExitStatistics = field(default_factory=ExitStatistics)
     #: First chains that were extended.
     ends: ExtensionCounts = field(default_factory=ExtensionCounts)
-    #: Queries by where the votes of their chains stood.
-    votes: VoteCounts = field(default_factory=VoteCounts)
+    #: Queries by where the votes of their chains stood, and by the bins of each signal.
+    votes: dict[SignalName, VoteCounts] = field(default_factory=lambda: {"length": VoteCounts()})
 
-    def observe(self, courses: Sequence[Course], truth: IsRight, *, is_exploration: bool) -> None:
-        """One query; `truth` says whether an answer is right, None: not known."""
+    def observe(
+        self,
+        courses: Sequence[Course],
+        truth: IsRight,
+        *,
+        is_exploration: bool,
+        difficulty: float | None = None,
+    ) -> None:
+        """One query; `truth` says whether an answer is right, None: not known.
+
+        `difficulty` is what its caller said, in [0, 1].
+        """
         self.queries += 1.0
         self.explored += is_exploration
         for course in courses:
@@ -114,8 +125,13 @@ class JointCounts:
         ends = [course.ends[at] for course in courses[:MAX_VOTES]]
         leader, standing = _standing(end.answer for end in ends)
         tokens = sum(map(attrgetter("tokens"), ends))
-        start = first.ends[0].thinking_tokens
-        self.votes.observe(standing, tokens, truth(leader), first_tokens=start)
+        for signal in SIGNALS:
+            place = bin_of(signal, first.ends[0], difficulty)
+            if signal not in self.votes:
+                if place == UNKNOWN:
+                    continue  # nobody ever brought this one
+                self.votes[signal] = _unknown(self.votes["length"])
+            self.votes[signal].observe(standing, tokens, truth(leader), place=place)
 
     def _observe_ends(self, course: Course, truth: IsRight) -> None:
         """From the first on, as long as the model made them and they have answers."""
@@ -131,7 +147,8 @@ class JointCounts:
         """Add what a late label shows: of its query observed with it, and observed without."""
         self.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
         self.ends.relabel(labelled.ends, blank.ends, weight)
-        self.votes.relabel(labelled.votes, weight)
+        for signal, votes in self.votes.items():
+            votes.relabel(labelled.votes.get(signal) or _unknown(labelled.votes["length"]), weight)
 
     def merge(self, other: Self) -> None:
         self.queries += other.queries
@@ -141,14 +158,21 @@ class JointCounts:
         ]
         self.exits.merge(other.exits)
         self.ends.merge(other.ends)
-        self.votes.merge(other.votes)
+        for signal in SIGNALS:  # the length last: the others are filled up from it
+            if signal not in self.votes and signal not in other.votes:
+                continue
+            own = self.votes.get(signal) or _unknown(self.votes["length"])
+            own.merge(other.votes.get(signal) or _unknown(other.votes["length"]))
+            self.votes[signal] = own
 
     def scale(self, factor: float) -> None:
         self.queries *= factor
         self.explored *= factor
         self.answers = [factor * each for each in self.answers]
-        for counts in (self.exits, self.ends, self.votes):
-            counts.scale(factor)
+        self.exits.scale(factor)
+        self.ends.scale(factor)
+        for votes in self.votes.values():
+            votes.scale(factor)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -158,7 +182,7 @@ class JointCounts:
             "answers": self.answers,
             "exits": self.exits.as_dict(),
             "ends": asdict(self.ends),
-            "votes": self.votes.as_rows(),
+            "votes": {signal: votes.as_rows() for signal, votes in self.votes.items()},
         }
 
     @classmethod
@@ -170,8 +194,20 @@ class JointCounts:
             [count, tokens],
             ExitStatistics.from_dict(stored["exits"]),
             ExtensionCounts.from_rows(stored["ends"]),
-            VoteCounts.from_rows(stored["votes"]),
+            {
+                signal: VoteCounts.from_rows(rows)
+                for signal, rows in stored["votes"].items()
+                if signal in SIGNALS
+            },
         )
+
+
+def _unknown(votes: VoteCounts) -> VoteCounts:
+    """The same queries, without a signal."""
+    counts = VoteCounts()
+    for (_, standing), cell in votes.cells.items():
+        counts.add((UNKNOWN, standing), cell)
+    return counts
 
 
 def _standing(answers: Iterable[str | None]) -> tuple[str | None, VoteStanding]:

@@ -18,12 +18,13 @@ from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
 from policies.curves.extension_curve import ExtensionCurve, ExtensionRule, fit_extensions
 from policies.curves.joint.counts import JointCounts
 from policies.curves.joint.settings import ChainSetting
+from policies.curves.joint.vote_signals import UNKNOWN, SignalName, best_signal, bin_of
 from policies.curves.prices import nearest
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import VoteRule, vote_rules
 from policies.curves.vote_types import INDEX, after_vote
 from policies.plan import Forecast
-from policies.tally import VoteStanding
+from policies.tally import Vote, VoteStanding
 
 MOST_VOTES = 24
 SCREENED_VOTES = 12
@@ -112,6 +113,8 @@ class JointCurve:
 
     queries: float
     explored: float
+    #: By which votes are told apart before they are drawn; None: no signal tells enough.
+    signal: SignalName | None
     #: Of one chain that goes to its own end.
     to_end: Forecast
     exits: ExitCurve | None
@@ -121,6 +124,13 @@ class JointCurve:
     def table(self, price: float) -> JointTable:
         """The table whose price is nearest by ratio."""
         return nearest(self.tables, price)
+
+    def round_size(
+        self, plan: JointPlan, standing: VoteStanding, first: Vote, difficulty: float | None
+    ) -> int:
+        """Votes to draw next after a first chain like this."""
+        place = bin_of(self.signal, first, difficulty) if self.signal else UNKNOWN
+        return plan.votes.round_at(standing, place)
 
     def exit_rule(self, setting: ChainSetting) -> ExitRule | None:
         return self.exits.rule(setting.value) if self.exits else None
@@ -141,7 +151,10 @@ def fit_joint(
     `round_tokens` is what one more round of sampling is worth waiting for, in tokens.
     """
     usual = parent or JointCounts()
-    votes = fit_votes(counts.votes, usual.votes, most=MOST_VOTES)
+    signal = best_signal(counts.votes)
+    name = signal or "length"
+    parent_votes = usual.votes.get(name, usual.votes["length"])
+    votes = fit_votes(counts.votes[name], parent_votes, most=MOST_VOTES, columns=signal is not None)
     if votes is None:
         return None
     ladder = sorted({price * multiple for price in prices for multiple in MULTIPLES})
@@ -153,6 +166,7 @@ def fit_joint(
     return JointCurve(
         counts.queries,
         counts.explored,
+        signal,
         fitted.to_end,
         exits,
         tuple(ends.rule(price) for price in ladder) if ends and ends.max_extensions else (),

@@ -106,7 +106,7 @@ def test_counts_add_up_and_survive_storage() -> None:
     assert again == one
     again.scale(0.5)
     assert again.exits.queries == one.exits.queries / 2 == 50
-    assert again.votes.queries == one.votes.queries / 2 == 25
+    assert again.votes["length"].queries == one.votes["length"].queries / 2 == 25
     assert again.answers == [50, 50 * 20]
 
 
@@ -125,7 +125,7 @@ def test_a_chain_that_ends_before_the_first_trial_counts_as_well() -> None:
     counts.observe([short], is_right, is_exploration=False)
     counts.observe([untried], is_right, is_exploration=False)
     assert counts.exits.queries == 1  # where nobody asked, long chains would be missed
-    assert counts.votes.queries == 2
+    assert counts.votes["length"].queries == 2
 
 
 def test_of_a_chain_that_was_concluded_nothing_is_known_beyond_that() -> None:
@@ -148,7 +148,7 @@ def test_a_label_that_comes_later_teaches_what_it_would_have_taught_at_once(answ
     at_once.observe(replace(blank, right={said: said == answer for said in "ab"}))
     later.observe(blank)
     learn(later, blank, answer=answer, reward=1.0)
-    assert at_once.joint is not None and at_once.joint.votes.labelled == 1
+    assert at_once.joint is not None and at_once.joint.votes["length"].labelled == 1
     assert later.joint == at_once.joint
 
 
