@@ -12,8 +12,8 @@ from policies.tally import Vote
 
 SignalName = Literal["length", "answer", "tail", "difficulty"]
 SIGNALS: tuple[SignalName, ...] = ("answer", "tail", "difficulty", "length")
-"""Confidence of the answer, tail confidence of the thinking (DeepConf, arXiv 2508.15260, section 2),
-what the caller says, and thinking tokens, which all queries have."""
+"""Confidence of the answer, tail confidence of the thinking (DeepConf, arXiv 2508.15260, section
+2), what the caller says, and thinking tokens, which all queries have."""
 MEASURED: tuple[SignalName, ...] = ("answer", "tail")
 """Those for which an engine is asked for `Confidence`."""
 UNKNOWN = 99
