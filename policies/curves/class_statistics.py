@@ -4,7 +4,7 @@ Observing adds, merging two adds them, forgetting scales them.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Self
 
@@ -137,6 +137,21 @@ class ClassStatistics:
             observation.truth(leader),
             first_tokens=start.thinking_tokens,
         )
+
+    def together(self) -> "ClassStatistics":
+        """The same, where chains of joint plans count among all extended, voting and tried ones."""
+        if self.joint is None:
+            return self
+        every = replace(self, extensions=ExtensionCounts(), votes=VoteCounts(), exits=None)
+        for extensions in (self.extensions, self.joint.ends):
+            every.extensions.merge(extensions)
+        for votes in (self.votes, self.joint.votes["length"]):
+            every.votes.merge(votes)
+        every.exits = ExitStatistics()
+        for exits in (self.exits, self.joint.exits):
+            if exits is not None:
+                every.exits.merge(exits)
+        return every
 
     def merge(self, other: Self) -> None:
         for name in _SUMS:

@@ -150,7 +150,8 @@ def fit(
         raise ValueError(f"price must be in (0, 1), got {price!r}")
     if not 0 <= round_tokens < math.inf:
         raise ValueError(f"round_tokens must be finite and >= 0, got {round_tokens!r}")
-    usual = ClassStatistics() if parent is None else parent
+    statistics = statistics.together()
+    usual = ClassStatistics() if parent is None else parent.together()
     extension = fit_extensions(statistics.extensions, usual.extensions)
     votes = fit_votes(statistics.votes, usual.votes)
     length = None
