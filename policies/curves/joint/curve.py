@@ -232,7 +232,8 @@ class _Fitted:
             if setting.is_dearer(price) and not draws_more:
                 continue  # the rule for one chain is that of the price
             gain = rule.forecast.accuracy - first
-            forecast = Forecast(once.accuracy + s * gain, n * rule.forecast.tokens)
+            accuracy = _chance(once.accuracy + s * gain)
+            forecast = Forecast(accuracy, n * rule.forecast.tokens)
             error = upper_standard_error(forecast.accuracy, curve.labels[0])
             plan = JointPlan(setting, rule, forecast, curve, error, s, n, once.accuracy)
             doubt = upper_standard_error(max(0.0, gain), votes.several) if draws_more else 0.0
@@ -276,5 +277,9 @@ def _share(once: float, first: float, error: float) -> float:
 
 
 def _plus(once: Forecast, gain: float, tokens: float) -> Forecast:
-    accuracy = min(0.999, max(0.001, once.accuracy + gain))
-    return Forecast(accuracy, max(1.0, once.tokens + tokens))
+    return Forecast(_chance(once.accuracy + gain), max(1.0, once.tokens + tokens))
+
+
+def _chance(accuracy: float) -> float:
+    """Sums of estimates may come to more than 1, or less than 0."""
+    return min(0.999, max(0.001, accuracy))

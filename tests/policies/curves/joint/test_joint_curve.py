@@ -98,6 +98,22 @@ def test_more_votes_are_drawn_where_tokens_cost_next_to_nothing() -> None:
     assert plan.next_vote(VoteStanding(30, 0, 0)) is None
 
 
+@pytest.mark.parametrize("late", [0.0, 1.0])
+@pytest.mark.parametrize("early", [0.0, 1.0])
+def test_chances_are_chances_where_all_answers_are_right_or_none_is(
+    early: float, late: float
+) -> None:
+    counts = observed(60, early=early, late=late, extended=(1 - late, late))
+    counts.merge(observed(3, early=1 - early, late=1 - late))
+    for queries in (counts, observed(3, early=early, late=late)):
+        curve = fit_joint(queries, counts, prices=PRICES, round_tokens=200.0)
+        assert curve is not None
+        for plan in (plan for table in curve.tables for plan in table.plans):
+            assert 0 < plan.forecast.accuracy < 1
+            assert plan.forecast.tokens > 0
+            assert 0 <= (plan.chance(VoteStanding(2, 1, 0)) or 0) <= 1
+
+
 def test_counts_add_up_and_survive_storage() -> None:
     one, other = observed(20, early=0.3, late=0.8), observed(30, early=0.5, late=0.6, seed=1)
     one.merge(other)
