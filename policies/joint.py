@@ -117,12 +117,15 @@ class Joint(Policy):
         rng: Random,
     ) -> Decision:
         """A run that shows more than would pay; it was chosen with this chance."""
+        several = self.max_samples > 1 and rng.random() < SEVERAL
         far = best is None or curve is None or curve.explored < COLD_RUNS
         far = far or rng.random() < WHOLE_RUNS
         extensions = self.max_extensions if far or curve is None else self._deepest(curve, best) + 1
-        setting = ChainSetting("extend", min(extensions, self.max_extensions), tried=True)
+        # Chains that vote together are spent alike.
+        extensions = 0 if several else min(extensions, self.max_extensions)
+        setting = ChainSetting("extend", extensions, tried=True)
         plan = self._plan(situation, setting, is_exploration=True, propensity=chance)
-        samples = EXPLORATION_CHAINS if rng.random() < SEVERAL else 1
+        samples = EXPLORATION_CHAINS if several else 1
         return self._draw(situation, plan, min(samples, self.max_samples))
 
     def _deepest(self, curve: "JointCurve", best: "JointPlan | None") -> int:
@@ -252,7 +255,7 @@ class Joint(Policy):
     ) -> bool:
         last, left = ends[-1], situation.tokens_left
         most = int(setting.value) if plan.is_exploration else self.max_extensions
-        if last.extensions >= most or last.stop_cause != "natural":
+        if last.extensions >= most or not last.ended_by_itself:
             return False
         step = max(
             after.thinking_tokens - before.thinking_tokens

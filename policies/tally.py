@@ -28,6 +28,11 @@ class Vote:
     #: Of the steps of its thinking, by the verifier; None where nobody asked for them.
     rewards: tuple[float, ...] | None = None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the model ended its thinking, at last after forced extensions."""
+        return self.stop_cause in ("natural", "extensions")
+
 
 class VoteStanding(NamedTuple):
     """Vote counts of the leader, the runner-up and all the rest, as in arXiv 2602.05395."""

@@ -101,7 +101,7 @@ def test_a_chain_is_extended_while_its_rule_says_so() -> None:
     curve = curve_of(ChainSetting("extend", 1e-2), late=0.99, price=1e-2)
     plan = plan_of(begun(curve))
     assert plan.budget.extensions == 0
-    first, other = Vote(0, "a", 60, 50), Vote(0, "b", 110, 100, extensions=1)
+    first, other = Vote(0, "a", 60, 50), Vote(0, "b", 110, 100, 1, "extensions")
 
     def then(*votes: Vote) -> object:
         return Joint(price=1e-2).decide(situation(curve, *votes, plan=plan, price=0.0), Random(0))
@@ -120,7 +120,7 @@ def test_of_several_chains_that_are_explored_the_first_alone_is_extended() -> No
         return Joint().decide(situation(None, *votes, *more, plan=plan), Random(0))
 
     assert isinstance(decision := then(), Extend) and decision.chain == 0
-    assert isinstance(then(Vote(0, "b", 110, 100, extensions=1)), Stop)
+    assert isinstance(then(Vote(0, "b", 110, 100, 1, "extensions")), Stop)
 
 
 def test_an_exploration_run_gets_the_votes_of_the_best_plan() -> None:

@@ -34,7 +34,7 @@ class Course(NamedTuple):
     @property
     def is_cut(self) -> bool:
         """Whether something else than the model ended its first thinking."""
-        return self.ends[0].stop_cause != "natural"
+        return not self.ends[0].ended_by_itself
 
     @property
     def trial_tokens(self) -> int:
@@ -137,7 +137,7 @@ class JointCounts:
         """From the first on, as long as the model made them and they have answers."""
         shown: list[Vote] = []
         for number, end in enumerate(course.ends):
-            if end.extensions != number or end.answer is None or end.stop_cause != "natural":
+            if end.extensions != number or end.answer is None or not end.ended_by_itself:
                 break
             shown.append(end)
         if shown:

@@ -37,6 +37,7 @@ def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
         assert curve.joint.queries > 50
         assert {point.arm for point in curve.points()} >= {"extensions", "votes"}  # what is drawn
         assert curve.exits is not None
+        assert curve.extension is not None and curve.extension.max_extensions >= 3
         plans = [outcome.plan for outcome in outcomes]
         assert all(plan is not None and plan.setting is not None for plan in plans)
         explored = [plan.is_exploration for plan in plans if plan is not None]

@@ -29,7 +29,9 @@ def course(number: int, early: str, late: str, *extended: str) -> Course:
     tokens = 400 + 20 + 4 * len(tried)
     ends = [Vote(number, late, tokens, 400)]
     for times, answer in enumerate(extended, start=1):
-        ends.append(Vote(number, answer, tokens + 50 * times, 400 + 40 * times, times))
+        ends.append(
+            Vote(number, answer, tokens + 50 * times, 400 + 40 * times, times, "extensions")
+        )
     return Course(ends, tried, TRIED)
 
 
@@ -127,7 +129,7 @@ def test_counts_add_up_and_survive_storage() -> None:
 
 
 def test_chains_of_one_query_are_told_apart_and_kept_in_order() -> None:
-    votes = [Vote(1, "b", 60, 50), Vote(0, "a", 60, 50), Vote(0, "c", 110, 100, extensions=1)]
+    votes = [Vote(1, "b", 60, 50), Vote(0, "a", 60, 50), Vote(0, "c", 110, 100, 1, "extensions")]
     tried = [Probe(0, 64, "a", 0.5), Probe(1, 64, "b", 0.5)]
     first, second = courses_of(votes, tried, TRIED)
     assert [end.answer for end in first.ends] == ["a", "c"]
