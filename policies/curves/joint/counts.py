@@ -87,7 +87,7 @@ class JointCounts:
     queries: float = 0.0
     #: Queries that were explored: more chains, or longer ones, than would have paid.
     explored: float = 0.0
-    #: Answers in the end, and their tokens together.
+    #: First answers of first chains, and their tokens together.
     answers: list[float] = field(default_factory=_answers)
     #: Chains with trial answers: caps and exits.
     exits: ExitStatistics = field(default_factory=ExitStatistics)
@@ -110,15 +110,15 @@ class JointCounts:
         """
         self.queries += 1.0
         self.explored += is_exploration
-        for course in courses:
-            self.answers[0] += 1.0
-            self.answers[1] += course.answer_tokens
-            if course.setting.tried:
-                self.exits.add(course.trajectory(truth))
         if not courses:
             return
         first = courses[0]
-        if first.setting.kind != "exit" and not first.is_cut:
+        self.answers[0] += 1.0
+        self.answers[1] += first.answer_tokens
+        if first.setting.tried:
+            for course in courses:
+                self.exits.add(course.trajectory(truth))
+        if len(first.ends) > 1:
             self._observe_ends(first, truth)
         # Of chains that are explored the first alone is extended: their first ends vote.
         at = 0 if is_exploration else -1

@@ -125,7 +125,7 @@ def test_counts_add_up_and_survive_storage() -> None:
     again.scale(0.5)
     assert again.exits.queries == one.exits.queries / 2 == 50
     assert again.votes["length"].queries == one.votes["length"].queries / 2 == 25
-    assert again.answers == [50, 50 * 20]
+    assert again.answers == [25, 25 * 20]
 
 
 def test_chains_of_one_query_are_told_apart_and_kept_in_order() -> None:
