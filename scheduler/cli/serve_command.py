@@ -75,8 +75,8 @@ def serve(
                 require_curves(config)
                 require_store(config.store, HOLDER_SECONDS)
             # On a cluster the engines' hardware is not that of this machine.
-            for engine in [model.engine for model in config.models.values()] or [config.engine]:
-                check_by_vllm(engine, whole="RAY_ADDRESS" not in os.environ)
+            for model in config.by_model.values():
+                check_by_vllm(model.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
     configure(config.log_level, as_json=json_logs)
