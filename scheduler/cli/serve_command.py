@@ -131,6 +131,7 @@ def serving(
 ) -> Iterator[str]:
     """A running endpoint, by its address; leaves no process behind, however the block ends."""
     from scheduler.cluster import launch
+    from scheduler.cluster.starting import CannotStart
 
     say = partial(tell, as_json=json_logs)
     say("starting Ray, Serve and the engine (half a minute without a GPU) ...")
@@ -146,7 +147,7 @@ def serving(
                 warn=say,
             )
             started = config.application
-        except launch.CannotStart as error:
+        except CannotStart as error:
             started = config.application
             more = "" if verbose else " (--verbose shows the logs)"
             raise click.ClickException(f"the endpoint cannot start: {error}{more}") from error

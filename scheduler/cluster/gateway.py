@@ -14,8 +14,8 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler import logs
 from scheduler.api.app import make_app
-from scheduler.api.batches import Batches
-from scheduler.api.file_store import FileStore
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.file_store import FileStore
 from scheduler.batch.places.served import ServedBatches
 from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
