@@ -28,6 +28,8 @@ from scheduler.startup import SettingsSource
 
 CLIENTS = 4
 THINKING_TOKENS = 1000
+# A client whose request fails sends its next one so much later.
+PAUSE_SECONDS = 0.5
 TOP = """
 port = {port}
 gateways = 2
@@ -99,6 +101,7 @@ class Load:
                 self.answered[model] += 1
             else:
                 self.failed.append(f"{model}: {why}")
+                await asyncio.sleep(PAUSE_SECONDS)
             self.running[model] -= 1
             self.slowest = max(self.slowest, time.monotonic() - began)
             self._bar.advance(f"{len(self.failed)} failed, asked: {', '.join(self._models)}")
