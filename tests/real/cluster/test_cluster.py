@@ -333,11 +333,15 @@ def test_engines_of_several_models_share_the_gpus(cluster: None) -> None:
 def test_serve_deploy_serves_several_models_out_of_one_application(cluster: None) -> None:
     from ray import serve
 
+    from scheduler.cluster import launch
     from scheduler.cluster.application import build
 
     port = free_port()
     serve.shutdown()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port},
+        controller_options={"runtime_env": {"env_vars": launch.CONTROLLER}},
+    )
     engine = {"kind": "simulated", "gpus": 0}
     models = {name: {"engine": engine | {"model": name}} for name in ("small", "large/2")}
     access = {"insecure_no_auth": True}
