@@ -160,28 +160,25 @@ class Changes:
         return {name: value for name, value in said.items() if value}
 
 
-async def measure(file: SettingsFile, seconds: float) -> dict[str, Any]:
+async def measure(client: httpx.AsyncClient, file: SettingsFile, seconds: float) -> dict[str, Any]:
     """Goals by name; `seconds` of load before, between and after the changes."""
-    limits = httpx.Limits(max_connections=None)
-    url = f"http://127.0.0.1:{file.port}"
     with progress("requests", None) as bar:
-        async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
-            load = Load(client, bar)
-            load.begin("small", "medium", "maths")
-            changes = Changes(client, file, load)
-            steps: dict[str, Callable[[], Coroutine[Any, Any, dict[str, Any]]]] = {
-                "a model is added": changes.add,
-                "a model is removed": changes.remove,
-                "the price changes": changes.price,
-                "engines restart": changes.restart,
-            }
-            for what, change in steps.items():
-                await asyncio.sleep(seconds)
-                began = time.monotonic()
-                done = await change()
-                print(f"{what}: {time.monotonic() - began:.1f} s, {done}", flush=True)
+        load = Load(client, bar)
+        load.begin("small", "medium", "maths")
+        changes = Changes(client, file, load)
+        steps: dict[str, Callable[[], Coroutine[Any, Any, dict[str, Any]]]] = {
+            "a model is added": changes.add,
+            "a model is removed": changes.remove,
+            "the price changes": changes.price,
+            "engines restart": changes.restart,
+        }
+        for what, change in steps.items():
             await asyncio.sleep(seconds)
-            await load.ended()
+            began = time.monotonic()
+            done = await change()
+            print(f"{what}: {time.monotonic() - began:.1f} s, {done}", flush=True)
+        await asyncio.sleep(seconds)
+        await load.ended()
     for each in load.failed[:10]:
         print(f"failed: {each}")
     print(f"answered: {dict(load.answered)}, the slowest after {load.slowest:.1f} s")
@@ -190,6 +187,13 @@ async def measure(file: SettingsFile, seconds: float) -> dict[str, Any]:
         "answered_by_the_added_model": at_least(load.answered["large"], 1),
         "under_way_at_the_removal": at_least(changes.cut, 1),
     }
+
+
+async def over_http(file: SettingsFile, seconds: float) -> dict[str, Any]:
+    limits = httpx.Limits(max_connections=None)
+    url = f"http://127.0.0.1:{file.port}"
+    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
+        return await measure(client, file, seconds)
 
 
 @click.command()
@@ -202,7 +206,7 @@ def main(seconds: float, port: int, quick: bool) -> None:
         file.write()
         source = SettingsSource(str(file.path), {})
         with open_server(source.read(), source):
-            goals = asyncio.run(measure(file, 3.0 if quick else seconds))
+            goals = asyncio.run(over_http(file, 3.0 if quick else seconds))
     report(goals)
 
 
