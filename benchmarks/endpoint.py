@@ -3,10 +3,11 @@
     python -m benchmarks.endpoint [--against CHECKOUT] [--rounds N] [--restarts N] [--quick]
 
 All servers run all the time and are measured in turn, so that a change of the machine's speed
-reaches each of them. Every request generates 64 tokens (benchmarks/load.py). On a machine of few
-cores all servers share the engine's cores, which is not so where the engine has a GPU. On CPU the
-other two run the model in a process beside vLLM's core, which is vLLM's default; the endpoint runs
-it in the core's own (workers/vllm/core.py). A part of the difference is therefore the engine's.
+reaches each of them. Every request generates 64 tokens (benchmarks/serving/load.py). On a machine
+of few cores all servers share the engine's cores, which is not so where the engine has a GPU. On
+CPU the other two run the model in a process beside vLLM's core, which is vLLM's default; the
+endpoint runs it in the core's own (workers/vllm/core.py). A part of the difference is therefore the
+engine's.
 
 On two cores the other servers answer in a fast or in a slow mode (serving/server_modes.py). Every
 round restarts them and measures every load once; each row says how often which mode was seen.
@@ -28,8 +29,8 @@ from pathlib import Path
 import click
 
 from benchmarks.goals import GoalResult, at_least, not_measured, report
-from benchmarks.load import completions_client, forced_client, measure
 from benchmarks.serving.endpoint_rows import EndpointLoad, EndpointRow, Measurement
+from benchmarks.serving.load import completions_client, forced_client, measure
 from benchmarks.serving.servers import (
     BenchmarkServer,
     bare_command,

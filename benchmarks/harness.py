@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 from scheduler.config import ServeConfig
+from scheduler.startup import SettingsSource
 
 CHAT = "/v1/chat/completions"
 ENGINE, CORE = "ServeReplica:thinkbudget:EngineReplica", "VLLM::EngineCore"
@@ -230,12 +231,13 @@ def kill(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def open_server(config: ServeConfig) -> Iterator[None]:
+def open_server(config: ServeConfig, source: SettingsSource | None = None) -> Iterator[None]:
+    """`source` is where the settings came from, for a reload."""
     from scheduler.cluster import launch as served
 
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    served.start(config)
+    served.start(config, source=source)
     try:
         yield
     finally:

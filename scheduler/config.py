@@ -37,6 +37,7 @@ from scheduler.tracing.settings import TracingConfig
 __all__ = [
     "DRIVER_NAMES",
     "ENGINE_KINDS",
+    "ONLY",
     "AccuracyPerToken",
     "AnswerConfig",
     "BatchesConfig",
@@ -51,6 +52,9 @@ __all__ = [
     "VerifierConfig",
     "VerifierKind",
 ]
+
+ONLY = ""
+"""The name of the model where the settings name none."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -161,6 +165,11 @@ class ServeConfig:
         own.pop("adapters")
         given = {key: value for key, value in own.items() if value is not None}
         return replace(self, models={}, routes={}, **given)
+
+    @property
+    def by_model(self) -> dict[str, Self]:
+        """The settings of each model, as of a server of its own; a single one is called ONLY."""
+        return {name: self.of_model(name) for name in self.models} or {ONLY: self}
 
     @property
     def pricing(self) -> PriceConfig:

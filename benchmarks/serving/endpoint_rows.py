@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.load import TOKENS, Timing
+from benchmarks.serving.load import TOKENS, Timing
 from benchmarks.serving.server_modes import Mode, distribution, modes
 
 QUIET = 0.2

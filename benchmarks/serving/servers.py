@@ -16,7 +16,7 @@ import click
 import httpx
 import psutil
 
-from benchmarks.load import Ask
+from benchmarks.serving.load import Ask
 from workers.models import POCKET, POCKET_FOLDER
 
 START_SECONDS, STOP_SECONDS = 300.0, 60.0

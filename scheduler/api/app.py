@@ -10,22 +10,20 @@ from scheduler.admission.limits import LimitsConfig
 from scheduler.api import (
     admin_routes,
     aliases,
-    anthropic_messages,
-    anthropic_stream,
     chat,
     chat_stream,
     completions,
     docs_page,
     feedback,
     openapi,
-    responses,
-    responses_stream,
     service,
     tokens,
 )
 from scheduler.api import response as reply
-from scheduler.api.batch_routes import add_batch_routes
-from scheduler.api.batches import Batches
+from scheduler.api.anthropic import messages as anthropic_messages
+from scheduler.api.anthropic import stream as anthropic_stream
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.routes import add_batch_routes
 from scheduler.api.endpoint import Administration, Endpoint
 from scheduler.api.live_page import routes as live_page_routes
 from scheduler.api.middleware.access import AccessMiddleware
@@ -33,6 +31,8 @@ from scheduler.api.middleware.claims import SharedClaims
 from scheduler.api.middleware.idempotency import IdempotencyMiddleware
 from scheduler.api.middleware.trace import TraceMiddleware, refusal
 from scheduler.api.model_routes import route_card
+from scheduler.api.responses import answer as responses
+from scheduler.api.responses import stream as responses_stream
 from scheduler.errors import Overloaded, RequestError, UnknownRoute
 from scheduler.json_body import parse_json
 from scheduler.solving.controller import Controller

@@ -7,11 +7,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from scheduler.api.anthropic_shape import MessagesRequest
+from scheduler.api.anthropic.shape import MessagesRequest
 from scheduler.api.completions_shape import CompletionBody
 from scheduler.api.feedback import FeedbackRequest
 from scheduler.api.protocol import ChatRequest
-from scheduler.api.responses_shape import ResponsesRequest
+from scheduler.api.responses.shape import ResponsesRequest
 from scheduler.api.tokens import DetokenizeRequest, TokenizeRequest
 
 BODIES: dict[str, type[BaseModel]] = {

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from policies.base import Message
 from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
-from scheduler.api import aliases, anthropic_shape, chat
-from scheduler.api.anthropic_messages import renamed
+from scheduler.api import aliases, chat
+from scheduler.api.anthropic import shape as anthropic_shape
+from scheduler.api.anthropic.messages import renamed
 from scheduler.api.completions_shape import TokenIds
 from scheduler.api.messages import RequestMessage, Text, Tool
 from scheduler.api.protocol import Flag, checked

@@ -75,8 +75,8 @@ def serve(
                 require_curves(config)
                 require_store(config.store, HOLDER_SECONDS)
             # On a cluster the engines' hardware is not that of this machine.
-            for engine in [model.engine for model in config.models.values()] or [config.engine]:
-                check_by_vllm(engine, whole="RAY_ADDRESS" not in os.environ)
+            for model in config.by_model.values():
+                check_by_vllm(model.engine, whole="RAY_ADDRESS" not in os.environ)
     if warning := config.access.warning(config.host):
         click.secho(f"warning: {warning}", fg="red", err=True)
     configure(config.log_level, as_json=json_logs)
@@ -131,6 +131,7 @@ def serving(
 ) -> Iterator[str]:
     """A running endpoint, by its address; leaves no process behind, however the block ends."""
     from scheduler.cluster import launch
+    from scheduler.cluster.starting import CannotStart
 
     say = partial(tell, as_json=json_logs)
     say("starting Ray, Serve and the engine (half a minute without a GPU) ...")
@@ -146,7 +147,7 @@ def serving(
                 warn=say,
             )
             started = config.application
-        except launch.CannotStart as error:
+        except CannotStart as error:
             started = config.application
             more = "" if verbose else " (--verbose shows the logs)"
             raise click.ClickException(f"the endpoint cannot start: {error}{more}") from error

@@ -12,7 +12,7 @@ from ray import serve
 
 from scheduler.cluster.curve_store_actor import CurveStoreActor
 from scheduler.cluster.gateway import Gateway
-from scheduler.cluster.model_engines import UNLIMITED, engine_replicas
+from scheduler.cluster.model_engines import UNLIMITED, engines_of_all
 from scheduler.cluster.outcome_store_actor import OutcomeStoreActor
 from scheduler.config import ServeConfig
 from scheduler.engines.factory import check_by_vllm
@@ -21,13 +21,15 @@ from scheduler.startup import SettingsSource, validate
 from scheduler.store.opening import is_file
 
 
-def application(config: ServeConfig, source: SettingsSource | None = None) -> serve.Application:
+def application(
+    config: ServeConfig, source: SettingsSource | None = None, *, is_whole: bool = False
+) -> serve.Application:
     """The Serve application of these settings; Ray must be there.
 
-    The engines of several models are applications of their own.
+    The engines of several models are applications of their own, unless it `is_whole`.
     """
     leave = max(1.0, config.drain_seconds)
-    engine = None if config.models else engine_replicas(config)
+    engines = engines_of_all(config) if is_whole or not config.models else {}
     curves = serve.deployment(
         CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)
@@ -44,15 +46,14 @@ def application(config: ServeConfig, source: SettingsSource | None = None) -> se
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
-    ).bind(config, engine, curves, store, source)
+    ).bind(config, engines, curves, store, source)
 
 
 def build(args: dict[str, Any]) -> serve.Application:
     """For `serve deploy`: the arguments are the settings, as tables (deploy/serve.yaml)."""
     config = validate(from_table(ServeConfig, args))
-    if config.models:
-        raise ValueError("models: several models are started by `thinkbudget serve`")
-    check_by_vllm(config.engine, whole=False)
+    for model in config.by_model.values():
+        check_by_vllm(model.engine, whole=False)
     # Serve does not report what its proxies are bound to; on a cluster it is a network.
     config.access.require("0.0.0.0")
-    return application(config)
+    return application(config, is_whole=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler import logs
 from scheduler.api.app import make_app
-from scheduler.api.batches import Batches
-from scheduler.api.file_store import FileStore
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.file_store import FileStore
 from scheduler.batch.places.served import ServedBatches
 from scheduler.cluster.curve_store_actor import (
     CurveStoreActor,
@@ -22,7 +23,7 @@ from scheduler.cluster.curve_store_actor import (
     RemoteCurveStore,
     RemotePart,
 )
-from scheduler.cluster.hosting import ONLY, Hosting
+from scheduler.cluster.hosting import Hosting
 from scheduler.cluster.model_engines import RemoteModelEngines, engines_of
 from scheduler.cluster.outcome_store_actor import OutcomeStoreActor, RemoteStore
 from scheduler.cluster.reloader import Reloader
@@ -52,7 +53,7 @@ BROADCAST_SECONDS = 30.0
 
 
 class Gateway:
-    """`engine` are the engines of a single model; None where the settings name several.
+    """`engines` are those of the models, where they are in this application; others are looked up.
 
     `source` is where the settings came from, if they can be read again.
     """
@@ -61,7 +62,7 @@ class Gateway:
     async def __init__(  # type: ignore[misc]
         self,
         config: ServeConfig,
-        engine: "DeploymentHandle[EngineReplica] | None",
+        engines: "Mapping[str, DeploymentHandle[EngineReplica]]",
         curves: "DeploymentHandle[CurveStoreActor]",
         store: "DeploymentHandle[OutcomeStoreActor] | None",
         source: SettingsSource | None = None,
@@ -80,8 +81,7 @@ class Gateway:
         self._pools: dict[str, RemoteEnginePool] = {}
 
         def open_pool(model: str) -> RemoteEnginePool:
-            handle = engine if model == ONLY else engines_of(config.application, model)
-            assert handle is not None, "the engines of a single model are bound"
+            handle = engines.get(model) or engines_of(config.application, model)
             self._pools[model] = RemoteEnginePool(handle)
             return self._pools[model]
 

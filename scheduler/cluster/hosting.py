@@ -14,7 +14,7 @@ from scheduler.admission.admission import Admission
 from scheduler.admission.rate_limit import Quota
 from scheduler.api.endpoint import Endpoint
 from scheduler.cluster.candidates import outcome_log, rollout, shadow
-from scheduler.config import ServeConfig
+from scheduler.config import ONLY, ServeConfig
 from scheduler.curves.exchange import CurveSource
 from scheduler.curves.query_classes import QueryClasses
 from scheduler.engines.adapters import AdapterEngine
@@ -33,9 +33,6 @@ from scheduler.solving.pricing import Pricing
 from scheduler.tracing.spans import make_spans
 from scheduler.tracing.traced import traced, traced_pool
 from workers.answers.grader import Grader
-
-ONLY = ""
-"""The name of the model where the settings name none."""
 
 Changes = dict[str, Any]
 
@@ -75,8 +72,7 @@ class Hosting:
         if number <= self.number:
             return
         old, made, changes = self.settings, {}, dict[str, Changes]()
-        for name in settings.models or [ONLY]:
-            config = settings.of_model(name) if name else settings
+        for name, config in settings.by_model.items():
             if name in self._bases:
                 was = old.of_model(name) if name else old
                 changes[name] = self._changes(config, self._bases[name], was)

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,23 +12,21 @@ import psutil
 import ray
 from ray import serve
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
-from ray._private.state import available_resources_per_node
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from scheduler import logs
 from scheduler.cluster.application import application
-from scheduler.cluster.model_engines import application_of, engines_of, gpus_of_one, targets
+from scheduler.cluster.model_engines import application_of, engines_of, targets
+from scheduler.cluster.starting import POLL_SECONDS, CannotStart, fitting, run
 from scheduler.cluster.status_text import messages, reason
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.config import ServeConfig
-from scheduler.engines.placement import engines_that_fit, shortage
+from scheduler.config import ONLY, ServeConfig
 from scheduler.startup import SettingsSource
 from workers.engine import EngineInfo
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 90
 CONTROLLER = {
     # A replica that hangs would keep its GPUs for as long as others get to finish.
@@ -39,10 +36,6 @@ CONTROLLER = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",
 }
 LEAVE_SECONDS = 15.0
-
-
-class CannotStart(Exception):
-    """What failed, in one line."""
 
 
 def start(
@@ -73,8 +66,10 @@ def start(
             f"application {config.application!r} runs on this cluster already: "
             "replace it with --replace, or name another one with --application"
         )
+    models = config.by_model
     # The engines that are replaced leave their GPUs to those that come.
-    fit = config.replicas if replaces else _fitting(config, warn)
+    fit = {} if replaces else fitting(models, warn)
+    all_fit = all(fit.get(name, each.replicas) >= each.replicas for name, each in models.items())
     try:
         serve.start(
             http_options={
@@ -94,10 +89,7 @@ def start(
         )
         # The gateways look for the engines of several models when they start.
         parts = [*targets(config, tuple(config.models)), target]
-        serve.run_many(parts, wait_for_applications_running=fit >= config.replicas)
-        for name, kinds in _awaited(config, fit).items():
-            while not _ready(name, kinds):
-                time.sleep(POLL_SECONDS)
+        run(parts, None if all_fit else _awaited(config, fit))
     except (*UNREACHABLE, RuntimeError) as error:
         raise CannotStart(reason(messages(config.application, str(error)))) from error
     except KeyboardInterrupt:
@@ -240,38 +232,12 @@ def _show_logs(verbose: bool, json_logs: bool) -> None:
     global_worker_stdstream_dispatcher.add_handler("ray_print_logs", show)
 
 
-def _fitting(config: ServeConfig, warn: Callable[[str], None]) -> int:
-    """How many of the engines can be placed now; those of several models wait for their room."""
-    if config.models:
-        return config.replicas
-    if (gpus := gpus_of_one(config)) == 0:
-        return config.replicas
-    free = [node.get("GPU", 0.0) for node in available_resources_per_node().values()]
-    if why := shortage(free, gpus=gpus, replicas=config.replicas):
-        if (fit := engines_that_fit(free, gpus)) == 0:
-            raise ValueError(why)
-        warn(f"{why}; the others start as soon as they do")
-        return fit
-    return config.replicas
-
-
-def _awaited(config: ServeConfig, fit: int) -> dict[str, dict[str, int]]:
+def _awaited(config: ServeConfig, fit: dict[str, int]) -> dict[str, dict[str, int]]:
     """How many replicas of which deployments are to run, by application."""
     if not config.models:
-        return {config.application: {"EngineReplica": fit, "Gateway": 1}}
+        return {config.application: {"EngineReplica": fit[ONLY], "Gateway": 1}}
     engines = {
-        application_of(config.application, name): {"EngineReplica": config.of_model(name).replicas}
-        for name in config.models
+        application_of(config.application, name): {"EngineReplica": number}
+        for name, number in fit.items()
     }
     return engines | {config.application: {"Gateway": 1}}
-
-
-def _ready(application: str, wanted: dict[str, int]) -> bool:
-    """Whether so many replicas of each deployment run. Raises CannotStart if they never will."""
-    status = serve.status().applications[application]
-    if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise CannotStart(reason(messages(application, status.message)))
-    running: Counter[str] = Counter()
-    for name, deployment in status.deployments.items():
-        running[name] = deployment.replica_states.get("RUNNING", 0)
-    return all(running[name] >= number for name, number in wanted.items())

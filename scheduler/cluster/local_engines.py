@@ -6,7 +6,7 @@ For tests and demonstrations of what happens while models come and go.
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from scheduler.cluster.hosting import ONLY, Hosting
+from scheduler.cluster.hosting import Hosting
 from scheduler.config import ServeConfig
 from scheduler.engines.factory import make_engine
 from scheduler.engines.local_pool import LocalEnginePool
@@ -17,10 +17,7 @@ class LocalEngines:
 
     def __init__(self, settings: ServeConfig, *, start_seconds: float = 0.0) -> None:
         self._start_seconds = start_seconds
-        self._pools = {
-            name: self._open(name, settings.of_model(name) if name else settings)
-            for name in settings.models or [ONLY]
-        }
+        self._pools = {name: self._open(name, own) for name, own in settings.by_model.items()}
 
     def open(self, model: str) -> LocalEnginePool:
         return self._pools[model]

@@ -1,11 +1,13 @@
 """Engines on Ray Serve: the deployment of one model's, and applications of several. Imports ray.
 
-The engines of a single model belong to the endpoint's application. Those of several models are
-applications of their own, so that one comes or goes and the others run on.
+The engines of a single model belong to the endpoint's application. `thinkbudget serve` makes those
+of several models applications of their own, so that one comes or goes and the others run on.
+`serve deploy` builds one application at a time, and has them in the endpoint's.
 """
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 import warnings
@@ -14,21 +16,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from scheduler.cluster.hosting import ONLY
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
+from scheduler.cluster.starting import CannotStart, fitting, gpus_of_one, run
 from scheduler.cluster.status_text import messages, reason
 from scheduler.cluster.token_router import TokenRouter
 from scheduler.cluster.unreachable import UNREACHABLE
-from scheduler.config import ServeConfig
+from scheduler.config import ONLY, ServeConfig
 from scheduler.engines.adapters import with_adapters
 from scheduler.engines.autoscaling import TokenBacklog
+
+log = logging.getLogger("thinkbudget")
 
 # Our own admission says who waits and who is refused; what Serve refuses, it refuses in plain text.
 UNLIMITED = 1_000_000
@@ -36,12 +39,14 @@ LEAVE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
-def engine_replicas(config: ServeConfig, replicas: int | None = None) -> serve.Application:
+def engine_replicas(
+    config: ServeConfig, replicas: int | None = None, *, name: str = "EngineReplica"
+) -> serve.Application:
     """The engines alone, `replicas` of them if that is given; Ray must be there."""
     number = _number(config) if replicas is None else {"num_replicas": replicas}
     return serve.deployment(
         EngineReplica,
-        name="EngineReplica",
+        name=name,
         **number,
         max_ongoing_requests=UNLIMITED,
         request_router_config=RequestRouterConfig(
@@ -58,9 +63,19 @@ def engine_replicas(config: ServeConfig, replicas: int | None = None) -> serve.A
     ).bind(config.engine, config.log_level, config.drain_seconds)
 
 
+def engines_of_all(config: ServeConfig) -> dict[str, serve.Application]:
+    """The engines of every model, as deployments of one application."""
+    if not config.models:
+        return {ONLY: engine_replicas(config)}
+    return {
+        model: engine_replicas(_started_with(config, model), name=f"EngineReplica-{_plain(model)}")
+        for model in config.models
+    }
+
+
 def application_of(endpoint: str, model: str) -> str:
     """The name of the application of a model's engines."""
-    return f"{endpoint}.{re.sub(r'[^a-zA-Z0-9_-]', '_', model)}.{zlib.crc32(model.encode()):08x}"
+    return f"{endpoint}.{_plain(model)}.{zlib.crc32(model.encode()):08x}"
 
 
 def engines_of(endpoint: str, model: str) -> "DeploymentHandle[EngineReplica]":
@@ -71,14 +86,16 @@ def engines_of(endpoint: str, model: str) -> "DeploymentHandle[EngineReplica]":
 
 def targets(config: ServeConfig, models: tuple[str, ...]) -> list[serve.RunTarget]:
     """The applications of the engines of some of the models."""
+    # Large engines first: small ones would take the room on every node.
+    of_each = {model: _started_with(config, model) for model in models}
     return [
         serve.RunTarget(
-            engine_replicas(_started_with(config, model)),
+            engine_replicas(own),
             name=application_of(config.application, model),
             route_prefix=None,
             logging_config={"enable_access_log": False},
         )
-        for model in models
+        for model, own in sorted(of_each.items(), key=lambda each: -gpus_of_one(each[1]))
     ]
 
 
@@ -103,9 +120,12 @@ class RemoteModelEngines:
 
     def _start(self, model: str, settings: ServeConfig) -> None:
         name = application_of(self._endpoint, model)
+        own = {model: settings.of_model(model)}
+        fit = fitting(own, log.warning)[model]
+        awaited = None if fit >= own[model].replicas else {name: {"EngineReplica": fit}}
         try:
-            serve.run_many(targets(settings, (model,)), wait_for_applications_running=True)
-        except (*UNREACHABLE, RuntimeError) as error:
+            run(targets(settings, (model,)), awaited)
+        except (CannotStart, *UNREACHABLE, RuntimeError) as error:
             why = reason(messages(name, str(error)))
             raise ValueError(f"models.{model}: its engines cannot start: {why}") from error
 
@@ -119,14 +139,8 @@ def remove(application: str) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def gpus_of_one(config: ServeConfig) -> int:
-    """GPUs that one engine takes."""
-    if config.engine.gpus is not None:
-        return config.engine.gpus
-    if not ray.cluster_resources().get("GPU"):
-        return 0
-    stages = int(config.engine.vllm.get("pipeline_parallel_size", 1))
-    return config.engine.tensor_parallel_size * stages
+def _plain(model: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", model)
 
 
 def _started_with(config: ServeConfig, model: str) -> ServeConfig:

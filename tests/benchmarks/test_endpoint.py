@@ -1,8 +1,8 @@
 """The endpoint is compared with the other servers' fast mode only."""
 
 from benchmarks.endpoint import BARE, GOAL_STREAMS, GOALS, OURS, RAY, EndpointBenchmark, servers
-from benchmarks.load import Timing
 from benchmarks.serving.endpoint_rows import EndpointLoad, Measurement
+from benchmarks.serving.load import Timing
 from benchmarks.serving.server_modes import distribution, modes
 
 ONE_STREAM = 250.0

@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.load import completions_client
+from benchmarks.serving.load import completions_client
 from benchmarks.serving.servers import BenchmarkServer
 
 SERVE = (

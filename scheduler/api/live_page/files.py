@@ -13,13 +13,14 @@ _TYPES: Final = {
     "views.js": "text/javascript; charset=utf-8",
     "charts.js": "text/javascript; charset=utf-8",
     "dom.js": "text/javascript; charset=utf-8",
+    "key.js": "text/javascript; charset=utf-8",
     "ask.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "docs.html": "text/html; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
 }
 _DOCS: Final = "/docs"
-_OF_DOCS: Final = ("docs.js", "page.css", "dom.js", "icon.svg")
+_OF_DOCS: Final = ("docs.js", "page.css", "dom.js", "key.js", "icon.svg")
 PATHS: Final = {
     f"{ROOT}/{'' if name == 'index.html' else name}": name
     for name in _TYPES

@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scheduler.api.anthropic_messages import PATH as MESSAGES
-from scheduler.api.anthropic_messages import error_of
+from scheduler.api.anthropic.messages import PATH as MESSAGES
+from scheduler.api.anthropic.messages import error_of
 from scheduler.errors import RequestError
 from scheduler.solving.metrics import Metrics
 from scheduler.solving.trace import TRACE, Trace

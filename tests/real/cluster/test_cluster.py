@@ -20,7 +20,7 @@ import pytest
 
 from policies.plan import Budget
 from scheduler.admission.access import AccessConfig
-from scheduler.config import EngineConfig, ScalingConfig, ServeConfig
+from scheduler.config import EngineConfig, ModelConfig, ScalingConfig, ServeConfig
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.pool import EventBatch
 from tests.endpoint import free_port
@@ -299,6 +299,61 @@ def test_engines_that_do_not_fit_are_told_and_the_others_serve(cluster: None) ->
         start(ServeConfig(engine=impossible, port=free_port()))
 
 
+def simulated_model(name: str, gpus: int, replicas: int) -> ModelConfig:
+    engine = EngineConfig(kind="simulated", model=name, tensor_parallel_size=gpus)
+    return ModelConfig(engine, replicas=replicas)
+
+
+def test_engines_of_several_models_share_the_gpus(cluster: None) -> None:
+    from ray import serve
+
+    from scheduler.cluster.launch import start
+    from scheduler.cluster.model_engines import application_of
+
+    told: list[str] = []
+    port = free_port()
+    serve.shutdown()
+    models = {"small": simulated_model("small", 1, 3), "large": simulated_model("large", 2, 1)}
+    start(ServeConfig(models=models, port=port), warn=told.append)
+    assert told == [
+        "models.small: 2 of 3 engines fit: another needs 1 GPU, the cluster has 0 left; "
+        "the others start as soon as they do"
+    ]
+    assert engines(application_of("thinkbudget", "large")) == {"RUNNING": 1}
+    assert engines(application_of("thinkbudget", "small")) == {"RUNNING": 2, "STARTING": 1}
+    for name in models:
+        assert ask(port, 0.1, model=name).status_code == 200
+    serve.shutdown()
+
+    models["large"] = simulated_model("large", 8, 1)
+    with pytest.raises(ValueError, match=r"models\.large: 0 of 1 engines fit: an engine needs 8"):
+        start(ServeConfig(models=models, port=free_port()))
+
+
+def test_serve_deploy_serves_several_models_out_of_one_application(cluster: None) -> None:
+    from ray import serve
+
+    from scheduler.cluster import launch
+    from scheduler.cluster.application import build
+
+    port = free_port()
+    serve.shutdown()
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port},
+        controller_options={"runtime_env": {"env_vars": launch.CONTROLLER}},
+    )
+    engine = {"kind": "simulated", "gpus": 0}
+    models = {name: {"engine": engine | {"model": name}} for name in ("small", "large/2")}
+    access = {"insecure_no_auth": True}
+    serve.run(build({"models": models, "access": access}), name="thinkbudget", route_prefix="/")
+    deployed = serve.status().applications["thinkbudget"].deployments
+    assert {"EngineReplica-small", "EngineReplica-large_2"} < set(deployed)
+    for name in models:
+        reply = ask(port, 0.1, model=name)
+        assert (reply.status_code, reply.json()["model"]) == (200, name)
+    serve.delete("thinkbudget")
+
+
 def test_an_application_on_the_cluster_is_replaced_only_when_asked(
     cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,9 +401,9 @@ def body(seconds: float, **more: Any) -> dict[str, Any]:
     return {"model": "simulated", "messages": messages, "thinkbudget": budget} | more
 
 
-def ask(port: int, seconds: float) -> httpx.Response:
+def ask(port: int, seconds: float, **more: Any) -> httpx.Response:
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    return httpx.post(url, json=body(seconds), timeout=200)
+    return httpx.post(url, json=body(seconds, **more), timeout=200)
 
 
 def streamed(port: int, seconds: float, begun: threading.Semaphore) -> str:

@@ -16,9 +16,9 @@ from scheduler.admission.access import AccessConfig
 from scheduler.admission.limits import LimitsConfig
 from scheduler.api import keys
 from scheduler.api.app import IN_PROCESS, make_app
-from scheduler.api.batches import Batches
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.file_store import FileStore
 from scheduler.api.chat import complete
-from scheduler.api.file_store import FileStore
 from scheduler.batch.places.served import ServedBatches
 from tests.scheduler.batch.jobs import line
 from tests.scheduler.simulation import make_controller

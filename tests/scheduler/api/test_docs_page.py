@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scheduler.admission.access import AccessConfig
-from scheduler.api.batches import Batches
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.file_store import FileStore
 from scheduler.api.chat import complete
-from scheduler.api.file_store import FileStore
 from scheduler.api.keys import create
 from scheduler.api.live_page.files import DOCS_PATHS
 from scheduler.api.openapi import ABOUT, BODIES

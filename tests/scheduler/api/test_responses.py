@@ -13,8 +13,8 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from scheduler.api import responses_shape
 from scheduler.api.app import make_app
+from scheduler.api.responses import shape
 from tests.scheduler.simulation import client_of, make_controller
 from workers.engine import EngineEvent, SampleRequest
 from workers.sample import Accepted, Sample, ToolCall, lost
@@ -169,7 +169,7 @@ def test_a_conversation_with_calls_comes_to_the_same_turns() -> None:
         "store": False,
         "include": ["reasoning.encrypted_content"],
     }
-    chat = responses_shape.as_chat(responses_shape.parse(body))
+    chat = shape.as_chat(shape.parse(body))
     roles = [turn["role"] for turn in chat["messages"]]
     assert roles == ["system", "developer", "user", "assistant", "tool", "assistant"]
     assert chat["messages"][3]["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}

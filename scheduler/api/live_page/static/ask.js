@@ -1,13 +1,13 @@
 // Try a question: a streamed chat completion whose chains and votes are shown as they come.
 
 import { bar } from "./charts.js";
-import { h, number, percent, plural, priceText } from "./dom.js";
+import { $, h, number, percent, plural, priceText } from "./dom.js";
+import * as keys from "./key.js";
 
-const $ = (id) => document.getElementById(id);
 const price = () => 10 ** Number($("slider").value);
 
-/** `key` gives the caller's key; `state` the last snapshot. */
-export function setUp(key, state) {
+/** `state` gives the last snapshot. */
+export function setUp(state) {
   let running = null;
   const tell = () => {
     $("slider-text").textContent = priceText(price());
@@ -21,7 +21,7 @@ export function setUp(key, state) {
     running = new AbortController();
     $("stop").disabled = false;
     try {
-      await ask(key(), state(), running.signal);
+      await ask(state(), running.signal);
     } catch (error) {
       say(error.name === "AbortError" ? "Stopped." : error.message, error.name !== "AbortError");
     }
@@ -39,7 +39,7 @@ function say(text, isBad = false) {
   $("ask-status").className = isBad ? "bad" : "";
 }
 
-async function ask(key, state, signal) {
+async function ask(state, signal) {
   const run = { rounds: [], chains: new Map(), votes: new Map(), thinking: "", content: "", end: null };
   const started = performance.now();
   const budget = { policy: "priced", price: price(), progress: true, learn: false };
@@ -48,7 +48,7 @@ async function ask(key, state, signal) {
   draw(run);
   const reply = await fetch("../v1/chat/completions", {
     method: "POST", signal,
-    headers: { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) },
+    headers: { "content-type": "application/json", ...keys.headers() },
     body: JSON.stringify({
       model: state.model, stream: true, messages: [{ role: "user", content: $("question").value }], thinkbudget: budget,
     }),

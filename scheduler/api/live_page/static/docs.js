@@ -1,17 +1,14 @@
 // Shows the OpenAPI document of the server: its routes, then the shapes of their bodies.
 
-import { h, table } from "./dom.js";
+import { $, h, table } from "./dom.js";
+import * as keys from "./key.js";
 
-const $ = (id) => document.getElementById(id);
-const KEY = "thinkbudget.key";
-const key = () => sessionStorage.getItem(KEY) ?? "";
 const LIMITS = [["minimum", "from"], ["exclusiveMinimum", "above"], ["maximum", "to"], ["exclusiveMaximum", "below"]];
 
 async function load() {
-  const headers = key() ? { authorization: `Bearer ${key()}` } : {};
   try {
-    const reply = await fetch("openapi.json", { headers });
-    if (reply.status === 401 || reply.status === 403) return askForKey(reply.status);
+    const reply = await fetch("openapi.json", { headers: keys.headers() });
+    if (keys.isRefused(reply)) return askForKey(reply);
     if (!reply.ok) throw new Error(`the server replied ${reply.status}`);
     show(await reply.json());
   } catch (error) {
@@ -23,8 +20,7 @@ async function load() {
 function show(api) {
   $("version").textContent = `version ${api.info.version}`;
   $("status").textContent = "";
-  $("key").hidden = true;
-  $("forget").hidden = !key();
+  keys.accepted();
   const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, what]) => ({ title: `${method.toUpperCase()} ${path}`, what })));
   const shapes = Object.entries(api.components.schemas);
@@ -72,25 +68,11 @@ function typeOf(schema) {
   return [`${schema.type ?? "any"}${limits}`];
 }
 
-function askForKey(code) {
+function askForKey(reply) {
   $("routes").hidden = true;
-  $("key").hidden = false;
   $("version").textContent = "";
-  $("refused").textContent = !key() ? "" : code === 401 ? "The server does not know this key." : "This key may not read the routes.";
-  sessionStorage.removeItem(KEY);
-  $("forget").hidden = true;
-  $("secret").focus();
+  keys.askFor(reply, "This key may not read the routes.");
 }
 
-$("key").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(KEY, $("secret").value.trim());
-  $("secret").value = "";
-  load();
-});
-$("forget").addEventListener("click", () => {
-  sessionStorage.removeItem(KEY);
-  $("routes").replaceChildren();
-  load();
-});
+keys.setUp(load, () => $("routes").replaceChildren());
 load();

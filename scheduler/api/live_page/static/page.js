@@ -1,11 +1,10 @@
 // Polls the snapshot and renders each view whose figures have changed.
 
 import * as ask from "./ask.js";
-import { clock, h } from "./dom.js";
+import { $, clock, h } from "./dom.js";
+import * as keys from "./key.js";
 import * as views from "./views.js";
 
-const $ = (id) => document.getElementById(id);
-const KEY = "thinkbudget.key";
 const RETRY_SECONDS = 5;
 const TIMEOUT_SECONDS = 15;
 const states = new Map();
@@ -14,18 +13,16 @@ let timer = null;
 let isSliderSet = false;
 const drawn = new Map();
 
-const key = () => sessionStorage.getItem(KEY) ?? "";
 const state = () => states.get(shown);
-const setSlider = ask.setUp(key, state);
+const setSlider = ask.setUp(state);
 
 async function poll() {
   clearTimeout(timer);
   if (document.hidden) return;
   let wait = RETRY_SECONDS;
   try {
-    const headers = key() ? { authorization: `Bearer ${key()}` } : {};
-    const reply = await fetch(`state${location.search}`, { headers, signal: AbortSignal.timeout(1000 * TIMEOUT_SECONDS) });
-    if (reply.status === 401 || reply.status === 403) return askForKey(reply.status);
+    const reply = await fetch(`state${location.search}`, { headers: keys.headers(), signal: AbortSignal.timeout(1000 * TIMEOUT_SECONDS) });
+    if (keys.isRefused(reply)) return askForKey(reply);
     if (!reply.ok) throw new Error(`the server replied ${reply.status}`);
     const news = await reply.json();
     wait = news.poll_seconds;
@@ -43,9 +40,8 @@ function take(news) {
   if (!states.has(shown)) shown = news.gateway;
   if (!isSliderSet) setSlider(news.price.per_token);
   isSliderSet = true;
-  $("key").hidden = true;
+  keys.accepted();
   $("views").hidden = false;
-  $("forget").hidden = !key();
   render();
 }
 
@@ -113,28 +109,14 @@ function status(kind, text) {
   $("status").dataset.state = kind;
 }
 
-function askForKey(code) {
+function askForKey(reply) {
   $("views").hidden = true;
-  $("key").hidden = false;
   $("server").textContent = "";
   status("stale", "no key");
-  $("refused").textContent = !key() ? "" : code === 401 ? "The server does not know this key." : "This key may not see the figures.";
-  sessionStorage.removeItem(KEY);
-  $("forget").hidden = true;
-  $("secret").focus();
+  keys.askFor(reply, "This key may not see the figures.");
 }
 
-$("key").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(KEY, $("secret").value.trim());
-  $("secret").value = "";
-  poll();
-});
-$("forget").addEventListener("click", () => {
-  sessionStorage.removeItem(KEY);
-  states.clear();
-  poll();
-});
+keys.setUp(poll, () => states.clear());
 $("gateway").addEventListener("change", (event) => {
   shown = event.target.value;
   render();

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from scheduler.api import anthropic_shape, chat
+from scheduler.api import chat
 from scheduler.api import response as reply
-from scheduler.api.anthropic_shape import MessagesRequest
+from scheduler.api.anthropic import shape
+from scheduler.api.anthropic.shape import MessagesRequest
 from scheduler.api.ignored_fields import MOST_NAMES, unknown
 from scheduler.api.prepared import PreparedQuery
 from scheduler.errors import RequestError
@@ -51,11 +52,11 @@ class MessageJob(NamedTuple):
 
 def prepare(controller: Controller, body: object) -> MessageJob:
     """Check a request body; refuse it by the field at fault."""
-    request = anthropic_shape.parse(body)
+    request = shape.parse(body)
     with renamed():
-        job = chat.prepare(controller, anthropic_shape.as_chat(request))
+        job = chat.prepare(controller, shape.as_chat(request))
     extra = (request.model_extra or {}) | {"top_k": request.top_k}
-    ignored = *job.ignored, *unknown(extra, anthropic_shape.PASSED)
+    ignored = *job.ignored, *unknown(extra, shape.PASSED)
     return MessageJob(request, job._replace(ignored=ignored[:MOST_NAMES]))
 
 

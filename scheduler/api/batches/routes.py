@@ -8,8 +8,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import UploadFile
 
-from scheduler.api.batches import Batches
-from scheduler.api.file_store import page
+from scheduler.api.batches.batches import Batches
+from scheduler.api.batches.file_store import page
 from scheduler.errors import InvalidRequest
 
 PURPOSES = ("batch", "user_data")

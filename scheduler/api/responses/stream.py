@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scheduler.api.event_writer import EventWriter, write
-from scheduler.api.responses import (
+from scheduler.api.responses.answer import (
     ResponseJob,
     head,
     message_item,

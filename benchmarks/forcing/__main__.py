@@ -25,7 +25,7 @@ from typing import Any
 
 import click
 
-from benchmarks.forcing_ways import (
+from benchmarks.forcing.ways import (
     DRIVERS,
     Bench,
     Job,

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from scheduler.api import chat, responses_shape
+from scheduler.api import chat
 from scheduler.api import response as reply
 from scheduler.api.ignored_fields import MOST_NAMES, unknown
 from scheduler.api.prepared import PreparedQuery
-from scheduler.api.responses_shape import ResponsesRequest
+from scheduler.api.responses import shape
+from scheduler.api.responses.shape import ResponsesRequest
 from scheduler.errors import RequestError
 from scheduler.solving.controller import Controller
 from scheduler.solving.outcome import Outcome
@@ -42,10 +43,10 @@ class ResponseJob(NamedTuple):
 
 def prepare(controller: Controller, body: object) -> ResponseJob:
     """Check a request body; refuse it by the field at fault."""
-    request = responses_shape.parse(body)
+    request = shape.parse(body)
     with renamed():
-        job = chat.prepare(controller, responses_shape.as_chat(request))
-    heeded = {*responses_shape.PASSED, *ResponsesRequest.model_fields}
+        job = chat.prepare(controller, shape.as_chat(request))
+    heeded = {*shape.PASSED, *ResponsesRequest.model_fields}
     ignored = *job.ignored, *unknown(request.model_extra or {}, heeded)
     return ResponseJob(request, job._replace(ignored=ignored[:MOST_NAMES]))
 

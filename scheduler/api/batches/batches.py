@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from scheduler.admission.access import CALLER, Caller
-from scheduler.api.file_store import FileStore, page, write_whole
+from scheduler.api.batches.file_store import FileStore, page, write_whole
 from scheduler.api.protocol import MetadataKey, UserLabel, checked
 from scheduler.errors import InvalidRequest, RequestError, UnknownObject
 

@@ -13,7 +13,7 @@ import click
 import httpx
 
 from benchmarks import harness
-from benchmarks.faults import ROWS, STREAMS, TOKENS, FaultResult
+from benchmarks.gameday.faults import ROWS, STREAMS, TOKENS, FaultResult
 from benchmarks.goals import at_most, report
 from benchmarks.harness import FaultHarness, body
 from scheduler.admission.limits import LimitsConfig

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scheduler.api import response as reply
-from scheduler.api.anthropic_messages import (
+from scheduler.api.anthropic.messages import (
     SIGNATURE,
     MessageJob,
     call_blocks,
