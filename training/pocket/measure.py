@@ -4,7 +4,7 @@
 
 What is written, a file a model, has every question's outcome, so that models can be compared
 question by question. A model whose file is there is not measured again; one that was interrupted
-goes on from its last Wait, whose thoughts are in a folder `unfinished` beside the files.
+goes on from the thoughts that it has, which are in a folder `unfinished` beside the files.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from workers.models import POCKET_FOLDER
 WAITS = (0, 1, 2, 4)
 CAPS = (32, 64, 128, 256)
 CLASS_QUESTIONS = 300
+QUESTIONS_AT_ONCE = 256
 
 
 class Outcomes(NamedTuple):
@@ -72,11 +73,19 @@ def measure(
 def _settings(
     forcer: Forcer, questions: Sequence[Question], unfinished: Path
 ) -> Iterator[tuple[str, Outcomes]]:
-    natural = thoughts = kept(unfinished / "0.json", lambda: forcer.think(questions))
+    natural: list[Thinking] = []
+    thoughts: list[Thinking] = []
     for number in range(max(WAITS) + 1):
-        if number:
-            more = partial(forcer.wait, questions, thoughts)
-            thoughts = kept(unfinished / f"{number}.json", more)
+        before, thoughts = thoughts, []
+        for at in range(0, len(questions), QUESTIONS_AT_ONCE):
+            some = slice(at, at + QUESTIONS_AT_ONCE)
+            make = (
+                partial(forcer.wait, questions[some], before[some])
+                if number
+                else partial(forcer.think, questions[some])
+            )
+            thoughts += kept(unfinished / f"{number}-{at}.json", make)
+        natural = natural or thoughts
         if number in WAITS:
             yield waits(number), _outcomes(forcer, questions, thoughts)
     for tokens in CAPS:
