@@ -107,6 +107,7 @@ def run(settings: Curation, watch: MemoryWatch, *, on_ray: bool, pure: bool) -> 
         times = [_timed(step, watch, partial(pipeline.run, step)) for step in first]
         if pure:
             check = Check(settings.quality.tokenizer)
+            later: list[tuple[str, str, BatchFunction | None]]
             later = [("answers", "dedup", answered), ("quality", "answers", check)]
             later += [(step, "quality", None) for step in steps(settings, "select")]
             times += [_timed(each[0], watch, partial(_made, pipeline, *each)) for each in later]
