@@ -1,9 +1,10 @@
 """Rows a second of every stage of a curation, and the memory of all its processes.
 
-    python -m benchmarks.curation [--rows N] [--in-process] [--quick]
+    python -m benchmarks.curation [--rows N] [--pure] [--in-process] [--quick]
 
 A synthetic pool of so many questions goes through all stages. Its models answer at once
-(training/curate/synthetic.py), so the stages that ask models show their own cost alone. The bulk
+(training/curate/synthetic.py), so the stages that ask models show their own cost alone. With
+`--pure` no stage asks: what models would answer is written into the rows after `dedup`. The bulk
 stages run on Ray Data unless `--in-process` is given. Memory is the largest proportional set size
 of this process and its children, taken once a second. The last line is JSON.
 """
@@ -11,17 +12,25 @@ of this process and its children, taken once a second. The last line is JSON.
 import json
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import click
 import psutil
+import pyarrow as pa
 
 from benchmarks.goals import GoalResult, at_most, report
-from training.curate.bulk import InProcess, Mapper
+from training.curate.bulk import BatchFunction, InProcess, Mapper
+from training.curate.manifest import Manifest
+from training.curate.parts import PartWriter, part_files
 from training.curate.pipeline import Pipeline, steps
+from training.curate.quality import Check
+from training.curate.rows import with_column
+from training.curate.selection import select
 from training.curate.settings import (
     Classify,
     Curation,
@@ -33,23 +42,25 @@ from training.curate.settings import (
     Select,
     Traces,
 )
-from training.curate.synthetic import connect, pool
+from training.curate.synthetic import SyntheticModel, connect, domain, pool
 from workers.models import POCKET_FOLDER
 
 SECONDS, MEGABYTES = 600.0, 2048.0
 """Goals for 60,000 questions."""
 ROWS, QUICK_ROWS = 60_000, 3_000
 TEST_ROWS = 100
+TEACHER = "0.9"
 
 
 class StageTime(NamedTuple):
     step: str
     rows: int
     seconds: float
+    megabytes: float
 
 
 class MemoryWatch(threading.Thread):
-    """Measures the memory of this process and its children until it is stopped."""
+    """Measures the largest memory of this process and its children until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -60,6 +71,11 @@ class MemoryWatch(threading.Thread):
         while not self._over.wait(1.0):
             self.megabytes = max(self.megabytes, _megabytes())
 
+    def take(self) -> float:
+        """The largest since the last call, in MB."""
+        taken, self.megabytes = max(self.megabytes, _megabytes()), 0.0
+        return taken
+
     def stop(self) -> None:
         self._over.set()
         self.join()
@@ -69,14 +85,14 @@ def curation(folder: Path, rows: int) -> Curation:
     """Two sources, of which the first shares some questions with a test set."""
     halves = {"a": rows // 2, "b": rows - rows // 2}
     for seed, (name, count) in enumerate(halves.items()):
-        _write(folder / f"{name}.jsonl", list(pool(count, seed)))
-    tests = [{"problem": row["question"]} for row in pool(TEST_ROWS)]
+        _write(folder / f"{name}.jsonl", pool(count, seed))
+    tests = ({"problem": row["question"]} for row in pool(TEST_ROWS))
     _write(folder / "tests.jsonl", tests)
     return Curation(
         out=str(folder / "out"),
         sources=tuple(Questions(name, str(folder / f"{name}.jsonl")) for name in halves),
         decontaminate=Decontaminate((Questions("MATH500", str(folder / "tests.jsonl")),)),
-        traces=Traces(_model("0.9")),
+        traces=Traces(_model(TEACHER)),
         quality=Quality(str(POCKET_FOLDER)),
         classify=Classify(_model("1")),
         difficulty=Difficulty({"weak": _model("0.3"), "strong": _model("0.5")}),
@@ -84,26 +100,59 @@ def curation(folder: Path, rows: int) -> Curation:
     )
 
 
-def run(settings: Curation, *, on_ray: bool) -> list[StageTime]:
-    times = []
+def run(settings: Curation, watch: MemoryWatch, *, on_ray: bool, pure: bool) -> list[StageTime]:
     with _on_ray() if on_ray else nullcontext(InProcess()) as bulk:
         pipeline = Pipeline(settings, bulk, connect)
-        for step in steps(settings, "all"):
-            began = time.perf_counter()
-            manifest = pipeline.run(step)
-            seconds = time.perf_counter() - began
-            times.append(StageTime(step, manifest.rows_in, seconds))
-            click.echo(
-                f"{step:<14} {manifest.rows_in:>8} rows in {manifest.rows_out:>8} out "
-                f"{seconds:7.1f} s {manifest.rows_in / seconds:9.0f} rows/s"
-            )
+        first = ("load", "decontaminate", "dedup") if pure else steps(settings, "all")
+        times = [_timed(step, watch, partial(pipeline.run, step)) for step in first]
+        if pure:
+            check = Check(settings.quality.tokenizer)
+            later: list[tuple[str, str, BatchFunction | None]]
+            later = [("answers", "dedup", answered), ("quality", "answers", check)]
+            later += [(step, "quality", None) for step in steps(settings, "select")]
+            times += [_timed(each[0], watch, partial(_made, pipeline, *each)) for each in later]
     return times
 
 
-def goals(times: list[StageTime], megabytes: float) -> dict[str, GoalResult]:
+def _made(pipeline: Pipeline, step: str, before: str, function: BatchFunction | None) -> PartWriter:
+    """Writes a step outside of the pipeline, whose own order asks models in between."""
+    files, folder = part_files(pipeline.folder(before)), pipeline.folder(step)
+    folder.mkdir()
+    with PartWriter(folder) as out:
+        if function is None:
+            select(step.removeprefix("select-"), files, pipeline.settings.select, out)
+        else:
+            for batch in pipeline.bulk(files, function):
+                out.write(batch)
+    return out
+
+
+def answered(batch: pa.Table) -> pa.Table:
+    """A batch with what the models of all stages would answer."""
+    model, questions = SyntheticModel(float(TEACHER)), batch["question"].to_pylist()
+    thinking, attempts = zip(*map(model.solve, questions), strict=True)
+    batch = with_column(batch, "thinking", list(thinking))
+    batch = with_column(batch, "attempt", list(attempts))
+    batch = with_column(batch, "domain", [domain(question) for question in questions])
+    return with_column(batch, "trace_correct", [model.is_right(each) for each in questions])
+
+
+def _timed(step: str, watch: MemoryWatch, work: Callable[[], Manifest | PartWriter]) -> StageTime:
+    watch.take()
+    began = time.perf_counter()
+    made = work()
+    seconds, megabytes = time.perf_counter() - began, watch.take()
+    click.echo(
+        f"{step:<14} {made.rows_in:>8} rows in {made.rows_out:>8} out "
+        f"{seconds:7.1f} s {made.rows_in / seconds:9.0f} rows/s {megabytes:7.0f} MB"
+    )
+    return StageTime(step, made.rows_in, seconds, megabytes)
+
+
+def goals(times: list[StageTime]) -> dict[str, GoalResult]:
     return {
         "seconds of all stages": at_most(sum(each.seconds for each in times), SECONDS),
-        "largest memory, MB": at_most(megabytes, MEGABYTES),
+        "largest memory, MB": at_most(max(each.megabytes for each in times), MEGABYTES),
     }
 
 
@@ -111,17 +160,18 @@ def goals(times: list[StageTime], megabytes: float) -> dict[str, GoalResult]:
 @click.option("--rows", type=click.IntRange(1000), default=ROWS, show_default=True)
 @click.option("--in-process", is_flag=True, help="Without Ray.")
 @click.option("--quick", is_flag=True, help=f"{QUICK_ROWS} rows.")
-def main(rows: int, in_process: bool, quick: bool) -> None:
+@click.option("--pure", is_flag=True, help="No stage asks a model.")
+def main(rows: int, in_process: bool, quick: bool, pure: bool) -> None:
     """Rows a second of every stage of a curation, and its memory."""
     with TemporaryDirectory() as folder:
         settings = curation(Path(folder), QUICK_ROWS if quick else rows)
         watch = MemoryWatch()
         watch.start()
         try:
-            times = run(settings, on_ray=not in_process)
+            times = run(settings, watch, on_ray=not in_process, pure=pure)
         finally:
             watch.stop()
-    report(goals(times, watch.megabytes))
+    report(goals(times))
 
 
 def _on_ray() -> AbstractContextManager[Mapper]:
@@ -134,8 +184,9 @@ def _model(skill: str) -> Endpoint:
     return Endpoint(skill, prompt_price=0, completion_price=0)
 
 
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+def _write(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _megabytes() -> float:

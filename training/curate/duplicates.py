@@ -4,15 +4,19 @@ The paper drops exact repeats only (s1, section 2.1). A question is a near-dupli
 estimate of its Jaccard similarity, over word 3-grams, with an earlier question that stays is at
 least the threshold. The first of a group stays.
 
-A row takes 8 bytes for its key and 8 for each band in memory; signatures are in a file.
+Signatures and bands are in files; one band is in memory at a time. So a row takes 40 bytes or so,
+and one that shares a band with others takes more.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,38 +60,60 @@ def mark_near(
     # The split into bands that suits the threshold is datasketch's.
     plan = MinHashLSH(threshold=threshold, num_perm=count)
     bands, width = int(plan.b), int(plan.r)
-    held = np.empty((len(reasons), bands), dtype=np.uint64)
-    with TemporaryFile() as file:
-        at = 0
+    with ExitStack() as stack:
+        file = stack.enter_context(TemporaryFile())
+        of_band = [stack.enter_context(TemporaryFile()) for _ in range(bands)]
         for batch in bulk(files, Sign(count), ["question"]):
             signed = _signatures(batch, count)
-            held[at : at + len(signed)] = band_hashes(signed, bands, width)
             file.write(signed.tobytes())
-            at += len(signed)
+            for each, hashes in zip(of_band, band_hashes(signed, bands, width).T, strict=True):
+                each.write(hashes.tobytes())
         file.flush()
-        signatures = np.memmap(file, np.uint32, "r", shape=(len(reasons), count)) if at else held
-        greedy(held, signatures, reasons, threshold)
+        signatures = SignatureFile(file.fileno(), count)
+        for row, buckets in shared_buckets(of_band):
+            if reasons[row] is None and signatures.is_near(row, buckets, threshold):
+                reasons[row] = NEAR
 
 
-def greedy(
-    bands: NDArray[np.uint64], signatures: Any, reasons: list[str | None], threshold: float
-) -> None:
-    """Compare each row, in order, with the earlier ones that stay and share a band with it."""
-    repeated = np.zeros(bands.shape, dtype=bool)
-    for band in range(bands.shape[1]):
-        _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)
-        repeated[:, band] = counts[inverse] > 1
-    staying: dict[tuple[int, int], list[int]] = {}
-    for row in np.flatnonzero(repeated.any(axis=1)).tolist():
-        if reasons[row] is not None:
-            continue
-        buckets = [(int(b), int(bands[row, b])) for b in np.flatnonzero(repeated[row])]
-        others = sorted({other for bucket in buckets for other in staying.get(bucket, ())})
-        if others and (signatures[others] == signatures[row]).mean(axis=1).max() >= threshold:
-            reasons[row] = NEAR
-            continue
+def shared_buckets(of_band: Sequence[IO[bytes]]) -> Iterator[tuple[int, list[int]]]:
+    """Every row that shares a band with another, in order, and numbers that name those bands."""
+    rows, buckets, first = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+    for file in of_band:
+        file.seek(0)
+        hashes = np.frombuffer(file.read(), dtype=np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        is_next = np.diff(hashes[order], prepend=~hashes[order][:1]) == 0
+        repeated = is_next | np.append(is_next[1:], False)[: len(order)]
+        rows.append(order[repeated])
+        buckets.append(first + np.cumsum(~is_next)[repeated])
+        first += len(order)
+    of_rows, of_buckets = np.concatenate(rows), np.concatenate(buckets)
+    order = np.argsort(of_rows, kind="stable")
+    of_rows, of_buckets = of_rows[order], of_buckets[order]
+    bounds = np.flatnonzero(np.diff(of_rows, prepend=-1, append=-1))
+    for begin, end in pairwise(bounds.tolist()):
+        yield int(of_rows[begin]), of_buckets[begin:end].tolist()
+
+
+class SignatureFile:
+    """Signatures by row number in a file, and the rows that stay by the bands they share."""
+
+    def __init__(self, descriptor: int, permutations: int) -> None:
+        self._descriptor, self._bytes = descriptor, 4 * permutations
+        self._staying: dict[int, list[int]] = {}
+
+    def is_near(self, row: int, buckets: Sequence[int], threshold: float) -> bool:
+        """Whether an earlier row that stays is as near as that; if not, this one stays."""
+        others = {other for each in buckets for other in self._staying.get(each, ())}
+        mine = self._read(row)
+        if any((self._read(other) == mine).mean() >= threshold for other in others):
+            return True
         for bucket in buckets:
-            staying.setdefault(bucket, []).append(row)
+            self._staying.setdefault(bucket, []).append(row)
+        return False
+
+    def _read(self, row: int) -> Signatures:
+        return np.frombuffer(os.pread(self._descriptor, self._bytes, row * self._bytes), np.uint32)
 
 
 @dataclass(frozen=True, slots=True)

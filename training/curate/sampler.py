@@ -95,10 +95,11 @@ def sample(
 
 
 def _domains(pool: Pool) -> dict[str, _Domain]:
-    rows: dict[str, list[int]] = {}
-    for row, domain in enumerate(pool.domains):
-        rows.setdefault(domain, []).append(row)
-    return {name: _Domain(np.array(rows[name]), pool.lengths) for name in sorted(rows)}
+    names, numbers = np.unique(np.asarray(pool.domains), return_inverse=True)
+    return {
+        str(name): _Domain(np.flatnonzero(numbers == number), pool.lengths)
+        for number, name in enumerate(names)
+    }
 
 
 def _draw_name(weights: Mapping[str, float], rng: np.random.Generator) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from training.curate.parts import PartWriter, read_parts
 from training.curate.rows import with_column
@@ -47,7 +48,7 @@ def select(name: str, files: Sequence[Path], settings: Select, out: PartWriter) 
         case "s1":
             chosen = _s1(known, lengths, settings, rng, out)
         case "diverse":
-            chosen = sample(Pool(known["domain"].to_pylist(), lengths), settings.size, rng)
+            chosen = sample(Pool(texts(known["domain"]), lengths), settings.size, rng)
         case "longest":
             chosen = longest(lengths, settings.size)
         case _:
@@ -55,17 +56,21 @@ def select(name: str, files: Sequence[Path], settings: Select, out: PartWriter) 
     _write(files, set(chosen), out)
 
 
-def preselected(known: pa.Table, settings: Select) -> list[int]:
+def preselected(known: pa.Table, lengths: np.ndarray, settings: Select) -> list[int]:
     """Row numbers of right traces, of benchmarks all and of MATH long ones (s1, section 2.2)."""
-    found = []
-    rows = zip(
-        *(known[n].to_pylist() for n in ("source", "trace_correct", "thinking_tokens")), strict=True
-    )
-    for row, (source, right, tokens) in enumerate(rows):
-        longer_than = settings.preselect.get(source)
-        if right and longer_than is not None and tokens > longer_than:
-            found.append(row)
+    right = np.asarray(known["trace_correct"].fill_null(False), dtype=bool)
+    taken = np.zeros(len(right), dtype=bool)
+    for source, longer_than in settings.preselect.items():
+        taken |= np.asarray(pc.equal(known["source"], source)) & (lengths > longer_than)
+    found: list[int] = np.flatnonzero(taken & right).tolist()
     return found
+
+
+def texts(column: pa.ChunkedArray) -> list[str]:
+    """The values of a column; equal ones are one object, so that a row takes 8 bytes."""
+    coded = column.combine_chunks().dictionary_encode()
+    values = coded.dictionary.to_pylist()
+    return [values[code] for code in np.asarray(coded.indices)]
 
 
 def _s1(
@@ -75,8 +80,8 @@ def _s1(
     rng: np.random.Generator,
     out: PartWriter,
 ) -> list[int]:
-    first_rows = preselected(known, settings)
-    domains, sources = known["domain"].to_pylist(), known["source"].to_pylist()
+    first_rows = preselected(known, lengths, settings)
+    domains, sources = texts(known["domain"]), texts(known["source"])
     first, second = (
         [domain for domain, source in zip(domains, sources, strict=True) if source == name]
         for name in settings.benchmarks

@@ -52,6 +52,12 @@ def luck(text: str) -> float:
     return int.from_bytes(digest) / 2**64
 
 
+def domain(text: str) -> str:
+    """A code of DOMAINS that follows from the text alone."""
+    codes = sorted(DOMAINS)
+    return codes[int(luck(text) * len(codes))]
+
+
 @dataclass(frozen=True, slots=True)
 class SyntheticModel:
     """Answers requests: sums with its skill, and questions for a domain."""
@@ -62,16 +68,20 @@ class SyntheticModel:
     async def __call__(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt: str = body["messages"][-1]["content"]
         if "Which of these subjects" in prompt:
-            codes = sorted(DOMAINS)
-            return completion("", f"By its words.\n{codes[int(luck(prompt) * len(codes))]}")
-        question = prompt
-        match = _SUM.search(question)
+            return completion("", f"By its words.\n{domain(prompt)}")
+        return completion(*self.solve(prompt))
+
+    def is_right(self, question: str) -> bool:
+        return luck(question) < self.skill
+
+    def solve(self, question: str) -> tuple[str, str]:
+        """Thinking and answer."""
         hardness = luck(question)
-        answer = answer_to(question) if match else 42
-        right = hardness < self.skill
+        answer = answer_to(question) if _SUM.search(question) else 42
+        right = self.is_right(question)
         count = int(self.thinking_words * (0.5 + hardness))
         thinking = " ".join(f"step {n}" for n in range(count // 2))
-        return completion(thinking, f"Answer: {answer if right else answer + 1}")
+        return thinking, f"Answer: {answer if right else answer + 1}"
 
 
 def completion(thinking: str, text: str) -> dict[str, Any]:

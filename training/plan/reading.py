@@ -1,5 +1,6 @@
 """The plan of a fine-tuning's settings: reads the model's config.json and the rows."""
 
+import json
 from collections.abc import Sequence
 
 from training.plan.accelerators import CARDS, Accelerator, measured_cpu
@@ -52,6 +53,7 @@ def plan_of(
         accelerator=_accelerator(settings, gpu),
         busy=busy,
         price=price,
+        measured=measured_rate(settings),
     )
 
 
@@ -76,6 +78,15 @@ def row_lengths(settings: FineTuning) -> list[int]:
     if not lengths:
         raise ValueError(f"data.path {data.path!r} has no rows to train on")
     return lengths
+
+
+def measured_rate(settings: FineTuning) -> float | None:
+    """Tokens a second of all workers, as a run of these settings has noted; None without one."""
+    try:
+        lines = settings.metrics.read_text(encoding="utf-8").splitlines()
+        return float(json.loads(lines[-1])["tokens_per_second"])
+    except (OSError, IndexError, ValueError, KeyError, TypeError):
+        return None
 
 
 def even_lengths(rows: int, tokens: int) -> Sequence[int]:

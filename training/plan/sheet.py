@@ -16,6 +16,7 @@ class Plan:
 
     `busy` is the utilisation (MFU) of a GPU that has rows to work on; waiting for other workers is
     added to it if the lengths of rows are known (`exact`). `price` is dollars for a GPU-hour.
+    `measured` is tokens a second of all workers in a run of these settings.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Plan:
     accelerator: Accelerator
     busy: float
     price: float | None = None
+    measured: float | None = None
 
     @property
     def memory(self) -> Memory:
@@ -56,6 +58,14 @@ class Plan:
     def mfu_of(self, gpu_hours: float) -> float:
         """The utilisation of a run that took so many hours of one GPU."""
         return mfu(self.flops, gpu_hours, self.accelerator.flops)
+
+    @property
+    def measured_mfu(self) -> float | None:
+        """The utilisation of the run that was measured."""
+        if self.measured is None:
+            return None
+        rate = self.flops / self.rows.tokens * self.measured
+        return rate / (self.setup.workers * self.accelerator.flops)
 
     def changes(self) -> list[str]:
         """Settings that make it fit; empty if it fits, or if nothing here does."""
@@ -90,6 +100,7 @@ def figures(plan: Plan) -> dict[str, object]:
         "mfu": plan.mfu,
         "seconds": time.seconds,
         "tokens_per_second": time.tokens_per_second,
+        "measured": {"tokens_per_second": plan.measured, "mfu": plan.measured_mfu},
         "gpu_hours": time.gpu_hours,
         "dollars": None if plan.price is None else plan.price * time.gpu_hours,
     }
@@ -149,6 +160,8 @@ def _time(plan: Plan) -> Iterator[str]:
         f"time        {_span(time.seconds)}: {time.gpu_hours:.3g} GPU-hours, "
         f"{time.tokens_per_second:.0f} tokens/s"
     )
+    if plan.measured_mfu is not None:
+        yield f"measured    {plan.measured:.0f} tokens/s, an MFU of {plan.measured_mfu:.1%}"
     if plan.price is not None:
         yield f"price       {plan.price * time.gpu_hours:.2f} dollars at {plan.price:g} a GPU-hour"
 

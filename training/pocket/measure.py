@@ -3,14 +3,17 @@
     python -m training.pocket.measure base=workers/pocket mine=models/mine -o measured
 
 What is written, a file a model, has every question's outcome, so that models can be compared
-question by question. A model whose file is there is not measured again.
+question by question. A model whose file is there is not measured again; one that was interrupted
+goes on from the thoughts that it has, which are in a folder `unfinished` beside the files.
 """
 
 import argparse
 import gc
 import json
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ from workers.models import POCKET_FOLDER
 WAITS = (0, 1, 2, 4)
 CAPS = (32, 64, 128, 256)
 CLASS_QUESTIONS = 300
+QUESTIONS_AT_ONCE = 256
 
 
 class Outcomes(NamedTuple):
@@ -57,23 +61,48 @@ def cap(tokens: int) -> str:
     return f"cap {tokens}"
 
 
-def measure(llm: Any, classes: dict[str, list[Question]], temperature: float = 0.0) -> Measured:
-    """Every setting, for all questions at once."""
+def measure(
+    llm: Any, classes: dict[str, list[Question]], unfinished: Path, temperature: float = 0.0
+) -> Measured:
+    """Every setting, for all questions at once; thoughts are kept in a folder until the end."""
     questions = [question for asked in classes.values() for question in asked]
     names = [name for name, asked in classes.items() for _ in asked]
-    return Measured(names, dict(_settings(Forcer(llm, temperature), questions)))
+    return Measured(names, dict(_settings(Forcer(llm, temperature), questions, unfinished)))
 
 
-def _settings(forcer: Forcer, questions: Sequence[Question]) -> Iterator[tuple[str, Outcomes]]:
-    natural = thoughts = forcer.think(questions)
+def _settings(
+    forcer: Forcer, questions: Sequence[Question], unfinished: Path
+) -> Iterator[tuple[str, Outcomes]]:
+    natural: list[Thinking] = []
+    thoughts: list[Thinking] = []
     for number in range(max(WAITS) + 1):
-        if number:
-            thoughts = forcer.wait(questions, thoughts)
+        before, thoughts = thoughts, []
+        for at in range(0, len(questions), QUESTIONS_AT_ONCE):
+            some = slice(at, at + QUESTIONS_AT_ONCE)
+            make = (
+                partial(forcer.wait, questions[some], before[some])
+                if number
+                else partial(forcer.think, questions[some])
+            )
+            thoughts += kept(unfinished / f"{number}-{at}.json", make)
+        natural = natural or thoughts
         if number in WAITS:
             yield waits(number), _outcomes(forcer, questions, thoughts)
     for tokens in CAPS:
         cut = [thinking.cut(tokens) for thinking in natural]
         yield cap(tokens), _outcomes(forcer, questions, cut)
+
+
+def kept(path: Path, make: Callable[[], list[Thinking]]) -> list[Thinking]:
+    """The thoughts of a file, or those that are made now and written there."""
+    if path.exists():
+        return [Thinking(tuple(tokens), whole) for tokens, whole in json.loads(path.read_text())]
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.with_suffix(".torn")
+    torn.write_text(json.dumps([[each.tokens, each.is_complete] for each in made]))
+    torn.replace(path)
+    return made
 
 
 def _outcomes(
@@ -99,7 +128,9 @@ def main() -> None:
             name, _, folder = model.partition("=")
             path = arguments.out / f"{name}.json"
             if not path.exists():
-                measure(load_engine(Path(folder)), classes).write(path)
+                unfinished = arguments.out / "unfinished" / f"{name}-{arguments.questions}"
+                measure(load_engine(Path(folder)), classes, unfinished).write(path)
+                shutil.rmtree(unfinished)
                 gc.collect()  # ends the engine
             bar.advance(name)
 

@@ -150,3 +150,15 @@ def test_cpus_are_measured(config: Path) -> None:
     done = CliRunner().invoke(main, ["train", "plan", str(config)])
     assert done.exit_code == 0, done.output
     assert "1 CPU cores, measured" in done.output
+
+
+def test_a_run_that_was_measured_is_compared(config: Path) -> None:
+    assert "measured" not in CliRunner().invoke(main, ["train", "plan", str(config)]).output
+    metrics = config.parent / "out" / "metrics.jsonl"
+    metrics.parent.mkdir()
+    metrics.write_text('{"tokens_per_second": 10.0}\n{"tokens_per_second": 6e6}\n')
+    got = json.loads(CliRunner().invoke(main, ["train", "plan", str(config), "--json"]).output)
+    share = got["measured"]["tokens_per_second"] / got["tokens_per_second"]
+    assert got["measured"]["mfu"] == pytest.approx(share * got["mfu"])
+    text = CliRunner().invoke(main, ["train", "plan", str(config)]).output
+    assert "measured    6000000 tokens/s, an MFU of " in text

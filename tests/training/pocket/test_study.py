@@ -6,7 +6,17 @@ import pytest
 
 from training.curate.settings import read_settings as read_curation
 from training.pocket.comparison import accuracy, block_table, class_table, difference, gain
-from training.pocket.measure import CAPS, WAITS, Measured, Outcomes, cap, read_measured, waits
+from training.pocket.forcer import Thinking
+from training.pocket.measure import (
+    CAPS,
+    WAITS,
+    Measured,
+    Outcomes,
+    cap,
+    kept,
+    read_measured,
+    waits,
+)
 from training.pocket.picture import plot_models
 from training.pocket.pool import write_pool
 from training.pocket.study import BASE, CUT_SETS, VARIANTS, Study, report
@@ -68,6 +78,13 @@ def test_outcomes_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_measured(tmp_path / "a.json") == measured
     plot_models({"s1": measured, "base": made([0, 1] * 5)}, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_thoughts_are_made_once(tmp_path: Path) -> None:
+    thoughts = [Thinking((3, 4), True), Thinking((5,), False)]
+    path = tmp_path / "unfinished" / "0.json"
+    assert kept(path, lambda: thoughts) == thoughts
+    assert kept(path, lambda: []) == thoughts
 
 
 def test_a_model_whose_settings_are_the_same_is_not_made_again(

@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
 
 
 def chain(answer: str, reward: float) -> Judged:
-    return Judged(answer, [0.9, reward], [True, answer == "7"])
+    return Judged(answer, 25, [0.9, reward], [True, answer == "7"])
 
 
 def test_the_area_under_the_curve_counts_pairs() -> None:
@@ -67,7 +67,7 @@ def test_a_report_has_paired_gains_of_every_class() -> None:
     assert found["majority"] == [0, 0, 1, 0, 0, 1]
     assert found["best-of-n"] == [1] * 6
     text = report(asked)
-    assert "| sum | 16 | 33.3 ± " in text
+    assert "| sum | 16 | 400 | 33.3 ± " in text
     assert "| easy | 0." in text
 
 

@@ -4,7 +4,8 @@
 
 The chains are those of the real s1-pocket on vLLM at temperature 1, 16 a question. Rewards: area
 under the ROC curve (AUC) and calibration, of steps. Votes: majorities, majorities weighted by the
-reward of the whole chain, and the answer of the chain with the highest reward (best-of-n).
+reward of the whole chain, and the answer of the chain with the highest reward (best-of-n). All
+three take the same chains, so they are compared at equal tokens.
 """
 
 import argparse
@@ -31,9 +32,10 @@ BINS = 10
 
 
 class Judged(NamedTuple):
-    """One chain: its answer, the rewards of its steps, and whether it is right after each."""
+    """Answer and thinking tokens of a chain; rewards of its steps, and which are right."""
 
     answer: str
+    tokens: int
     rewards: list[float]
     right: list[bool]
 
@@ -56,7 +58,8 @@ def sample(questions: int, verifier: PocketVerifier) -> list[Asked]:
     thoughts = forcer.think(repeated)
     answers = forcer.answers(repeated, thoughts)
     texts = [forcer.tokenizer.decode(list(each.tokens)).strip() for each in thoughts]
-    return judge(verifier, names, asked, texts, answers)
+    lengths = [len(each.tokens) for each in thoughts]
+    return judge(verifier, names, asked, texts, answers, lengths)
 
 
 def judge(
@@ -65,13 +68,14 @@ def judge(
     asked: Sequence[Question],
     texts: Sequence[str],
     answers: Sequence[str],
+    lengths: Sequence[int],
 ) -> list[Asked]:
-    """Texts and answers are those of the chains, SAMPLES for each question in turn."""
+    """Texts, answers and lengths in tokens: of the chains, SAMPLES for each question in turn."""
     pairs = [(asked[number // SAMPLES].text, text) for number, text in enumerate(texts)]
     chains = [
-        Judged(answer, rewards, labels(read_problem(question), text))
-        for (question, text), answer, rewards in zip(
-            pairs, answers, verifier.score_pairs(pairs), strict=True
+        Judged(answer, length, rewards, labels(read_problem(question), text))
+        for (question, text), answer, length, rewards in zip(
+            pairs, answers, lengths, verifier.score_pairs(pairs), strict=True
         )
     ]
     return [
@@ -184,13 +188,15 @@ def bins_table(asked: Sequence[Asked]) -> str:
 
 
 def votes_table(groups: dict[str, list[Asked]]) -> str:
-    rows = [["class", "n", *RULES, "weighted - majority", "best-of-n - majority"]]
+    rows = [["class", "n", "tokens", *RULES, "weighted - majority", "best-of-n - majority"]]
     for name, asked in groups.items():
+        tokens = fmean(chain.tokens for question in asked for chain in question.chains)
         for votes in VOTES:
             found = scores(asked, votes)
             plain = found["majority"]
             rows.append([
-                name, str(votes), *(_percent(estimate(values)) for values in found.values()),
+                name, str(votes), f"{votes * tokens:.0f}",
+                *(_percent(estimate(values)) for values in found.values()),
                 *(_signed(paired(found[rule], plain)) for rule in ("weighted", "best-of-n")),
             ])  # fmt: skip
     return table(rows)
