@@ -178,7 +178,9 @@ class Sweeps:
             )
         if not self._chains.count:
             return self._too_small(LEAST_OF_ROW * self._count, "at the very least")
-        needed = self._chains.mean * self._count
+        # Some rows took more than a chain; what is left holds none of the rest.
+        over = (self._goals.tokens or 0) + self._chains.mean
+        needed = max(over, self.spent + self._chains.mean * left)
         return self._too_small(needed, f"by the first {self._chains.count}")
 
     def _too_small(self, needed: float, why: str) -> JobEnded:
