@@ -4,8 +4,9 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from scheduler.settings import from_table, read_toml
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from tests.scheduler.experiments.test_runner import Steps
+from workers.engine import Engine
 from workers.simulated.engine import SimulatedEngine
 from workers.simulated.law import reference
 
@@ -34,11 +36,11 @@ COUNT = 8
 
 
 class Server:
-    """The app with a simulated engine in a thread; it can die, and come back."""
+    """The app with an engine in a thread; it can die, and come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Engine] | None = None) -> None:
         self.curves = DurableCurveStore()
-        self.engine: SimulatedEngine | None = None
+        self.make = make or partial(SimulatedEngine, tokens_per_second=1e6)
         self.bound = socket.socket()
         self.bound.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.bound.getsockname()[1]}/v1"
@@ -47,10 +49,10 @@ class Server:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
 
     async def serve(self) -> None:
-        self.engine = SimulatedEngine(tokens_per_second=1e6)
+        engine = self.make()
         controller = Controller(
-            engine=self.engine,
-            info=await self.engine.info(),
+            engine=engine,
+            info=await engine.info(),
             policy=build("majority", samples=5),
             curves=self.curves,
             pricing=Pricing(Price(3e-4)),
@@ -62,6 +64,7 @@ class Server:
             await asyncio.sleep(0.01)
         self.ready.set()
         await task
+        await engine.close()
 
 
 @pytest.fixture
