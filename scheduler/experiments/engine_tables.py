@@ -40,7 +40,7 @@ def engine_tables(rows: Iterable[ResultRow]) -> list[TextTable]:
             ("engines", "policies", "tau of accuracy", "tau of tokens"),
             tuple(ranked),
             "Kendall's tau-b: 1 is the same ranking. 95 % intervals by a bootstrap over questions; "
-            "policies that hardly differ change places in it, which pulls it down.",
+            "policies that hardly differ change places in it, so it may lie below the value.",
         )
     ]
     if swapped:
