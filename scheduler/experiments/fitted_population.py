@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scheduler.experiments.grading import Known
+from workers.replayed import CUT_SHORT
 from workers.simulated.law import Law
 
 _OTHER_DIGITS = 9
@@ -29,21 +30,28 @@ class _Class:
     thinking: list[int] = field(default_factory=list)
     extensions: list[int] = field(default_factory=list)
 
-    def count(self, chains: Iterable[list[tuple[dict[str, Any], bool]]]) -> None:
-        """The chains of one question; each is its samples by extensions, and whether right."""
+    def count(self, samples: Iterable[tuple[dict[str, Any], bool]]) -> None:
+        """The samples of one question, and whether each is right.
+
+        All greedy ones are of one chain, however far each went.
+        """
         votes: Counter[str | None] = Counter()
-        for (first, right), *more in chains:
-            self.thinking.append(first["thinking_tokens"])
-            if first["temperature"] != 0:
+        rounds: dict[int, tuple[int, bool]] = {}
+        for sample, right in samples:
+            tokens, extensions = sample["thinking_tokens"], sample["extensions"]
+            if sample["temperature"] == 0:
+                rounds.setdefault(extensions, (tokens, right))
+            elif not extensions:
+                self.thinking.append(tokens)
                 self.sampled[right] += 1
-                votes[first["answer"]] += 1
-                continue
-            self.greedy[right] += 1
-            before, was = first["thinking_tokens"], right
-            for sample, now in more:
-                self.steps[was, now] += 1
-                self.extensions.append(sample["thinking_tokens"] - before)
-                before, was = sample["thinking_tokens"], now
+                votes[sample["answer"]] += 1
+        for extensions, (tokens, right) in rounds.items():
+            if not extensions:
+                self.thinking.append(tokens)
+                self.greedy[right] += 1
+            if (before := rounds.get(extensions - 1)) is not None:
+                self.steps[before[1], right] += 1
+                self.extensions.append(tokens - before[0])
         drawn = votes.total()
         agreeing = sum(votes[answer] * (votes[answer] - 1) for answer in votes)
         self.pairs[True] += agreeing
@@ -76,16 +84,19 @@ def fitted(recorded: Iterable[Mapping[str, Any]], known: Known) -> dict[str, Law
 
     Raises ValueError that names the class where chains are missing.
     """
-    classes: dict[str, _Class] = {}
+    questions: dict[tuple[str, str], list[tuple[dict[str, Any], bool]]] = {}
     for line in recorded:
         if line.get("reference") is None:
             continue
-        chains: dict[int, list[tuple[dict[str, Any], bool]]] = {}
-        for sample in line["samples"]:
-            right = known.get((sample["answer"], line["reference"]), False)
-            chains.setdefault(sample["chain"], []).append((sample, right))
-        kind = str(line.get("class", "default"))
-        classes.setdefault(kind, _Class()).count(chains.values())
+        key = (str(line.get("class", "default")), line["question"])
+        questions.setdefault(key, []).extend(
+            (sample, known.get((sample["answer"], line["reference"]), False))
+            for sample in line["samples"]
+            if sample["stop_cause"] not in CUT_SHORT
+        )
+    classes: dict[str, _Class] = {}
+    for (name, _), samples in questions.items():
+        classes.setdefault(name, _Class()).count(samples)
     return {name: counted.law(name) for name, counted in classes.items()}
 
 

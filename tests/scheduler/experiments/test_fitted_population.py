@@ -84,6 +84,7 @@ def sample(chain: int, right: bool, extensions: int = 0, temperature: float = 0.
         "temperature": temperature,
         "extensions": extensions,
         "answer": "4" if right else "7",
+        "stop_cause": "extensions" if extensions else "natural",
         "thinking_tokens": 50 * (1 + extensions),
     }
 
@@ -94,7 +95,8 @@ def test_moments_of_a_few_chains() -> None:
          "samples": [sample(0, False), sample(0, True, 1), sample(0, False, 2),
                      sample(1, True, temperature=1.0), sample(2, True, temperature=1.0)]},
         {"question": "two", "class": "c", "reference": "4",
-         "samples": [sample(0, True), sample(0, True, 1)]},
+         "samples": [sample(0, True), sample(0, False) | {"stop_cause": "max_thinking"}]},
+        {"question": "two", "class": "c", "reference": "4", "samples": [sample(0, True, 1)]},
         {"question": "without an answer", "class": "d", "samples": [sample(0, True)]},
     ]  # fmt: skip
     ((name, law),) = fitted(lines, {("4", "4"): True, ("7", "4"): False}).items()
