@@ -4,11 +4,14 @@
    the same file and model, one after the other on this machine, each in a process of its own and
    both with the time to load the model. Scheduling is off (one chain a row) and on (`priced`, with
    the tokens that the job takes).
-2. Two engines against one, on simulated engines whose chains take time.
-3. What knowing all rows brings: accuracy of a job in passes over all rows less that of one pass
+2. Tokens of a job with a budget over those of the best mix of single settings at its accuracy, on
+   s1-pocket, and how much of the budget it spent.
+3. Two engines against one: on simulated engines whose chains take time, and real ones on a Ray
+   cluster of this machine, where they share its cores.
+4. What knowing all rows brings: accuracy of a job in passes over all rows less that of one pass
    with a steered price, for the same tokens, on the simulated population, with the 95 % interval
    over seeds; and the best single setting with the same tokens.
-4. Rows a second and memory from few rows to many, with an answer that costs nothing.
+5. Rows a second and memory from few rows to many, with an answer that costs nothing.
 """
 
 import argparse
@@ -20,14 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.goals import GoalResult, at_least, at_most, report
-from benchmarks.serving.batch_vllm import against_vllm
+from benchmarks.serving.batch_tokens import tokens_and_budgets
+from benchmarks.serving.batch_vllm import against_vllm, two_real_engines
 from policies import build
 from policies.price import Price
 from scheduler.api.chat import complete
@@ -52,6 +56,7 @@ from workers.simulated.law import questions
 
 PER_ROW = 220
 CONCURRENCY = 16
+Measure = Callable[[], dict[str, GoalResult]]
 GOAL_REPLICAS = 1.6
 GOAL_FLAT = 0.8
 GOAL_MEGABYTES = 500.0
@@ -277,17 +282,26 @@ def job_alone(count: int) -> None:
     print(json.dumps(rate))
 
 
+PARTS: dict[str, tuple[Measure, Measure]] = {
+    "simulated-engines": (partial(two_engines, 400), partial(two_engines, 60)),
+    "rows": (partial(many_rows, 10_000, 1_000_000), partial(many_rows, 2_000, 20_000)),
+    "passes": (partial(knowing_all_rows, 1000, 10), partial(knowing_all_rows, 100, 2)),
+    "vllm": (partial(against_vllm, 1000), partial(against_vllm, 30)),
+    "tokens": (partial(tokens_and_budgets, 400), partial(tokens_and_budgets, 20)),
+    "engines": (partial(two_real_engines, 1000), partial(two_real_engines, 30)),
+}
+"""What is measured, by name: in full, and with `--quick`. The last three run real models."""
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true")
-    options.add_argument("--skip-vllm", action="store_true")
+    options.add_argument("--part", choices=PARTS, action="append", help="Only this; repeatable.")
     given = options.parse_args()
-    quick = given.quick
-    goals = two_engines(60 if quick else 400)
-    goals |= many_rows(2_000, 20_000) if quick else many_rows(10_000, 1_000_000)
-    goals |= knowing_all_rows(100 if quick else 1000, 2 if quick else 10)
-    if not given.skip_vllm:
-        goals |= against_vllm(30 if quick else 500)
+    goals: dict[str, GoalResult] = {}
+    for part in given.part or PARTS:
+        full, quick = PARTS[part]
+        goals |= (quick if given.quick else full)()
     report(goals)
 
 

@@ -62,7 +62,9 @@ class EngineConfig:
         "(docs/serving.md).",
     )
     recording: str | None = Field(
-        default=None, description="Outcome log that a `replayed` engine draws from."
+        default=None,
+        description="Outcome log that a `replayed` engine draws from. In experiments also what a "
+        "`simulated` population is fitted to.",
     )
     seed: int = Field(default=0, description="Of the simulated engine.")
 

@@ -3,7 +3,8 @@
 Reads the outcome log of an earlier run (one JSON object a line with `question` and `samples`).
 Chains are drawn without replacement in the recorded order; a chain can be extended as far as its
 record goes. Text is not recorded, only answers, counts, trial answers and confidence. A chain that
-its policy had cut short is not drawn: nobody knows what it would have become.
+its policy had cut short is not drawn: nobody knows what it would have become. A cap gives the trial
+answer that was recorded there.
 """
 
 import json
@@ -128,7 +129,8 @@ class ReplayedEngine:
         if extensions not in record.rounds:
             why = f"no record of {question!r} goes to {extensions} extensions"
             raise Refused("extensions", why, NOT_RECORDED)
-        sample = _allowed(replace(record.rounds[extensions], chain=chain), request)
+        sample = replace(record.rounds[extensions], chain=chain)
+        sample = _allowed(sample, request, record.probes or [])
         trials = []
         if request.probing is not None:
             if record.probes is None:
@@ -224,10 +226,11 @@ def _is_asked(probe: Probe, probing: Probing) -> bool:
     return every or at in probing.at or probing.paragraphs or probing.extensions
 
 
-def _allowed(sample: Sample, request: SampleRequest) -> Sample:
+def _allowed(sample: Sample, request: SampleRequest, trials: list[Probe]) -> Sample:
     """The sample under the request's cap and signals, as far as its record has them.
 
-    Where a chain first fell below `end_below` is not recorded: it is charged whole.
+    `trials` are those of the whole chain. Where a chain first fell below `end_below` is not
+    recorded: it is charged whole.
     """
     question, cap = request.messages[-1][1], request.budget.max_thinking_tokens
     signals, confidence = request.signals, sample.confidence
@@ -242,10 +245,20 @@ def _allowed(sample: Sample, request: SampleRequest) -> Sample:
     if beyond <= 0:
         return sample
     if request.budget.answer_when_cut:
-        raise Refused(
-            "max_thinking_tokens",
-            f"no record of {question!r} answers after {cap} thinking tokens",
-            NOT_RECORDED,
+        there = [trial for trial in trials if trial.thinking_tokens == cap]
+        if not there or sample.extensions:
+            raise Refused(
+                "max_thinking_tokens",
+                f"no record of {question!r} answers after {cap} thinking tokens",
+                NOT_RECORDED,
+            )
+        return replace(
+            sample,
+            stop_cause="max_thinking",
+            answer=there[0].answer,
+            text=there[0].text,
+            thinking_tokens=cap,
+            generated_tokens=cap + there[0].tokens,
         )
     return replace(
         sample,

@@ -1,5 +1,6 @@
 """An engine by its settings. Heavy imports happen only for the engine that is asked for."""
 
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
@@ -11,11 +12,17 @@ from scheduler.config import EngineConfig
 from workers.engine import Engine
 
 if TYPE_CHECKING:
+    from workers.simulated.law import Law
     from workers.vllm.setup import VllmOptions
 
 
-def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
-    """Starts it in this process; must be called where an event loop runs."""
+def make_engine(
+    config: EngineConfig, *, replica: str = "", laws: "Mapping[str, Law] | None" = None
+) -> Engine:
+    """Starts it in this process; must be called where an event loop runs.
+
+    `laws` are of a simulated population by class; None: the one that ships.
+    """
     if config.kind == "simulated":
         from workers.simulated.engine import SimulatedEngine
 
@@ -25,6 +32,7 @@ def make_engine(config: EngineConfig, *, replica: str = "") -> Engine:
             max_model_len=config.max_model_len or 4096,
             model=config.model,
             replica=replica or "simulated",
+            laws=laws,
         )
     if config.kind == "replayed":
         from workers.replayed import ReplayedEngine
@@ -56,6 +64,10 @@ def check(config: EngineConfig) -> None:
     """Refuse settings that no engine could start with, before anything is started."""
     if config.kind == "replayed" and not Path(config.recording or "").is_file():
         raise ValueError(f"recording {config.recording!r}: there is no such file")
+    if config.kind == "simulated" and config.recording is not None:
+        raise ValueError(
+            f"recording {config.recording!r}: only experiments fit a simulated engine to one"
+        )
     if config.kind == "vllm":
         from workers.format import ThinkingFormat, named_format
         from workers.models import locate, thinking_format

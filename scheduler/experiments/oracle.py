@@ -11,6 +11,7 @@ from policies.curves.extension_counts import MAX_EXTENSIONS, states
 from policies.curves.length_curve import CAPS
 from policies.tally import Tally, Vote
 from scheduler.experiments.metrics.regret import Path, Rule, Step, best_rule
+from scheduler.experiments.questions.load import FITTED
 from workers.simulated.law import ANSWER_TOKENS, LAWS, Fate, fate, reference
 
 QUESTIONS = 1000
@@ -32,6 +33,8 @@ def knows(rows: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _is_own(name: str, row: Mapping[str, Any]) -> bool:
+    if name.startswith(FITTED):
+        return False
     return str(row["class"]) in name and row.get("reference") == reference(name)
 
 

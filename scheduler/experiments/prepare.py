@@ -1,12 +1,14 @@
 """All that an experiment needs, loaded and checked before anything is asked."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scheduler.config import EngineConfig
 from scheduler.engines.factory import check
 from scheduler.experiments.cells import ExperimentCell, all_cells
+from scheduler.experiments.fitted_population import fitted
 from scheduler.experiments.grading import Known, graded
 from scheduler.experiments.questions.load import RECORDED, load_questions
 from scheduler.experiments.questions.question import Question, spread
@@ -17,6 +19,7 @@ from scheduler.experiments.settings import (
     ExperimentConfig,
     JudgeConfig,
 )
+from workers.simulated.law import LAWS, Law, reference
 
 VIRTUAL = ("simulated", "replayed")
 """Engines that cost nothing: they run on virtual time, and the same seed gives the same files."""
@@ -24,13 +27,16 @@ VIRTUAL = ("simulated", "replayed")
 
 @dataclass(slots=True)
 class Prepared:
-    """Questions by engine and set; recordings, and the grades of their answers, by engine."""
+    """Questions by engine and set; recordings, the grades of their answers, and fitted laws, by
+    engine.
+    """
 
     config: ExperimentConfig
     cells: list[ExperimentCell]
     questions: dict[tuple[str, str], list[Question]] = field(default_factory=dict)
     recorded: dict[str, Recorded] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict)
+    laws: dict[str, Mapping[str, Law]] = field(default_factory=dict)
 
     def asked(self, cell: ExperimentCell) -> list[Question]:
         return self.questions[cell.engine, cell.questions]
@@ -54,6 +60,8 @@ def prepare(config: ExperimentConfig) -> Prepared:
             if engine.kind == "replayed":
                 assert engine.recording is not None
                 recorded = prepared.recorded[label] = read_recording(Path(engine.recording))
+            elif engine.kind == "simulated" and engine.recording is not None:
+                prepared.laws[label] = _fitted(engine.recording)
             else:
                 check(engine)
         for name, given in config.sets_of(engine).items():
@@ -63,13 +71,13 @@ def prepare(config: ExperimentConfig) -> Prepared:
                     raise ValueError(f"questions {RECORDED!r} go with a replayed engine")
                 found = recorded_questions(recorded, engine.recording)
             else:
-                found = load_questions(wanted)
+                found = load_questions(wanted, prepared.laws.get(label))
             if given.judge is not None:
                 from scheduler.client.http_client import check_endpoint
 
                 check_endpoint(given.judge.url, None)
             asked = spread(found, wanted.limit) if wanted.limit else found
-            _refuse_unknown(engine, label, asked, recorded)
+            _refuse_unknown(engine, label, asked, recorded, prepared.laws.get(label, LAWS))
             prepared.questions[label, name] = asked
         if recorded:
             of_engine = [
@@ -82,20 +90,31 @@ def prepare(config: ExperimentConfig) -> Prepared:
     return prepared
 
 
+def _fitted(path: str) -> Mapping[str, Law]:
+    recorded = read_recording(Path(path))
+    known = asyncio.run(graded(recorded, recorded_questions(recorded, path)))
+    try:
+        return fitted(recorded, known)
+    except ValueError as error:
+        raise ValueError(f"recording {path!r}: {error}") from None
+
+
 def _refuse_unknown(
-    engine: AskedEngine, label: str, questions: list[Question], recorded: Recorded
+    engine: AskedEngine,
+    label: str,
+    questions: list[Question],
+    recorded: Recorded,
+    laws: Mapping[str, Law],
 ) -> None:
     """An engine that does not know a question would answer it at chance, or not at all."""
     if isinstance(engine, EndpointConfig) or engine.kind not in VIRTUAL:
         return
     if engine.kind == "simulated":
-        from workers.simulated.law import LAWS, reference
-
         known = {
             question.id
             for question in questions
             if question.answer == reference(question.question)
-            and any(name in question.question for name in LAWS)
+            and any(name in question.question for name in laws)
         }
         own = "leave `questions` out, or name the set `simulated`"
     else:

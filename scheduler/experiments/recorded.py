@@ -17,7 +17,9 @@ def recording_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = [
-        each for each in sorted(path.glob("*")) if each.name.endswith((".jsonl", ".csv", ".csv.gz"))
+        each
+        for each in sorted(path.glob("*"))
+        if each.name.endswith((".jsonl", ".jsonl.gz", ".csv", ".csv.gz"))
     ]
     if not found:
         raise ValueError(f"recording {str(path)!r}: there is no such file, and no records in it")
@@ -28,7 +30,7 @@ def read_recording(path: Path) -> Recorded:
     """Its lines as those of an outcome log. Raises ValueError that names the file."""
     recorded: Recorded = []
     for file in recording_files(path):
-        if file.suffix == ".jsonl":
+        if file.name.endswith((".jsonl", ".jsonl.gz")):
             recorded += _outcomes(file)
         else:
             recorded += [line for trace in load_recordings(file).votes for line in _votes(trace)]

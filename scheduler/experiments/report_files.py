@@ -9,6 +9,7 @@ from scheduler.experiments.charts.canvas import Canvas
 from scheduler.experiments.charts.figures import figures
 from scheduler.experiments.charts.pictures import draw
 from scheduler.experiments.curve_tables import LearnedCurves
+from scheduler.experiments.engine_tables import TITLE, engine_tables
 from scheduler.experiments.html_page import PageBlock, PageFigure, html_page
 from scheduler.experiments.report import ReportBlock, as_json, blocks, verdicts
 from scheduler.experiments.report import tables as tables_of
@@ -38,6 +39,12 @@ def write(
         for place, table in enumerate(several, start=1):
             path = folder / f"report-{number}-{place}.csv"
             path.write_text(tables.as_csv(table), encoding="utf-8")
+    engines = engine_tables(rows)
+    for place, table in enumerate(engines, start=1):
+        (folder / f"report-engines-{place}.csv").write_text(tables.as_csv(table), encoding="utf-8")
+    text += [tables.plain(table) for table in engines]
+    marked += [tables.markdown(table) for table in engines]
+    tex += [f"% {table.title}\n{tables.latex(table)}" for table in engines]
     for suffix, parts in (("txt", text), ("md", marked), ("tex", tex)):
         joined = "\n\n".join(part for part in parts if part) + "\n"
         (folder / f"report.{suffix}").write_text(joined, encoding="utf-8")
@@ -49,7 +56,10 @@ def write(
         f"Experiment {folder.resolve().parent.name}",
         _facts(rows, config),
         policies,
-        _page_blocks(made, policies, learned, config),
+        [
+            *_page_blocks(made, policies, learned, config),
+            *([PageBlock(TITLE, [], [], engines)] if engines else []),
+        ],
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
     return folder / "report.txt"

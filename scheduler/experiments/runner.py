@@ -127,7 +127,7 @@ class CellBases:
         assert isinstance(engine, EngineConfig)
         if engine.kind == "replayed":
             return self.replayed(cell.engine).shuffled(cell.seed)
-        return make_engine(engine)
+        return make_engine(engine, laws=self.prepared.laws.get(cell.engine))
 
     def _replayed(self, label: str) -> ReplayedEngine:
         return ReplayedEngine(self.prepared.recorded[label], model=label)

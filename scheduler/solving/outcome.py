@@ -1,5 +1,6 @@
 """One answered query, as it is logged: what was decided, what it cost, and how it turned out."""
 
+import gzip
 import json
 import math
 from collections import Counter
@@ -226,8 +227,9 @@ def _chance(run: QueryRun, tally: Tally) -> float | None:
 
 
 def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of an outcome log; a torn last line, as a crash leaves it, is skipped."""
-    with path.open(encoding="utf-8") as lines:
+    """The lines of an outcome log, perhaps packed by gzip; a torn last line is skipped."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             if line.endswith("\n"):
                 yield json.loads(line)

@@ -11,8 +11,13 @@ from policies import build
 from policies.base import Message, Query
 from policies.price import Price
 from scheduler.curves.wal import DurableCurveStore
+from scheduler.experiments.report_files import write
+from scheduler.experiments.results import load_results
+from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
+from scheduler.settings import read_toml
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
+from tests.scheduler.experiments.test_endpoint import Server, run
 from tests.thorough import real_models
 
 pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("default")]
@@ -66,6 +71,37 @@ def test_votes_and_priced_answer_within_their_limits(loop: asyncio.Runner, smoll
             await engine.close()
 
     loop.run(main())
+
+
+def test_five_tasks_are_asked_of_a_live_server_and_graded(tmp_path: Path, smollm: Path) -> None:
+    real_models.use_packages()
+    from workers.vllm.engine import VllmEngine
+    from workers.vllm.setup import VllmOptions
+
+    file = Path(__file__).parents[2] / "experiments/reasoning_gym.toml"
+    options = VllmOptions(str(smollm), 2048, max_num_seqs=16, kv_cache_gib=1.0)
+    server = Server(lambda: VllmEngine(options, format_="s1"))
+    server.thread.start()
+    assert server.ready.wait(300)
+    try:
+        config = replace(
+            read_toml(file, ExperimentConfig),
+            engine=EndpointConfig(server.url),
+            limit=2,
+            max_total_tokens=400,
+            answer_tokens=48,
+        )
+        assert run(config, tmp_path) == 5 * 4 * 2
+    finally:
+        assert server.server is not None
+        server.server.should_exit = True
+        server.thread.join(60)
+    rows = load_results(tmp_path)
+    assert all(row["error"] is None and row["tokens"] > 0 for row in rows)
+    assert all(isinstance(row["correct"], bool) for row in rows)
+    report = write(tmp_path / "report", rows, config=config).read_text()
+    print(report)
+    assert all(f"{name} on endpoint" in report for name in config.question_sets)
 
 
 def _query(name: str, task: dict[str, Any]) -> Query:

@@ -304,6 +304,15 @@ def test_a_try_beyond_its_cap_is_rejected_there() -> None:
     assert given.generated_tokens == 80
 
 
+def test_a_capped_chain_gives_the_trial_answer_of_its_cap() -> None:
+    engine = ReplayedEngine([recording(probed(0, *TRIALS))])
+    (given,) = samples(engine, request(budget=Budget(32)))
+    assert (given.stop_cause, given.answer, given.thinking_tokens) == ("max_thinking", "42", 32)
+    assert (given.generated_tokens, given.probe_tokens) == (32 + 9, 0)
+    (whole,) = samples(ReplayedEngine([recording(probed(0))]), request(budget=Budget(80)))
+    assert (whole.stop_cause, whole.generated_tokens) == ("natural", 100)
+
+
 SURE = {"mean": 3.0, "lowest": 1.0, "tail": 2.0, "answer": None}
 
 
@@ -330,3 +339,10 @@ def test_what_is_not_recorded_is_refused(changes: dict[str, Any], field: str, wh
     with pytest.raises(Refused, match=re.escape(why)) as caught:
         samples(ReplayedEngine([recording(line(0, "1"))]), request(**changes))
     assert caught.value.field == field
+
+
+def test_a_cap_between_trials_or_after_an_extension_is_refused() -> None:
+    for budget in (Budget(33), Budget(64, extensions=1)):
+        lines = recording(probed(0, *TRIALS), line(0, "42", 1, probes=[], probe_tokens=0))
+        with pytest.raises(Refused, match=f"after {budget.max_thinking_tokens} thinking"):
+            samples(ReplayedEngine([lines]), request(budget=budget))

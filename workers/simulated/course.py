@@ -1,12 +1,13 @@
 """What one simulated chain will do if nobody intervenes, and where it reports."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from policies.plan import Budget
 from policies.signals import Confidence, Probing
 from workers.engine import SampleRequest
 from workers.forcing.chain import StopCause
-from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, fate
+from workers.simulated.law import ANSWER_TOKENS, PARAGRAPH_TOKENS, Fate, Law, fate
 from workers.simulated.thoughts import mind_of
 
 STREAM_STEPS = 4
@@ -36,7 +37,13 @@ class SimulatedCourse(NamedTuple):
 
 
 def course_of(
-    request: SampleRequest, number: int, room: int, seed: int, *, loops: bool = False
+    request: SampleRequest,
+    number: int,
+    room: int,
+    seed: int,
+    laws: Mapping[str, Law] | None = None,
+    *,
+    loops: bool = False,
 ) -> SimulatedCourse:
     """With `loops` a greedy chain repeats itself until its cap."""
     budget, signals = request.budget, request.signals
@@ -50,6 +57,7 @@ def course_of(
         extensions=budget.extensions,
         min_tokens=budget.min_thinking_tokens,
         greedy=greedy,
+        laws=laws,
     )
     parent = request.parent(number)
     begin = parent.thinking_tokens if parent else 0

@@ -24,7 +24,7 @@ from workers.forcing.checkpoint import Checkpoint
 from workers.sample import Accepted, ChainProgress, Delta, Sample, lost
 from workers.side_by_side import Emit, side_by_side
 from workers.simulated.course import SimulatedCourse, course_of, marks_of
-from workers.simulated.law import ANSWER_TOKENS, Fate
+from workers.simulated.law import ANSWER_TOKENS, Fate, Law
 from workers.simulated.reply import completion, reply_of
 from workers.simulated.thoughts import thoughts
 from workers.simulated.words import MESSAGE_TOKENS, WordVocabulary
@@ -56,7 +56,7 @@ class SimulatedEngine:
 
     Chains write the same answer in one of the `spellings` each, by turns; `{}` is the answer.
     With `loops` no chain is meant to be greedy: one that is repeats itself until its cap, as the
-    makers of many reasoning models warn.
+    makers of many reasoning models warn. `laws` of None are those of workers/simulated/law.py.
     """
 
     seed: int = 0
@@ -67,6 +67,7 @@ class SimulatedEngine:
     replica: str = "simulated"
     spellings: tuple[str, ...] = ("{}",)
     loops: bool = False
+    laws: Mapping[str, Law] | None = None
     _free: asyncio.Semaphore = field(init=False)
     _died: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _orders: list[dict[tuple[str, int], _Orders]] = field(init=False, default_factory=list)
@@ -160,7 +161,7 @@ class SimulatedEngine:
         self._running += 1
         try:
             async with self._free:
-                course = course_of(request, number, room, self.seed, loops=self.loops)
+                course = course_of(request, number, room, self.seed, self.laws, loops=self.loops)
                 emit(await self._live(request, number, course, orders, emit))
         finally:
             self._running -= 1

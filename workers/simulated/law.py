@@ -61,16 +61,20 @@ def reference(question: str) -> str:
     return str(_hash(question, "answer") % 10)
 
 
-def law_of(question: str) -> str:
-    """The class that the question names, else one drawn by its text."""
-    named = [name for name in LAWS if name in question]
-    return named[0] if named else list(LAWS)[_hash(question, "law") % len(LAWS)]
+def law_of(question: str, laws: Mapping[str, Law] | None = None) -> str:
+    """The class that the question names, else one drawn by its text. Default: of `LAWS`."""
+    laws = LAWS if laws is None else laws
+    named = [name for name in laws if name in question]
+    # One name may be part of another one.
+    return max(named, key=len) if named else list(laws)[_hash(question, "law") % len(laws)]
 
 
-def questions(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """A question set of mixed classes for this engine."""
-    rng = Random(seed)
-    names = [rng.choice(list(LAWS)) for _ in range(count)]
+def questions(
+    count: int, seed: int = 0, laws: Mapping[str, Law] | None = None
+) -> list[dict[str, str]]:
+    """A question set of mixed classes for this engine, by default those of `LAWS`."""
+    rng, known = Random(seed), list(LAWS if laws is None else laws)
+    names = [rng.choice(known) for _ in range(count)]
     texts = [f"{name} question {seed}-{number}" for number, name in enumerate(names)]
     return [
         {"id": text, "class": name, "question": text, "answer": reference(text)}
@@ -146,9 +150,18 @@ class Fate:
         return Fate(self.question, self.path, (Pass(end, settled, mind),))
 
 
-def fate(question: str, path: str, *, extensions: int, min_tokens: int, greedy: bool) -> Fate:
-    """Drawn pass by pass, so that more extensions only add to it."""
-    law, truth = LAWS[law_of(question)], reference(question)
+def fate(
+    question: str,
+    path: str,
+    *,
+    extensions: int,
+    min_tokens: int,
+    greedy: bool,
+    laws: Mapping[str, Law] | None = None,
+) -> Fate:
+    """Drawn pass by pass, so that more extensions only add to it. `laws` of None are `LAWS`."""
+    laws = LAWS if laws is None else laws
+    law, truth = laws[law_of(question, laws)], reference(question)
     rng, minds = Random(_hash(question, path)), Random(_hash(question, path, "mind"))
     answer = _first_answer(law, truth, question, rng, greedy)
     passes: list[Pass] = []

@@ -163,8 +163,7 @@ class Sweeps:
             return
         left = ledger.limit - ledger.spent
         if not self._goals.is_partial and not can_hold(left, rows_left, self._chains):
-            needed = self._chains.mean * self._count
-            raise self._too_small(needed, f"by the first {self._chains.count}")
+            raise self._too_small_for(rows_left)
         ledger.kept = round(reserve(self._chains, max(0, rows_left), ledger.limit, self._share))
         ledger.kept_each = round(max(4 * self._chains.mean, ledger.limit / max(1, self._share)))
 
@@ -178,7 +177,12 @@ class Sweeps:
             )
         if not self._chains.count:
             return self._too_small(LEAST_OF_ROW * self._count, "at the very least")
-        needed = self._chains.mean * self._count
+        return self._too_small_for(left)
+
+    def _too_small_for(self, rows_left: int) -> JobEnded:
+        """Rows may have taken more than a chain: more than the budget is needed in any case."""
+        over = (self._goals.tokens or 0) + self._chains.mean
+        needed = max(over, self.spent + self._chains.mean * rows_left)
         return self._too_small(needed, f"by the first {self._chains.count}")
 
     def _too_small(self, needed: float, why: str) -> JobEnded:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,26 +16,35 @@ from scheduler.experiments.questions.named import NAMED_SETS, NamedSet
 from scheduler.experiments.questions.question import Question, spread
 from scheduler.experiments.settings import QuestionSet
 from workers.models import POCKET, POCKET_FOLDER
+from workers.simulated.law import Law
+from workers.simulated.law import questions as simulated_questions
 
 SIMULATED = "simulated"
 RECORDED = "recorded"
 DEFAULT_SIMULATED = 300
+FITTED = "fitted "
+"""Begins the ids of questions of a fitted population, of which no oracle knows the truth."""
 _POCKET_NAMES = ("pocket", POCKET)
 
 
-def load_questions(source: str | QuestionSet) -> list[Question]:
-    """By name, or from a file. Raises ValueError that names the set, its line and its column."""
+def load_questions(
+    source: str | QuestionSet, laws: Mapping[str, Law] | None = None
+) -> list[Question]:
+    """By name, or from a file. Raises ValueError that names the set, its line and its column.
+
+    `laws` are of a fitted population: its questions are made of these classes.
+    """
     wanted = source if isinstance(source, QuestionSet) else QuestionSet(source)
-    return spread(_whole(wanted), wanted.limit) if wanted.limit else _whole(wanted)
+    found = _whole(wanted, laws)
+    return spread(found, wanted.limit) if wanted.limit else found
 
 
-def _whole(wanted: QuestionSet) -> list[Question]:
+def _whole(wanted: QuestionSet, laws: Mapping[str, Law] | None) -> list[Question]:
     name = wanted.name
     if name == SIMULATED:
-        from workers.simulated.law import questions
-
-        made = questions(wanted.limit or DEFAULT_SIMULATED, wanted.seed)
-        return [Question(q["id"], q["class"], q["question"], q["answer"]) for q in made]
+        made = simulated_questions(wanted.limit or DEFAULT_SIMULATED, wanted.seed, laws)
+        mark = "" if laws is None else FITTED
+        return [Question(mark + q["id"], q["class"], q["question"], q["answer"]) for q in made]
     if name.startswith(reasoning_gym.PREFIX):
         task = name.removeprefix(reasoning_gym.PREFIX)
         size = wanted.limit or reasoning_gym.DEFAULT_SIZE

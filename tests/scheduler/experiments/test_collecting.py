@@ -55,9 +55,13 @@ def test_a_trace_holds_all_chains(traces: Path) -> None:
 
 def test_greedy_chains_come_out_as_they_do_live(traces: Path, tmp_path: Path) -> None:
     """Greedy chains of the simulated engine are the same in every run."""
-    grid = {"policy": "fixed", "extensions": [0, 3]}
-    live = rows(tmp_path / "live", {"kind": "simulated"}, f=grid)
-    again = rows(tmp_path / "again", {"kind": "replayed", "recording": str(traces)}, f=grid)
+    grids = {
+        "more": {"policy": "fixed", "extensions": [0, 3]},
+        "less": {"policy": "fixed", "max_thinking_tokens": [16, 32, 64]},
+    }
+    live = rows(tmp_path / "live", {"kind": "simulated"}, **grids)
+    again = rows(tmp_path / "again", {"kind": "replayed", "recording": str(traces)}, **grids)
+    assert len(live) == 5
     for policy, found in live.items():
         told = {row["id"]: (row["answer"], row["correct"]) for row in found}
         assert told == {row["id"]: (row["answer"], row["correct"]) for row in again[policy]}

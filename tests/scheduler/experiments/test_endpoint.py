@@ -4,7 +4,9 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +20,27 @@ from scheduler.curves.wal import DurableCurveStore
 from scheduler.errors import RequestError
 from scheduler.experiments import runner
 from scheduler.experiments.prepare import prepare
+from scheduler.experiments.questions import reasoning_gym
+from scheduler.experiments.report_files import write
 from scheduler.experiments.results import load_results, read_cell
-from scheduler.experiments.settings import ExperimentConfig
-from scheduler.settings import from_table
+from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
+from scheduler.settings import from_table, read_toml
 from scheduler.solving.controller import Controller
 from scheduler.solving.pricing import Pricing
 from tests.scheduler.experiments.test_runner import Steps
+from workers.engine import Engine
 from workers.simulated.engine import SimulatedEngine
+from workers.simulated.law import reference
 
 COUNT = 8
 
 
 class Server:
-    """The app with a simulated engine in a thread; it can die, and come back."""
+    """The app with an engine in a thread; it can die, and come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Engine] | None = None) -> None:
         self.curves = DurableCurveStore()
-        self.engine: SimulatedEngine | None = None
+        self.make = make or partial(SimulatedEngine, tokens_per_second=1e6)
         self.bound = socket.socket()
         self.bound.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.bound.getsockname()[1]}/v1"
@@ -43,10 +49,10 @@ class Server:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
 
     async def serve(self) -> None:
-        self.engine = SimulatedEngine(tokens_per_second=1e6)
+        engine = self.make()
         controller = Controller(
-            engine=self.engine,
-            info=await self.engine.info(),
+            engine=engine,
+            info=await engine.info(),
             policy=build("majority", samples=5),
             curves=self.curves,
             pricing=Pricing(Price(3e-4)),
@@ -58,6 +64,7 @@ class Server:
             await asyncio.sleep(0.01)
         self.ready.set()
         await task
+        await engine.close()
 
 
 @pytest.fixture
@@ -152,3 +159,55 @@ def test_a_server_of_another_kind_is_named(tmp_path: Path, server: Server) -> No
         run(config, tmp_path)
     (first, *_) = caught.value.exceptions
     assert isinstance(first, RequestError) and "other" in first.message
+
+
+TASKS = ("chain_sum", "basic_arithmetic", "leg_counting", "letter_counting", "base_conversion")
+
+
+class OwnVerifier:
+    """Stands for the package: each question of a task names its answer, which alone is right."""
+
+    class factory:
+        DATASETS = dict.fromkeys(TASKS)
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+
+    def create_dataset(self, task: str, *, size: int, seed: int, **options: Any) -> Any:
+        texts = [f"{task} easy question {seed}-{number}" for number in range(size)]
+        entries = [{"question": text, "answer": reference(text)} for text in texts]
+        return Dataset(task, entries, self.asked)
+
+
+class Dataset(list[dict[str, str]]):
+    def __init__(self, task: str, entries: list[dict[str, str]], asked: list[Any]) -> None:
+        super().__init__(entries)
+        self.task, self.asked = task, asked
+
+    def score_answer(self, answer: str | None, entry: dict[str, str]) -> float:
+        self.asked.append((self.task, answer))
+        return 1.0 if answer == entry["answer"] else 0.01
+
+
+def test_tasks_of_reasoning_gym_are_asked_of_a_server_and_graded_by_their_own_verifiers(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gym = OwnVerifier()
+    monkeypatch.setattr(reasoning_gym, "_gym", lambda: gym)
+    reasoning_gym._scorer.cache_clear()
+    file = Path(__file__).parents[3] / "experiments/reasoning_gym.toml"
+    given = replace(read_toml(file, ExperimentConfig), engine=EndpointConfig(server.url), limit=2)
+    assert {each.name for each in given.question_sets.values()} == {
+        f"reasoning-gym:{task}" for task in TASKS
+    }
+    assert run(given, tmp_path) == 5 * 4 * 2
+    rows = load_results(tmp_path)
+    assert {row["questions"] for row in rows} == set(TASKS)
+    assert all(row["error"] is None and row["tokens"] > 0 for row in rows)
+    assert all(row["correct"] is (row["answer"] == row["reference"]) for row in rows)
+    assert any(row["correct"] for row in rows)
+    assert {(row["questions"], row["answer"]) for row in rows} <= set(gym.asked)
+    text = write(tmp_path / "report", rows, config=given).read_text()
+    assert all(f"{task} on endpoint" in text for task in TASKS)
+    assert (tmp_path / "report" / "report.html").is_file()
+    reasoning_gym._scorer.cache_clear()
