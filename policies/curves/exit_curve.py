@@ -88,7 +88,10 @@ def row_of(probes: Sequence[Probe]) -> int:
 def fit_exits(
     statistics: ExitStatistics, parent: ExitStatistics | None = None, *, prices: Sequence[float]
 ) -> ExitCurve | None:
-    """None before any chain was tried or ended by itself; a rule for each price (accuracy that one token must buy)."""
+    """A rule for each price (accuracy that one token must buy).
+
+    None before any chain was tried, or ended by itself.
+    """
     for price in prices:
         check_number("price", price, above=0)
     known = statistics
