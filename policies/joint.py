@@ -16,7 +16,7 @@ from policies.options import PolicyOptions
 from policies.plan import Budget, Plan, check_int, check_number
 from policies.price import DEFAULT_PRICE
 from policies.signals import Probing, Signals
-from policies.tally import Vote, VoteStanding
+from policies.tally import Vote
 
 if TYPE_CHECKING:
     from policies.curves.joint.curve import JointCurve, JointPlan
@@ -102,10 +102,12 @@ class Joint(Policy):
             return self._explore(situation, curve, best, chance, rng)
         setting = best.setting if best else ChainSetting()
         shows = situation.learns and situation.query.reference is not None
+        # Chains that are forced on do not show where they would have ended.
+        shows = shows and not setting.forced
         setting = setting._replace(tried=shows or setting.kind == "exit")
         plan = self._plan(situation, setting, best=best, propensity=1 - chance)
         samples = min(best.votes.first_round if best else 1, self.max_samples)
-        alone = best is None or best.votes.round_size(VoteStanding(1, 0, 0)) == 0
+        alone = best is None or best.votes.is_one_vote
         return self._draw(situation, plan, samples, final=alone and setting.kind != "extend")
 
     def _explore(
@@ -165,7 +167,8 @@ class Joint(Policy):
         return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
 
     def _allows(self, plan: "JointPlan") -> bool:
-        return plan.setting.forced <= self.max_extensions
+        least = 1 if plan.setting.kind == "extend" else plan.setting.forced
+        return least <= self.max_extensions
 
     def _price(self, situation: Situation) -> float:
         return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value

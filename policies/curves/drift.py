@@ -6,12 +6,15 @@ A class that has changed keeps its old statistics with little weight; a new mode
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from policies.curves.class_statistics import ClassStatistics
-from policies.curves.exit_statistics import ProbeTrajectory
+from policies.curves.joint.counts import courses_of
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
+from policies.signals import Probe
 
 MAX_QUERIES = 5000.0
 """Queries that all statistics of a class count as at most: older ones decay."""
@@ -143,8 +146,10 @@ def _signals(observation: Observation) -> dict[str, float]:
     Of a chain that may have been concluded only its first trial answer counts.
     """
     history, trajectory = observation.history, observation.trajectory
+    if observation.plan is not None and observation.plan.setting is not None:
+        return _of_joint(observation, observation.plan.setting)
     if trajectory is not None:
-        return _first_trial(observation, trajectory) if trajectory.probes else {}
+        return _first_trial(observation, trajectory.probes)
     if not history or observation.is_cut(history[0]):
         return {}
     if observation.plan is not None and observation.plan.name == "cap":
@@ -160,8 +165,32 @@ def _signals(observation: Observation) -> dict[str, float]:
     return signals
 
 
-def _first_trial(observation: Observation, trajectory: ProbeTrajectory) -> dict[str, float]:
-    first = trajectory.probes[0]
+def _of_joint(observation: Observation, setting: ChainSetting) -> dict[str, float]:
+    """Of the chain that began first: others are drawn, and chains concluded, by what it shows.
+
+    Chains that are forced on have windows of their own.
+    """
+    courses = courses_of(observation.history, observation.probes, setting)
+    if not courses:
+        return {}
+    first = courses[0].ends[0]
+    signals = _first_trial(observation, courses[0].probes)
+    if setting.kind == "exit" or observation.is_cut(first) or not first.ended_by_itself:
+        return signals
+    kind = "chain" if observation.is_single_chain else "vote"
+    if setting.forced:
+        kind = f"{kind} {setting}"
+    length = math.log2(max(1, first.thinking_tokens)) / _OCTAVES
+    signals[f"{kind} length"] = min(1.0, length)
+    if (right := observation.truth(first.answer)) is not None:
+        signals[f"{kind} right"] = float(right)
+    return signals
+
+
+def _first_trial(observation: Observation, probes: Sequence[Probe]) -> dict[str, float]:
+    if not probes:
+        return {}
+    first = probes[0]
     signals = {"trial sure": first.probability}
     if (right := observation.truth(first.answer)) is not None:
         signals["trial right"] = float(right)

@@ -88,16 +88,19 @@ def row_of(probes: Sequence[Probe]) -> int:
 def fit_exits(
     statistics: ExitStatistics, parent: ExitStatistics | None = None, *, prices: Sequence[float]
 ) -> ExitCurve | None:
-    """None without a single chain; a rule for each price (accuracy that one token must buy)."""
+    """A rule for each price (accuracy that one token must buy).
+
+    None before any chain was tried, or ended by itself.
+    """
     for price in prices:
-        check_number("price", price, above=0, below=1)
+        check_number("price", price, above=0)
     known = statistics
     if parent is not None and parent.queries:
         known = ExitStatistics()
         known.merge(parent)
         known.scale(min(1.0, _PARENT_QUERIES / parent.queries))
         known.merge(statistics)
-    if not known.queries:
+    if not (known.counts.ended[START] or any(known.onward.values())):
         return None
     accuracy, accuracy_at_end = _accuracy(known.counts)
     rules = tuple(_rule(known, accuracy, accuracy_at_end, price) for price in prices)
@@ -106,7 +109,7 @@ def fit_exits(
         statistics.whole,
         tuple(accuracy[:-1].tolist()),
         rules,
-        _to_end(known, accuracy_at_end),
+        _to_end(known, accuracy, accuracy_at_end),
     )
 
 
@@ -179,19 +182,21 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
     return ExitRule(price, tuple(ends_at.tolist()), forecast)
 
 
-def _to_end(known: ExitStatistics, at_end: Floats) -> Forecast:
-    """Of chains that go to their own end, without trials."""
+def _to_end(known: ExitStatistics, accuracy: Floats, at_end: Floats) -> Forecast:
+    """Of chains that go to their own end, without trials; or as far as any has gone."""
     onward = np.zeros((STATES + 1, STATES))
     for (row, after), count in known.onward.items():
         onward[row, after] = count
     ended = np.array(known.counts.ended)
     thought = np.array(known.counts.next_tokens) - onward.sum(1) * known.trial_tokens
     thought += np.array(known.counts.end_tokens)
-    left = np.maximum(onward.sum(1) + ended, 1e-12)
+    left = onward.sum(1) + ended
     reach, right, tokens = np.zeros(STATES + 1), 0.0, 0.0
     reach[START] = 1.0
     for row in [START, *range(STATES)]:
-        if reach[row]:
+        if reach[row] and not left[row]:
+            right += reach[row] * accuracy[row]
+        elif reach[row]:
             share = reach[row] / left[row]
             reach[:-1] += share * onward[row]
             right += share * ended[row] * at_end[row]

@@ -71,7 +71,7 @@ def _right(truth: Floats) -> Floats:
 
 def fit_mixture(counts: VoteCounts, prior: Mixture, weight: Weight) -> Mixture:
     """Expectation maximisation over the standings seen; the prior counts as a few queries."""
-    if not counts.cells:
+    if not counts.queries:
         return prior
     static = tables()
     rows = [INDEX[standing] for _, standing in counts.cells]

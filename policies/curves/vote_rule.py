@@ -46,6 +46,11 @@ class VoteRule:
         """Votes to begin with: the first, and those that follow whatever its length."""
         return 1 + int(self.rounds[INDEX[VoteStanding(1, 0, 0)]].min())
 
+    @property
+    def is_one_vote(self) -> bool:
+        """Whether the first vote is the last, whatever it shows."""
+        return not self.rounds[INDEX[VoteStanding(1, 0, 0)]].any()
+
     def round_size(self, standing: VoteStanding, first_tokens: float = 0.0) -> int:
         """Votes to draw next, where the first chain thought so many tokens."""
         return self.round_at(standing, length_bin(first_tokens))

@@ -21,8 +21,11 @@ def explain(outcome: Outcome, *, reads_curves: bool) -> str:
         return f"Exploration run of {name}: it is chosen at random, to keep the curves right."
     price = outcome.price / outcome.query.limits.value
     offered = next((arm for arm in offers if arm.name == name), None)
+    is_joint = plan.setting is not None
+    if is_joint:  # one of another price, where a target accuracy decided
+        offered = Arm(name, plan.forecast, 0.0) if plan.forecast else None
     if offered is None:
-        if reads_curves and not outcome.considered.queries:
+        if reads_curves and (is_joint or not outcome.considered.queries):
             return "The class has no curve yet: its first queries are used to learn it."
         return f"Policy {outcome.policy} decides without the curves."
     others = [arm for arm in offers if arm.name != name]

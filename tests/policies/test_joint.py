@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.joint import by_learning, played, stream
@@ -91,6 +92,34 @@ def test_a_query_that_brings_its_answer_is_tried_whatever_its_plan() -> None:
     assert begun(curve).probing is None
     checked = begun(curve, query=Query("q", (Message("user", "q"),), reference="0"))
     assert checked.probing is not None and checked.probing.at == POSITIONS
+
+
+def test_a_chain_that_is_forced_on_is_not_tried() -> None:
+    reference = Query("q", (Message("user", "q"),), reference="0")
+    forced = begun(curve_of(ChainSetting("forced", 2)), query=reference)
+    assert forced.probing is None and not plan_of(forced).setting.tried  # type: ignore[union-attr]
+
+
+def test_without_extensions_no_plan_has_any() -> None:
+    for setting in (ChainSetting("forced", 1), ChainSetting("extend", PRICE)):
+        curve = curve_of(setting)
+        decision = Joint(exploration=0.0, max_extensions=0).decide(situation(curve), Random(0))
+        assert isinstance(decision, Draw) and plan_of(decision).setting == ChainSetting()
+
+
+def test_an_answer_is_promised_only_where_no_signal_draws_more_votes() -> None:
+    known = curve_of(ChainSetting())
+    assert known.joint is not None
+    plan = known.joint.tables[0].plans[0]
+    for more in (0, 1):
+        rounds = np.zeros((len(plan.votes.rounds), 2), dtype=np.int8)
+        rounds[0, 1] = more  # of difficult questions
+        votes = replace(plan.votes, rounds=rounds, columns={8: 1})
+        tables = (JointTable(PRICE, (replace(plan, votes=votes),)),)
+        curve = KnownCurve(replace(known.joint, signal="difficulty", tables=tables))
+        hard = Query("q", (Message("user", "q"),), difficulty=1.0)
+        decision = begun(curve, query=hard)
+        assert (decision.samples, decision.final) == (1, not more)
 
 
 def test_extensions_are_forced_in_one_go() -> None:

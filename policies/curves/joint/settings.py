@@ -25,7 +25,7 @@ class ChainSetting(NamedTuple):
         return self.kind in ("exit", "extend") and self.value > price * 1.001
 
     def __str__(self) -> str:
-        """As people read it: "cut at 512", "2 extensions"."""
+        """As people read it: "to its own end", "2 extensions"."""
         if self.kind == "exit":
             return "until more thinking does not pay"
         if self.kind == "extend":

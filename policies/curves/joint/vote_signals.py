@@ -35,7 +35,7 @@ def bin_of(signal: SignalName, first: Vote, difficulty: float | None) -> int:
         return UNKNOWN
     if signal == "answer":  # half octaves of what is missing to certainty
         return int(-2 * math.log2(max(1e-6, 1 - min(1.0, known))))
-    return min(60, int(4 * max(0.0, known)))
+    return int(4 * min(15.0, max(0.0, known)))
 
 
 def best_signal(counts: dict[SignalName, VoteCounts]) -> SignalName | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.drift import QUERIES_AFTER_DRIFT, Adwin, DriftDetector, decay, warm_start
 from policies.curves.exit_statistics import ProbeTrajectory
+from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
 from policies.plan import Budget, Plan
 from policies.signals import Probe
@@ -128,3 +129,27 @@ def test_an_heir_knows_little_and_leaves_its_predecessor_alone() -> None:
     heir = warm_start(old)
     assert heir.queries == pytest.approx(QUERIES_AFTER_DRIFT)
     assert old == seen(100)
+
+
+@pytest.mark.parametrize(
+    ("setting", "ended", "mean"),
+    [
+        (ChainSetting("exit", 1e-4, tried=True), "early_exit", 70),
+        (ChainSetting("forced", 3), "extensions", 900),
+    ],
+)
+def test_another_joint_plan_is_no_change_of_its_class(
+    setting: ChainSetting, ended: str, mean: float
+) -> None:
+    detector, rng = DriftDetector(), Random(0)
+
+    def changed(setting: ChainSetting, ended: str, mean: float) -> bool:
+        thought = int(mean * 2 ** rng.gauss(0, 0.3))
+        vote = Vote(0, "7", thought + 10, thought, setting.forced, ended)
+        budget = Budget(10_000)
+        plan = Plan("joint", budget, setting=setting)
+        return detector.observe(Observation("c", (vote,), budget, None, plan))
+
+    assert not any(changed(ChainSetting(), "natural", 300) for _ in range(200))
+    assert not any(changed(setting, ended, mean) for _ in range(200))
+    assert any(changed(ChainSetting(), "natural", 3000) for _ in range(100))

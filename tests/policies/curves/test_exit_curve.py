@@ -55,6 +55,20 @@ def test_without_a_chain_there_is_no_curve() -> None:
     assert fit_exits(ExitStatistics(), prices=(1e-5,)) is None
 
 
+def test_chains_that_a_cap_cut_before_any_trial_show_nothing() -> None:
+    statistics = ExitStatistics()
+    statistics.add(ProbeTrajectory((), 30, "a", True, False, 0.0, {"a": True}))
+    assert fit_exits(statistics, prices=(1e-5,)) is None
+
+
+def test_chains_that_are_all_cut_end_with_their_last_trials() -> None:
+    statistics = ExitStatistics()
+    for _ in range(40):
+        sure = (Probe(0, 64, "a", 0.95), Probe(0, 91, "a", 0.95))
+        statistics.add(ProbeTrajectory(sure, 100, "a", True, False, 20.0, {"a": True}))
+    assert fitted(statistics).to_end.accuracy > 0.8
+
+
 def test_a_rule_saves_tokens_and_gives_what_it_promises() -> None:
     rule = fitted(learned(), 5e-5).rules[0]
     accuracy, tokens = played(rule)
@@ -126,7 +140,7 @@ def test_the_rule_with_the_nearest_price_by_ratio_is_taken() -> None:
 
 
 def test_a_price_that_cannot_be_is_refused() -> None:
-    for price in (0.0, 1.0, float("nan")):
+    for price in (0.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="price"):
             fit_exits(learned(3), prices=(price,))
 

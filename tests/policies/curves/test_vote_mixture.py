@@ -35,3 +35,11 @@ def test_where_the_mode_is_wrong_another_answer_is_right_more_often() -> None:
     likely = int(mixture.weights.argmax())
     assert mixture.truth[likely, MODE] < 0.5 * prior.truth[likely, MODE]
     assert mixture.truth[likely, SECOND] > 2 * prior.truth[likely, SECOND]
+
+
+def test_what_is_all_forgotten_teaches_nothing() -> None:
+    counts = VoteCounts()
+    counts.observe(VoteStanding(2, 1, 0), 300, True)
+    counts.scale(0.0)
+    prior = prior_mixture()
+    assert fit_mixture(counts, prior, FOR_CLASS) is prior

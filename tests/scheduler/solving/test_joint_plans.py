@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from policies import build
 from policies.base import Limits, Message, Query
 from policies.curves.class_statistics import ClassStatistics
 from scheduler.api.chat import complete
@@ -118,5 +119,34 @@ def test_a_limit_on_tokens_holds_for_joint_plans() -> None:
         query = Query("small", (Message("user", "medium 1"),), "medium", limits=limits)
         outcome = await controller.answer(query)
         assert outcome.tokens.total <= 120
+
+    run_virtual(main())
+
+
+def test_a_plan_without_a_joint_curve_says_so() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced")
+        await served(controller, 12)
+        controller.policy = build("joint", exploration=0.0)
+        (outcome,) = await served(controller, 1)
+        assert outcome.considered.queries
+        assert "no curve yet" in explain(outcome, reads_curves=True)
+
+    run_virtual(main())
+
+
+def test_a_plan_for_a_target_is_told_with_its_own_figures() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="joint", max_samples=6)
+        await served(controller, 26)
+        limits = Limits(target_accuracy=0.999)
+        query = Query("q", (Message("user", "medium 3"),), "medium", limits=limits)
+        outcome = await controller.answer(query)
+        while outcome.plan is not None and outcome.plan.is_exploration:
+            outcome = await controller.answer(query)
+        assert outcome.plan is not None and outcome.plan.forecast is not None
+        forecast = outcome.plan.forecast
+        said = f"{forecast.accuracy:.1%} for {forecast.tokens:.0f} tokens"
+        assert said in explain(outcome, reads_curves=True)
 
     run_virtual(main())

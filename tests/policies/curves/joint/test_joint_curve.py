@@ -191,3 +191,9 @@ def test_a_known_population_gives_each_class_its_own_plan() -> None:
     hopeless = plans.pop(3)
     assert hopeless.forecast.tokens < 2000
     assert hopeless.forecast.accuracy < min(plan.forecast.accuracy for plan in plans)
+
+
+def test_a_price_as_dear_as_may_be_has_plans() -> None:
+    curve = fit_joint(observed(20, early=0.3, late=0.6), prices=[0.9, 7.2])
+    assert curve is not None
+    assert all(table.plans for table in curve.tables)
