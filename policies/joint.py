@@ -194,7 +194,7 @@ class Joint(Policy):
             is_exploration,
             propensity,
             best.forecast if best else None,
-            self._price(situation),
+            best.price if best else self._price(situation),
             setting,
         )
 

@@ -215,6 +215,17 @@ def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
     assert easy.forecast.tokens < hard.forecast.tokens
 
 
+def test_a_plan_for_a_target_keeps_the_votes_of_its_own_price() -> None:
+    known = fit_joint(observed(400, early=0.3, late=0.6), prices=[1e-7, 1e-2])
+    assert known is not None
+    query = Query("q", (Message("user", "q"),), limits=Limits(target_accuracy=0.9))
+    plan = plan_of(begun(KnownCurve(known), query=query, price=1e-2))
+    assert plan.price == 1e-7
+    split = [Vote(number, answer, 420, 400) for number, answer in enumerate("abab")]
+    now = situation(KnownCurve(known), *split, query=query, plan=plan, price=1e-2)
+    assert isinstance(Joint(exploration=0.0).decide(now, Random(0)), Draw)
+
+
 def test_after_three_chains_without_an_answer_a_query_is_given_up() -> None:
     curve = curve_of(ChainSetting())
     plan = plan_of(begun(curve))

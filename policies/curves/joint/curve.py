@@ -42,6 +42,8 @@ class JointPlan:
     """A setting, when to draw more votes, and what that should give."""
 
     setting: ChainSetting
+    #: That of its table.
+    price: float
     votes: VoteRule
     forecast: Forecast
     curve: VoteCurve
@@ -235,7 +237,7 @@ class _Fitted:
             accuracy = _chance(once.accuracy + s * gain)
             forecast = Forecast(accuracy, n * rule.forecast.tokens)
             error = upper_standard_error(forecast.accuracy, curve.labels[0])
-            plan = JointPlan(setting, rule, forecast, curve, error, s, n, once.accuracy)
+            plan = JointPlan(setting, price, rule, forecast, curve, error, s, n, once.accuracy)
             doubt = upper_standard_error(max(0.0, gain), votes.several) if draws_more else 0.0
             worth = plan.net_value(price) - DOUBT * s * doubt
             plans.setdefault(price, []).append((worth, plan))
