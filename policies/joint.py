@@ -95,7 +95,7 @@ class Joint(Policy):
     # The plan, once per query.
 
     def _begin(self, situation: Situation, rng: Random) -> Decision:
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         best = self._best(situation, curve)
         chance = self._chance(situation, curve, best)
         if rng.random() < chance:
@@ -218,7 +218,7 @@ class Joint(Policy):
         is_tried = plan.setting is not None and plan.setting.tried
         probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
         alone = samples == 1 and not situation.tally.history
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         is_measured = plan.is_exploration or (curve is not None and curve.signal in MEASURED)
         return Draw(
             samples,
@@ -232,7 +232,7 @@ class Joint(Policy):
 
     def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         """End the thinking of a chain whose trial answers say so; go on with the others."""
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         rule = curve.exit_rule(setting) if curve and setting.kind == "exit" else None
         if rule is not None:
             for chain, probes in groupby(situation.probes, key=lambda probe: probe.chain):
@@ -269,7 +269,7 @@ class Joint(Policy):
             return False
         if plan.is_exploration:
             return True
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         rule = curve.extension_rule(setting) if curve else None
         *_, state = states([end.answer for end in ends])
         return rule is not None and state in rule.goes_on
@@ -280,7 +280,7 @@ class Joint(Policy):
             return Stop("no answer") if drawn >= ATTEMPTS else self._draw(situation, plan, 1)
         if drawn >= self.max_samples:
             return Stop("plan done")
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         best, standing = self._current(situation, plan, setting), situation.tally.standing
         more = 0
         if curve and best:
@@ -295,8 +295,13 @@ class Joint(Policy):
         self, situation: Situation, plan: Plan, setting: ChainSetting
     ) -> "JointPlan | None":
         """The plan as it is known now; that of an exploration run is the best one."""
-        curve = situation.curve.joint if situation.curve else None
+        curve = _known(situation)
         if curve is None:
             return None
         table = curve.table(plan.price or self._price(situation))
         return table.plans[0] if plan.is_exploration else table.plan(setting)
+
+
+def _known(situation: Situation) -> "JointCurve | None":
+    """What has been learned of the query's class."""
+    return situation.curve.joint if situation.curve else None

@@ -12,6 +12,7 @@ towards its parent.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -103,13 +104,14 @@ def fit_exits(
     if not (known.counts.ended[START] or any(known.onward.values())):
         return None
     accuracy, accuracy_at_end = _accuracy(known.counts)
-    rules = tuple(_rule(known, accuracy, accuracy_at_end, price) for price in prices)
+    flow = _Flow.of(known)
+    rules = tuple(_rule(flow, accuracy, accuracy_at_end, price) for price in prices)
     return ExitCurve(
         statistics.queries,
         statistics.whole,
         tuple(accuracy[:-1].tolist()),
         rules,
-        _to_end(known, accuracy, accuracy_at_end),
+        _to_end(flow, accuracy, accuracy_at_end, known.trial_tokens),
     )
 
 
@@ -147,14 +149,31 @@ def _grid(row: Sequence[float]) -> Floats:
     return np.array(row[:STATES]).reshape(SHAPE)
 
 
-def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float) -> ExitRule:
+class _Flow(NamedTuple):
+    """What came after each state, the start last."""
+
+    #: (STATES + 1, STATES): chains that went on, by state and next state.
+    onward: Floats
+    #: By state: chains that ended by themselves.
+    ended: Floats
+    #: By state: both together.
+    left: Floats
+    #: By state: tokens until then, those of trials among them.
+    tokens: Floats
+
+    @classmethod
+    def of(cls, known: ExitStatistics) -> "_Flow":
+        onward = np.zeros((STATES + 1, STATES))
+        for (row, after), count in known.onward.items():
+            onward[row, after] = count
+        ended = np.array(known.counts.ended)
+        tokens = np.array(known.counts.next_tokens) + np.array(known.counts.end_tokens)
+        return cls(onward, ended, onward.sum(1) + ended, tokens)
+
+
+def _rule(flow: _Flow, accuracy: Floats, at_end: Floats, price: float) -> ExitRule:
     """Backward from the longest chains: a state's value is the better of answering and going on."""
-    onward = np.zeros((STATES + 1, STATES))
-    for (row, after), count in known.onward.items():
-        onward[row, after] = count
-    ended = np.array(known.counts.ended)
-    tokens = np.array(known.counts.next_tokens) + np.array(known.counts.end_tokens)
-    left = onward.sum(1) + ended
+    onward, ended, left, tokens = flow
     value, right, spent = accuracy[:-1].copy(), accuracy[:-1].copy(), np.zeros(STATES)
     ends_at = np.ones(STATES, dtype=bool)
     for step in reversed(range(SHAPE[0])):
@@ -182,15 +201,10 @@ def _rule(known: ExitStatistics, accuracy: Floats, at_end: Floats, price: float)
     return ExitRule(price, tuple(ends_at.tolist()), forecast)
 
 
-def _to_end(known: ExitStatistics, accuracy: Floats, at_end: Floats) -> Forecast:
+def _to_end(flow: _Flow, accuracy: Floats, at_end: Floats, trial_tokens: float) -> Forecast:
     """Of chains that go to their own end, without trials; or as far as any has gone."""
-    onward = np.zeros((STATES + 1, STATES))
-    for (row, after), count in known.onward.items():
-        onward[row, after] = count
-    ended = np.array(known.counts.ended)
-    thought = np.array(known.counts.next_tokens) - onward.sum(1) * known.trial_tokens
-    thought += np.array(known.counts.end_tokens)
-    left = onward.sum(1) + ended
+    onward, ended, left, tokens_until = flow
+    thought = tokens_until - onward.sum(1) * trial_tokens
     reach, right, tokens = np.zeros(STATES + 1), 0.0, 0.0
     reach[START] = 1.0
     for row in [START, *range(STATES)]:
