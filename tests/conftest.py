@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
+from tests.by_folder import SHARED, ByFolder, group_of
 from tests.endpoint import Endpoint
 from workers.simulated.clock import run_virtual
 
@@ -60,31 +60,6 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     imported = {name for name in HEAVY if name in sys.modules} - before
     if imported and not is_real(item):
         pytest.fail(f"{item.nodeid} imports {imported} and is not marked real", pytrace=False)
-
-
-# Tests of one folder run in one process: they share an engine, or a cluster and its endpoint.
-SHARED = {
-    "tests/real/engine/": "engine",
-    "tests/real/cluster/": "cluster",
-    "tests/real/training/": "training",
-    "tests/clients/": "cluster",
-    "tests/thorough/": "thorough",
-}
-
-
-def group_of(nodeid: str) -> str | None:
-    return next((group for folder, group in SHARED.items() if nodeid.startswith(folder)), None)
-
-
-class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
-    """Distribute unit tests by file, real tests by what they share.
-
-    Unit tests go first (`--no-loadscope-reorder`), so none runs in a process where Ray or vLLM
-    were started. By folder: xdist 3.8 does not see marks of groups under pytest 9.2.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid) or nodeid.split("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:

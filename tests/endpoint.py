@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 
 import httpx
 
@@ -22,28 +24,36 @@ def free_port() -> int:
 class Endpoint:
     """A `thinkbudget serve` in a process group of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str, env: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(self.port)]
+        # A file: a pipe that nobody reads fills up, and then whoever writes to it waits for ever.
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*command, *flags],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+            env=env,
+        )
 
     def wait(self) -> None:
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             if self.process.poll() is not None:
-                assert self.process.stdout is not None
-                raise AssertionError(f"serve ended: {self.process.stdout.read()}")
+                raise AssertionError(f"serve ended: {self.said()}")
             try:
                 if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
             time.sleep(0.5)
-        raise AssertionError(f"not serving after {START_SECONDS} s")
+        raise AssertionError(f"not serving after {START_SECONDS} s: {self.said()}")
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
 
     def members(self) -> list[int]:
         """Processes that this endpoint started and that are still there."""
@@ -53,5 +63,4 @@ class Endpoint:
 
     def interrupt(self) -> int:
         os.kill(self.process.pid, signal.SIGINT)
-        self.process.communicate(timeout=90)
-        return self.process.returncode
+        return self.process.wait(timeout=90)

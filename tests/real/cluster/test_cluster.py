@@ -5,8 +5,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -23,7 +21,7 @@ from scheduler.admission.access import AccessConfig
 from scheduler.config import EngineConfig, ModelConfig, ScalingConfig, ServeConfig
 from scheduler.engines.failover import FailoverEngine
 from scheduler.engines.pool import EventBatch
-from tests.endpoint import free_port
+from tests.endpoint import Endpoint, free_port
 from workers.engine import SampleRequest
 from workers.sample import Accepted, Sample
 
@@ -422,49 +420,40 @@ def streamed(port: int, seconds: float, begun: threading.Semaphore) -> str:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    port = free_port()
-    command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(port)]
-    command += ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
-    command += ["--gateways", "2", "--drain-timeout", "180", "--store", str(tmp_path / "s.db")]
+def served(tmp_path: Path) -> Iterator[Endpoint]:
+    flags = ["--engine", "simulated", "--model", "simulated", "--replicas", "2"]
+    flags += ["--gateways", "2", "--drain-timeout", "180", "--store", str(tmp_path / "s.db")]
     # As whoever starts it may have it set for replicas: the command has no event loop.
-    env = os.environ | {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=env,
-    )
+    made = Endpoint(*flags, env=os.environ | {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"})
     try:
-        assert process.stdout is not None
-        assert any(line.startswith("serving") for line in process.stdout)
-        yield process, port
+        made.wait()
+        yield made
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        if made.process.poll() is None:
+            os.killpg(made.process.pid, signal.SIGKILL)
 
 
 def test_a_server_that_is_told_to_end_loses_no_request_and_no_outcome(
-    served: tuple[subprocess.Popen[str], int], tmp_path: Path
+    served: Endpoint, tmp_path: Path
 ) -> None:
     from scheduler.store.outcome_store import OutcomeStore
     from scheduler.store.queries import find
 
-    process, port = served
+    process, port = served.process, served.port
     members = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     with ThreadPoolExecutor(24) as pool:
         begun = threading.Semaphore(0)
         running = [pool.submit(streamed, port, 3.9, begun) for _ in range(20)]
         assert all(begun.acquire(timeout=30) for _ in running)
         process.terminate()
-        answered = 20
+        answered, ends = 20, time.monotonic() + 60
         while (refused := ask(port, 0.01)).status_code == 200:
+            assert time.monotonic() < ends, "requests are still let in"
             answered += 1
             time.sleep(0.1)
         texts = [future.result() for future in running]
-    said, _ = process.communicate(timeout=200)
+    process.wait(timeout=200)
+    said = served.said()
     cut = [text[-600:] for text in texts if not text.rstrip().endswith("data: [DONE]")]
     assert (cut, process.returncode) == ([], 0), said
     assert not any('"error"' in text for text in texts)

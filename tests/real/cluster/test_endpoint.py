@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import openai
 import psutil
 import pytest
 
+from tests.commands import run_command
 from tests.endpoint import Endpoint
 from workers.models import POCKET_FOLDER
 
@@ -141,24 +141,19 @@ def test_a_batch_runs_over_http_and_resumes(endpoint: Endpoint, tmp_path: Path) 
     source.write_text("\n".join([*lines, "not json"]), encoding="utf-8")
     command = [sys.executable, "-m", "thinkbudget", "batch", "run", str(source), "-o", str(out)]
     command += ["--url", endpoint.url, "--concurrency", "4"]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    first = run_command(command)
     assert first.returncode == 3, first.stderr
     whole = out.read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(whole) == 12
     out.write_text("".join(whole[:5]) + whole[5][:40], encoding="utf-8")
-    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    again = run_command(command)
     assert "7 answered, 5 done before, 1 failed" in again.stdout
     ids = [json.loads(line)["custom_id"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert sorted(ids) == sorted(f"line-{n}" for n in range(12))
 
 
 def test_the_example_asks_with_openais_client(endpoint: Endpoint) -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "ask.py", endpoint.url],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_command([sys.executable, EXAMPLES / "ask.py", endpoint.url])
     assert done.returncode == 0, done.stderr
     assert re.search(r"^answer: \S", done.stdout, re.MULTILINE)
     spent = re.search(r"^tokens: (\d+) chains: (\d+)$", done.stdout, re.MULTILINE)
@@ -168,7 +163,7 @@ def test_the_example_asks_with_openais_client(endpoint: Endpoint) -> None:
 
 def test_a_taken_port_is_told_with_the_flag_that_changes_it(endpoint: Endpoint) -> None:
     command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(endpoint.port)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    told = run_command(command)
     assert told.returncode == 2
     assert f"port {endpoint.port}" in told.stderr and "--port" in told.stderr
 

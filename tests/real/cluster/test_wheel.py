@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.commands import run_command
 from tests.endpoint import START_SECONDS, free_port
 
 pytest.importorskip("hatchling", reason="needs hatchling (extra dev) to build the wheel")
@@ -72,9 +73,7 @@ class Installed:
         }
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.work, env=self.env, capture_output=True, text=True, timeout=120
-        )
+        done = run_command(command, cwd=self.work, env=self.env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.training import write_sums
+from tests.commands import run_command
 from training.sft.checkpoints import last_whole
 from training.sft.launch import run_on_ray
 from training.sft.run import fine_tune
@@ -89,7 +89,7 @@ def in_one_process(settings: FineTuning) -> None:
         """
     )
     command = [sys.executable, "-m", "thinkbudget", "train", "sft", str(config), "--in-process"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = run_command(command, seconds=500)
     assert done.returncode == 0, done.stderr[-2000:]
     assert str(settings.trained) in done.stdout
 
@@ -211,7 +211,7 @@ def test_the_model_answers_alike_in_transformers_and_vllm(alone: FineTuning) -> 
         made = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)
         wanted.append(made[0, len(prompt) :].tolist())
     command = [sys.executable, "-c", IN_VLLM, str(alone.trained), json.dumps(prompts)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = run_command(command, seconds=500)
     assert done.returncode == 0, done.stderr[-2000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("TOKENS ")]
     assert json.loads(line.removeprefix("TOKENS ")) == wanted
