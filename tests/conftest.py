@@ -19,6 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# Ray's workers of the lowest priority would get nothing beside the engine of another test.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx
 
@@ -29,14 +30,15 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "thinkbudget", "serve", "--port", str(self.port)]
         # A file: a pipe that nobody reads fills up, and then whoever writes to it waits for ever.
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [*command, *flags],
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=env,
-        )
+        self.log = Path(tempfile.mkdtemp()) / "serve.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, *flags],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=env,
+            )
 
     def wait(self) -> None:
         ends = time.monotonic() + START_SECONDS
@@ -52,8 +54,7 @@ class Endpoint:
         raise AssertionError(f"not serving after {START_SECONDS} s: {self.said()}")
 
     def said(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
+        return self.log.read_text()
 
     def members(self) -> list[int]:
         """Processes that this endpoint started and that are still there."""
