@@ -6,7 +6,7 @@ A synthetic pool of so many questions goes through all stages. Its models answer
 (training/curate/synthetic.py), so the stages that ask models show their own cost alone. With
 `--pure` no stage asks: what models would answer is written into the rows after `dedup`. The bulk
 stages run on Ray Data unless `--in-process` is given. Memory is the largest proportional set size
-of this process and its children, taken once a second. The last line is JSON.
+of this process and its children, taken five times a second. The last line is JSON.
 """
 
 import json
@@ -49,6 +49,7 @@ SECONDS, MEGABYTES = 600.0, 2048.0
 """Goals for 60,000 questions."""
 ROWS, QUICK_ROWS = 60_000, 3_000
 TEST_ROWS = 100
+SAMPLE_SECONDS = 0.2
 TEACHER = "0.9"
 
 
@@ -68,7 +69,7 @@ class MemoryWatch(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(SAMPLE_SECONDS):
             self.megabytes = max(self.megabytes, _megabytes())
 
     def take(self) -> float:

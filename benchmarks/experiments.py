@@ -3,9 +3,10 @@
     python -m benchmarks.experiments [--quick]
 
 12 policies x 5 seeds x 2,000 replayed questions, by `thinkbudget experiment run`. The traces that
-ship have 1,000 questions with 40 chains each; each is asked twice, once of its first 20 chains and
-once of its last 20. A second run in another folder is killed when half of its cells are there,
-then resumed; every file of results must be equal to the first run's, byte for byte.
+ship have 500 questions with 40 chains each; each is asked four times, of 20 chains each time: the
+first, the last, those of even and those of odd number. A second run in another folder is killed
+when half of its cells are there, then resumed; every file of results must be equal to the first
+run's, byte for byte.
 
 Goals: 5 minutes on two cores, and all files equal. `--quick` has the same goals for less work.
 """
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -28,6 +30,12 @@ from scheduler.experiments.recordings import VOTE_COLUMNS
 TRACES = Path(__file__).parent / "traces"
 MINUTES = 5.0
 HALF = 20
+PARTS: dict[str, Callable[[int], bool]] = {
+    "a": lambda chain: chain < HALF,
+    "b": lambda chain: chain >= HALF,
+    "c": lambda chain: chain % 2 == 0,
+    "d": lambda chain: chain % 2 == 1,
+}
 POLICIES = """
 votes = { policy = "majority", samples = [1, 2, 4, 8, 16] }
 adaptive = { policy = "adaptive_consistency", max_samples = 20 }
@@ -41,8 +49,8 @@ learned = { policy = "priced", votes_only = true, max_samples = 20 }
 COUNT = 12
 
 
-def halves(out: Path, questions: int | None) -> int:
-    """The shipped traces with every question twice; returns how many there are."""
+def parts(out: Path, questions: int | None) -> int:
+    """The shipped traces with every question four times; returns how many there are."""
     asked = 0
     out.mkdir()
     for path in sorted(TRACES.glob("*.csv.gz")):
@@ -50,14 +58,14 @@ def halves(out: Path, questions: int | None) -> int:
             rows = list(csv.DictReader(file))
         names = list(dict.fromkeys(row["qid"] for row in rows))[:questions]
         kept = set(names)
-        asked += 2 * len(names)
+        asked += len(PARTS) * len(names)
         with (out / path.name.removesuffix(".gz")).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, VOTE_COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for row in rows:
-                if row["qid"] in kept:
-                    half = "a" if int(row["sid"]) < HALF else "b"
-                    writer.writerow(row | {"qid": f"{row['qid']}{half}"})
+            for part, has in PARTS.items():
+                for row in rows:
+                    if row["qid"] in kept and has(int(row["sid"])):
+                        writer.writerow(row | {"qid": f"{row['qid']}{part}"})
     return asked
 
 
@@ -89,7 +97,7 @@ def main(quick: bool) -> None:
     seeds = 2 if quick else 5
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        asked = halves(folder / "traces", 10 if quick else None)
+        asked = parts(folder / "traces", 5 if quick else None)
         config = folder / "experiment.toml"
         engine = f'[engine]\nkind = "replayed"\nrecording = "{folder / "traces"}"\n'
         config.write_text(f"seeds = {seeds}\nlabelled = 0.1\n{engine}[policies]{POLICIES}")

@@ -80,8 +80,9 @@ def test_commands_and_flags_exist(guide: Path) -> None:
 
 
 def check_command(words: list[str]) -> None:
+    """A command, or in a sentence a group of commands, is there and takes these flags."""
     command: click.Command = main
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         assert words[0] in command.commands, words
         command = command.commands[words.pop(0)]
     flags = {flag for one in command.params for flag in getattr(one, "opts", ())}
@@ -100,20 +101,27 @@ def test_blocks_without_a_need_run(guide: Path, tmp_path: Path, home: Path) -> N
     runnable = [block.text for block in blocks(guide) if not block.needs]
     if not runnable:
         return
-    program = tmp_path / "bin" / "thinkbudget"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m thinkbudget "$@"\n')
-    program.chmod(0o755)
     folder = tmp_path / "work"
     folder.mkdir()
+    run_as_written("\n".join(runnable), folder, home)
+
+
+def run_as_written(commands: str, folder: Path, home: Path) -> None:
+    """Runs shell commands in a folder; `thinkbudget` and `python` are those of this test."""
+    programs = home / "bin"
+    programs.mkdir(exist_ok=True)
+    for name, what in (("thinkbudget", " -m thinkbudget"), ("python", "")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{what} "$@"\n')
+        program.chmod(0o755)
     done = subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", "\n".join(runnable)],
+        ["bash", "-euxo", "pipefail", "-c", commands],
         cwd=folder,
         # Nothing of this machine's own is inherited: what is kept, is kept in `home`.
         env={
             "HF_HUB_OFFLINE": "1",
             "HOME": str(home),
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "REPOSITORY": str(ROOT),
             "TMPDIR": str(home),

@@ -90,7 +90,8 @@ class Study:
         if not path.exists() or path.read_text() != settings:
             shutil.rmtree(model.parent, ignore_errors=True)
             self._measured(variant.name).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / "measured" / "unfinished", ignore_errors=True)
+            thoughts = f"{variant.name}-{self.questions}"
+            shutil.rmtree(self.folder / "measured" / "unfinished" / thoughts, ignore_errors=True)
             path.write_text(settings)
         if not model.exists():
             self._run("thinkbudget", "train", "sft", path.name, "--in-process")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from scheduler.experiments.charts.canvas import Canvas, log_tokens, percent_axis
+from scheduler.experiments.charts.canvas import Canvas, hide_after, log_tokens, percent_axis
 from scheduler.experiments.charts.labels import NamedPoint, name_points
 from scheduler.experiments.metrics.accuracy import PolicySummary, summaries
 from scheduler.experiments.metrics.pareto import Point, hull
@@ -51,11 +51,8 @@ def classes_figure(canvas: Canvas, block: ReportBlock) -> Any | None:
     figure, axes = canvas.panels(
         down, across, 2.35 * across + 0.6, 2.3 * down + 0.5, sharex=True, sharey=True
     )
-    for place, panel in enumerate(axes.flat):
-        if place >= len(names):
-            panel.set_visible(False)
-            continue
-        name = names[place]
+    hide_after(axes, len(names))
+    for name, panel in zip(names, axes.flat, strict=False):
         _points(canvas, panel, parts[name], bars=False)
         panel.set_title(f"{name} ({counts[name]})")
     log_tokens(axes[0][0])

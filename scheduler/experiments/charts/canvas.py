@@ -95,6 +95,15 @@ class Canvas:
         plt.close(figure)
 
 
+def hide_after(axes: Any, count: int) -> None:
+    """Hides the panels after the first `count`; those above them get the numbers of their axis."""
+    across = axes.shape[1]
+    for place in range(count, axes.size):
+        axes.flat[place].set_visible(False)
+        if place >= across:
+            axes.flat[place - across].tick_params(axis="x", labelbottom=True)
+
+
 def percent_axis(axes: "Axes") -> None:
     """Accuracy as in the tables."""
     axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
@@ -142,7 +151,10 @@ def _tidied(svg: str, prefix: str, title: str, policies: Sequence[str]) -> str:
         svg = svg.replace(placeholder, f"var(--{name})")
     svg = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', _shortened, svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
-    label = f'<svg role="img" aria-label="{html.escape(title)}" '
+    # A narrow screen scrolls a wide figure; none is shown larger than it was drawn.
+    width = re.search(r'width="([\d.]+pt)"', svg)
+    own = f' style="--own: {width[1]}"' if width else ""
+    label = f'<svg role="img" aria-label="{html.escape(title)}"{own} '
     return svg.replace("<svg ", label, 1)
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scheduler.experiments import runner
-from scheduler.experiments.charts.canvas import Canvas
+from scheduler.experiments.charts.canvas import Canvas, hide_after
 from scheduler.experiments.charts.colours import plain_colours, policy_colours
 from scheduler.experiments.charts.figures import figures
 from scheduler.experiments.charts.labels import spread_apart
@@ -124,6 +124,28 @@ def test_every_figure_is_a_picture_file_too_and_comes_out_the_same_again(
     assert all(canvas.svg(each.figure, each.title) in page for each in found)
     files = {path.name for path in (run / "report").glob("report-1-*.png")}
     assert files == {f"report-1-{each.name}.png" for each in found}
+
+
+def test_a_panel_above_a_gap_has_the_numbers_of_its_axis() -> None:
+    canvas = Canvas(["p"], themed=False)
+    figure, axes = canvas.panels(2, 3, 6, 4, sharex=True, sharey=True)
+    hide_after(axes, 4)
+    figure.canvas.draw()
+    shown = [panel.get_visible() for panel in axes.flat]
+    numbered = [
+        any(tick.label1.get_visible() for tick in panel.xaxis.get_major_ticks())
+        for panel in axes.flat[:4]
+    ]
+    assert (shown, numbered) == ([True] * 4 + [False] * 2, [False, True, True, True])
+
+
+def test_no_figure_is_shown_larger_than_it_was_drawn(page: str) -> None:
+    assert "min-width: min(40rem, var(--own))" in page
+    svgs = re.findall(r"<svg [^>]*>", page)
+    widths = [re.search(r'--own: (\S+?pt)".* width="(\S+?)"', svg) for svg in svgs]
+    assert len(svgs) > 4
+    assert all(found and found[1] == found[2] for found in widths)
+    assert len({found[1] for found in widths if found}) > 1
 
 
 def test_names_are_text_wherever_they_stand() -> None:

@@ -104,6 +104,10 @@ def test_a_model_whose_settings_are_the_same_is_not_made_again(
     measured = tmp_path / "measured" / "s1.json"
     measured.parent.mkdir()
     measured.write_text("of the old model")
+    mine, others = (measured.parent / "unfinished" / f"{name}-300" for name in ("s1", "s1-cut"))
+    for folder in (mine, others):
+        folder.mkdir(parents=True)
     Study(tmp_path, epochs=1).fine_tune(variant)
     assert len(commands) == 2 and not measured.exists()
+    assert others.exists() and not mine.exists()
     assert {variant.rows for variant in VARIANTS if variant.is_cut} == set(CUT_SETS)
