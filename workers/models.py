@@ -38,9 +38,12 @@ def locate(model: str) -> str:
 def thinking_format(model: str) -> ThinkingFormat:
     """The format that a model is trained with: of the file in its folder, or of its name.
 
+    The embedded model is known by its folder, too.
+
     Raises ValueError for a file that holds no format.
     """
-    file = Path(POCKET_FOLDER if model == POCKET else model).expanduser() / FORMAT_FILE
+    folder = POCKET_FOLDER if model == POCKET else Path(model).expanduser()
+    file = folder / FORMAT_FILE
     if file.is_file():
         try:
             return _FORMAT.validate_json(file.read_bytes())
@@ -48,7 +51,7 @@ def thinking_format(model: str) -> ThinkingFormat:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"{file}: {place} {first['msg']}, got {first['input']!r}") from None
-    name = Path(model).name.lower()
+    name = POCKET if folder == POCKET_FOLDER else folder.name.lower()
     # s1.1 keeps s1's delimiters; the think-tags models are far more, so s1 is the exception.
     return S1 if name.startswith(("s1-", "s1.1-")) else THINK_TAGS
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from workers.models import POCKET, POCKET_FOLDER
 
 START_SECONDS, STOP_SECONDS = 300.0, 60.0
 ENVIRONMENT: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+ENGINE_FLAGS = ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64"]
+"""What our engine sets on CPUs, for vLLM's own programs."""
 GATEWAYS = ("ServeReplica:thinkbudget:Gateway", "ServeReplica:thinkbudget:Controller")
 """Titles of the HTTP processes of thinkbudget: of this version and of earlier ones."""
 
@@ -30,6 +32,46 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def in_background(
+    command: list[str], *, said: str, seconds: float = START_SECONDS
+) -> Iterator[None]:
+    """A command that runs meanwhile and has `said` so before the block begins.
+
+    Its output goes to a file, so that it may say as much as it likes. Raises RuntimeError with its
+    last words if it ends, or says something else for so many seconds.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with tempfile.NamedTemporaryFile() as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            _wait_until_said(process, said, Path(output.name), time.monotonic() + seconds)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_said(
+    process: "subprocess.Popen[bytes]", said: str, output: Path, ends: float
+) -> None:
+    while True:
+        gone = process.poll() is not None
+        text = output.read_text(errors="replace")
+        if said in text:
+            return
+        if gone or time.monotonic() > ends:
+            why = "ended" if gone else "took too long"
+            raise RuntimeError(f"{process.args!r} {why} before it said {said!r}: {text[-2000:]}")
+        time.sleep(0.1)
 
 
 class BenchmarkServer:
@@ -169,12 +211,11 @@ def program_cpu() -> CpuTimes:
 
 
 def bare_command(port: int) -> list[str]:
-    """vLLM's own OpenAI server, with its defaults but for the size of its cache."""
+    """vLLM's own OpenAI server, with the settings of our engine."""
     return [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(POCKET_FOLDER),
         "--served-model-name", POCKET, "--port", str(port), "--host", "127.0.0.1",
-        "--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64",
-        "--kv-cache-memory-bytes", str(1 << 30), "--disable-log-stats",
+        *ENGINE_FLAGS, "--kv-cache-memory-bytes", str(1 << 30), "--disable-log-stats",
     ]  # fmt: skip
 
 

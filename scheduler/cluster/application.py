@@ -14,6 +14,7 @@ from scheduler.cluster.curve_store_actor import CurveStoreActor
 from scheduler.cluster.gateway import Gateway
 from scheduler.cluster.model_engines import UNLIMITED, engines_of_all
 from scheduler.cluster.outcome_store_actor import OutcomeStoreActor
+from scheduler.cluster.starting import SMALL_CPUS
 from scheduler.config import ServeConfig
 from scheduler.engines.factory import check_by_vllm
 from scheduler.settings import from_table
@@ -31,19 +32,19 @@ def application(
     leave = max(1.0, config.drain_seconds)
     engines = engines_of_all(config) if is_whole or not config.models else {}
     curves = serve.deployment(
-        CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": 0.1}
+        CurveStoreActor, name="CurveStore", ray_actor_options={"num_cpus": SMALL_CPUS}
     ).bind(config.curves, config.pricing.round_tokens, config.feedback, config.log_level)
     store = None
     if is_file(config.store):
         store = serve.deployment(
-            OutcomeStoreActor, name="OutcomeStore", ray_actor_options={"num_cpus": 0.1}
+            OutcomeStoreActor, name="OutcomeStore", ray_actor_options={"num_cpus": SMALL_CPUS}
         ).bind(config.store, config.log_level)
     return serve.deployment(
         serve.ingress()(Gateway),
         name="Gateway",
         num_replicas=config.gateways,
         max_ongoing_requests=UNLIMITED,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": SMALL_CPUS},
         graceful_shutdown_timeout_s=leave,
         graceful_shutdown_wait_loop_s=0.5,
     ).bind(config, engines, curves, store, source)

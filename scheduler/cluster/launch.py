@@ -36,6 +36,9 @@ CONTROLLER = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",
 }
 LEAVE_SECONDS = 15.0
+LOCAL_CPUS = 64
+"""What a Ray of our own counts at least: on one machine there is nowhere else for an engine to go,
+so one that a reload adds is not to wait for a core that Ray counts as taken."""
 
 
 def start(
@@ -206,10 +209,12 @@ def _join(verbose: bool, json_logs: bool) -> None:
     else:
         # Ray would run engines at the lowest priority, behind anything else on a laptop.
         os.environ.setdefault("RAY_worker_niceness", "0")
+        # It would start one idle worker for each of these CPUs.
+        os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
         # Without "local", Ray would join any cluster that was started on this machine.
         ray.init(
             address="local",
-            num_cpus=max(2, os.cpu_count() or 2),
+            num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1),
             include_dashboard=False,
             object_store_memory=200 << 20,
             logging_level=level,

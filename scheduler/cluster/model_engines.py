@@ -23,7 +23,7 @@ from ray.serve.handle import DeploymentHandle
 
 from scheduler.cluster.remote import RemoteEnginePool
 from scheduler.cluster.replica import EngineReplica
-from scheduler.cluster.starting import CannotStart, fitting, gpus_of_one, run
+from scheduler.cluster.starting import ENGINE_CPUS, CannotStart, fitting, gpus_of_one, run
 from scheduler.cluster.status_text import messages, reason
 from scheduler.cluster.token_router import TokenRouter
 from scheduler.cluster.unreachable import UNREACHABLE
@@ -55,7 +55,7 @@ def engine_replicas(
             request_routing_stats_period_s=1.0,
             request_routing_stats_timeout_s=5.0,
         ),
-        ray_actor_options={"num_cpus": 0.5, "num_gpus": gpus_of_one(config)},
+        ray_actor_options={"num_cpus": ENGINE_CPUS, "num_gpus": gpus_of_one(config)},
         health_check_period_s=2,
         health_check_timeout_s=8,
         graceful_shutdown_timeout_s=max(1.0, config.drain_seconds),

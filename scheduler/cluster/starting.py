@@ -10,9 +10,11 @@ from ray._private.state import available_resources_per_node
 
 from scheduler.cluster.status_text import messages, reason
 from scheduler.config import ServeConfig
-from scheduler.engines.placement import Demand, place
+from scheduler.engines.placement import Demand, Room, place
 
 POLL_SECONDS = 0.2
+ENGINE_CPUS, SMALL_CPUS = 0.5, 0.1
+"""What Ray counts for an engine, and for each other actor."""
 
 
 class CannotStart(Exception):
@@ -30,13 +32,16 @@ def gpus_of_one(config: ServeConfig) -> int:
 
 
 def fitting(models: Mapping[str, ServeConfig], warn: Callable[[str], None]) -> dict[str, int]:
-    """How many engines of each model can be placed now; warns of those that wait for GPUs.
+    """How many engines of each model can be placed now; warns of those that wait for room.
 
     Raises ValueError for a model of which not one engine fits. Names are those of `[models]`, or
     "" of a single model.
     """
-    wanted = {name: Demand(gpus_of_one(each), each.replicas) for name, each in models.items()}
-    free = [node.get("GPU", 0.0) for node in available_resources_per_node().values()]
+    wanted = {
+        name: Demand(gpus_of_one(each), each.replicas, ENGINE_CPUS) for name, each in models.items()
+    }
+    nodes = available_resources_per_node().values()
+    free = [Room(node.get("GPU", 0.0), node.get("CPU", 0.0)) for node in nodes]
     placement = place(free, wanted)
     for name in wanted:
         if why := placement.shortage(name):

@@ -1,6 +1,7 @@
 """A benchmark's servers are started, restarted on a port of their own, and stopped."""
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from benchmarks.serving.load import completions_client
-from benchmarks.serving.servers import BenchmarkServer
+from benchmarks.serving.servers import BenchmarkServer, in_background
 
 SERVE = (
     "import http.server as s, sys; "
@@ -45,3 +46,31 @@ def test_a_server_that_ends_at_once_is_an_error_with_what_it_printed() -> None:
 
     with pytest.raises(click.ClickException, match=r"broken: .*status 1[\s\S]*no such model"):
         BenchmarkServer("broken", command, completions_client).start()
+
+
+CHATTY = """
+import pathlib, sys, time
+print('ready', flush=True)
+for _ in range(5000): print('x' * 99)
+sys.stdout.flush()
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_command_in_the_background_may_say_more_than_a_pipe_holds(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with in_background([sys.executable, "-c", CHATTY, str(done)], said="ready"):
+        ends = time.monotonic() + 20
+        while not done.exists() and time.monotonic() < ends:
+            time.sleep(0.05)
+    assert done.exists()
+    assert not running(str(done))
+
+
+def test_a_command_that_ends_before_it_is_ready_is_an_error_with_what_it_said() -> None:
+    command = [sys.executable, "-c", "print('no room')"]
+    early = pytest.raises(RuntimeError, match=r"ended before it said 'ready': no room")
+    with early, in_background(command, said="ready"):
+        raise AssertionError("the block must not run")

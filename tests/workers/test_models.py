@@ -83,6 +83,11 @@ def test_the_name_of_a_model_tells_its_format(model: str, name: str) -> None:
     assert thinking_format(model).name == name
 
 
+def test_the_embedded_model_has_its_format_by_its_folder_too() -> None:
+    assert thinking_format(str(POCKET_FOLDER)) == thinking_format(POCKET)
+    assert thinking_format(str(POCKET_FOLDER)).name == "s1"
+
+
 def test_weights_that_are_code_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
