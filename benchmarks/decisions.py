@@ -1,6 +1,6 @@
 """How long a decision and an update of the statistics behind it take, whatever came before.
 
-    python -m benchmarks.decisions [--policy NAME] [--quick]
+    python -m benchmarks.decisions [--quick]
 
 Decisions are timed one by one along votes of simulated questions, of one class or of any of many;
 at last while another process fits curves without a pause, as the bookkeeper's does beside a server.
@@ -24,12 +24,11 @@ import click
 import numpy as np
 
 from benchmarks.goals import at_most, report
-from policies.base import Policy, Query, Situation, Stop
+from policies.base import Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
-from policies.joint import Joint
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.priced import Priced
 from policies.tally import Tally, Vote
@@ -44,17 +43,8 @@ BUDGET = Budget(1000)
 BATCH, POOL, OF_A_CLASS = 100, 2000, 100
 
 
-class Subject(NamedTuple):
-    """A policy, and a plan of its queries."""
-
-    policy: Policy
-    plan: Plan
-
-
-SUBJECTS = {
-    "priced": Subject(Priced(votes_only=True), Plan("votes", BUDGET)),
-    "joint": Subject(Joint(), Plan("joint", BUDGET, setting=ChainSetting())),
-}
+POLICY = Priced()
+PLAN = Plan("whole", BUDGET, setting=ChainSetting())
 
 
 class DecisionTimes(NamedTuple):
@@ -76,9 +66,9 @@ def history(rng: Random, votes: int) -> tuple[Vote, ...]:
     )
 
 
-def observation(rng: Random, subject: Subject) -> Observation:
+def observation(rng: Random) -> Observation:
     right = {"r": True, "a": False} if rng.random() < 0.1 else {}
-    return Observation("class", history(rng, 3), BUDGET, None, subject.plan, right, chance=0.8)
+    return Observation("class", history(rng, 3), BUDGET, None, PLAN, right, chance=0.8)
 
 
 def microseconds(work: Callable[[], None]) -> float:
@@ -101,11 +91,9 @@ def learn(statistics: ClassStatistics, coming: Sequence[Observation], count: int
     return float(np.median(times))
 
 
-def decisions(
-    curves: Sequence[ClassCurve], count: int, rng: Random, subject: Subject
-) -> list[float]:
+def decisions(curves: Sequence[ClassCurve], count: int, rng: Random) -> list[float]:
     """One time for each decision of so many queries, at most eight votes each."""
-    policy, query, times = subject.policy, Query("q", ()), []
+    policy, query, times = POLICY, Query("q", ()), []
     for _ in range(count):
         votes, plan, curve = history(rng, 8), None, rng.choice(curves)
         for cast in range(9):
@@ -123,35 +111,31 @@ def weight(statistics: ClassStatistics, curve: ClassCurve) -> int:
     return len(pickle.dumps(statistics)) + len(pickle.dumps(curve))
 
 
-def by_queries(
-    seen: Sequence[int], decided: int, rng: Random, subject: Subject
-) -> Iterator[DecisionTimes]:
+def by_queries(seen: Sequence[int], decided: int, rng: Random) -> Iterator[DecisionTimes]:
     """One class that has seen more and more."""
-    coming, statistics = [observation(rng, subject) for _ in range(POOL)], ClassStatistics()
+    coming, statistics = [observation(rng) for _ in range(POOL)], ClassStatistics()
     for queries in seen:
         update = learn(statistics, coming, queries - round(statistics.queries))
         began = time.perf_counter()
         curve = fit(statistics, parent=statistics, price=PRICE)
         fitting = 1000 * (time.perf_counter() - began)
-        median, high = np.quantile(decisions([curve], decided, rng, subject), (0.5, 0.99))
+        median, high = np.quantile(decisions([curve], decided, rng), (0.5, 0.99))
         row = DecisionTimes(float(median), float(high), update, weight(statistics, curve))
         show(f"{queries} queries, fit {fitting:.0f} ms", row)
         yield row
 
 
-def by_classes(
-    numbers: Sequence[int], decided: int, rng: Random, subject: Subject
-) -> Iterator[DecisionTimes]:
+def by_classes(numbers: Sequence[int], decided: int, rng: Random) -> Iterator[DecisionTimes]:
     """More and more classes of a few queries each, asked in random order."""
     known: list[tuple[ClassStatistics, ClassCurve]] = []
     for number in numbers:
         updates = []
         while len(known) < number:
             statistics = ClassStatistics()
-            coming = [observation(rng, subject) for _ in range(OF_A_CLASS)]
+            coming = [observation(rng) for _ in range(OF_A_CLASS)]
             updates.append(learn(statistics, coming, OF_A_CLASS))
             known.append((statistics, fit(statistics, price=PRICE)))
-        times = decisions([curve for _, curve in known], decided, rng, subject)
+        times = decisions([curve for _, curve in known], decided, rng)
         size = float(np.mean([weight(*one) for one in known[:BATCH]]))
         median, high = np.quantile(times, (0.5, 0.99))
         row = DecisionTimes(float(median), float(high), float(np.median(updates)), size)
@@ -168,11 +152,11 @@ def show(name: str, row: DecisionTimes) -> None:
 
 
 @contextmanager
-def fitting_process(name: str) -> Iterator[None]:
+def fitting_process() -> Iterator[None]:
     """Curves are fitted in another process until the block ends."""
     context = multiprocessing.get_context("spawn")
     started, end = context.Event(), context.Event()
-    process = context.Process(target=_fit_on, args=(name, started, end), daemon=True)
+    process = context.Process(target=_fit_on, args=(started, end), daemon=True)
     process.start()
     started.wait()
     try:
@@ -182,30 +166,28 @@ def fitting_process(name: str) -> Iterator[None]:
         process.join()
 
 
-def _fit_on(name: str, started: Event, end: Event) -> None:
-    rng, statistics, subject = Random(1), ClassStatistics(), SUBJECTS[name]
-    learn(statistics, [observation(rng, subject) for _ in range(POOL)], POOL)
+def _fit_on(started: Event, end: Event) -> None:
+    rng, statistics = Random(1), ClassStatistics()
+    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
     while not end.is_set():
         fit(statistics, parent=statistics, price=PRICE)
         started.set()
 
 
-def _during_fits(decided: int, rng: Random, name: str) -> float:
+def _during_fits(decided: int, rng: Random) -> float:
     """Microseconds of a decision (p99) while another process fits."""
-    statistics, subject = ClassStatistics(), SUBJECTS[name]
-    learn(statistics, [observation(rng, subject) for _ in range(POOL)], POOL)
+    statistics = ClassStatistics()
+    learn(statistics, [observation(rng) for _ in range(POOL)], POOL)
     curve = fit(statistics, price=PRICE)
-    with fitting_process(name):
-        middle, high = np.quantile(decisions([curve], decided, rng, subject), (0.5, 0.99))
+    with fitting_process():
+        middle, high = np.quantile(decisions([curve], decided, rng), (0.5, 0.99))
     print(f"{'during fits':>32}: decision p50 {middle:.1f} us, p99 {high:.1f} us")
     return float(high)
 
 
 @click.command(help=(__doc__ or "").split("\n\n")[0])
-@click.option("--policy", "name", default="joint", type=click.Choice(sorted(SUBJECTS)))
 @click.option("--quick", is_flag=True, help="A tenth of the queries and of the classes.")
-def main(name: str, quick: bool) -> None:
-    subject = SUBJECTS[name]
+def main(quick: bool) -> None:
     part, decided, rng = (10 if quick else 1), 2000, Random(0)
     with progress("decisions", len(QUERIES) + len(CLASSES) + 1) as bar:
 
@@ -214,13 +196,9 @@ def main(name: str, quick: bool) -> None:
                 bar.advance()
                 yield row
 
-        few, *_, many = counted(
-            by_queries([max(1000, n // part) for n in QUERIES], decided, rng, subject)
-        )
-        one, *_, all_ = counted(
-            by_classes([max(1, n // part) for n in CLASSES], decided, rng, subject)
-        )
-        high = _during_fits(decided, rng, name)
+        few, *_, many = counted(by_queries([max(1000, n // part) for n in QUERIES], decided, rng))
+        one, *_, all_ = counted(by_classes([max(1, n // part) for n in CLASSES], decided, rng))
+        high = _during_fits(decided, rng)
         bar.advance()
     limits = {
         "decision p99 during a fit, microseconds": (high, DECIDED),

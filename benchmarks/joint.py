@@ -1,6 +1,6 @@
 """What `joint` loses against an oracle that knows the population, from a cold start.
 
-    python -m benchmarks.joint [--seeds N] [--queries N] [--quick]
+    python -m benchmarks.plans [--seeds N] [--queries N] [--quick]
 
 Questions are those of benchmarks/joint_population.py: six classes, a fifth of the queries brings
 its right answer. The oracle is the same policy with curves from `KNOWN` other questions of each
@@ -24,10 +24,10 @@ from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
 from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
 from benchmarks.oracle import difference, mean
 from policies.curves.exit_statistics import POSITIONS
-from policies.curves.joint.counts import IsRight, JointCounts
-from policies.curves.joint.curve import fit_joint
-from policies.joint import Joint
+from policies.curves.plans.counts import IsRight, PlanCounts
+from policies.curves.plans.curve import fit_plans
 from policies.plan import Budget
+from policies.priced import Priced
 from policies.tally import Tally, Vote
 from scheduler.progress import Progress, progress
 
@@ -48,7 +48,7 @@ class Learner:
 
     def __init__(self, price: float) -> None:
         self._price = price
-        self._known = [JointCounts() for _ in LAWS]
+        self._known = [PlanCounts() for _ in LAWS]
         self._unfitted, self._labelled = [0] * len(LAWS), [0] * len(LAWS)
         self.curves = [KnownCurve(None)] * len(LAWS)
 
@@ -63,11 +63,11 @@ class Learner:
 
     def _fit(self, number: int) -> None:
         self._unfitted[number] = 0
-        counts, others = self._known[number], JointCounts()
+        counts, others = self._known[number], PlanCounts()
         for other, known in enumerate(self._known):
             if other != number:
                 others.merge(known)
-        joint = fit_joint(counts, others, prices=[self._price])
+        joint = fit_plans(counts, others, prices=[self._price])
         self.curves[number] = KnownCurve(joint, self._labelled[number] / counts.queries)
 
 
@@ -75,11 +75,11 @@ def _unknown(answer: str | None) -> None:
     return None
 
 
-def known_population(questions: int) -> list[JointCounts]:
+def known_population(questions: int) -> list[PlanCounts]:
     """Of every class, from questions of its own, all checked."""
     rng, known = Random("oracle"), []
     for number in range(len(LAWS)):
-        counts = JointCounts()
+        counts = PlanCounts()
         for _ in range(questions):
             result = solve(WHOLE, question(number, rng), rng, COSTS)
             counts.observe(result.courses, is_right, is_exploration=True)
@@ -109,7 +109,7 @@ def played(arrivals: Sequence[Arrival], play: Play) -> Floats:
 
 
 def by_learning(price: float, seed: int) -> tuple[Play, Learner]:
-    learner, rng, policy = Learner(price), Random(f"joint {seed}"), Joint(max_extensions=0)
+    learner, rng, policy = Learner(price), Random(f"joint {seed}"), Priced(max_extensions=0)
 
     def play(arrival: Arrival) -> ReplayResult:
         curve = learner.curves[arrival.number]
@@ -123,7 +123,7 @@ def by_learning(price: float, seed: int) -> tuple[Play, Learner]:
 
 
 def by_knowing(price: float, curves: Sequence[KnownCurve]) -> Play:
-    policy, rng = Joint(exploration=0.0, max_extensions=0), Random("oracle")
+    policy, rng = Priced(exploration=0.0, max_extensions=0), Random("oracle")
 
     def play(arrival: Arrival) -> ReplayResult:
         curve = curves[arrival.number]
@@ -148,11 +148,11 @@ def fixed(arrivals: Sequence[Arrival]) -> list[SettingMean]:
     return [SettingMean(*pair) for pair in (sums / len(arrivals)).reshape(-1, 2).tolist()]
 
 
-def judged(seeds: int, queries: int, known: Sequence[JointCounts], bar: Progress) -> Iterator[Goal]:
+def judged(seeds: int, queries: int, known: Sequence[PlanCounts], bar: Progress) -> Iterator[Goal]:
     streams = [stream(seed, queries) for seed in range(seeds)]
     peers = [fixed(arrivals) for arrivals in streams]
     for price in PRICES:
-        curves = [KnownCurve(fit_joint(counts, prices=[price])) for counts in known]
+        curves = [KnownCurve(fit_plans(counts, prices=[price])) for counts in known]
         regret, ratios, ours, known_ratios = [], [], [], []
         for seed, arrivals in enumerate(streams):
             play, learner = by_learning(price, seed)
@@ -167,11 +167,11 @@ def judged(seeds: int, queries: int, known: Sequence[JointCounts], bar: Progress
         table = np.array(regret)
         quarters = [mean(part) for part in np.array_split(table, 4, axis=1)]
         accuracy, tokens = np.array(ours).mean(axis=(0, 1))
-        plans = [each.joint.tables[0].plans[0] for each in curves if each.joint]
+        plans = [each.plans.tables[0].plans[0] for each in curves if each.plans]
         print(f"price {price:g}: {accuracy:.4f} right, {tokens:.0f} tokens; regret by quarter:")
         print("    " + "   ".join(map(figure, quarters)))
         print(f"    the oracle: {'; '.join(str(plan.setting) for plan in plans)}")
-        learned = [each.joint.tables[0].plans[0] for each in learner.curves if each.joint]
+        learned = [each.plans.tables[0].plans[0] for each in learner.curves if each.plans]
         print(f"    learned:    {'; '.join(str(plan.setting) for plan in learned)}")
         print(f"    oracle's tokens over fixed: {np.mean(known_ratios):.2f}", flush=True)
         late = table[:, queries // 2 :]

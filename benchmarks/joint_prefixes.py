@@ -38,10 +38,10 @@ from benchmarks.prefix_replay import LABELLED, chain_end, probed
 from benchmarks.replay import reference
 from policies import build
 from policies.base import Policy
-from policies.curves.joint.counts import IsRight, JointCounts
-from policies.curves.joint.curve import fit_joint
-from policies.joint import Joint
+from policies.curves.plans.counts import IsRight, PlanCounts
+from policies.curves.plans.curve import fit_plans
 from policies.plan import Budget
+from policies.priced import Priced
 from policies.signals import Probing
 from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced, load_recordings
 from scheduler.progress import Progress, progress
@@ -149,8 +149,8 @@ def learned(
     asked: Sequence[KnownQuestion], price: float, seed: int, late: int
 ) -> list[ReplayResult]:
     """A stream from a cold start; a class is refitted when a tenth has come in."""
-    rng, policy = Random(f"joint {seed}"), Joint(max_extensions=0, max_samples=10)
-    counts, curve, unfitted, labelled = JointCounts(), KnownCurve(None), 0, 0
+    rng, policy = Random(f"joint {seed}"), Priced(max_extensions=0, max_samples=10)
+    counts, curve, unfitted, labelled = PlanCounts(), KnownCurve(None), 0, 0
     results = []
     for _ in range(late):
         question, is_labelled = shuffled(rng.choice(asked), rng), rng.random() < LABELLED
@@ -164,13 +164,13 @@ def learned(
         unfitted, labelled = unfitted + 1, labelled + is_labelled
         if unfitted >= 0.1 * counts.queries:
             unfitted = 0
-            joint = fit_joint(counts, prices=[price])
+            joint = fit_plans(counts, prices=[price])
             curve = KnownCurve(joint, labelled / counts.queries)
     return results
 
 
 def known(asked: Sequence[KnownQuestion], prices: Sequence[float]) -> list[SettingMean]:
-    counts, rng = JointCounts(), Random(0)
+    counts, rng = PlanCounts(), Random(0)
     for question in asked:
         result = solve(Everything(len(question.chains)), question, rng, COSTS)
         counts.observe(
@@ -178,10 +178,10 @@ def known(asked: Sequence[KnownQuestion], prices: Sequence[float]) -> list[Setti
             truth_of(question, known=True),
             is_exploration=True,
         )
-    policy = Joint(max_extensions=0, max_samples=10, exploration=0.0)
+    policy = Priced(max_extensions=0, max_samples=10, exploration=0.0)
     points = []
     for price in prices:
-        curve = KnownCurve(fit_joint(counts, prices=[price]))
+        curve = KnownCurve(fit_plans(counts, prices=[price]))
         points.append(
             mean_of(
                 [
@@ -212,7 +212,7 @@ def compared(
         runs = []
         for seed in range(seeds):
             runs.append(learned(asked, price, seed, late))
-            bar.advance("joint")
+            bar.advance("priced")
         parts[f"first {early}"].append(mean_of([one for run in runs for one in run[:early]]))
         parts[f"all {late}"].append(mean_of([one for run in runs for one in run]))
     at = [accuracy_at(families["fixed"], share * whole) for share in LEVELS]

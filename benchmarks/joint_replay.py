@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.exit_statistics import POSITIONS
-from policies.curves.joint.counts import Course, courses_of
-from policies.curves.joint.curve import JointCurve
-from policies.curves.joint.settings import ChainSetting
+from policies.curves.plans.counts import Course, courses_of
+from policies.curves.plans.curve import PlanCurve
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Confidence, Probe, Probing
 from policies.tally import Tally, Vote
@@ -52,9 +52,9 @@ class Costs(NamedTuple):
 
 
 class KnownCurve(NamedTuple):
-    """The part of a class's curve that `joint` looks at."""
+    """The part of a class's curve that `priced` looks at."""
 
-    joint: JointCurve | None
+    plans: PlanCurve | None
     referenced_share: float = 0.0
 
 
@@ -107,6 +107,7 @@ def solve(
             plan=plan,
             pending=pending,
             probes=tuple(probes),
+            greedy=False,
         )
 
     while not isinstance(decision := policy.decide(situation(), rng), Stop):

@@ -5,7 +5,6 @@ from collections import defaultdict
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
 from policies.curves.observation import Observation
-from policies.exploration import OWN_LADDER
 
 
 class VoteLearner:
@@ -36,5 +35,5 @@ class VoteLearner:
             parent=others,
             price=self._price,
             round_tokens=self._round_tokens,
-            ladder=OWN_LADDER,
+            ladder=(1.0,),
         )

@@ -10,7 +10,7 @@ sides may mix two of their settings. Intervals are a bootstrap over questions.
 by class and price, chosen in hindsight from what the fixed settings answered to the same questions.
 No policy that either extends or votes can learn to do better.
 
-    python -m benchmarks.live [--policy NAME] [--questions N] [--labels SHARE] [--quick]
+    python -m benchmarks.live [--questions N] [--labels SHARE] [--quick]
 """
 
 import asyncio
@@ -49,7 +49,6 @@ from workers.answers.grader import is_right
 from workers.models import POCKET
 
 GOALS = {"first half": 1.0, "second half": 0.75}
-LEARNING = ("joint", "priced")
 SHARES = (0.5, 0.75, 1.0)
 REPLICATES = 1000
 CONCURRENCY = 32
@@ -92,7 +91,7 @@ async def ask_all(
 
     async def worker() -> None:
         for place, question in waiting:
-            learning: dict[str, Any] = {"learn": options["policy"] in LEARNING}
+            learning: dict[str, Any] = {"learn": options["policy"] == "priced"}
             if learning["learn"] and labelled[place]:
                 learning |= {"reference_answer": question.answer}
             response = await client.answer(
@@ -130,13 +129,11 @@ def compared(table: Floats, fixed: int, sample: QuerySample) -> dict[float, Esti
     return {share: estimate(found) for share, found in ratios.items()}
 
 
-def run(
-    policy: str, questions: list[Question], labels: float, replicas: int
-) -> list[list[LiveAnswer]]:
+def run(questions: list[Question], labels: float, replicas: int) -> list[list[LiveAnswer]]:
     """All settings in turn: the fixed ones on one server, every price on a server of its own."""
     answers = []
     servers: list[tuple[float, list[dict[str, Any]]]] = [(DEFAULT_PRICE, list(FIXED.values()))]
-    servers += [(price, [{"policy": policy}]) for price in PRICES]
+    servers += [(price, [{"policy": "priced"}]) for price in PRICES]
     with progress("live", len(questions) * (len(FIXED) + len(PRICES))) as bar:
         for price, settings in servers:
             engine = EngineConfig(kv_cache_gib=0.5)
@@ -185,14 +182,13 @@ def _sample(classes: NDArray[np.int64]) -> QuerySample:
 
 
 @click.command()
-@click.option("--policy", default="joint", show_default=True, type=click.Choice(LEARNING))
 @click.option("--labels", default=0.2, show_default=True, type=click.FloatRange(0, 1))
 @click.option("--questions", "count", type=int, default=1000, show_default=True)
 @click.option("--replicas", type=int, default=1, show_default=True, help="Engines.")
 @click.option("--quick", is_flag=True, help="100 questions.")
-def main(policy: str, labels: float, count: int, replicas: int, quick: bool) -> None:
+def main(labels: float, count: int, replicas: int, quick: bool) -> None:
     questions = spread(load_questions(POCKET), 100 if quick else count)
-    answers = run(policy, questions, labels, replicas)
+    answers = run(questions, labels, replicas)
     table = np.array([[each[:2] for each in row] for row in answers], dtype=np.float64)
     class_names = [question.query_class for question in questions]
     classes = np.unique(class_names, return_inverse=True)[1]
@@ -201,7 +197,7 @@ def main(policy: str, labels: float, count: int, replicas: int, quick: bool) -> 
     for label, (accuracy, tokens) in zip(FIXED, table.mean(axis=1), strict=False):
         click.echo(f"{label:>28}: {accuracy:6.1%} at {tokens:6.1f} tokens a question")
     for price, (accuracy, tokens) in zip(PRICES, table.mean(axis=1)[len(FIXED) :], strict=True):
-        click.echo(f"{f'{policy} {price:.0e}':>28}: {accuracy:6.1%} at {tokens:6.1f}")
+        click.echo(f"{f'priced {price:.0e}':>28}: {accuracy:6.1%} at {tokens:6.1f}")
     hindsight = np.concatenate([table[: len(FIXED)], known(answers[: len(FIXED)], class_names)])
     for share, ratio in compared(hindsight, len(FIXED), _sample(classes)).items():
         click.echo(f"rules known beforehand, {share:.0%} of that gain: {figure(ratio)}")

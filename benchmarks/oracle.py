@@ -2,7 +2,7 @@
 
     python -m benchmarks.oracle [--seeds N] [--queries N] [--quick]
 
-Questions are those of benchmarks/population.py, whose chains are all known beforehand. The oracle
+Questions are those of benchmarks/population_questions.py: all chains are known. The oracle
 has the same methods: extensions, votes, caps. Its rules come by backward induction from so many
 questions of each class, with every answer known, that it need not estimate. They are applied to the
 same questions as `priced`, which learns in a curve store and gets a fifth of the right answers.
@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.frontier import Estimate, Floats, Goal, figure
 from benchmarks.goals import report
-from benchmarks.population import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question, solve
+from benchmarks.population import solve
+from benchmarks.population_questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
 from policies.curves.chance import chance_right
 from policies.curves.extension_counts import states
 from policies.curves.length_curve import CAPS
@@ -106,7 +107,7 @@ class PricedServer:
     def answer(self, shape: str, simulated: SimulatedQuestion) -> OracleResult:
         name, price = simulated.query.query_class, self._pricing.now()
         curve, labelled = self._curves.curve("m", name), self._rng.random() < LABELLED
-        policy = Priced(price, max_extensions=EXTENSIONS)
+        policy = Priced(price=price, max_extensions=EXTENSIONS)
         outcome, observation = solve(policy, simulated, self._rng, curve=curve, labelled=labelled)
         right = None
         if labelled:

@@ -1,12 +1,12 @@
 """Every policy on the same recorded answers: tokens at equal accuracy, in one run.
 
-    python -m benchmarks.policies [--traces DIR] [--policies NAMES] [--ours NAME] [--quick]
+    python -m benchmarks.policies [--traces DIR] [--policies NAMES] [--quick]
 
 DIR holds vote traces (see scheduler/experiments/recordings.py), each file a query class; the
 default are the project's own, recorded by `python -m benchmarks.record_traces`. Each class is
 replayed alone, and all classes as one mixed stream with one knob. Peers are tuned in hindsight: of
 every family the best settings and mixes of them count, and with each peer the setting that asks
-once. Ours (`--ours`) has its price for a knob, starts cold, and gets the right answers of a tenth
+once. `priced` has its price for a knob, starts cold, and gets the right answers of a tenth
 of its queries; "known" knows every recorded answer beforehand, and shows what there is to be
 learned.
 
@@ -59,20 +59,13 @@ PRICES: Mapping[str, Sequence[float]] = {
     IN_ROUNDS: (0.0005, 0.002, 0.005),
 }
 """Accuracy that a mean chain must buy."""
-OWN_OPTIONS: Mapping[str, Mapping[str, object]] = {
-    "joint": {"max_extensions": 0},
-    "priced": {"votes_only": True},
-}
-"""Our policies: what they may do where only votes were recorded."""
 ROUNDS = (2.0, 8.0)
 """What it is worth not to wait for one more round, in mean chains."""
 ONE_BY_ONE = {TUNED, "ppr", "blend", "bayesian_stopping"}
 FAMILIES = (*GRIDS, *PRICES)
 
 
-def settings(
-    families: Sequence[str], mean_tokens: float, *, quick: bool, ours: str
-) -> list[VoteSetting]:
+def settings(families: Sequence[str], mean_tokens: float, *, quick: bool) -> list[VoteSetting]:
     """All settings to compare; prices are set for a class whose chains are so long."""
     chosen = []
     for family in families:
@@ -87,17 +80,18 @@ def settings(
         for part in thinned(PRICES.get(family, ()), quick):
             for chains in (ROUNDS[-1:] if quick else ROUNDS) if family == IN_ROUNDS else (0.0,):
                 label = f"{family} price={part:g}/chain" + (f" round={chains:g}" * (chains > 0))
-                policy, price = _learner(family, ours), part / mean_tokens
+                policy, price = _learner(family), part / mean_tokens
                 rounds = chains * mean_tokens
                 chosen.append(VoteSetting(family, label, policy, price=price, round_tokens=rounds))
     return chosen
 
 
-def _learner(family: str, ours: str) -> Policy:
+def _learner(family: str) -> Policy:
     if family not in (OURS, IN_ROUNDS, KNOWN):
         return build(family)
     explores = {"exploration": 0.0} if family == KNOWN else {}
-    return build(ours, max_samples=max(VOTES), **OWN_OPTIONS[ours], **explores)
+    # Only votes were recorded.
+    return build("priced", max_samples=max(VOTES), max_extensions=0, **explores)
 
 
 def thinned(grid: Sequence[float], quick: bool) -> Sequence[float]:
@@ -124,7 +118,6 @@ def replay_all(
     seeds: int,
     queries: int,
     quick: bool,
-    ours: str,
 ) -> Iterator[tuple[str, ComparisonRun]]:
     """Each class alone, then all mixed; settings that learn nothing are replayed once for both."""
     streams = [
@@ -148,7 +141,7 @@ def replay_all(
     scopes += [(MIXED, list(range(len(traces))))] if len(traces) > 1 else []
     for scope, members in scopes:
         mean = mean_tokens([traces[n] for n in members])
-        chosen = settings(families, mean, quick=quick, ours=ours)
+        chosen = settings(families, mean, quick=quick)
         tables = []
         with progress(scope, len(chosen) * seeds) as bar:
             for setting in chosen:
@@ -195,11 +188,10 @@ def _sample(
 @click.command(help=(__doc__ or "").split("\n\n")[0])
 @click.option("--traces", type=click.Path(path_type=Path), default=TRACES, show_default=False)
 @click.option("--policies", "names", default=",".join(FAMILIES), help="Comma-separated families.")
-@click.option("--ours", default="joint", type=click.Choice(sorted(OWN_OPTIONS)))
 @click.option("--seeds", default=3, type=click.IntRange(1, 1000))
 @click.option("--queries", default=1000, type=click.IntRange(20), help="Of each class, each seed.")
 @click.option("--quick", is_flag=True, help="One seed, 100 queries, half of the settings.")
-def main(traces: Path, names: str, ours: str, seeds: int, queries: int, quick: bool) -> None:
+def main(traces: Path, names: str, seeds: int, queries: int, quick: bool) -> None:
     families = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in families if name not in FAMILIES]:
         raise click.UsageError(f"unknown policies {unknown}; there are {', '.join(FAMILIES)}")
@@ -219,7 +211,7 @@ def main(traces: Path, names: str, ours: str, seeds: int, queries: int, quick: b
     reached = [
         goal
         for scope, run in replay_all(
-            recorded.votes, families, seeds=seeds, queries=queries, quick=quick, ours=ours
+            recorded.votes, families, seeds=seeds, queries=queries, quick=quick
         )
         for goal in goals(scope, run)
     ]

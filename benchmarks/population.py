@@ -1,21 +1,20 @@
-"""A simulated population: five classes whose curves differ, and the stream that policies run on.
+"""How policies compare on a simulated population, and the stream that they run on.
 
-The first four are shaped like a small model's measured curves for forced "Wait"s at temperature 0
-and votes at temperature 1; in "sum" the extensions hardly help and votes do. `python -m
-benchmarks.population` prints how policies compare on it.
+python -m benchmarks.population
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from random import Random
 from typing import NamedTuple
 
 from benchmarks.frontier import SettingMean, tokens_at
 from benchmarks.learner import VoteLearner
+from benchmarks.population_questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
 from policies.adaptive_consistency import AdaptiveConsistency
-from policies.base import Draw, Extend, Message, Policy, Query, Situation, Stop
+from policies.base import Draw, Extend, Policy, Situation, Stop
 from policies.curves.curve import ClassCurve
 from policies.curves.observation import Observation
 from policies.fixed import Fixed
@@ -25,119 +24,8 @@ from policies.price import DEFAULT_PRICE
 from policies.priced import Priced
 from policies.tally import Tally, Vote
 
-ANSWERS = 10
-ANSWER_TOKENS = 4
 MAX_THINKING_TOKENS = 2000
 MAX_EXTENSIONS = 6
-
-
-class Shape(NamedTuple):
-    """`repaired[w]` is the accuracy after w extensions, `lengths[w]` the mean thinking tokens by
-    then.
-
-    A sampled chain is right with a chance from Beta(*sampled); `scatter` spreads its errors.
-    """
-
-    repaired: tuple[float, ...]
-    lengths: tuple[int, ...]
-    sampled: tuple[float, float]
-    scatter: float
-    rewrites: float = 0.55
-    relapse: float = 0.0
-
-
-SHAPES: Mapping[str, Shape] = {
-    "easy": Shape(
-        (0.97, 0.997, 1.0, 1.0, 1.0, 1.0, 1.0),
-        (23, 65, 101, 140, 180, 220, 260),
-        (12, 0.9),
-        3.0,
-    ),
-    "medium": Shape(
-        (0.56, 0.82, 0.97, 1.0, 1.0, 1.0, 1.0),
-        (40, 102, 147, 202, 253, 304, 355),
-        (2.9, 1.0),
-        2.0,
-    ),
-    "hard": Shape(
-        (0.30, 0.43, 0.79, 0.94, 0.97, 0.985, 0.99),
-        (65, 150, 210, 269, 325, 380, 435),
-        (1.3, 2.2),
-        4.0,
-    ),
-    "extreme": Shape(
-        (0.21, 0.23, 0.26, 0.37, 0.56, 0.61, 0.65),
-        (90, 206, 303, 383, 455, 527, 599),
-        (0.7, 2.5),
-        3.0,
-        relapse=0.05,
-    ),
-    "sum": Shape(
-        (0.45, 0.45, 0.46, 0.46, 0.47, 0.47, 0.47),
-        (40, 85, 130, 175, 220, 265, 310),
-        (9.0, 6.0),
-        9.0,
-        rewrites=0.15,
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedQuestion:
-    """All that chains would say: greedily by Wait, sampled in the order drawn, cut too early."""
-
-    query: Query
-    greedy: tuple[Vote, ...]
-    sampled: tuple[Vote, ...]
-    guess: str
-
-    def right(self, answer: str | None) -> bool:
-        return answer == self.query.reference
-
-
-def question(query_class: str, number: int, rng: Random, *, samples: int = 40) -> SimulatedQuestion:
-    shape = SHAPES[query_class]
-    truth = rng.randrange(ANSWERS)
-    wrong = [answer for answer in range(ANSWERS) if answer != truth]
-    query = Query(
-        f"{query_class}-{number}",
-        (Message("user", f"{query_class} {number}"),),
-        query_class,
-        reference=str(truth),
-    )
-    return SimulatedQuestion(
-        query,
-        tuple(_greedy(shape, truth, wrong, rng)),
-        tuple(_sampled(shape, truth, wrong, rng, samples)),
-        str(rng.randrange(ANSWERS)),
-    )
-
-
-def _greedy(shape: Shape, truth: int, wrong: Sequence[int], rng: Random) -> Iterator[Vote]:
-    """A chain is right from some Wait on, but for relapses; until then extensions may rewrite
-    errors.
-    """
-    solved, stretch = rng.random(), max(0.5, rng.gauss(1.0, 0.12))
-    answer = rng.choice(wrong)
-    for extensions, share in enumerate(shape.repaired):
-        right = solved < share and not (extensions and rng.random() < shape.relapse)
-        if right:
-            answer = truth
-        elif answer == truth or (extensions and rng.random() < shape.rewrites):
-            answer = rng.choice(wrong)
-        thinking = round(shape.lengths[extensions] * stretch)
-        yield Vote(0, str(answer), thinking + ANSWER_TOKENS, thinking, extensions)
-
-
-def _sampled(
-    shape: Shape, truth: int, wrong: Sequence[int], rng: Random, samples: int
-) -> Iterator[Vote]:
-    share = rng.betavariate(*shape.sampled)
-    weights = [rng.gammavariate(shape.scatter / len(wrong), 1.0) + 1e-9 for _ in wrong]
-    for number in range(samples):
-        answer = truth if rng.random() < share else rng.choices(wrong, weights)[0]
-        thinking = round(shape.lengths[0] * max(0.5, rng.gauss(1.0, 0.15)))
-        yield Vote(number, str(answer), thinking + ANSWER_TOKENS, thinking)
 
 
 class SimulatedOutcome(NamedTuple):
@@ -171,15 +59,14 @@ def solve(
             case Stop():
                 break
             case Extend():
-                extensions = tally.history[-1].extensions + decision.extensions
-                answers = (extensions + 1) * ANSWER_TOKENS
-                end = simulated.greedy[extensions]
-                new = [replace(end, tokens=end.thinking_tokens + answers)]
+                last = [vote for vote in tally.history if vote.chain == decision.chain][-1]
+                new = [simulated.extended(last, is_greedy=decision.temperature == 0.0)]
             case Draw(temperature=0.0):
                 new = [simulated.greedy[decision.budget.extensions]]
             case Draw():
                 drawn = len(tally.votes)
-                new = list(simulated.sampled[drawn : drawn + decision.samples])
+                sampled = simulated.sampled[drawn : drawn + decision.samples]
+                new = [simulated.forced(vote, decision.budget.extensions) for vote in sampled]
             case _:
                 raise ValueError(f"chains of this population cannot be steered, got {decision!r}")
         plan = decision.plan
@@ -278,7 +165,7 @@ def compare(*, seeds: int, queries: int, prices: Sequence[float]) -> None:
     for price in prices:
         for labelled in (1.0, 0.2, 0.0):
             runs = [
-                learn(Priced(price), questions, Random(seed), labelled=labelled)
+                learn(Priced(price=price), questions, Random(seed), labelled=labelled)
                 for seed, questions in enumerate(streams)
             ]
             line = f"{f'{price:.0e}, {labelled:.0%} labelled':24}"

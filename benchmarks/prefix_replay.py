@@ -10,15 +10,16 @@ Prefixes at fixed shares of a chain reveal its length by their positions, which 
 live chain does: rules that look at tokens and trials both may do somewhat better here than live.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
 from benchmarks.replay import reference
 from policies.base import Conclude, Decision, Draw, Message, Policy, Query, Situation, Stop
-from policies.curves.exit_curve import ExitCurve, fit_exits
-from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
+from policies.curves.plans.counts import Course, PlanCounts, courses_of
+from policies.curves.plans.curve import PlanCurve, fit_plans
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Probe, Probing
 from policies.tally import Tally, Vote
@@ -51,7 +52,7 @@ class PrefixSetting:
 class PrefixCurve(NamedTuple):
     """The part of a class's curve that a policy on prefix traces looks at."""
 
-    exits: ExitCurve | None
+    plans: PlanCurve | None
     referenced_share: float = 0.0
 
 
@@ -65,6 +66,17 @@ class PrefixArrival(NamedTuple):
 class PrefixResult(NamedTuple):
     right: bool
     tokens: int
+
+
+class PrefixCourse(NamedTuple):
+    """How one chain went, and which of its answers are right."""
+
+    course: Course
+    is_exploration: bool
+    right: Mapping[str, bool]
+
+    def truth(self, answer: str | None) -> bool:
+        return self.right.get(answer or "", False)
 
 
 def thinned(trace: PrefixTrace, keep: float, rng: Random) -> PrefixTrace:
@@ -95,7 +107,7 @@ def replay_chain(
     costs: Costs = COSTS,
     *,
     labelled: bool = False,
-) -> tuple[PrefixResult, ProbeTrajectory]:
+) -> tuple[PrefixResult, PrefixCourse]:
     """Answer one query with one chain; the course has all its trials' answers, right or not."""
     right = {p.answer: p.right for p in chain.prefixes if p.answer is not None}
     query = Query(
@@ -111,11 +123,12 @@ def replay_chain(
                 query=query,
                 tally=tally,
                 max_thinking_tokens=MAX_THINKING_TOKENS,
-                curve=curve,  # type: ignore[arg-type]  # all that is looked at is its exits
+                curve=curve,  # type: ignore[arg-type]  # all that is looked at
                 price=setting.price,
                 plan=plan,
                 pending=pending,
                 probes=tuple(probes),
+                greedy=False,
             ),
             rng,
         )
@@ -126,7 +139,7 @@ def replay_chain(
     probes: list[Probe] = []
     answered, cause = chain_end(chain, begin.budget), "natural"
     for prefix in probed(chain, begin.probing, begin.budget):
-        probes.append(Probe(0, prefix.tokens, prefix.answer, prefix.probability))
+        probes.append(Probe(0, prefix.tokens, prefix.answer, prefix.probability, "", costs.trial))
         decision = decide(Tally(), begin.plan, probes, 1)
         if isinstance(decision, Conclude):
             answered, cause = prefix, "early_exit"
@@ -136,18 +149,14 @@ def replay_chain(
             break
     tokens = answered.tokens + len(probes) * costs.trial + costs.answer
     vote = Vote(0, answered.answer, tokens, answered.tokens, 0, cause)
-    if not isinstance(last := decide(Tally((vote,)), begin.plan, (), 0), Stop):
+    last = decide(Tally((vote,)), begin.plan, (), 0)
+    if vote.answer is not None and not isinstance(last, Stop):
         raise ValueError(f"{setting.label}: one chain was recorded, got {last!r}")
-    trajectory = ProbeTrajectory(
-        probes,
-        answered.tokens,
-        answered.answer,
-        concluded=cause != "natural" or answered.tokens < chain.tokens,
-        is_whole=begin.plan is not None and begin.plan.is_exploration,
-        trial_tokens=costs.trial,
-        right=right,
-    )
-    return PrefixResult(answered.right, tokens), trajectory
+    plan = begin.plan
+    spent = plan.setting if plan and plan.setting else ChainSetting(tried=True)
+    courses = courses_of((vote,), probes, spent)
+    explored = plan is not None and plan.is_exploration
+    return PrefixResult(answered.right, tokens), PrefixCourse(courses[0], explored, right)
 
 
 def chain_end(chain: Traced, budget: Budget) -> Prefix:
@@ -175,23 +184,28 @@ def probed(chain: Traced, probing: Probing | None, budget: Budget) -> Iterable[P
             yield prefix
 
 
+def _unknown(answer: str | None) -> None:
+    """Nobody says whether it is right."""
+
+
 class PrefixLearner:
     """A curve store in small, of one class: refits when a tenth has come in."""
 
     def __init__(self, price: float) -> None:
         self._price = price
-        self._known = ExitStatistics()
+        self._known = PlanCounts()
         self._unfitted = self._referenced = 0
         self.curve = PrefixCurve(None)
 
-    def observe(self, trajectory: ProbeTrajectory) -> None:
-        self._known.add(trajectory)
+    def observe(self, shown: PrefixCourse, *, labelled: bool) -> None:
+        truth = shown.truth if labelled else _unknown
+        self._known.observe([shown.course], truth, is_exploration=shown.is_exploration)
         self._unfitted += 1
-        self._referenced += bool(trajectory.right)
+        self._referenced += labelled
         if self._unfitted >= 0.1 * self._known.queries:
             self._unfitted = 0
-            exits = fit_exits(self._known, prices=[self._price])
-            self.curve = PrefixCurve(exits, self._referenced / self._known.queries)
+            plans = fit_plans(self._known, prices=[self._price])
+            self.curve = PrefixCurve(plans, self._referenced / self._known.queries)
 
 
 def replay(
@@ -205,9 +219,9 @@ def replay(
     rng, learner, outcomes = Random(seed), PrefixLearner(setting.price), []
     for arrival in stream:
         chain, labelled = trace.chains[arrival.chain], arrival.labelled
-        result, trajectory = replay_chain(
+        result, shown = replay_chain(
             setting, trace, chain, rng, learner.curve, costs, labelled=labelled
         )
-        learner.observe(trajectory if arrival.labelled else trajectory._replace(right={}))
+        learner.observe(shown, labelled=labelled)
         outcomes.append(result)
     return outcomes, learner.curve

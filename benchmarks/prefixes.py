@@ -3,13 +3,13 @@
     python -m benchmarks.prefixes [--traces DIR] [--seeds N] [--quick]
 
 DIR holds prefix traces (see scheduler/experiments/recordings.py), each file a query class; without
-DIR the chains are simulated (benchmarks/prefix_population.py). `priced_exit` has
+DIR the chains are simulated (benchmarks/prefix_population.py). `priced` has
 its price for a knob, starts cold, and gets the right answers of a tenth of its queries; all of
 its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
 settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
 
 Accuracies to compare at are those that caps reach with the shares `LEVELS` of the tokens of the
-best cap. Then `priced_exit` learns from one half of the questions and answers the other, without
+best cap. Then `priced` learns from one half of the questions and answers the other, without
 learning on: its peers are tuned on that other half in hindsight, or on the first half as it is. The
 last part knows its rules beforehand, from all chains, all checked: a goal that it misses is not to
 be reached by learning faster.
@@ -21,6 +21,7 @@ Intervals are of a bootstrap over seeds and questions. The last line is JSON: ev
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -44,13 +45,13 @@ from benchmarks.prefix_replay import (
     thinned,
 )
 from policies import build
-from policies.curves.exit_curve import fit_exits
-from policies.curves.exit_statistics import ExitStatistics
-from policies.priced_exit import PricedExit
+from policies.curves.plans.counts import PlanCounts
+from policies.curves.plans.curve import fit_plans
+from policies.priced import Priced
 from scheduler.experiments.recordings import PrefixTrace, load_recordings
 from scheduler.progress import progress
 
-OURS, PEERS = "priced_exit", ("dynasor", "deer")
+OURS, PEERS = "priced", ("dynasor", "deer")
 PRICES = (0.01, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Accuracy that a mean chain must buy."""
 TUNING = (0.003, 0.006, 0.02, *PRICES)
@@ -86,7 +87,8 @@ def peers(trace: PrefixTrace) -> list[PrefixSetting]:
 
 def ours(trace: PrefixTrace, *, quick: bool, explore: bool = True) -> list[PrefixSetting]:
     mean = float(np.mean([chain.tokens for chain in trace.chains]))
-    policy = PricedExit() if explore else PricedExit(exploration=0.0)
+    policy = Priced(max_samples=1, max_extensions=0)
+    policy = policy if explore else replace(policy, exploration=0.0)
     return [
         PrefixSetting(OURS, f"{OURS} {part:g}/chain", policy, price=part / mean)
         for part in (PRICES[::2] if quick else PRICES)
@@ -166,14 +168,16 @@ class PrefixBenchmark:
 
     def known(self) -> Part:
         """Rules from all chains to their end, checked, then replayed on the same chains."""
-        run_to_end = PrefixSetting(OURS, "whole", PricedExit(exploration=1.0), price=1e-9)
-        statistics, rng = ExitStatistics(), Random(0)
+        policy = Priced(max_samples=1, max_extensions=0, exploration=1.0)
+        run_to_end = PrefixSetting(OURS, "whole", policy, price=1e-9)
+        counts, rng = PlanCounts(), Random(0)
         for chain in self.trace.chains:
-            statistics.add(replay_chain(run_to_end, self.trace, chain, rng, costs=self.costs)[1])
+            _, shown = replay_chain(run_to_end, self.trace, chain, rng, costs=self.costs)
+            counts.observe([shown.course], shown.truth, is_exploration=True)
         results = []
         for setting in ours(self.trace, quick=self.quick, explore=False):
-            exits = fit_exits(statistics, prices=[setting.price])
-            results.append(self._each(setting, PrefixCurve(exits)))
+            plans = fit_plans(counts, prices=[setting.price])
+            results.append(self._each(setting, PrefixCurve(plans)))
         each = np.array([np.arange(len(self.trace.chains))])
         return self._part("rules known beforehand", each, np.array([results], np.float64), {})
 

@@ -7,7 +7,7 @@ answers of some queries only.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from benchmarks.learner import VoteLearner
 from policies.base import Draw, Message, Policy, Query, Situation, Stop
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote
 from scheduler.experiments.recordings import VoteTrace
@@ -160,6 +160,7 @@ def _situation(
         price=setting.price,
         plan=plan,
         pending=pending,
+        greedy=False,
     )
 
 
@@ -182,10 +183,10 @@ def known(trace: VoteTrace) -> ClassStatistics:
     for question in range(len(trace.questions)):
         arrival = _arrival(trace, question, question, rng)
         right = arrival.truths(arrival.chains)
-        observation = Observation(trace.query_class, arrival.chains, Budget(0), None, None, right)
-        statistics.observe(observation)
-        joint = Plan("joint", Budget(0), setting=ChainSetting(tried=True), is_exploration=True)
-        statistics.observe(replace(observation, plan=joint))
+        plan = Plan("whole", Budget(0), setting=ChainSetting(tried=True), is_exploration=True)
+        statistics.observe(
+            Observation(trace.query_class, arrival.chains, Budget(0), None, plan, right)
+        )
     return statistics
 
 

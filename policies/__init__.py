@@ -17,11 +17,9 @@ from policies.difficulty import DifficultyKnapsack
 from policies.dynasor import Dynasor
 from policies.early_stopping import EarlyStopping
 from policies.fixed import Fixed
-from policies.joint import Joint
 from policies.majority import Majority
 from policies.ppr import PriorPosteriorRatio
 from policies.priced import Priced
-from policies.priced_exit import PricedExit
 from policies.rebase import Rebase
 from policies.rejection import RejectionSampling
 
@@ -45,9 +43,7 @@ POLICIES: dict[str, type[Policy]] = {
     "rejection_sampling": RejectionSampling,
     "best_of_n": BestOfN,
     "rebase": Rebase,
-    "joint": Joint,
     "priced": Priced,
-    "priced_exit": PricedExit,
 }
 """Each is a dataclass: its fields are the policy's options."""
 

@@ -188,7 +188,8 @@ class Situation:
     `probes` are the trial answers of the chains that are still thinking, chain by chain in
     the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
     exploration runs of
-    the class that are under way, by the name of their plan; where nothing may be learned of this
+    the class that are under way, by the name of their plan, `exploration_runs_elsewhere` those of
+    other classes; where nothing may be learned of this
     query (`learns`), nothing is tried for the sake of later ones. `greedy` is whether a chain
     that stands alone is decoded greedily: the thinking format means it so, or the caller asks for
     temperature 0. Many models repeat themselves for ever when they are.
@@ -206,6 +207,7 @@ class Situation:
     load: float = 0.0
     probes: tuple[Probe, ...] = ()
     exploration_runs: Mapping[str, int] = field(default_factory=dict)
+    exploration_runs_elsewhere: int = 0
     learns: bool = True
     greedy: bool = True
 
@@ -216,6 +218,11 @@ class Situation:
         if most is None:
             return None
         return max(0, most - max(self.tokens_spent, self.tally.tokens))
+
+    @property
+    def referenced_share(self) -> float:
+        """Of the class's queries that bring their right answer, as far as is known."""
+        return self.curve.referenced_share if self.curve else 0.0
 
     def chain_temperature(self, asked: float | None) -> float | None:
         """Of a single chain: as asked, else 0 where one is meant to be greedy, else the model's."""

@@ -42,7 +42,6 @@ class BestOfN(Policy):
             self.max_thinking_tokens,
             extensions=self.extensions,
             answer_tokens=self.answer_tokens,
-            votes_only=True,
             reads_rewards=True,
         )
 

@@ -50,7 +50,6 @@ class DifficultyKnapsack(Policy):
         return PolicyOptions(
             self.max_thinking_tokens,
             answer_tokens=self.answer_tokens,
-            votes_only=True,
             reads_curves=True,
         )
 

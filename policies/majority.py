@@ -39,7 +39,6 @@ class Majority(Policy):
             self.max_thinking_tokens,
             extensions=self.extensions,
             answer_tokens=self.answer_tokens,
-            votes_only=True,
         )
 
     @property

@@ -24,8 +24,6 @@ class PolicyOptions:
     answer_tokens: int = DEFAULT_ANSWER_TOKENS
     #: Accuracy that one token must buy. None: the server's price.
     price: float | None = None
-    #: Whether it only draws sampled chains that vote, and extends none.
-    votes_only: bool = False
     #: Whether it spends tokens by the price and the value of a query, so that an effort is what
     #: accuracy is worth. For other policies an effort is a cap on thinking.
     spends_by_price: bool = False

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from policies.curves.joint.settings import ChainSetting
+from policies.curves.plans.settings import ChainSetting
 
 MAX_TOKENS = 2**31 - 1
 MAX_EXTENSION_CHARACTERS = 1000
@@ -115,10 +115,6 @@ class Forecast(NamedTuple):
     tokens: float
 
 
-# Names of plans for one chain: it is extended step by step, or cut short.
-SINGLE_CHAIN_PLANS = frozenset({"extensions", "cap"})
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a policy means to do with one query: chosen once, kept to its end, logged.
@@ -127,7 +123,8 @@ class Plan:
     situation, so that other policies can be replayed on the log. `is_exploration` marks a run that
     goes on
     past the stop that would be best, to learn what the further steps would have given. `price` is
-    that of the rule it follows; None is the query's own. `setting` is that of a joint plan.
+    that of the rule it follows; None is the query's own. `setting` says how
+    `priced` spends its chains; None: another policy's plan.
     """
 
     name: str
@@ -139,20 +136,14 @@ class Plan:
     price: float | None = None
     setting: ChainSetting | None = None
 
-    @property
-    def is_single_chain(self) -> bool:
-        """Whether it is of one chain, extended or cut short, rather than of votes."""
-        return is_single_chain(self.temperature, self)
-
-
-def is_single_chain(temperature: float | None, plan: Plan | None) -> bool:
-    """Whether chains sampled at this temperature show extensions and caps, rather than votes.
-
-    Greedy ones do. Where the thinking format means no chain to be greedy, those of a plan for one
-    chain do, sampled as the model's makers recommend.
-    """
-    named = plan is not None and plan.name in SINGLE_CHAIN_PLANS
-    return temperature == 0 or (temperature is None and named)
+    def resumed(self, price: float) -> "Plan":
+        """The same at another price of its query, explored no more; its chain may be extended."""
+        setting = self.setting
+        if setting is not None and (self.is_exploration or setting.kind == "whole"):
+            setting = ChainSetting("extend", price, tried=setting.tried)
+        elif setting is not None and self.price:
+            setting = setting.at(price / self.price)
+        return replace(self, price=None, is_exploration=False, setting=setting)
 
 
 def check_int(

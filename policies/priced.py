@@ -1,48 +1,50 @@
-"""Spends tokens where they buy most accuracy, by curves learned from earlier queries."""
+"""Caps, extensions, early exits and votes in one plan, by what it is learned to bring."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from policies.base import Decision, Draw, Extend, Policy, Situation, Stop
-from policies.curves.extension_counts import MAX_EXTENSIONS, AnswerState, states
-from policies.exploration import choices
+from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, Stop
+from policies.curves.exit_statistics import POSITIONS
+from policies.curves.extension_counts import MAX_EXTENSIONS, states
+from policies.curves.plans.settings import ChainSetting
+from policies.curves.plans.vote_signals import MEASURED
+from policies.exploration import (
+    EXPLORATION_CHAINS,
+    WHOLE_RUNS,
+    chance_of_run,
+    chance_of_trials,
+    checked_first,
+    is_cold,
+    share_of_several,
+    voting_rival,
+)
 from policies.options import PolicyOptions
 from policies.plan import Budget, Plan, check_int, check_number
 from policies.price import DEFAULT_PRICE
+from policies.signals import Probing, Signals
 from policies.tally import Vote
 
 if TYPE_CHECKING:
-    from policies.curves.plan_table import Arm, PlanTable
-    from policies.curves.vote_rule import VoteRule
+    from policies.curves.plans.curve import PlanCurve
+    from policies.curves.plans.table import PlanOption
 
-COLD_RUNS = 3
-"""Exploration runs of each kind that a class needs before its curve is trusted."""
-EXPLORATION_VOTES = 6
-AGREEMENT_VOTES = 3
-"""Votes of an exploration run: so many to learn what votes reach, and so many to learn how they
-scatter, which is enough where there is nothing to compare votes with."""
-LEAD = 3
-"""Votes by which an answer must lead as long as nothing is known of a class."""
+TAIL_TOKENS = 256
+"""Thinking tokens whose confidence is the tail's."""
 ATTEMPTS = 3
 """Chains without an answer after which a query is given up."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Priced(Policy):
-    """One plan per query: the one with the highest value * accuracy - price * tokens.
+    """One plan per query: how far a chain thinks, what ends it earlier, and when to draw more.
 
-    Plans are a chain that is extended as long as its state says that a "Wait" pays, votes as long
-    as the next one pays, and a chain cut short. Single chains are greedy where the model's thinking
-    format means it so, and else sampled as votes are. One price for all classes puts
-    tokens where they buy most (CLEAR, arXiv 2606.03092); here the curves are learned while serving.
-    The first queries of a class are exploration runs, later a share of at most `exploration` that
-    falls
-    with the square root of the queries seen; up to as many are trials of what may yet prove best,
-    and further ones of more votes (policies/exploration.py). A `price` of None is whatever the
-    server asks. `votes_only` leaves the single chains out.
+    Plans are all pairs of a chain setting (policies/curves/plans/settings.py) and the best rule of
+    its votes; taken is the one with the highest value * accuracy - price * tokens. Chains are
+    sampled as the model recommends; a single one is greedy where the thinking format means it so.
+    Trial answers show what smaller settings would have given: exploration runs ask for them.
     """
 
     price: float | None = None
@@ -50,15 +52,16 @@ class Priced(Policy):
     max_extensions: int = 5
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
+    probe_tokens: int = 20
     exploration: float = 0.08
-    votes_only: bool = False
 
     def __post_init__(self) -> None:
         check_number("price", self.price, above=0, below=1, optional=True)
         check_int("max_samples", self.max_samples, at_least=1, at_most=1024)
         check_int("max_extensions", self.max_extensions, at_most=MAX_EXTENSIONS)
-        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
+        check_int("probe_tokens", self.probe_tokens, at_least=1)
         check_number("exploration", self.exploration, at_least=0, at_most=1)
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property
     def name(self) -> str:
@@ -70,7 +73,6 @@ class Priced(Policy):
             self.max_thinking_tokens,
             answer_tokens=self.answer_tokens,
             price=self.price,
-            votes_only=self.votes_only,
             spends_by_price=True,
             reads_curves=True,
         )
@@ -80,201 +82,239 @@ class Priced(Policy):
         return max(self.max_samples, ATTEMPTS)
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        plan = situation.plan or self._choose(situation, rng)
-        if situation.tally.leader is None:
-            return self._begin(situation, plan)
-        if plan.name == "extensions":
-            return self._wait(situation, plan)
-        if plan.name == "votes":
-            return self._vote(situation, plan)
-        return Stop("plan done")
+        plan = situation.plan
+        if plan is None or plan.setting is None:
+            return self._begin(situation, rng)
+        if situation.pending:
+            return self._conclude(situation, plan, plan.setting)
+        extended = self._extend(situation, plan, plan.setting)
+        return extended or self._vote(situation, plan, plan.setting)
 
     # The plan, once per query.
 
-    def _choose(self, situation: Situation, rng: Random) -> Plan:
-        curve = situation.curve
-        shown = {
-            "extensions": curve.exploration_chains if curve else 0.0,
-            "votes": curve.exploration_votes if curve else 0.0,
-        }
-        missing = {
-            kind: max(0.0, COLD_RUNS - runs - situation.exploration_runs.get(kind, 0))
-            for kind, runs in shown.items()
-        }
-        if self.votes_only:
-            del missing["extensions"]
-        total = sum(missing.values())
-        exploration = self.exploration if situation.learns else 0.0
-        if exploration and total:
-            kind = "votes" if rng.random() * total < missing["votes"] else "extensions"
-            return self._plan(
-                situation, kind, is_exploration=True, propensity=missing[kind] / total
-            )
-        arms = self._arms(situation)
-        if curve is None or not arms:
-            return self._plan(situation, "votes" if self.votes_only else "extensions")
-        if not exploration:
-            return self._plan(situation, arms[0].name, arm=arms[0])
-        offered = choices(
-            curve,
-            arms,
-            self._price(situation),
-            exploration=exploration,
-            checked=situation.query.reference is not None,
-            votes_only=self.votes_only,
-            aims=situation.query.limits.target_accuracy is not None,
-        )
-        ((arm, is_exploration, propensity),) = rng.choices(
-            offered, [each.propensity for each in offered]
-        )
-        return self._plan(
-            situation, arm.name, arm=arm, is_exploration=is_exploration, propensity=propensity
-        )
+    def _begin(self, situation: Situation, rng: Random) -> Decision:
+        curve = _known(situation)
+        best = self._best(situation, curve)
+        chance = self._chance(situation, curve, best)
+        if rng.random() < chance:
+            return self._explore(situation, curve, best, chance, rng)
+        rival, tried = self._rival(situation, curve, best)
+        best, taken = (rival, tried) if rng.random() < tried else (best, 1 - tried)
+        setting = best.setting if best else ChainSetting()
+        # Chains that are forced on do not show where they would have ended.
+        tries = situation.learns and situation.query.reference is not None and not setting.forced
+        share = situation.referenced_share
+        shows = tries and rng.random() < chance_of_trials(curve, share, self.probe_tokens)
+        setting = setting._replace(tried=shows or setting.kind == "exit")
+        samples = min(best.votes.first_round if best else 1, self.max_samples)
+        alone = self.max_samples == 1 or best is None or best.votes.is_one_vote
+        plan = self._plan(situation, setting, alone, best=best, propensity=taken * (1 - chance))
+        return self._draw(situation, plan, samples, final=alone and setting.kind != "extend")
+
+    def _explore(
+        self,
+        situation: Situation,
+        curve: "PlanCurve | None",
+        best: "PlanOption | None",
+        chance: float,
+        rng: Random,
+    ) -> Decision:
+        """A run that shows more than would pay; it was chosen with this chance."""
+        several = self.max_samples > 1 and rng.random() < share_of_several(situation.greedy)
+        far = best is None or is_cold(curve)
+        far = far or rng.random() < WHOLE_RUNS
+        extensions = self.max_extensions if far or curve is None else curve.extensions_of(best) + 1
+        # Chains that vote together are spent alike.
+        extensions = 0 if several else min(extensions, self.max_extensions)
+        setting = ChainSetting("extend", extensions, tried=True)
+        plan = self._plan(situation, setting, not several, is_exploration=True, propensity=chance)
+        samples = EXPLORATION_CHAINS if several else 1
+        return self._draw(situation, plan, min(samples, self.max_samples))
+
+    def _chance(
+        self, situation: Situation, curve: "PlanCurve | None", best: "PlanOption | None"
+    ) -> float:
+        """Of exploring: tokens for it are a share of what the best plan takes, less and less."""
+        if not (self.exploration and situation.learns):
+            return 0.0
+        own, others = situation.exploration_runs, situation.exploration_runs_elsewhere
+        if is_cold(curve, under_way=sum(own.values()), under_way_elsewhere=others):
+            return 1.0
+        if curve is None or best is None:
+            return 0.0  # what others explore now will tell
+        return self._checked_first(situation, chance_of_run(curve, best, self.max_samples))
+
+    def _rival(
+        self, situation: Situation, curve: "PlanCurve | None", best: "PlanOption | None"
+    ) -> "tuple[PlanOption | None, float]":
+        """Votes that are tried in place of the best plan, of one greedy chain, and how often."""
+        tries = situation.greedy and situation.learns and self.max_samples > 1
+        tries = tries and situation.query.limits.target_accuracy is None
+        if not tries or curve is None or best is None or not best.votes.is_one_vote:
+            return None, 0.0
+        found = voting_rival(curve, best, self._price(situation))
+        if found is None or not self._allows(found[0]):
+            return None, 0.0
+        return found[0], self._checked_first(situation, found[1])
+
+    def _checked_first(self, situation: Situation, chance: float) -> float:
+        is_checked, share = situation.query.reference is not None, situation.referenced_share
+        return checked_first(min(self.exploration, chance), is_checked, share)
+
+    def _best(self, situation: Situation, curve: "PlanCurve | None") -> "PlanOption | None":
+        """At the price; with a target accuracy the cheapest that reaches it, or the nearest."""
+        target = situation.query.limits.target_accuracy
+        if curve is None:
+            return None
+        if target is None:
+            table = curve.table(self._price(situation))
+            return next((plan for plan in table.plans if self._allows(plan)), None)
+        plans = [plan for table in curve.tables for plan in table.plans if self._allows(plan)]
+        reaching = [plan for plan in plans if plan.forecast.accuracy - plan.error >= target]
+        if reaching:
+            return min(reaching, key=lambda plan: plan.forecast.tokens)
+        return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
+
+    def _allows(self, plan: "PlanOption") -> bool:
+        return (plan.setting.forced or plan.setting.kind == "extend") <= self.max_extensions
+
+    def _price(self, situation: Situation) -> float:
+        return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
 
     def _plan(
         self,
         situation: Situation,
-        kind: str,
+        setting: ChainSetting,
+        alone: bool,
         *,
-        arm: "Arm | None" = None,
+        best: "PlanOption | None" = None,
         is_exploration: bool = False,
         propensity: float = 1.0,
     ) -> Plan:
-        cap = self.max_thinking_tokens
-        if arm and arm.max_thinking_tokens is not None:
-            most = arm.max_thinking_tokens
-            cap = most if cap is None else min(cap, most)
-        budget = situation.budget(cap, answer_tokens=self.answer_tokens)
-        temperature = None if kind == "votes" else situation.chain_temperature(None)
-        forecast = arm.forecast if arm and not is_exploration else None
-        price = arm.price if arm else None
-        return Plan(kind, budget, temperature, is_exploration, propensity, forecast, price)
-
-    def _price(self, situation: Situation) -> float:
-        """Accuracy that one token must buy, by the worth of this query."""
-        return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
-
-    def _arms(self, situation: Situation) -> "Sequence[Arm]":
-        """Best first; with a target accuracy only the cheapest that surely does, or the nearest."""
-        curve, target = situation.curve, situation.query.limits.target_accuracy
-        if curve is None:
-            return ()
-        if target is None:
-            return self._allowed(curve.plan_table(self._price(situation)))
-        arms = [arm for table in curve.plan_tables for arm in self._allowed(table)]
-        reaching = [arm for arm in arms if arm.accuracy_lower_bound >= target]
-        if reaching:
-            return [min(reaching, key=lambda arm: arm.forecast.tokens)]
-        return sorted(arms, key=lambda arm: arm.forecast.accuracy)[-1:]
-
-    def _allowed(self, table: "PlanTable") -> "Sequence[Arm]":
-        return [arm for arm in table.arms if arm.name == "votes" or not self.votes_only]
-
-    def _plan_table(self, situation: Situation, plan: Plan) -> "PlanTable | None":
-        """Where the rule of a plan stands."""
-        curve = situation.curve
-        return curve.plan_table(plan.price or self._price(situation)) if curve else None
+        budget = situation.budget(
+            self.max_thinking_tokens,
+            answer_tokens=self.answer_tokens,
+            extensions=setting.forced,
+        )
+        return Plan(
+            setting.kind,
+            budget,
+            situation.chain_temperature(None) if alone else None,
+            is_exploration,
+            propensity,
+            best.forecast if best else None,
+            best.price if best else self._price(situation),
+            setting,
+        )
 
     # The plan, step by step.
 
-    def _begin(self, situation: Situation, plan: Plan) -> Decision:
-        """The first chains, or another sampled one in place of chains that gave no answer."""
-        if situation.tally.history:
-            if len(situation.tally.votes) >= ATTEMPTS and not situation.pending:
-                return Stop("no answer")
-            return self._draw(situation, plan)
-        if plan.name != "votes":
-            return self._draw(situation, plan)
-        rule = self._vote_rule(situation, plan)
-        needed = rule.first_round if rule else LEAD
-        return self._draw(situation, plan, samples=self._at_least_shown(situation, plan, needed))
-
-    def _wait(self, situation: Situation, plan: Plan) -> Decision:
-        last = situation.tally.history[-1]
-        if last.extensions >= self.max_extensions:
-            return Stop("plan done")
-        if last.stop_cause in ("max_thinking", "context"):
-            return Stop("budget")
-        chain = [vote for vote in situation.tally.history if vote.chain == last.chain]
-        *_, state = states([vote.answer for vote in chain])
-        if not plan.is_exploration and not self._wait_pays(situation, plan, state):
-            return Stop("settled" if state.run > 1 else "not worth it")
-        budget = _budget_to_extend(situation, plan, chain)
-        if budget is None:
-            return Stop("budget")
-        return Extend(last.chain, 1, budget, plan.temperature, plan)
-
-    def _wait_pays(self, situation: Situation, plan: Plan, state: AnswerState) -> bool:
-        """By the curve; without one until two answers in a row are equal."""
-        table = self._plan_table(situation, plan)
-        if table is None or table.extension_rule is None:
-            return state.run < 2
-        return state in table.extension_rule.goes_on
-
-    def _vote(self, situation: Situation, plan: Plan) -> Decision:
-        if len(situation.tally.votes) >= self.max_samples:
-            return Stop("plan done")
-        samples = self._at_least_shown(situation, plan, self._votes_needed(situation, plan))
-        if samples == 0:
-            return Stop("not worth it" if situation.tally.standing.runner_up else "settled")
-        return self._draw(situation, plan, samples=samples)
-
-    def _at_least_shown(self, situation: Situation, plan: Plan, needed: int) -> int:
-        """Votes to draw next, in an exploration run up to what it is to show, needed or not."""
-        drawn = len(situation.tally.votes)
-        if plan.is_exploration:
-            shown = AGREEMENT_VOTES if self.votes_only else EXPLORATION_VOTES
-            needed = max(needed, shown - drawn)
-        return min(needed, self.max_samples - drawn)
-
-    def _votes_needed(self, situation: Situation, plan: Plan) -> int:
-        """Votes to draw next; without a curve until one answer leads by enough."""
-        rule, standing = self._vote_rule(situation, plan), situation.tally.standing
-        if rule is None:
-            return max(0, LEAD - standing.leader + standing.runner_up)
-        start = min(situation.tally.history, key=lambda vote: vote.chain)
-        return rule.round_size(standing, start.thinking_tokens)
-
-    def _vote_rule(self, situation: Situation, plan: Plan) -> "VoteRule | None":
-        table = self._plan_table(situation, plan)
-        return table.vote_rule if table else None
-
-    def _draw(self, situation: Situation, plan: Plan, *, samples: int = 1) -> Decision:
+    def _draw(
+        self, situation: Situation, plan: Plan, samples: int, *, final: bool = False
+    ) -> Decision:
         """New chains, as many and as long as the query's own limit lets."""
-        left = situation.tokens_left
-        budget = plan.budget
+        budget, left = plan.budget, situation.tokens_left
         if left is not None:
-            typical = _typical_tokens(situation, budget)
-            if situation.tally.history and left < typical:
+            votes = situation.tally.votes
+            typical = situation.tally.tokens / len(votes) if votes else budget.most_tokens
+            if votes and left < typical:
                 return Stop("budget")
-            samples = max(1, min(samples, int(left / (typical + budget.answer_tokens))))
+            samples = max(1, min(samples, int(left / max(1.0, typical))))
             answer_tokens = max(1, min(budget.answer_tokens, left))
             thinking = max(0, left // samples - answer_tokens)
-            budget = Budget(min(budget.max_thinking_tokens, thinking), answer_tokens=answer_tokens)
-        temperature = None if situation.tally.history else plan.temperature
-        return Draw(samples, budget, temperature, plan, final=plan.name == "cap")
+            budget = replace(budget.capped(thinking), answer_tokens=answer_tokens)
+        at = tuple(place for place in POSITIONS if place < budget.max_thinking_tokens)
+        is_tried = plan.setting is not None and plan.setting.tried
+        probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
+        curve = _known(situation)
+        is_measured = plan.is_exploration or bool(curve and curve.signal in MEASURED)
+        return Draw(
+            samples,
+            budget,
+            None if situation.tally.history else plan.temperature,
+            plan,
+            final=final and samples == 1,
+            probing=probing,
+            signals=Signals(top=1, window=TAIL_TOKENS) if is_measured else None,
+        )
 
+    def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
+        """End the thinking of a chain whose trial answers say so; go on with the others."""
+        curve = _known(situation)
+        rule = curve.exit_rule(setting) if curve and setting.kind == "exit" else None
+        if rule is not None:
+            for chain, probes in groupby(situation.probes, key=lambda probe: probe.chain):
+                if rule.concludes(tuple(probes)):
+                    return Conclude(chain)
+        return Draw(1, plan.budget, None, plan)
 
-def _budget_to_extend(situation: Situation, plan: Plan, chain: Sequence[Vote]) -> Budget | None:
-    """None where there is no room for a Wait as long as the longest step so far."""
-    last = chain[-1]
-    steps = [chain[0].thinking_tokens] + [
-        after.thinking_tokens - before.thinking_tokens for before, after in pairwise(chain)
-    ]
-    most = plan.budget.max_thinking_tokens
-    left = situation.tokens_left
-    if left is not None:
-        most = min(most, last.thinking_tokens + left - plan.budget.answer_tokens)
-    if last.thinking_tokens + max(steps) > most:
+    def _extend(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision | None:
+        """One more extension of the first chain that needs one; None where none does."""
+        if setting.kind != "extend":
+            return None
+        by_chain: dict[int, list[Vote]] = {}
+        for vote in situation.tally.history:
+            by_chain.setdefault(vote.chain, []).append(vote)
+        chains = sorted(by_chain)[: 1 if plan.is_exploration else None]
+        for ends in (by_chain[chain] for chain in chains):
+            if self._is_extended(situation, plan, setting, ends):
+                temperature = plan.temperature if len(by_chain) == 1 else None
+                return Extend(ends[-1].chain, 1, plan.budget, temperature, plan)
         return None
-    return Budget(most, answer_tokens=plan.budget.answer_tokens)
+
+    def _is_extended(
+        self, situation: Situation, plan: Plan, setting: ChainSetting, ends: Sequence[Vote]
+    ) -> bool:
+        last, left = ends[-1], situation.tokens_left
+        most = int(setting.value) if plan.is_exploration else self.max_extensions
+        if last.extensions >= most or not last.ended_by_itself:
+            return False
+        step = max(
+            after.thinking_tokens - before.thinking_tokens
+            for before, after in pairwise([replace(ends[0], thinking_tokens=0), *ends])
+        )
+        has_room = last.thinking_tokens + step <= plan.budget.max_thinking_tokens
+        if not has_room or (left is not None and left < step + plan.budget.answer_tokens):
+            return False
+        if plan.is_exploration:
+            return True
+        curve = _known(situation)
+        rule = curve.extension_rule(setting) if curve else None
+        *_, state = states([end.answer for end in ends])
+        return rule is not None and state in rule.goes_on
+
+    def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
+        drawn = len(situation.tally.votes)
+        if situation.tally.leader is None:
+            return Stop("no answer") if drawn >= ATTEMPTS else self._draw(situation, plan, 1)
+        if drawn >= self.max_samples:
+            return Stop("plan done")
+        curve = _known(situation)
+        best, standing = self._current(situation, plan, setting), situation.tally.standing
+        more = 0
+        if curve and best:
+            first = min(situation.tally.history, key=lambda vote: (vote.chain, vote.extensions))
+            more = curve.round_size(best, standing, first, situation.query.difficulty)
+        samples = min(more, self.max_samples - drawn)
+        if samples <= 0:
+            return Stop("not worth it" if standing.runner_up else "settled")
+        return self._draw(situation, plan, samples)
+
+    def _current(
+        self, situation: Situation, plan: Plan, setting: ChainSetting
+    ) -> "PlanOption | None":
+        """The plan as it is known now; that of an exploration run is the best one."""
+        curve = _known(situation)
+        if curve is None:
+            return None
+        table = curve.table(plan.price or self._price(situation))
+        return (
+            table.plans[0]
+            if plan.is_exploration
+            else table.plan(setting, is_alone=plan.temperature == 0)
+        )
 
 
-def _typical_tokens(situation: Situation, budget: Budget) -> float:
-    """Tokens of one chain: as seen on this query, else in this class, else the worst case."""
-    votes = situation.tally.votes
-    if votes:
-        return max(1.0, situation.tally.tokens / len(votes))
-    if situation.curve and situation.curve.votes:
-        return max(1.0, situation.curve.votes.first_tokens)
-    return float(budget.most_tokens)
+def _known(situation: Situation) -> "PlanCurve | None":
+    """What has been learned of the query's class."""
+    return situation.curve.plans if situation.curve else None

@@ -38,9 +38,7 @@ class RejectionSampling(Policy):
 
     @property
     def options(self) -> PolicyOptions:
-        return PolicyOptions(
-            self.max_thinking_tokens, answer_tokens=self.answer_tokens, votes_only=True
-        )
+        return PolicyOptions(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property
     def max_chains(self) -> int:

@@ -83,7 +83,7 @@ def test_a_stream_of_graded_questions_becomes_curves(tmp_path: Path) -> None:
     learned = {line["class"]: line["curve"] for line in curves["classes"]}
     assert learned.keys() == LAWS.keys()
     for name, curve in learned.items():
-        (once,) = [p for p in curve["points"] if (p["arm"], p["x"]) == ("extensions", 0)]
+        (once,) = [p for p in curve["points"] if (p["kind"], p["x"]) == ("extensions", 0)]
         truth = LAWS[name].accuracy_after(0)
         assert once["low"] - SLACK <= truth <= once["high"] + SLACK, name
     assert learned["easy"]["labelled"] > 0

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from policies.curves.counts import LEAST_LABELS, Counts, Interval
 
-PLANS: Final = ("extensions", "votes", "cap", "exit", "joint")
+PLANS: Final = ("whole", "exit", "forced", "extend")
+"""What a plan does with its chains: `SettingKind`."""
 _ERROR: Final = 0.05
 _TIGHTEST: Final = 100.0
 """Checked answers at which the sequence is at its tightest."""

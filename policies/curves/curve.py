@@ -8,26 +8,26 @@ and on nothing else.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from policies.curves.accuracy_estimate import AccuracyEstimate
 from policies.curves.class_statistics import ClassStatistics
-from policies.curves.exit_curve import ExitCurve, fit_exits
-from policies.curves.extension_curve import ExtensionCurve, fit_extensions
-from policies.curves.joint.curve import JointCurve, fit_joint
+from policies.curves.extension_curve import ExtensionCurve
 from policies.curves.length_curve import CAPS, LengthCurve, fit_lengths
-from policies.curves.plan_table import Arm, ArmName, PlanTable, make_plan_table
-from policies.curves.prices import nearest
+from policies.curves.plans.curve import PlanCurve, fit_plans
+from policies.curves.plans.table import PlanTable
 from policies.curves.vote_curve import VoteCurve, fit_votes
-from policies.curves.vote_rule import VoteRule, vote_rules
 
+PointKind = Literal["extensions", "votes", "cap"]
+UNKNOWN_ACCURACY = 0.5
+"""Of a class of which only cut chains are known."""
 PRICE_LADDER = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
 class CurvePoint(NamedTuple):
     """One fixed setting on a curve: x is extensions, votes or thinking tokens; 95 % interval."""
 
-    arm: ArmName
+    kind: PointKind
     x: int
     accuracy: float
     low: float
@@ -43,25 +43,15 @@ class ClassCurve:
     queries: float
     #: Of them with a label.
     labelled: float
-    #: Exploration runs of greedy chains.
-    exploration_chains: float
-    #: Exploration runs of votes.
-    exploration_votes: float
     #: Accuracy that one token had to buy when it was fitted.
     price: float
-    #: None before any greedy chain.
-    extension: ExtensionCurve | None
-    #: None before any vote.
-    votes: VoteCurve | None
-    #: None before any greedy chain.
-    length: LengthCurve | None
-    #: One for each price of the ladder, in the order of PRICE_LADDER.
-    plan_tables: tuple[PlanTable, ...]
-    #: None before any chain with trial answers.
-    exits: ExitCurve | None = None
-    #: None before any chain of a joint plan.
-    joint: JointCurve | None = None
-    #: Estimated accuracy by kind of plan; only plans with a checked answer.
+    #: None before any query; as the others.
+    plans: PlanCurve | None = None
+    #: Of votes, each a chain to its own end.
+    votes: VoteCurve | None = None
+    #: Of caps on the thinking of one chain.
+    length: LengthCurve | None = None
+    #: Estimated accuracy by what plans do with a chain; only those with a checked answer.
     served: Mapping[str, AccuracyEstimate] = field(default_factory=dict)
     #: Queries that brought their reference answer.
     referenced: float = 0.0
@@ -72,12 +62,13 @@ class ClassCurve:
         return self.referenced / max(1.0, self.queries)
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
-        return self.plan_table(self.price).arms
+    def extension(self) -> ExtensionCurve | None:
+        """Of one chain, extended step by step; None before any was."""
+        return self.plans.extension if self.plans else None
 
     def plan_table(self, price: float) -> PlanTable:
-        """The table whose price is nearest by ratio."""
-        return nearest(self.plan_tables, price)
+        """The table whose price is nearest by ratio; empty as long as nothing is known."""
+        return self.plans.table(price) if self.plans else PlanTable(price, ())
 
     def points(self) -> list[CurvePoint]:
         points = []
@@ -104,32 +95,17 @@ class ClassCurve:
         return points
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the counts, the points, and both tables at the curve's own price."""
-        table = self.plan_table(self.price)
-        goes_on = table.extension_rule.goes_on if table.extension_rule else ()
-        votes_in = table.vote_rule.goes_on if table.vote_rule else []
+        """For JSON: the counts, the points, and the plans at the curve's own price."""
         return {
             "queries": self.queries,
             "labelled": self.labelled,
             "price": self.price,
-            "arms": [
-                {
-                    "name": arm.name,
-                    "accuracy": arm.forecast.accuracy,
-                    "tokens": arm.forecast.tokens,
-                    "net_value": arm.net_value(self.price),
-                    "max_thinking_tokens": arm.max_thinking_tokens,
-                }
-                for arm in table.arms
-            ],
+            "signal": self.plans.signal if self.plans else None,
+            "plans": self.plan_table(self.price).as_dicts(),
             "points": [point._asdict() for point in self.points()],
             "served": {plan: served._asdict() for plan, served in self.served.items()},
-            "extend_at": sorted([*state] for state in goes_on),
             "repaired": list(self.extension.repaired) if self.extension else [],
             "spoilt": list(self.extension.spoilt) if self.extension else [],
-            "vote_at": [[*standing] for standing in votes_in],
-            "exit": self.exits.rule(self.price).as_dict() if self.exits else None,
-            "joint": self.joint.table(self.price).as_dicts() if self.joint else [],
         }
 
 
@@ -143,45 +119,26 @@ def fit(
 ) -> ClassCurve:
     """Snapshot of a class; `price` is the accuracy that one token must buy.
 
-    Menus are made at these multiples of the price. `round_tokens` is what one more round of
+    Plan tables are made at these multiples of the price. `round_tokens` is what one more round of
     sampling is worth waiting for, in tokens: the larger, the more votes are drawn at once.
     """
     if not 0 < price < 1:
         raise ValueError(f"price must be in (0, 1), got {price!r}")
     if not 0 <= round_tokens < math.inf:
         raise ValueError(f"round_tokens must be finite and >= 0, got {round_tokens!r}")
-    statistics = statistics.together()
-    usual = ClassStatistics() if parent is None else parent.together()
-    extension = fit_extensions(statistics.extensions, usual.extensions)
-    votes = fit_votes(statistics.votes, usual.votes)
-    length = None
-    if extension is not None:
-        length = fit_lengths(statistics.lengths, usual.lengths, accuracy_at_end=extension.right[0])
+    usual = ClassStatistics() if parent is None else parent
     prices = [price * step for step in ladder]
-    rules: Sequence[VoteRule | None] = [None] * len(prices)
-    if votes is not None:
-        rules = vote_rules(votes, prices, round_tokens=round_tokens)
-    exits = None
-    if statistics.exits is not None:
-        exits = fit_exits(statistics.exits, usual.exits, prices=prices)
-    joint = None
-    if statistics.joint is not None:
-        joint = fit_joint(statistics.joint, usual.joint, prices=prices, round_tokens=round_tokens)
+    plans = fit_plans(statistics.plans, usual.plans, prices=prices, round_tokens=round_tokens)
+    votes_seen, votes_usual = (each.plans.votes_by("length") for each in (statistics, usual))
+    votes = fit_votes(votes_seen, votes_usual, columns=False)
+    once = plans.to_end.accuracy if plans else UNKNOWN_ACCURACY
     return ClassCurve(
         statistics.queries,
         statistics.labelled,
-        statistics.exploration_chains,
-        statistics.exploration_votes,
         price,
-        extension,
+        plans,
         votes.for_all() if votes else None,
-        length,
-        tuple(
-            make_plan_table(extension, votes, length, at, rule)
-            for at, rule in zip(prices, rules, strict=True)
-        ),
-        exits,
-        joint,
+        fit_lengths(statistics.lengths, usual.lengths, accuracy_at_end=once),
         {plan: rate for plan, counts in statistics.served.items() if (rate := counts.served())},
         statistics.referenced,
     )

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from policies.curves.class_statistics import ClassStatistics
-from policies.curves.joint.counts import courses_of
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
+from policies.curves.plans.counts import courses_of
 from policies.signals import Probe
 
 MAX_QUERIES = 5000.0
@@ -141,35 +140,12 @@ class DriftDetector:
 
 
 def _signals(observation: Observation) -> dict[str, float]:
-    """Values in [0, 1]. None of a chain that was cut short: its cap decided them.
+    """Values in [0, 1], of the chain that began first, and whether the second agrees with it.
 
-    Of a chain that may have been concluded only its first trial answer counts.
+    Nothing of a chain that was cut short: its cap decided. Of one that may have been concluded only
+    its first trial answer counts. Chains that are forced on have windows of their own.
     """
-    history, trajectory = observation.history, observation.trajectory
-    if observation.plan is not None and observation.plan.setting is not None:
-        return _of_joint(observation, observation.plan.setting)
-    if trajectory is not None:
-        return _first_trial(observation, trajectory.probes)
-    if not history or observation.is_cut(history[0]):
-        return {}
-    if observation.plan is not None and observation.plan.name == "cap":
-        return {}
-    first = history[0]
-    kind = "chain" if observation.is_single_chain else "vote"
-    length = math.log2(max(1, first.thinking_tokens)) / _OCTAVES
-    signals = {f"{kind} length": min(1.0, length)}
-    if (right := observation.truth(first.answer)) is not None:
-        signals[f"{kind} right"] = float(right)
-    if len(history) > 1:
-        signals[f"{kind} same"] = float(history[1].answer == first.answer)
-    return signals
-
-
-def _of_joint(observation: Observation, setting: ChainSetting) -> dict[str, float]:
-    """Of the chain that began first: others are drawn, and chains concluded, by what it shows.
-
-    Chains that are forced on have windows of their own.
-    """
+    setting = observation.setting
     courses = courses_of(observation.history, observation.probes, setting)
     if not courses:
         return {}
@@ -177,13 +153,15 @@ def _of_joint(observation: Observation, setting: ChainSetting) -> dict[str, floa
     signals = _first_trial(observation, courses[0].probes)
     if setting.kind == "exit" or observation.is_cut(first) or not first.ended_by_itself:
         return signals
-    kind = "chain" if observation.is_single_chain else "vote"
+    kind = "greedy" if observation.temperature == 0 else "sampled"
     if setting.forced:
         kind = f"{kind} {setting}"
-    length = math.log2(max(1, first.thinking_tokens)) / _OCTAVES
-    signals[f"{kind} length"] = min(1.0, length)
+    signals[f"{kind} length"] = min(1.0, math.log2(max(1, first.thinking_tokens)) / _OCTAVES)
     if (right := observation.truth(first.answer)) is not None:
         signals[f"{kind} right"] = float(right)
+    # `priced` draws a second chain by what the first shows: whether they agree tells of that.
+    if len(courses) > 1 and (observation.plan is None or observation.plan.setting is None):
+        signals[f"{kind} same"] = float(courses[1].ends[0].answer == first.answer)
     return signals
 
 

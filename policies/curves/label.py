@@ -22,16 +22,11 @@ def learn(
     statistics.labelled += 1.0
     for labels, weight in ((right, reward), ({answer: False}, 1 - reward)):
         labelled = _observed(observation, labels)
-        statistics.extensions.relabel(labelled.extensions, blank.extensions, weight)
+        statistics.plans.relabel(labelled.plans, blank.plans, weight)
         statistics.lengths.relabel(labelled.lengths, blank.lengths, weight)
-        statistics.votes.relabel(labelled.votes, weight)
         for plan, counts in labelled.served.items():
             served = statistics.served.setdefault(plan, ServedCounts())
             served.relabel(counts, blank.served[plan], weight)
-        if statistics.exits and labelled.exits and blank.exits:
-            statistics.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
-        if statistics.joint and labelled.joint and blank.joint:
-            statistics.joint.relabel(labelled.joint, blank.joint, weight)
 
 
 def _observed(observation: Observation, right: dict[str, bool]) -> ClassStatistics:

@@ -1,4 +1,4 @@
-"""What a cap on thinking would cost and save: lengths of greedy chains, cut ones included.
+"""What a cap on thinking would cost and save: lengths of chains, cut ones included.
 
 Lengths fall into half octaves. A chain that ended by itself is an exact observation for every
 higher cap; one that was cut would have been longer (a right-censored length: the
@@ -32,7 +32,7 @@ def _row() -> list[float]:
 
 @dataclass(slots=True)
 class LengthCounts(Counts):
-    """Counts of greedy chains.
+    """Counts of first chains.
 
     By bin: row b has lengths up to `CAPS[b]`, the last row all others. By cap: row b + 1 has caps
     from `CAPS[b]` on, up to the next.
@@ -48,9 +48,9 @@ class LengthCounts(Counts):
     ended_tokens: list[float] = field(default_factory=_row)
     #: By cap: chains that were cut there.
     cut: list[float] = field(default_factory=_row)
-    #: By cap: of them right by a label.
+    #: By cap: answers there right by a label, those of trials among them.
     cut_right: list[float] = field(default_factory=_row)
-    #: By cap: of them wrong by a label.
+    #: By cap: answers there wrong by a label.
     cut_wrong: list[float] = field(default_factory=_row)
     #: One number: answer tokens of all chains together.
     answer_tokens: list[float] = field(default_factory=lambda: [0.0])
@@ -59,7 +59,7 @@ class LengthCounts(Counts):
         self,
         thinking_tokens: int,
         *,
-        answer_tokens: int,
+        answer_tokens: float,
         is_cut: bool,
         right: bool | None,
     ) -> None:
@@ -75,6 +75,12 @@ class LengthCounts(Counts):
         self.ended_tokens[row] += thinking_tokens
         if right is not None:
             (self.ended_right if right else self.ended_wrong)[row] += 1.0
+
+    def observe_trial(self, thinking_tokens: int, right: bool | None) -> None:
+        """A trial answer: what a chain would have said that is cut there."""
+        if right is not None:
+            row = bisect.bisect_right(CAPS, thinking_tokens)
+            (self.cut_right if right else self.cut_wrong)[row] += 1.0
 
     @property
     def queries(self) -> float:

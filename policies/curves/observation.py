@@ -1,11 +1,11 @@
 """What a class's curve may learn of one answered query."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policies.curves.exit_statistics import ProbeTrajectory
+from policies.curves.plans.settings import ChainSetting
 from policies.curves.vote_counts import MOST_TOKENS
-from policies.plan import Budget, Plan, is_single_chain
+from policies.plan import Budget, Plan, check_number
 from policies.signals import Probe
 from policies.tally import Vote
 
@@ -26,9 +26,7 @@ class Observation:
     plan: Plan | None = None
     #: Whether each labelled answer is right; empty without a label.
     right: Mapping[str, bool] = field(default_factory=dict)
-    #: Of a chain with trial answers: such a query is observed for exits only.
-    trajectory: ProbeTrajectory | None = None
-    #: Trial answers of the chains of a joint plan, in order by chain.
+    #: Trial answers of its chains, in order by chain.
     probes: tuple[Probe, ...] = ()
     #: Predicted chance that the served answer is right; None without a prediction.
     chance: float | None = None
@@ -36,9 +34,23 @@ class Observation:
     difficulty: float | None = None
 
     @property
-    def is_single_chain(self) -> bool:
-        """Whether it shows extensions and caps, rather than votes."""
-        return is_single_chain(self.temperature, self.plan)
+    def setting(self) -> ChainSetting:
+        """How its chains were spent; where no plan says so, they went to their own ends."""
+        if self.plan is not None and self.plan.setting is not None:
+            return self.plan.setting
+        return ChainSetting()
+
+    @property
+    def shows_plans(self) -> bool:
+        """Whether its chains tell of those that plans draw.
+
+        A chain alone that another policy has cut, and chains that it forced on in one go, do not.
+        """
+        if self.plan is not None and self.plan.setting is not None:
+            return True
+        if not self.history or self.history[0].extensions:
+            return False
+        return len(self.history) > 1 or not self.is_cut(self.history[0])
 
     def truth(self, answer: str | None) -> bool | None:
         """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
@@ -50,7 +62,6 @@ class Observation:
     def answers(self) -> set[str]:
         """All that were given, in trials too."""
         given = {vote.answer for vote in self.history}
-        given |= {probe.answer for probe in self.trajectory.probes} if self.trajectory else set()
         given |= {probe.answer for probe in self.probes}
         return {answer for answer in given if answer is not None}
 
@@ -67,6 +78,7 @@ class Observation:
                 and 0 <= vote.weight <= MOST_TOKENS
             ):
                 _refuse(vote)
+        _check_probes(self.probes, self.history)
 
     def is_cut(self, vote: Vote) -> bool:
         is_full = vote.thinking_tokens >= self.budget.max_thinking_tokens
@@ -78,3 +90,17 @@ def _refuse(vote: Vote) -> None:
         count = getattr(vote, name)
         if not 0 <= count <= MOST_TOKENS:
             raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
+
+
+def _check_probes(probes: Sequence[Probe], history: Sequence[Vote]) -> None:
+    """Trial answers of a chain come one after another, before it ends."""
+    if not probes:
+        return
+    ends = {vote.chain: vote.thinking_tokens for vote in reversed(history)}
+    before: dict[int, int] = {}
+    for probe in probes:
+        check_number("probability", probe.probability, at_least=0, at_most=1)
+        check_number("tokens", probe.tokens, at_least=0, at_most=MOST_TOKENS)
+        least, most = before.get(probe.chain, 0), ends.get(probe.chain, MOST_TOKENS)
+        check_number("thinking_tokens", probe.thinking_tokens, at_least=least, at_most=most)
+        before[probe.chain] = probe.thinking_tokens

@@ -83,9 +83,10 @@ class VoteCounts:
         """Queries that were counted without a label turn out to be right or wrong."""
         for key, cell in labelled.cells.items():
             old = self.cells.get(key, _NOTHING)
-            moved = min(weight, old.unlabelled)
+            shown = weight * (cell.right + cell.wrong)
+            moved = weight * min(1.0, old.unlabelled / shown) if shown else 0.0
             right, wrong = moved * cell.right, moved * cell.wrong
-            left = old.unlabelled - right - wrong
+            left = max(0.0, old.unlabelled - right - wrong)
             self.cells[key] = Cell(left, old.right + right, old.wrong + wrong, old.tokens)
 
     def merge(self, other: Self) -> None:

@@ -66,6 +66,12 @@ class VoteRule:
         return [here for here, size in zip(STANDINGS, self.rounds[:, 0], strict=False) if size]
 
 
+def one_vote(price: float, curve: VoteCurve) -> VoteRule:
+    """The rule that draws no more."""
+    rounds = np.zeros((len(curve.right), 1), dtype=np.int8)
+    return VoteRule(price, rounds, {}, Forecast(curve.accuracy[0], curve.first_tokens))
+
+
 def vote_rules(
     curve: VoteCurve, prices: Sequence[float], *, round_tokens: float | Floats = 0.0
 ) -> tuple[VoteRule, ...]:

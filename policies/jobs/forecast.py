@@ -52,10 +52,10 @@ def at_price(
     accuracy = tokens = 0.0
     for name, share in shares.items():
         curve = curves.get(name)
-        arms = curve.plan_table(price).arms if curve else ()
-        if not arms:
+        plans = curve.plan_table(price).plans if curve else ()
+        if not plans:
             return None
-        best = max(arms, key=lambda arm: arm.net_value(price))
+        best = max(plans, key=lambda plan: plan.net_value(price))
         accuracy += share * best.forecast.accuracy
         tokens += share * best.forecast.tokens
     return Forecast(accuracy, tokens)
@@ -63,7 +63,8 @@ def at_price(
 
 def ladder(curves: Mapping[str, ClassCurve]) -> list[float]:
     """The prices that the curves have tables for, the highest first."""
-    return sorted({table.price for curve in curves.values() for table in curve.plan_tables})[::-1]
+    tables = (table for curve in curves.values() if curve.plans for table in curve.plans.tables)
+    return sorted({table.price for table in tables}, reverse=True)
 
 
 def reached_by(

@@ -16,10 +16,11 @@ from policies.price import DEFAULT_PRICE, HIGHEST, LOWEST
 FALL = 1.5
 """The price of a pass is that of the last one divided by it. A finer ladder spends more evenly, and
 reads all queries more often."""
-FIRST = 1.0
+FIRST = 4.0
 """The first price, where 1 says that a tenth of accuracy is worth the whole share of a query.
 
-Higher ones leave more to later passes, which are bound to the plans that the first has chosen.
+So dear that the first pass forces no extension in one go where the budget does not hold it: later
+passes extend what stands.
 """
 WITHOUT_BUDGET = 4.0 * DEFAULT_PRICE
 """The first price where tokens are not limited: a cheap pass, to be done with early."""
@@ -46,6 +47,12 @@ def price_of(first: float, passes: int) -> float:
     return max(LOWEST, first / FALL**passes)
 
 
+FIRST_EXPLORED = 4
+"""Queries of a job with a budget that are explored with before anything is known of its chains."""
+SLACK, EXPLORING_CHAINS = 1.2, 120
+"""Chains of each query, and chains of all exploration runs, that a budget must hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class FirstChains:
     """What the first chains of a job's queries have cost, in tokens."""
@@ -68,6 +75,15 @@ class FirstChains:
             return math.inf
         variance = max(0.0, self.squares / self.count - self.mean**2)
         return math.sqrt(variance / (self.count - 1))
+
+    def bear_exploring(self, left: float | None, queries: int, begun: int) -> bool:
+        """Whether so many tokens hold a chain of each query, and exploration runs besides.
+
+        None: no limit. As long as nothing is known a few that have begun may try.
+        """
+        if left is None or not self.count:
+            return left is None or begun <= FIRST_EXPLORED
+        return left > self.mean * (SLACK * queries + EXPLORING_CHAINS)
 
     def needed(self, queries: int) -> float:
         """Tokens for one chain of each query, at least: two standard errors below the estimate."""

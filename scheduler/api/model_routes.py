@@ -86,6 +86,6 @@ def _net_value(controller: Controller, query_class: str, value: float) -> float 
     if curve is None or curve.queries < LEARNED_QUERIES:
         return None
     price = controller.pricing.now()
-    arms = curve.plan_table(price / value if value else price).arms
-    found = [value * arm.forecast.accuracy - price * arm.forecast.tokens for arm in arms]
+    plans = curve.plan_table(price / value if value else price).plans
+    found = [value * plan.forecast.accuracy - price * plan.forecast.tokens for plan in plans]
     return max(found, default=None)

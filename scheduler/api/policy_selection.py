@@ -52,7 +52,6 @@ def select(
             budget.effort,
             curve,
             priced=is_priced or not is_named,
-            votes_only=by_price and server.options.votes_only,
             room=room - server.options.answer_tokens,
         )
         if not is_named and effort.by == "off":

@@ -21,6 +21,8 @@ CONCURRENCY = 32
 POLICIES: dict[str, dict[str, Any]] = {
     "one pass": {"policy": "fixed"},
     "2 extensions": {"policy": "fixed", "extensions": 2},
+    "4 extensions": {"policy": "fixed", "extensions": 4},
+    "5 extensions": {"policy": "fixed", "extensions": 5},
     "majority of 8": {"policy": "majority", "samples": 8},
     "adaptive consistency": {"policy": "adaptive_consistency", "max_samples": 16},
     "priced": {"policy": "priced"},

@@ -1,4 +1,4 @@
-"""`thinkbudget demo`: five policies on the embedded model, with a table and a picture."""
+"""`thinkbudget demo`: seven policies on the embedded model, with a table and a picture."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scheduler.cli.serve_command import serving
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"),
               show_default=True, help="Folder of the results.")  # fmt: skip
 def demo(port: int, count: int, price: float, out: Path) -> None:
-    """Serve the embedded model, ask it hundreds of questions under five policies, and compare."""
+    """Serve the embedded model, ask it hundreds of questions under seven policies, and compare."""
     import asyncio
 
     from scheduler.cli import demo as demo_run

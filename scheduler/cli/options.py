@@ -13,7 +13,7 @@ from click.core import ParameterSource
 POLICY_NAMES = (
     "adaptive_consistency", "bayesian_stopping", "best_of_n", "blend", "certified",
     "class_conditional", "deepconf", "deepconf_online", "deer", "difficulty_knapsack", "dynasor",
-    "early_stopping", "fixed", "joint", "majority", "ppr", "priced", "priced_exit", "rebase",
+    "early_stopping", "fixed", "majority", "ppr", "priced", "rebase",
     "rejection_sampling", "step_conditional", "token_conditional",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -23,9 +23,8 @@ from typing import Any, Self
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from policies.curves.curve import ClassCurve
-from policies.curves.exit_statistics import ProbeTrajectory
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Confidence, Probe
 from policies.tally import Vote
@@ -289,7 +288,6 @@ def _observation(stored: Mapping[str, Any]) -> Observation:
         stored["temperature"],
         _plan(stored["plan"]),
         stored["right"],
-        _trajectory(stored["trajectory"]),
         tuple(Probe(*probe) for probe in stored.get("probes", ())),
         stored["chance"],
         stored.get("difficulty"),
@@ -299,13 +297,6 @@ def _observation(stored: Mapping[str, Any]) -> Observation:
 def _vote(stored: Mapping[str, Any]) -> Vote:
     confidence = stored["confidence"]
     return Vote(**dict(stored) | {"confidence": Confidence(*confidence) if confidence else None})
-
-
-def _trajectory(stored: Sequence[Any] | None) -> ProbeTrajectory | None:
-    if stored is None:
-        return None
-    probes, *rest = stored
-    return ProbeTrajectory(tuple(Probe(*probe) for probe in probes), *rest)
 
 
 def _plan(stored: Mapping[str, Any] | None) -> Plan | None:

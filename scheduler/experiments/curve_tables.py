@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-COLUMNS = ("model", "class", "arm", "x", "accuracy", "low", "high", "tokens")
+COLUMNS = ("model", "class", "kind", "x", "accuracy", "low", "high", "tokens")
 _SHOWN_VOTES = (1, 2, 4, 8, 16)
 _UNITS = {"extensions": "extensions", "votes": "votes", "cap": "thinking tokens at most"}
 
@@ -21,7 +21,7 @@ def read(path: Path) -> list[dict[str, Any]]:
             classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
         classes.sort(key=lambda line: (line["model"], line["class"]))
         for line in classes:
-            _ = [line["curve"][name] for name in ("queries", "labelled", "price", "arms")]
+            _ = [line["curve"][name] for name in ("queries", "labelled", "price", "plans")]
             _ = [[point[name] for name in COLUMNS[2:]] for point in line["curve"]["points"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a curve store: {error!r}") from None
@@ -75,22 +75,21 @@ def _section(line: dict[str, Any]) -> str:
         f"{line['class']} ({line['model']}): {curve['queries']:.0f} queries, "
         f"{curve['labelled']:.0f} of known answer"
     ]
-    for place, arm in enumerate(curve["arms"]):
-        cap = arm["max_thinking_tokens"]
-        name = arm["name"] if cap is None else f"{arm['name']} at {cap}"
+    for place, plan in enumerate(curve["plans"]):
         verb = f"best at {curve['price']:.1e} a token" if place == 0 else "else"
-        text.append(f"  {verb}: {name}, {arm['accuracy']:.1%} for {arm['tokens']:.0f} tokens")
-    if exits := curve.get("exit"):
-        text.append(f"  `priced_exit`: {exits['accuracy']:.1%} for {exits['tokens']:.0f} tokens")
+        text.append(
+            f"  {verb}: {plan['name']}, {plan['chains']:.1f} chains, "
+            f"{plan['accuracy']:.1%} for {plan['tokens']:.0f} tokens"
+        )
     for plan, served in curve.get("served", {}).items():
         span = f"{served['low']:.1%}..{served['high']:.1%} at any time"
         labels = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
         text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {labels}")
     text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
     for point in curve["points"]:
-        if point["arm"] == "votes" and point["x"] not in _SHOWN_VOTES:
+        if point["kind"] == "votes" and point["x"] not in _SHOWN_VOTES:
             continue
-        setting = f"{point['x']} {_UNITS[point['arm']]}"
+        setting = f"{point['x']} {_UNITS[point['kind']]}"
         text.append(
             f"  {setting:<32} {point['accuracy']:8.1%}  {point['low']:6.1%}..{point['high']:6.1%}"
             f"  {point['tokens']:8.0f}"

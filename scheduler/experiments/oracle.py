@@ -21,7 +21,7 @@ VOTES = 16
 class TruePoint(NamedTuple):
     """Mean tokens and accuracy of a setting: `x` extensions, votes, or thinking tokens at most."""
 
-    arm: str
+    kind: str
     x: int
     tokens: float
     accuracy: float
@@ -46,22 +46,22 @@ def rule(query_class: str, price: float) -> Rule:
 
 @cache
 def truth(query_class: str) -> tuple[TruePoint, ...]:
-    """What extensions, votes and caps give on a class, by arm in the order of tokens."""
+    """What extensions, votes and caps give on a class, by kind in the order of tokens."""
     known, points = _known(query_class), []
-    for arm in ("extensions", "votes"):
-        first = 1 if arm == "votes" else 0
-        for place in range(len(known[0][arm])):
-            points.append(_point(arm, place + first, [one[arm][place] for one in known]))
+    for kind in ("extensions", "votes"):
+        first = 1 if kind == "votes" else 0
+        for place in range(len(known[0][kind])):
+            points.append(_point(kind, place + first, [one[kind][place] for one in known]))
     for cap in CAPS:
         if (name := f"cap {cap}") in known[0]:
             points.append(_point("cap", cap, [one[name][0] for one in known]))
     return tuple(points)
 
 
-def _point(arm: str, x: int, steps: list[Step]) -> TruePoint:
+def _point(kind: str, x: int, steps: list[Step]) -> TruePoint:
     count = len(steps)
     tokens = sum(step.tokens for step in steps) / count
-    return TruePoint(arm, x, tokens, sum(step.right for step in steps) / count)
+    return TruePoint(kind, x, tokens, sum(step.right for step in steps) / count)
 
 
 @cache

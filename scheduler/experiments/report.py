@@ -205,11 +205,12 @@ def _s1(block: ReportBlock) -> TextTable:
 
 
 def _at_k(block: ReportBlock) -> TextTable | None:
-    """Of the policy that always drew the most chains."""
+    """Of the policy that always drew the most chains, and extended none."""
     counts: dict[str, set[int]] = {}
     for row in block.rows:
-        if row.get("chain_answers") and not row["extensions"]:
-            counts.setdefault(row["policy"], set()).add(len(row["chain_answers"]))
+        if row.get("chain_answers"):
+            chains = 0 if row["extensions"] else len(row["chain_answers"])
+            counts.setdefault(row["policy"], set()).add(chains)
     fixed = {policy: found.pop() for policy, found in counts.items() if len(found) == 1}
     fixed = {policy: chains for policy, chains in fixed.items() if chains > 1}
     if not fixed:

@@ -5,7 +5,7 @@ more was not worth its price goes on where it stands when the price falls: its v
 chain is extended.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import TypeAdapter
@@ -47,14 +47,13 @@ _ADAPTER = TypeAdapter(Unfinished)
 async def restore(run: QueryRun, earlier: Unfinished) -> None:
     """Put a fresh run where a query was left. Its plan now follows the run's own price.
 
-    A chain that its plan has cut cannot go on: such a query begins anew, with another plan; what it
-    has cost stays counted.
+    One that has no plan yet begins anew; what it has cost stays counted.
     """
     run.records.extend(earlier.records)
     run.prompt_tokens = earlier.prompt_tokens
-    if earlier.plan is None or earlier.plan.name == "cap":
+    if earlier.plan is None:
         return
-    run.plan = replace(earlier.plan, price=None, is_exploration=False)
+    run.plan = earlier.plan.resumed(run.price / run.query.limits.value)
     for record in earlier.records:
         await run.answers.grouped(record.sample)
         if record.sample.stop_cause not in ("lost", "cancelled"):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from policies.answer_spec import AnswerSpec
 from policies.base import Policy, Query
 from policies.curves.curve import ClassCurve
-from policies.plan import Forecast, Plan, is_single_chain
+from policies.plan import Forecast, Plan
 from policies.signals import Probe
 from scheduler.solving.answers import QueryAnswers
 from scheduler.solving.ledger import Ledger
@@ -186,7 +186,7 @@ def _forecast(
     if curve is None or first is None:
         return None
     budget, chains = first.budget, len(first.chains)
-    if chains == 1 and is_single_chain(first.sampling.temperature, plan):
+    if chains == 1:
         if budget.extensions and (known := curve.extension):
             at = min(budget.extensions, len(known.accuracy) - 1)
             return Forecast(known.accuracy[at], known.tokens[at])

@@ -1,23 +1,34 @@
 """What the decisions of one query were made from, as the outcome log holds it."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from policies.base import Limits
-from policies.curves.chance import joint_plan
+from policies.curves.chance import plan_option
 from policies.curves.curve import ClassCurve
-from policies.curves.plan_table import Arm
 from policies.plan import Forecast, Plan
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep
 from scheduler.solving.run import QueryRun
 
 
+class Alternative(NamedTuple):
+    """One plan that the class's curve offered; `error` is the standard error of its accuracy."""
+
+    name: str
+    forecast: Forecast
+    error: float
+
+    def net_value(self, price: float) -> float:
+        """Accuracy less the price of its tokens."""
+        return self.forecast.accuracy - price * self.forecast.tokens
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionInputs:
     """What the decisions were made from, so that other policies can be replayed on the log.
 
-    `alternatives` are the ways to spend that the class's curve offered at this query's price, best
+    `alternatives` are the plans that the class's curve offered at this query's price, best
     first; the curve stood on so many `queries` and `labelled` ones. `steps` are the decisions.
     `room` is the context in tokens, `temperature` what the caller asked for; `greedy` and `learns`
     are those of the `Situation`. `steered` is whether chains were changed otherwise than by a cap
@@ -28,21 +39,21 @@ class DecisionInputs:
     load: float
     queries: float
     labelled: float
-    alternatives: tuple[Arm, ...]
+    alternatives: tuple[Alternative, ...]
     steps: tuple[DecisionStep, ...]
     room: int
     temperature: float | None
     greedy: bool
     learns: bool
     steered: bool
-    #: Of a joint plan: what one more vote would have brought, and its tokens.
+    #: What one more vote would have brought, and its tokens; None for other policies than `priced`.
     next_vote: Forecast | None = None
 
     @classmethod
     def of(cls, run: QueryRun) -> Self:
         curve, limits = run.curve, run.query.limits
         price = run.price / limits.value
-        offers = _offers(curve, run.plan, price) if curve and run.price else ()
+        offers = _offers(curve, price) if curve and run.price else ()
         seen = (curve.queries, curve.labelled) if curve else (0.0, 0.0)
         return cls(
             limits,
@@ -61,13 +72,12 @@ class DecisionInputs:
     def as_dict(self) -> dict[str, Any]:
         alternatives = [
             {
-                "name": arm.name,
-                "max_thinking_tokens": arm.max_thinking_tokens,
-                "accuracy": round(arm.forecast.accuracy, 5),
-                "error": round(arm.error, 5),
-                "tokens": round(arm.forecast.tokens, 2),
+                "name": each.name,
+                "accuracy": round(each.forecast.accuracy, 5),
+                "error": round(each.error, 5),
+                "tokens": round(each.forecast.tokens, 2),
             }
-            for arm in self.alternatives
+            for each in self.alternatives
         ]
         steps = [
             step._asdict()
@@ -90,17 +100,11 @@ class DecisionInputs:
         }
 
 
-def _offers(curve: ClassCurve, plan: Plan | None, price: float) -> tuple[Arm, ...]:
-    if plan is None or plan.setting is None:
-        return curve.plan_table(price).arms
-    if curve.joint is None:
-        return ()
-    return tuple(
-        Arm(str(each.setting), each.forecast, each.error, price=each.votes.price)
-        for each in curve.joint.table(price).plans
-    )
+def _offers(curve: ClassCurve, price: float) -> tuple[Alternative, ...]:
+    plans = curve.plan_table(price).plans
+    return tuple(Alternative(str(each), each.forecast, each.error) for each in plans)
 
 
 def _next_vote(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> Forecast | None:
-    best = joint_plan(curve, plan) if curve and plan else None
+    best = plan_option(curve, plan) if curve and plan else None
     return best.next_vote(tally.standing) if best else None

@@ -11,8 +11,8 @@ spent at any effort. As long as a class has no curve, an effort is a cap on thin
 from typing import Literal, NamedTuple
 
 from policies.curves.curve import PRICE_LADDER, ClassCurve
+from policies.exploration import is_cold
 from policies.plan import MAX_TOKENS
-from policies.priced import COLD_RUNS
 
 QUANTILES = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.75, "xhigh": 0.875, "max": 1.0}
 COLD_TOKENS = {
@@ -37,26 +37,12 @@ class Effort(NamedTuple):
     tokens: int | None = None
 
 
-def effort_of(
-    level: str, curve: ClassCurve | None, *, priced: bool, votes_only: bool, room: int
-) -> Effort:
+def effort_of(level: str, curve: ClassCurve | None, *, priced: bool, room: int) -> Effort:
     """`priced` is whether the query's policy may spend by price; `room` is all of the context,
     less the answer's reserve.
     """
     if level == "none":
         return Effort(level, "off", tokens=0)
-    if priced and is_trained(curve, votes_only=votes_only):
+    if priced and curve is not None and not is_cold(curve.plans):
         return Effort(level, "curve", value=PRICE_LADDER[-1] ** (2 * QUANTILES[level] - 1))
     return Effort(level, "table", tokens=min(COLD_TOKENS[level], int(ROOM_SHARE * room)))
-
-
-def is_trained(curve: ClassCurve | None, *, votes_only: bool) -> bool:
-    """Whether `priced` decides by what it has learned: its first runs of every kind are done."""
-    if curve is None:
-        return False
-    runs = (
-        [curve.exploration_votes]
-        if votes_only
-        else [curve.exploration_chains, curve.exploration_votes]
-    )
-    return min(runs) >= COLD_RUNS

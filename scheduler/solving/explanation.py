@@ -1,6 +1,6 @@
 """Why a query got its plan, in one sentence that names the figures it was decided by."""
 
-from policies.curves.plan_table import Arm
+from scheduler.solving.decision_inputs import Alternative
 from scheduler.solving.outcome import Outcome
 
 LEAST_GAIN = 5e-4
@@ -20,31 +20,30 @@ def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     if plan.is_exploration:
         return f"Exploration run of {name}: it is chosen at random, to keep the curves right."
     price = outcome.price / outcome.query.limits.value
-    offered = next((arm for arm in offers if arm.name == name), None)
-    is_joint = plan.setting is not None
-    if is_joint:  # one of another price, where a target accuracy decided
-        offered = Arm(name, plan.forecast, 0.0) if plan.forecast else None
+    # By its own forecast: a plan of another price may be served, where a target accuracy decided.
+    name = next((each.name for each in offers if each.forecast == plan.forecast), name)
+    offered = Alternative(name, plan.forecast, 0.0) if plan.forecast else None
     if offered is None:
-        if reads_curves and (is_joint or not outcome.considered.queries):
+        if reads_curves and (plan.setting is not None or not outcome.considered.queries):
             return "The class has no curve yet: its first queries are used to learn it."
         return f"Policy {outcome.policy} decides without the curves."
-    others = [arm for arm in offers if arm.name != name]
+    others = [each for each in offers if each.name != name]
     if not others:
         said = _said(offered, price)
         return f"{said}. The curve has no other kind of plan yet.{_last_vote(outcome, price)}"
-    other = max(others, key=lambda arm: arm.net_value(price))
+    other = max(others, key=lambda each: each.net_value(price))
     why = "" if offered.net_value(price) >= other.net_value(price) else _why_not(outcome)
     return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}{_last_vote(outcome, price)}"
 
 
-def _said(arm: Arm, price: float) -> str:
-    accuracy, tokens = arm.forecast
-    worth = 100 * arm.net_value(price)
-    return f"{arm.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
+def _said(plan: Alternative, price: float) -> str:
+    accuracy, tokens = plan.forecast
+    worth = 100 * plan.net_value(price)
+    return f"{plan.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
 
 
 def _last_vote(outcome: Outcome, price: float) -> str:
-    """Of a joint plan: why no more chains were drawn."""
+    """Why no more chains were drawn."""
     vote = outcome.considered.next_vote
     if vote is None:
         return ""

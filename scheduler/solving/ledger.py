@@ -72,6 +72,11 @@ class Ledger:
     kept_each: int = 0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
+    @property
+    def unspent(self) -> int | None:
+        """Of its limit, what is under way among it; None: no limit."""
+        return None if self.limit is None else self.limit - self.spent
+
     def open(self, limit: int | None = None) -> Account:
         self.queries += 1
         return Account(self, limit)

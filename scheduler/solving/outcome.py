@@ -11,7 +11,6 @@ from typing import Any
 
 from policies.base import Query, Stop
 from policies.curves.chance import chance_right
-from policies.curves.exit_statistics import ProbeTrajectory
 from policies.curves.observation import Observation
 from policies.plan import Plan
 from policies.signals import Probe
@@ -160,14 +159,13 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
     """What the curve may learn of a run; None when no chain finished.
 
     Nor where chains were steered: how long they thought, and how well, is not their class's doing.
-    Chains of `priced_exit` and `joint` teach whatever was done to them: their course shows it.
+    Chains of `priced` teach whatever was done to them: their trial answers show it.
     `chance` is what was foretold of the answer (`Outcome.chance`).
     """
     if run.plan is None or not run.tally.history:
         return None
-    trajectory = _trajectory(run)
-    is_joint = run.plan.setting is not None
-    if run.steered and trajectory is None and not is_joint:
+    is_priced = run.plan.setting is not None
+    if run.steered and not is_priced:
         return None
     temperature = run.records[0].temperature
     return Observation(
@@ -177,28 +175,9 @@ def observation(run: QueryRun, *, chance: float | None = None) -> Observation | 
         temperature,
         run.plan,
         dict(run.answers.right or {}),
-        trajectory,
-        _trials(run.records) if is_joint else (),
+        _trials(run.records) if is_priced else (),
         chance,
         run.query.difficulty,
-    )
-
-
-def _trajectory(run: QueryRun) -> ProbeTrajectory | None:
-    """How the chain of an "exit" plan went; labels come with the observation."""
-    if run.plan is None or run.plan.name != "exit":
-        return None
-    vote = run.tally.history[-1]
-    record = next(r for r in reversed(run.records) if r.sample.chain == vote.chain)
-    probes = _probes(record)
-    return ProbeTrajectory(
-        probes,
-        vote.thinking_tokens,
-        vote.answer,
-        concluded=vote.stop_cause != "natural",
-        is_whole=run.plan.is_exploration,
-        trial_tokens=record.sample.probe_tokens / max(1, len(probes)),
-        right={},
     )
 
 
@@ -212,18 +191,11 @@ def _trials(records: Sequence[SampleRecord]) -> tuple[Probe, ...]:
     )
 
 
-def _probes(record: SampleRecord) -> tuple[Probe, ...]:
-    return tuple(probe._replace(text="", tokens=0) for probe in record.probes or ())
-
-
 def _chance(run: QueryRun, tally: Tally) -> float | None:
-    """Of a chain that was concluded, that of its last trial."""
-    if not run.steered or (run.plan is not None and run.plan.setting is not None):
-        return chance_right(run.curve, run.plan, tally)
-    is_exit = run.plan is not None and run.plan.name == "exit"
-    if is_exit and run.curve and run.curve.exits and (probes := _probes(run.records[-1])):
-        return run.curve.exits.chance(probes)
-    return None
+    """None of chains that another policy than `priced` has steered."""
+    if run.steered and (run.plan is None or run.plan.setting is None):
+        return None
+    return chance_right(run.curve, run.plan, tally)
 
 
 def read_outcomes(path: Path) -> Iterator[dict[str, Any]]:

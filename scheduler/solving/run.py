@@ -142,6 +142,7 @@ class QueryRun:
             seconds_spent=self.seconds,
             load=self.load,
             exploration_runs=self.exploration_runs.of(self.query.query_class),
+            exploration_runs_elsewhere=self.exploration_runs.elsewhere(self.query.query_class),
             learns=self.learns,
             greedy=self.greedy or self.query.sampling.temperature == 0,
             probes=probes,

@@ -24,19 +24,14 @@ def explain(outcome: StoreRecord, curve: StoreRecord | None = None) -> str:
 def cheaper_then(outcome: StoreRecord) -> list[CheaperWay]:
     """Of the ways that the class's curve offered at the decision, cheapest first."""
     offered = (outcome.get("considered") or {}).get("alternatives") or ()
-    ways = [
-        CheaperWay(
-            _way(each["name"], each["max_thinking_tokens"]), each["accuracy"], each["tokens"]
-        )
-        for each in offered
-    ]
+    ways = [CheaperWay(each["name"], each["accuracy"], each["tokens"]) for each in offered]
     return _as_good(outcome, ways)
 
 
 def cheaper_now(outcome: StoreRecord, curve: StoreRecord) -> list[CheaperWay]:
     """Of the fixed settings on a newer curve, cheapest first."""
     ways = [
-        CheaperWay(_way(point["arm"], point["x"]), point["accuracy"], point["tokens"])
+        CheaperWay(f"{point['kind']} {point['x']}", point["accuracy"], point["tokens"])
         for point in curve["points"]
     ]
     return _as_good(outcome, ways)
@@ -99,7 +94,7 @@ def _why(outcome: StoreRecord) -> Iterator[str]:
     for each in considered.get("alternatives") or ():
         net = each["accuracy"] - outcome["price"] * each["tokens"]
         yield (
-            f"  offered: {_way(each['name'], each['max_thinking_tokens'])}: "
+            f"  offered: {each['name']}: "
             f"{each['accuracy']:.1%} ± {each['error']:.1%} for {each['tokens']:.0f} tokens, "
             f"net value {net:+.3f}"
         )
@@ -145,10 +140,6 @@ def _cheaper(outcome: StoreRecord, curve: StoreRecord | None) -> Iterator[str]:
 
 def _told(way: CheaperWay) -> str:
     return f"{way.name}: {way.accuracy:.1%} for {way.tokens:.0f} tokens"
-
-
-def _way(name: str, number: int | None) -> str:
-    return name if number is None else f"{name} {number}"
 
 
 def _number(count: int, word: str) -> str:

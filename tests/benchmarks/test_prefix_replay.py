@@ -11,11 +11,18 @@ from click.testing import CliRunner
 
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import SettingMean
-from benchmarks.prefix_replay import Costs, PrefixSetting, arrivals, replay, replay_chain, thinned
+from benchmarks.prefix_replay import (
+    Costs,
+    PrefixCourse,
+    PrefixSetting,
+    arrivals,
+    replay,
+    replay_chain,
+    thinned,
+)
 from benchmarks.prefixes import main
 from policies import build
-from policies.curves.exit_statistics import ProbeTrajectory
-from policies.priced_exit import PricedExit
+from policies.priced import Priced
 from scheduler.experiments.recordings import Prefix, PrefixTrace, Traced
 
 COSTS = Costs(trial=10, answer=3)
@@ -37,12 +44,13 @@ CHAIN = Traced(
 TRACE = PrefixTrace("sums", (CHAIN,))
 
 
-def played(name: str, **options: object) -> tuple[bool, int, ProbeTrajectory]:
-    setting = PrefixSetting(
-        name, name, PricedExit() if name == "priced_exit" else build(name, **options)
-    )
-    (right, tokens), trajectory = replay_chain(setting, TRACE, CHAIN, Random(0), None, COSTS)
-    return right, tokens, trajectory
+OURS = Priced(max_samples=1, max_extensions=0)
+
+
+def played(name: str, **options: object) -> tuple[bool, int, PrefixCourse]:
+    setting = PrefixSetting(name, name, OURS if name == "priced" else build(name, **options))
+    (right, tokens), shown = replay_chain(setting, TRACE, CHAIN, Random(0), None, COSTS)
+    return right, tokens, shown
 
 
 def trace(chains: int = 60, *, seed: int = 0) -> PrefixTrace:
@@ -77,10 +85,10 @@ def test_a_cap_cuts_at_the_last_prefix_that_it_has_room_for(
 
 
 def test_dynasor_pays_for_the_trials_that_it_asks_for() -> None:
-    right, tokens, trajectory = played("dynasor", agree=2, probe_every=100)
+    right, tokens, shown = played("dynasor", agree=2, probe_every=100)
     assert (right, tokens) == (True, 400 + 3 * 10 + 3)
-    assert [probe.thinking_tokens for probe in trajectory.probes] == [100, 200, 400]
-    assert trajectory.concluded and not trajectory.is_whole
+    assert [probe.thinking_tokens for probe in shown.course.probes] == [100, 200, 400]
+    assert shown.course.is_cut and not shown.is_exploration
     right, tokens, _ = played("dynasor", agree=2, probe_every=300)
     assert (right, tokens) == (True, 800 + 2 * 10 + 3)
 
@@ -91,10 +99,11 @@ def test_deer_is_asked_at_every_prefix_and_leaves_when_it_is_sure() -> None:
 
 
 def test_an_exploration_run_tells_all_its_trials_and_the_end() -> None:
-    right, tokens, trajectory = played("priced_exit")
+    right, tokens, shown = played("priced")
     assert (right, tokens) == (False, 1000 + 4 * 10 + 3)
-    assert trajectory.is_whole and not trajectory.concluded and trajectory.answer == "w"
-    assert trajectory.truth("r") is True and trajectory.truth("x") is False
+    assert shown.is_exploration and not shown.course.is_cut
+    assert shown.course.ends[0].answer == "w"
+    assert shown.truth("r") is True and shown.truth("x") is False
 
 
 def test_a_policy_that_votes_is_refused() -> None:
@@ -111,10 +120,10 @@ def test_labels_come_for_a_tenth_of_the_queries() -> None:
 def test_what_was_learned_saves_tokens_without_losing_answers() -> None:
     recorded = trace()
     stream = arrivals(range(60), 600, Random(1), 0.1)
-    setting = PrefixSetting("priced_exit", "", PricedExit(), price=3e-4)
-    outcomes, (exits, referenced) = replay(setting, recorded, stream, 0)
+    setting = PrefixSetting("priced", "", OURS, price=3e-4)
+    outcomes, (plans, referenced) = replay(setting, recorded, stream, 0)
     assert referenced == pytest.approx(0.1, abs=0.04)
-    assert exits is not None and exits.queries == pytest.approx(600, rel=0.1)
+    assert plans is not None and plans.queries == pytest.approx(600, rel=0.1)
     right, tokens = np.mean(outcomes[300:], axis=0)
     assert right > 0.8
     assert tokens < 0.8 * np.mean([chain.tokens for chain in recorded.chains])
@@ -122,7 +131,7 @@ def test_what_was_learned_saves_tokens_without_losing_answers() -> None:
 
 def test_a_replay_is_the_same_each_time() -> None:
     stream = arrivals(range(60), 100, Random(1), 0.5)
-    setting = PrefixSetting("priced_exit", "", PricedExit(), price=1e-4)
+    setting = PrefixSetting("priced", "", OURS, price=1e-4)
     first, second = (replay(setting, trace(), stream, 3)[0] for _ in range(2))
     assert first == second
 
@@ -179,7 +188,7 @@ def test_the_benchmark_ends_with_its_goals_in_json(tmp_path: Path) -> None:
     goals = json.loads(lines[-1])
     assert len(goals) == 6
     (row,) = (n for n, line in enumerate(lines) if "rules known beforehand" in line)
-    best = next(line for line in lines[row:] if line.startswith("priced_exit")).split()[-3]
+    best = next(line for line in lines[row:] if line.startswith("priced")).split()[-3]
     assert float(best) == 1.0
     for goal in goals.values():
         assert goal["met"] == (goal["value"] is not None and goal["value"] <= goal["goal"])

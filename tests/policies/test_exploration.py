@@ -1,77 +1,15 @@
-"""What seems second best is tried as often as it may be the best, and less as more is known."""
+"""What is tried falls on queries that bring their right answer."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from policies.curves.curve import ClassCurve
-from policies.exploration import (
-    CHECKED,
-    MOST_TRIALS,
-    NEGLIGIBLE,
-    PlanCandidate,
-    checked_first,
-    choices,
-)
-from tests.policies.test_priced import EXTENSIONS_PAY, VOTES_PAY, learned
-
-PRICE = 3e-4
-
-
-def offered(
-    curve: ClassCurve, exploration: float = 0.08, price: float = PRICE, *, checked: bool = False
-) -> list[PlanCandidate]:
-    arms = curve.plan_table(price).arms
-    return choices(curve, arms, price, exploration=exploration, checked=checked)
-
-
-def trials_of_votes(curve: ClassCurve) -> float:
-    """Share of queries that try other votes than the best plan's."""
-    arms = curve.plan_table(PRICE).arms
-    return sum(
-        choice.propensity
-        for choice in offered(curve)
-        if choice.arm.name == "votes" and choice.arm not in arms and not choice.is_exploration
-    )
-
-
-@pytest.mark.parametrize("curve", [EXTENSIONS_PAY, VOTES_PAY], ids=["extensions pay", "votes pay"])
-@pytest.mark.parametrize("exploration", [0.01, 0.08, 0.5, 1.0])
-@pytest.mark.parametrize("price", [1e-5, 3e-4, 5e-3])
-@pytest.mark.parametrize(
-    ("share", "checked"), [(1.0, True), (0.0, False), (0.1, True), (0.1, False)]
-)
-def test_shares_are_chances_whatever_the_exploration(
-    curve: ClassCurve, exploration: float, price: float, share: float, checked: bool
-) -> None:
-    curve = replace(curve, referenced=share * curve.queries)
-    found = offered(curve, exploration, price, checked=checked)
-    assert sum(choice.propensity for choice in found) == pytest.approx(1)
-    assert all(choice.propensity >= -1e-12 for choice in found)
-    tried = [
-        c.propensity
-        for c in found[:-1]
-        if not c.is_exploration and c.arm in curve.plan_table(price).arms
-    ]
-    assert sum(tried) <= checked_first(exploration, checked, share) + 1e-12
-    assert found[-1].arm == curve.plan_table(price).arms[0]
-
-
-def test_more_votes_are_tried_less_as_more_is_known_of_them() -> None:
-    sets = ["aaaaab", "aaabac", "aacaab"]
-    shares = [trials_of_votes(learned([], sets * times)) for times in (1, 4, 40)]
-    assert MOST_TRIALS >= shares[0] > shares[1] > 2 * NEGLIGIBLE
-    assert shares[2] < 0.5 * shares[0]
-    assert shares[2] <= (40 * len(sets)) ** -0.5
-
-
-def test_more_votes_are_judged_by_queries_of_several_votes_only() -> None:
-    one_each, several = learned([], ["a", "a", "b"] * 20), learned([], ["aaa", "aab", "bba"] * 20)
-    assert one_each.votes is not None and several.votes is not None
-    gain, cost = 0.05, 0.15
-    unknown = one_each.votes.chance_of_gain(gain, cost)
-    known = several.votes.chance_of_gain(gain, cost)
-    assert 0.5 > unknown > 10 * known > 0
+from policies.curves.plans.counts import PlanCounts, courses_of
+from policies.curves.plans.curve import fit_plans
+from policies.curves.plans.settings import ChainSetting
+from policies.exploration import CHECKED, MOST_TRIALS, checked_first, voting_rival
+from policies.tally import Vote
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.01, 0.08, 0.5, 1.0])
@@ -91,12 +29,40 @@ def test_where_none_or_all_bring_their_answer_all_are_tried_alike(is_checked: bo
     assert checked_first(0.08, is_checked, 0.0) == checked_first(0.08, is_checked, 1.0) == 0.08
 
 
-def test_exploration_runs_are_of_checked_queries_before_others() -> None:
-    curve = replace(VOTES_PAY, referenced=0.2 * VOTES_PAY.queries)
-    shares = [
-        sum(
-            choice.propensity for choice in offered(curve, checked=checked) if choice.is_exploration
-        )
-        for checked in (True, False)
-    ]
-    assert shares[0] == pytest.approx(36 * shares[1])
+def is_r(answer: str | None) -> bool:
+    return answer == "r"
+
+
+def observed(queries: int, *, sampled: float, greedy: float, several: int) -> PlanCounts:
+    """Greedy chains that are right so often, and some queries of three sampled ones."""
+    counts, rng = PlanCounts(), Random(0)
+    for number in range(queries):
+        is_greedy, chance = number >= several, sampled if number < several else greedy
+        chains = 1 if is_greedy else 3
+        answers = ["r" if rng.random() < chance else rng.choice("abc") for _ in range(chains)]
+        votes = [Vote(at, answer, 54, 50) for at, answer in enumerate(answers)]
+        courses = courses_of(votes, (), ChainSetting(tried=True))
+        counts.observe(courses, is_r, is_exploration=True, is_greedy=is_greedy)
+    return counts
+
+
+def test_votes_that_may_be_better_than_a_greedy_chain_are_tried_as_often_as_they_may_be() -> None:
+    chances = []
+    for several in (6, 200):
+        curve = fit_plans(observed(400, sampled=0.3, greedy=0.9, several=several), prices=[1e-4])
+        assert curve is not None
+        best = curve.tables[0].plans[0]
+        assert best.votes.is_one_vote
+        assert best.forecast.accuracy == pytest.approx(0.9, abs=0.05)
+        found = voting_rival(curve, replace(best, error=0.02), 1e-4)
+        chances.append(found[1] if found else 0.0)
+    assert chances[0] > chances[1]
+    assert chances[1] < 0.01
+
+
+def test_greedy_and_sampled_chains_are_told_apart() -> None:
+    curve = fit_plans(observed(400, sampled=0.7, greedy=0.4, several=200), prices=[1e-4])
+    assert curve is not None
+    plan = curve.tables[0].plans[0]
+    assert not plan.votes.is_one_vote
+    assert plan.once == pytest.approx(0.7, abs=0.07) and plan.forecast.accuracy > plan.once

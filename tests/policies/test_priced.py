@@ -1,308 +1,300 @@
-"""`priced` explores a cold class, then spends where its curve says that tokens buy accuracy."""
+"""One plan of caps, exits, extensions and votes, carried out step by step."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 
-from policies.base import Draw, Extend, Limits, Message, Query, Situation, Stop
-from policies.curves.class_statistics import ClassStatistics
-from policies.curves.curve import ClassCurve, fit
-from policies.curves.observation import Observation
-from policies.plan import Budget, Plan
+from benchmarks.joint import by_learning, played, stream
+from benchmarks.joint_population import COSTS, question
+from benchmarks.joint_replay import KnownCurve, solve
+from policies import build
+from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
+from policies.curves.exit_curve import ExitRule, row_of
+from policies.curves.exit_statistics import POSITIONS, STATES
+from policies.curves.extension_counts import AnswerState
+from policies.curves.extension_curve import ExtensionRule
+from policies.curves.plans.curve import PlanCurve, fit_plans
+from policies.curves.plans.settings import ChainSetting
+from policies.curves.plans.table import PlanOption, PlanTable
+from policies.exploration import COLD_RUNS, EXPLORATION_CHAINS, RATE
+from policies.plan import Forecast, Plan
 from policies.priced import Priced
+from policies.signals import Probe
 from policies.tally import Tally, Vote
+from tests.policies.curves.plans.test_plan_curve import observed
 
-QUERY = Query("q", (Message("user", "?"),), "class")
-BUDGET = Budget(1000)
-RIGHT = {"a": True} | {letter: False for letter in "bcdefgh"}
-
-
-def chain(answers: str, *, step: int = 50) -> tuple[Vote, ...]:
-    return tuple(
-        Vote(0, given, step * (extensions + 1), step * (extensions + 1), extensions)
-        for extensions, given in enumerate(answers)
-    )
+PRICE = 1e-4
 
 
-def votes(answers: str, *, tokens: int = 50) -> tuple[Vote, ...]:
-    return tuple(Vote(number, given, tokens, tokens) for number, given in enumerate(answers))
+def curve_of(setting: ChainSetting, *, late: float = 0.6, price: float = PRICE) -> KnownCurve:
+    """A class whose best plan has this setting."""
+    curve = fit_plans(observed(200, early=0.3, late=late), prices=[price])
+    assert curve is not None
+    plan = replace(curve.tables[0].plans[0], setting=setting)
+    until_agreed = frozenset(AnswerState(extensions, 1) for extensions in range(3))
+    rule = ExtensionRule(price, until_agreed, Forecast(0.9, 200))
+    tables = (PlanTable(price, (plan,)),)
+    return KnownCurve(replace(curve, extension_rules=(rule,), tables=tables))
 
 
-def learned(
-    chains: list[str],
-    vote_sets: list[str],
-    *,
-    price: float = 3e-4,
-    step: int = 50,
-    budget: Budget = BUDGET,
-) -> ClassCurve:
-    statistics = ClassStatistics()
-    for answers in chains * 4:
-        plan = Plan("extensions", budget, 0.0, is_exploration=True)
-        given = chain(answers, step=step)
-        statistics.observe(Observation("class", given, budget, 0.0, plan, RIGHT))
-    for answers in vote_sets * 4:
-        plan = Plan("votes", budget, is_exploration=True)
-        statistics.observe(
-            Observation("class", votes(answers, tokens=step), budget, None, plan, RIGHT)
-        )
-    return fit(statistics, price=price)
+def situation(curve: KnownCurve | None, *votes: Vote, **fields: Any) -> Situation:
+    query = fields.pop("query", Query("q", (Message("user", "q"),)))
+    fields = {"price": PRICE, "max_thinking_tokens": 100_000} | fields
+    return Situation(query=query, tally=Tally(votes), curve=curve, **fields)  # type: ignore[arg-type]
 
 
-EXTENSIONS_PAY = learned(["bcaaaa", "bdaaaa", "caaaaa"], ["bcdebcfg", "cdeabfgh"])
-VOTES_PAY = learned(["bbbbbb", "cccccc", "aaaaaa"], ["aabacaad", "acaabaae", "baaacaad"])
-HOPELESS = learned(["bcdefg"], ["bcdefghb"], step=900, budget=Budget(8000))
-
-
-def start(curve: ClassCurve | None = None, *, limits: Limits | None = None) -> Situation:
-    query = QUERY if limits is None else replace(QUERY, limits=limits)
-    return Situation(query, Tally(), 8000, curve)
-
-
-def first(policy: Priced, situation: Situation, seed: int = 0) -> Draw:
-    decision = policy.decide(situation, Random(seed))
-    assert isinstance(decision, Draw) and decision.plan is not None
+def begun(curve: KnownCurve | None, **fields: Any) -> Draw:
+    decision = Priced(exploration=0.0).decide(situation(curve, **fields), Random(0))
+    assert isinstance(decision, Draw)
     return decision
 
 
-def plan_of(policy: Priced, situation: Situation, seed: int = 0) -> Plan:
-    plan = first(policy, situation, seed).plan
-    assert plan is not None
-    return plan
+def plan_of(decision: Draw) -> Plan:
+    assert decision.plan is not None
+    return decision.plan
 
 
-def test_a_cold_class_gets_exploration_runs_of_both_kinds() -> None:
-    plans = [plan_of(Priced(), start(), seed) for seed in range(200)]
-    assert all(plan.is_exploration for plan in plans)
-    shares = Counter(plan.name for plan in plans)
-    assert set(shares) == {"extensions", "votes"}
-    assert plans[0].propensity == pytest.approx(shares["extensions"] / 200, abs=0.1)
+def test_no_chain_is_greedy_unless_the_thinking_format_means_it() -> None:
+    for curve in (None, curve_of(ChainSetting("exit", PRICE)), curve_of(ChainSetting("forced", 1))):
+        for exploration in (0.0, 1.0):
+            for seed in range(8):
+                policy, rng = Priced(exploration=exploration), Random(seed)
+                decision = policy.decide(situation(curve, greedy=False), rng)
+                assert isinstance(decision, Draw)
+                assert decision.temperature is None
+                meant = policy.decide(situation(curve), Random(seed))
+                assert isinstance(meant, Draw)
+                assert meant.temperature == (0.0 if meant.samples == 1 else None)
 
 
-def test_exploration_runs_under_way_for_others_need_not_be_repeated() -> None:
-    for exploration_runs, expected in (
-        ({"extensions": 3}, {("votes", True)}),
-        ({"votes": 5}, {("extensions", True)}),
-        ({"extensions": 3, "votes": 3}, {("extensions", False)}),
-    ):
-        cold = replace(start(), exploration_runs=exploration_runs)
-        plans = [plan_of(Priced(), cold, seed) for seed in range(20)]
-        assert {(plan.name, plan.is_exploration) for plan in plans} == expected
+def test_a_cold_class_is_explored_with_several_chains_that_are_tried() -> None:
+    decisions = [Priced().decide(situation(None), Random(seed)) for seed in range(40)]
+    samples = set()
+    for decision in decisions:
+        assert isinstance(decision, Draw)
+        assert decision.plan is not None and decision.plan.is_exploration
+        assert decision.probing is not None
+        assert decision.probing.at == POSITIONS[: len(decision.probing.at)]
+        samples.add(decision.samples)
+    assert samples == {1, EXPLORATION_CHAINS}
 
 
-def test_a_query_that_may_teach_nothing_gets_the_best_plan_at_once() -> None:
-    for situation, expected in (
-        (start(), "extensions"),
-        (start(EXTENSIONS_PAY), "extensions"),
-        (start(VOTES_PAY), "votes"),
-    ):
-        silent = replace(situation, learns=False)
-        plans = {plan_of(Priced(exploration=1.0), silent, seed) for seed in range(50)}
-        assert {(plan.name, plan.is_exploration, plan.propensity) for plan in plans} == {
-            (expected, False, 1.0)
-        }
+def test_where_nothing_may_be_learned_nothing_is_tried() -> None:
+    decision = Priced().decide(situation(None, learns=False), Random(0))
+    assert isinstance(decision, Draw)
+    assert (decision.samples, decision.probing) == (1, None)
 
 
-def test_a_exploration_chain_is_extended_to_the_end_although_it_is_settled() -> None:
-    policy = Priced(max_extensions=3)
-    plan = Plan("extensions", BUDGET, 0.0, is_exploration=True)
-    for answers in ("a", "aa", "aaa"):
-        situation = replace(start(EXTENSIONS_PAY), tally=Tally(chain(answers)), plan=plan)
-        decision = policy.decide(situation, Random(0))
-        assert isinstance(decision, Extend) and decision.plan == plan
-    situation = replace(start(EXTENSIONS_PAY), tally=Tally(chain("aaaa")), plan=plan)
-    assert policy.decide(situation, Random(0)) == Stop("plan done")
+def test_a_query_that_brings_its_answer_is_tried_whatever_its_plan() -> None:
+    curve = curve_of(ChainSetting())
+    assert begun(curve).probing is None
+    checked = begun(curve, query=Query("q", (Message("user", "q"),), reference="0"))
+    assert checked.probing is not None and checked.probing.at == POSITIONS
 
 
-def test_without_exploration_a_cold_chain_goes_on_until_two_answers_agree() -> None:
-    policy = Priced(exploration=0.0)
-    draw = first(policy, start())
-    assert draw.samples == 1 and draw.temperature == 0.0
-    changing = replace(start(), tally=Tally(chain("ab")), plan=draw.plan)
-    assert isinstance(policy.decide(changing, Random(0)), Extend)
-    settled = replace(start(), tally=Tally(chain("abb")), plan=draw.plan)
-    assert policy.decide(settled, Random(0)) == Stop("settled")
+def test_a_chain_that_is_forced_on_is_not_tried() -> None:
+    reference = Query("q", (Message("user", "q"),), reference="0")
+    forced = begun(curve_of(ChainSetting("forced", 2)), query=reference)
+    assert forced.probing is None and not plan_of(forced).setting.tried  # type: ignore[union-attr]
 
 
-def test_waits_where_waits_pay_and_votes_where_votes_pay() -> None:
-    policy = Priced(exploration=0.0)
-    extensions, vote = first(policy, start(EXTENSIONS_PAY)), first(policy, start(VOTES_PAY))
-    assert (extensions.samples, extensions.temperature) == (1, 0.0)
-    assert vote.samples > 1 and vote.temperature is None
-    assert extensions.plan is not None and extensions.plan.forecast is not None
-    assert extensions.plan.forecast.accuracy > 0.7
+def test_without_extensions_no_plan_has_any() -> None:
+    for setting in (ChainSetting("forced", 1), ChainSetting("extend", PRICE)):
+        curve = curve_of(setting)
+        decision = Priced(exploration=0.0, max_extensions=0).decide(situation(curve), Random(0))
+        assert isinstance(decision, Draw) and plan_of(decision).setting == ChainSetting()
 
 
-def test_a_hopeless_class_gets_one_short_pass() -> None:
-    draw = first(Priced(exploration=0.0), start(HOPELESS))
-    assert draw.plan is not None and draw.plan.name == "cap"
-    assert draw.samples == 1 and draw.budget.max_thinking_tokens <= 16
-    cut = Vote(0, "b", 20, draw.budget.max_thinking_tokens)
-    done = replace(start(HOPELESS), tally=Tally((cut,)), plan=draw.plan)
-    assert Priced().decide(done, Random(0)) == Stop("plan done")
+def test_an_answer_is_promised_only_where_no_signal_draws_more_votes() -> None:
+    known = curve_of(ChainSetting())
+    assert known.plans is not None
+    plan = known.plans.tables[0].plans[0]
+    for more in (0, 1):
+        rounds = np.zeros((len(plan.votes.rounds), 2), dtype=np.int8)
+        rounds[0, 1] = more  # of difficult questions
+        votes = replace(plan.votes, rounds=rounds, columns={8: 1})
+        tables = (PlanTable(PRICE, (replace(plan, votes=votes),)),)
+        curve = KnownCurve(replace(known.plans, signal="difficulty", tables=tables))
+        hard = Query("q", (Message("user", "q"),), difficulty=1.0)
+        decision = begun(curve, query=hard)
+        assert (decision.samples, decision.final) == (1, not more)
 
 
-def test_the_dearer_a_token_the_fewer_are_planned() -> None:
-    policy = Priced(exploration=0.0)
-    spent = []
-    for price in (5e-5, 3e-4, 2e-3):
-        forecast = plan_of(policy, replace(start(EXTENSIONS_PAY), price=price)).forecast
-        assert forecast is not None
-        spent.append(forecast.tokens)
-    assert spent == sorted(spent, reverse=True) and spent[0] > spent[-1]
+def test_extensions_are_forced_in_one_go() -> None:
+    assert begun(curve_of(ChainSetting("forced", 2))).budget.extensions == 2
 
 
-def test_a_query_worth_more_is_a_query_at_a_lower_price() -> None:
-    policy = Priced(exploration=0.0)
-    worthy = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(value=8.0)))
-    cheap = plan_of(policy, replace(start(EXTENSIONS_PAY), price=3e-4 / 8))
-    assert worthy == cheap
+def test_a_chain_is_extended_while_its_rule_says_so() -> None:
+    curve = curve_of(ChainSetting("extend", 1e-2), late=0.99, price=1e-2)
+    plan = plan_of(begun(curve))
+    assert plan.budget.extensions == 0
+    first, other = Vote(0, "a", 60, 50), Vote(0, "b", 110, 100, 1, "extensions")
+
+    def then(*votes: Vote) -> object:
+        return Priced(price=1e-2).decide(situation(curve, *votes, plan=plan, price=0.0), Random(0))
+
+    assert isinstance(decision := then(first), Extend) and decision.extensions == 1
+    assert isinstance(then(first, other), Extend)
+    assert isinstance(then(first, replace(other, answer="a")), Stop)
 
 
-def test_propensities_of_a_warm_class_are_those_with_which_plans_are_chosen() -> None:
-    policy = Priced(exploration=0.08)
-    rng = Random(1)
-    chosen = Counter[tuple[str, bool, float]]()
-    for _ in range(20000):
-        decision = policy.decide(start(VOTES_PAY), rng)
-        assert isinstance(decision, Draw) and decision.plan is not None
-        chosen[decision.plan.name, decision.plan.is_exploration, decision.plan.propensity] += 1
-    assert sum(propensity for _, _, propensity in chosen) == pytest.approx(1)
-    for (_, _, propensity), times in chosen.items():
-        assert times / 20000 == pytest.approx(propensity, abs=0.01)
+def test_of_several_chains_that_are_explored_the_first_alone_is_extended() -> None:
+    explored = ChainSetting("extend", 1, tried=True)
+    plan = replace(plan_of(begun(None)), setting=explored, is_exploration=True)
+    votes = [Vote(number, "a", 60, 50) for number in range(2)]
+
+    def then(*more: Vote) -> object:
+        return Priced().decide(situation(None, *votes, *more, plan=plan), Random(0))
+
+    assert isinstance(decision := then(), Extend) and decision.chain == 0
+    assert isinstance(then(Vote(0, "b", 110, 100, 1, "extensions")), Stop)
 
 
-def test_the_total_limit_is_never_planned_past() -> None:
-    for limit in (1, 5, 40, 130, 300, 1000):
-        for curve in (None, EXTENSIONS_PAY, VOTES_PAY):
-            for seed in range(10):
-                draw = first(Priced(), start(curve, limits=Limits(max_total_tokens=limit)), seed)
-                assert draw.samples * draw.budget.most_tokens <= limit
+@pytest.mark.parametrize("greedy", [True, False])
+def test_a_chain_is_extended_at_the_temperature_that_it_began_with(greedy: bool) -> None:
+    policy, seed = Priced(max_samples=1), Random(0)
+    first = policy.decide(situation(None, greedy=greedy), seed)
+    assert isinstance(first, Draw) and first.temperature == (0.0 if greedy else None)
+    vote = Vote(0, "a", 60, 50)
+    then = policy.decide(situation(None, vote, plan=first.plan, greedy=greedy), seed)
+    assert isinstance(then, Extend) and then.temperature == first.temperature
 
 
-def test_a_chain_is_not_extended_where_a_wait_has_no_room() -> None:
-    plan = Plan("extensions", BUDGET, 0.0, is_exploration=True)
-    tight = start(EXTENSIONS_PAY, limits=Limits(max_total_tokens=260))
-    ended = replace(tight, tally=Tally(chain("ab")), plan=plan, tokens_spent=100)
-    assert Priced().decide(ended, Random(0)) == Stop("budget")
-    full = replace(start(), tally=Tally(chain("ab", step=480)), plan=plan)
-    assert Priced().decide(full, Random(0)) == Stop("budget")
+def test_votes_begin_with_sampled_chains_where_one_alone_is_greedy() -> None:
+    counts = observed(200, early=0.6, late=0.6)
+    curve = KnownCurve(fit_plans(counts, prices=[1e-6]))
+    decision = Priced(exploration=0.0).decide(situation(curve, price=1e-6), Random(0))
+    assert isinstance(decision, Draw) and not decision.final
+    assert decision.temperature is None and plan_of(decision).temperature is None
 
 
-def test_a_target_accuracy_takes_the_cheapest_plan_that_surely_reaches_it() -> None:
-    policy = Priced(exploration=0.0, price=5e-3)
-    arms = [arm for table in EXTENSIONS_PAY.plan_tables for arm in table.arms]
-    for target in (0.05, 0.5, 0.7):
-        surely = [arm for arm in arms if arm.forecast.accuracy - arm.error >= target]
-        plan = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(target_accuracy=target)))
-        assert plan.forecast == min(surely, key=lambda arm: arm.forecast.tokens).forecast
-    lucky = min(arms, key=lambda arm: arm.forecast.tokens).forecast
-    plan = plan_of(policy, start(EXTENSIONS_PAY, limits=Limits(target_accuracy=lucky.accuracy)))
-    assert plan.forecast and plan.forecast.accuracy > lucky.accuracy
+def test_an_exploration_run_gets_the_votes_of_the_best_plan() -> None:
+    curve = curve_of(ChainSetting(), price=1e-6)
+    explored = ChainSetting("extend", 0, tried=True)
+    plan = replace(plan_of(begun(curve, price=1e-6)), setting=explored, is_exploration=True)
+    votes = [Vote(0, "a", 60, 50), Vote(1, "b", 60, 50)]
+    decision = Priced().decide(situation(curve, *votes, plan=plan, price=1e-6), Random(0))
+    assert isinstance(decision, Draw) and decision.probing is not None
 
 
-def test_voting_stops_when_the_votes_agree() -> None:
-    draw = first(Priced(exploration=0.0), start(VOTES_PAY))
-    agreed = replace(start(VOTES_PAY), tally=Tally(votes("aaaaaaaa")), plan=draw.plan)
-    assert Priced().decide(agreed, Random(0)) == Stop("settled")
+def test_a_running_chain_is_concluded_when_its_rule_holds() -> None:
+    curve = curve_of(ChainSetting("exit", PRICE))
+    assert curve.plans is not None and curve.plans.exits is not None
+    agreed = row_of([Probe(2, 64, "b", 0.5), Probe(2, 91, "b", 0.5)])
+    ends_at = tuple(row == agreed for row in range(STATES))
+    rule = ExitRule(PRICE, ends_at, Forecast(0.5, 100))
+    exits = replace(curve.plans.exits, rules=(rule,))
+    curve = KnownCurve(replace(curve.plans, exits=exits))
+    plan = plan_of(begun(curve))
+    trials = [Probe(1, 64, "a", 0.5), Probe(2, 64, "b", 0.5), Probe(2, 91, "b", 0.5)]
+
+    def then(probes: Sequence[Probe]) -> object:
+        now = situation(curve, plan=plan, pending=2, probes=tuple(probes))
+        return Priced().decide(now, Random(0))
+
+    assert then(trials) == Conclude(2)
+    assert isinstance(then(trials[:2]), Draw)
 
 
-def test_no_more_than_the_most_votes_are_drawn() -> None:
-    plan = Plan("votes", BUDGET)
-    situation = replace(start(), tally=Tally(votes("abcd")), plan=plan)
-    assert Priced(max_samples=4).decide(situation, Random(0)) == Stop("plan done")
-    decision = Priced(max_samples=5).decide(situation, Random(0))
-    assert isinstance(decision, Draw) and decision.samples == 1
+def test_votes_are_drawn_while_the_next_one_pays() -> None:
+    curve = curve_of(ChainSetting(), price=1e-5)
+    plan = plan_of(begun(curve, price=1e-5))
+
+    def then(*answers: str) -> object:
+        votes = [Vote(n, answer, 104, 100) for n, answer in enumerate(answers)]
+        return Priced().decide(situation(curve, *votes, plan=plan, price=1e-5), Random(0))
+
+    assert isinstance(decision := then("a", "b"), Draw) and decision.samples >= 1
+    assert then(*"aaaaaaaa") == Stop("settled")
 
 
-def test_a_lost_chain_is_replaced_and_three_are_given_up() -> None:
-    plan = Plan("extensions", BUDGET, 0.0)
-    lost = Vote(0, None, 10, 10, stop_cause="lost")
-    once = replace(start(), tally=Tally((lost,)), plan=plan)
-    decision = Priced().decide(once, Random(0))
-    assert isinstance(decision, Draw) and decision.temperature is None
-    thrice = Tally(tuple(replace(lost, chain=number) for number in range(3)))
-    assert Priced().decide(replace(once, tally=thrice), Random(0)) == Stop("no answer")
+def test_the_querys_own_limit_holds() -> None:
+    query = Query("q", (Message("user", "q"),), limits=Limits(max_total_tokens=300))
+    decision = begun(curve_of(ChainSetting(), price=1e-6), query=query, price=1e-6)
+    assert decision.samples * decision.budget.most_tokens <= 300
 
 
-def test_votes_only_never_asks_for_a_greedy_chain() -> None:
-    policy = Priced(votes_only=True)
-    for curve in (None, EXTENSIONS_PAY, VOTES_PAY, HOPELESS):
-        for seed in range(30):
-            draw = first(policy, start(curve), seed)
-            assert draw.temperature is None
-            assert draw.plan is not None and draw.plan.name == "votes"
-            done = replace(start(curve), tally=Tally(votes("ab")), plan=draw.plan)
-            assert not isinstance(policy.decide(done, Random(seed)), Extend)
+def test_a_target_accuracy_takes_the_cheapest_plan_that_reaches_it() -> None:
+    known = fit_plans(observed(400, early=0.3, late=0.8), prices=[1e-6, 1e-4, 1e-2])
+    assert known is not None
+
+    def taken(target: float) -> PlanOption:
+        query = Query("q", (Message("user", "q"),), limits=Limits(target_accuracy=target))
+        plan = plan_of(begun(KnownCurve(known), query=query))
+        assert plan.forecast is not None
+        plans = [each for table in known.tables for each in table.plans]
+        return next(each for each in plans if each.forecast == plan.forecast)
+
+    easy, hard = taken(0.25), taken(0.85)
+    assert easy.forecast.accuracy - easy.error >= 0.25
+    assert hard.forecast.accuracy - hard.error >= 0.85
+    assert easy.forecast.tokens < hard.forecast.tokens
 
 
-def test_an_exploration_run_shows_its_votes_and_goes_on_where_more_of_them_pay() -> None:
-    policy = Priced(1e-5)
-    for curve, given, expected in (
-        (None, "aaa", Draw),
-        (VOTES_PAY, "aaa", Draw),
-        (VOTES_PAY, "aaaaaa", Stop),
-        (VOTES_PAY, "abcabc", Draw),
-    ):
-        plan = Plan("votes", BUDGET, is_exploration=True, price=1e-5)
-        situation = replace(start(curve), price=1e-5, tally=Tally(votes(given)), plan=plan)
-        assert isinstance(policy.decide(situation, Random(0)), expected), (curve, given)
+def test_a_plan_for_a_target_keeps_the_votes_of_its_own_price() -> None:
+    known = fit_plans(observed(400, early=0.3, late=0.6), prices=[1e-7, 1e-2])
+    assert known is not None
+    query = Query("q", (Message("user", "q"),), limits=Limits(target_accuracy=0.9))
+    plan = plan_of(begun(KnownCurve(known), query=query, price=1e-2))
+    assert plan.price == 1e-7
+    split = [Vote(number, answer, 420, 400) for number, answer in enumerate("abab")]
+    now = situation(KnownCurve(known), *split, query=query, plan=plan, price=1e-2)
+    assert isinstance(Priced(exploration=0.0).decide(now, Random(0)), Draw)
 
 
-def test_where_votes_cannot_pay_nothing_is_explored() -> None:
-    policy = Priced(votes_only=True, exploration=1.0)
-    cheap = [plan_of(policy, replace(start(VOTES_PAY), price=1e-5), seed) for seed in range(100)]
-    dear = [plan_of(policy, replace(start(VOTES_PAY), price=0.02), seed) for seed in range(100)]
-    assert any(plan.is_exploration for plan in cheap) and not any(
-        plan.is_exploration for plan in dear
-    )
+def test_after_three_chains_without_an_answer_a_query_is_given_up() -> None:
+    curve = curve_of(ChainSetting())
+    plan = plan_of(begun(curve))
+    silent = [Vote(n, None, 104, 100) for n in range(3)]
+    policy = Priced()
+    assert isinstance(policy.decide(situation(curve, *silent[:2], plan=plan), Random(0)), Draw)
+    assert policy.decide(situation(curve, *silent, plan=plan), Random(0)) == Stop("no answer")
 
 
-def test_a_class_whose_votes_stop_at_the_first_sometimes_tries_more_of_them() -> None:
-    dear = learned(["bbbbbb", "cccccc", "dddddd"], ["aabacaad", "acaabaae", "baaacaad"], price=5e-3)
-    situation = replace(start(dear), price=5e-3)
-    plans = [plan_of(Priced(), situation, seed) for seed in range(300)]
-    usual = Counter(
-        plan.price for plan in plans if plan.name == "votes" and not plan.is_exploration
-    )
-    assert set(usual) == {5e-3, 5e-3 / 4} and usual[5e-3 / 4] < 150
-    ends = {}
-    for plan in plans:
-        if plan.price in usual and not plan.is_exploration:
-            voted = replace(situation, tally=Tally(votes("a")), plan=plan)
-            ends[plan.price] = Priced().decide(voted, Random(0))
-    assert isinstance(ends[5e-3], Stop) and isinstance(ends[5e-3 / 4], Draw)
-    aims = replace(situation, query=replace(QUERY, limits=Limits(target_accuracy=0.1)))
-    aiming = [plan_of(Priced(), aims, seed) for seed in range(300)]
-    assert len({(plan.name, plan.price) for plan in aiming}) == 1
+def test_exploration_takes_a_falling_share_of_what_plans_take() -> None:
+    """At most 2 * RATE * sqrt(N) best plans after N queries, and the first COLD_RUNS."""
+    arrivals = stream(0, 400)
+    play, _ = by_learning(3e-5, 0)
+    explored = [play(arrival).is_exploration for arrival in arrivals]
+    cold = 6 * (COLD_RUNS + 1)
+    assert sum(explored[200:]) < sum(explored[:200])
+    assert sum(explored) <= cold + 6 * 2 * RATE * (400 / 6) ** 0.5
 
 
-def test_curiosity_falls_with_what_was_seen() -> None:
-    policy = Priced(votes_only=True, exploration=1.0)
-    few = learned([], ["aabacaad", "acaabaae", "baaacaad"])
-    many = learned([], ["aabacaad", "acaabaae", "baaacaad"] * 50)
-    shares = [
-        sum(
-            plan_of(policy, replace(start(curve), price=1e-5), seed).is_exploration
-            for seed in range(300)
-        )
-        for curve in (few, many)
-    ]
-    assert shares[0] > 2 * shares[1]
+@pytest.mark.slow
+def test_what_is_learned_beats_what_is_known_of_nothing() -> None:
+    price, arrivals = 8e-6, stream(1, 900)
+    play, learner = by_learning(price, 1)
+    ours = played(arrivals, play)[450:]
+    fixed, rng = build("fixed"), Random(0)
+    alone = [solve(fixed, each.asked, rng, COSTS) for each in arrivals[450:]]
+    worth = (ours[:, 0] - price * ours[:, 1]).mean()
+    assert worth > sum(one.right - price * one.tokens for one in alone) / len(alone)
+    assert all(curve.plans is not None and curve.plans.queries > 50 for curve in learner.curves)
 
 
-def test_a_long_first_chain_is_asked_again_and_a_short_one_is_believed() -> None:
-    statistics = ClassStatistics()
-    for answers, tokens in [("aaaa", 40), ("abaa", 80), ("baaa", 80)] * 40:
-        plan = Plan("votes", BUDGET, is_exploration=True)
-        given = votes(answers, tokens=tokens)
-        statistics.observe(Observation("class", given, BUDGET, None, plan, RIGHT))
-    curve = fit(statistics, price=1e-3)
-    policy = Priced(1e-3, votes_only=True, exploration=0.0)
-    plan = plan_of(policy, start(curve))
-    for tokens, expected in ((40, Stop("settled")), (80, None)):
-        vote = votes("a", tokens=tokens)
-        decision = policy.decide(replace(start(curve), tally=Tally(vote), plan=plan), Random(0))
-        assert decision == expected or (expected is None and isinstance(decision, Draw))
+def test_a_replayed_question_has_its_chains_in_order() -> None:
+    asked = question(0, Random(3))
+    result = solve(build("majority", samples=4), asked, Random(0), COSTS)
+    ends = [course.ends[0].thinking_tokens for course in result.courses]
+    assert ends == [chain.tokens for chain in asked.chains[:4]]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("price", 0.0), ("max_samples", 0), ("max_extensions", 7), ("probe_tokens", 0)],
+)
+def test_a_wrong_option_is_refused_by_its_name(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=option):
+        Priced(**{option: value})
+
+
+def test_a_curve_tells_its_nearest_table() -> None:
+    known = fit_plans(observed(50, early=0.3, late=0.8), prices=[1e-5, 1e-3])
+    assert isinstance(known, PlanCurve)
+    assert known.table(2e-5).price == 1e-5
+    assert known.table(9e-4).price == 1e-3

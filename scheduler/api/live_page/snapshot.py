@@ -126,7 +126,7 @@ class Snapshots:
         return {
             "count": len(sizes),
             "classes": [
-                {"class": name, "chosen": _arms(curve, price)} | drawing
+                {"class": name, "chosen": _plans(curve, price)} | drawing
                 for name, (curve, drawing) in self._drawn.items()
             ],
         }
@@ -140,11 +140,11 @@ class Snapshots:
 def _drawing(curve: ClassCurve) -> dict[str, Any]:
     """Lines by kind of plan: rows of x (as in CurvePoint), accuracy, low, high, tokens."""
     lines: dict[str, list[list[float]]] = {}
-    for arm, x, *accuracy, tokens in curve.points():
-        if arm == "votes" and x not in SHOWN_VOTES:
+    for kind, x, *accuracy, tokens in curve.points():
+        if kind == "votes" and x not in SHOWN_VOTES:
             continue
         row = [x, *(round(value, 4) for value in accuracy), round(tokens, 1)]
-        lines.setdefault(arm, []).append(row)
+        lines.setdefault(kind, []).append(row)
     return {
         "queries": round(curve.queries, 1),
         "labelled": round(curve.labelled, 1),
@@ -156,20 +156,21 @@ def _drawing(curve: ClassCurve) -> dict[str, Any]:
     }
 
 
-def _arms(curve: ClassCurve, price: float) -> list[dict[str, Any]]:
-    """The ways to spend at a price, best first: what the next query of the class gets, and what it
-    is weighed against.
+def _plans(curve: ClassCurve, price: float) -> list[dict[str, Any]]:
+    """The plans at a price, best first: what the next query of the class gets, and what it is
+    weighed against.
     """
     return [
         {
-            "name": arm.name,
-            "accuracy": round(arm.forecast.accuracy, 4),
-            "error": round(arm.error, 4),
-            "tokens": round(arm.forecast.tokens, 1),
-            "max_thinking_tokens": arm.max_thinking_tokens,
-            "worth": round(arm.net_value(price), 5),
+            "name": str(plan),
+            "kind": plan.setting.kind,
+            "chains": round(plan.chains, 2),
+            "accuracy": round(plan.forecast.accuracy, 4),
+            "error": round(plan.error, 4),
+            "tokens": round(plan.forecast.tokens, 1),
+            "worth": round(plan.net_value(price), 5),
         }
-        for arm in sorted(
-            curve.plan_table(price).arms, key=lambda arm: arm.net_value(price), reverse=True
+        for plan in sorted(
+            curve.plan_table(price).plans, key=lambda plan: plan.net_value(price), reverse=True
         )
     ]

@@ -1,6 +1,7 @@
 """One row of a job in passes: its first answer, and how it goes on when the price falls."""
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from scheduler.batch.budget.passes import record_line
 from scheduler.batch.inputs.row import Row
 from scheduler.solving.continuing import Unfinished
 from scheduler.solving.controller import Controller
+
+log = logging.getLogger(__name__)
 
 
 class RowStep(NamedTuple):
@@ -32,10 +35,14 @@ class RowSteps:
     options: dict[str, Any]
     model: str
 
-    async def begin(self, row: Row, *, price: float, limits: dict[str, Any]) -> RowStep:
+    async def begin(
+        self, row: Row, price: float, limits: dict[str, Any], *, explores: bool
+    ) -> RowStep:
         """`limits` are fields of `thinkbudget`, too. Raises RequestError."""
         is_open = leaves_policy_open(row.body)
         own = {"price": price} if is_open else {}
+        if is_open and not explores:
+            own["exploration"] = 0.0
         job = chat.prepare(self.controller, self._body(row, limits | own))
         outcome = await self.controller.answer(
             job.query, policy=job.policy, learn=job.learns, tenant=job.tenant
@@ -52,18 +59,19 @@ class RowSteps:
         as_it_was = RowStep(json.dumps(record))
         if record["kept"] is None:
             return as_it_was
-        earlier = Unfinished.from_dict(record["kept"])
-        job = chat.prepare(self.controller, self._body(row, limits | {"price": price}))
-        job = job._replace(query=replace(job.query, id=earlier.id))
-        if not await self.controller.goes_on(job.query, policy=job.policy, earlier=earlier):
-            return as_it_was
-        before = sum(each.sample.tokens for each in earlier.records)
         try:
+            earlier = Unfinished.from_dict(record["kept"])
+            job = chat.prepare(self.controller, self._body(row, limits | {"price": price}))
+            job = job._replace(query=replace(job.query, id=earlier.id))
+            if not await self.controller.goes_on(job.query, policy=job.policy, earlier=earlier):
+                return as_it_was
             outcome = await self.controller.answer(
                 job.query, policy=job.policy, learn=job.learns, tenant=job.tenant, earlier=earlier
             )
         except Exception:  # it has an answer already
+            log.exception("%s: the row keeps the answer that it has", row.custom_id)
             return as_it_was
+        before = sum(each.sample.tokens for each in earlier.records)
         spent = outcome.tokens.total - before
         if outcome.chosen is None or not spent:
             return as_it_was._replace(tokens=spent)

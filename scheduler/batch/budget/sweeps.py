@@ -196,7 +196,9 @@ class Sweeps:
     async def _begin_row(self, row: Row) -> tuple[AnsweredRow, int]:
         """The first answer of a row, and the tokens of its first chain."""
         try:
-            step = await self._steps.begin(row, price=self.price, limits=self._deadline())
+            ledger, rows = self._controller.ledger, self._count - self._answered
+            explores = self._chains.bear_exploring(ledger.unspent, rows, ledger.queries + 1)
+            step = await self._steps.begin(row, self.price, self._deadline(), explores=explores)
         except RequestError as error:
             late = self._goals.seconds is not None and error.code == "deadline_exceeded"
             poor = self._goals.tokens is not None and error.code == "budget_too_small"

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scheduler.experiments.charts.canvas import Canvas, log_tokens, percent_axis
+from scheduler.experiments.charts.canvas import Canvas, hide_after, log_tokens, percent_axis
 from scheduler.experiments.charts.labels import NamedPoint, name_lines
 from scheduler.experiments.oracle import TruePoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARMS = {"extensions": ("-", "o"), "votes": ("--", "s"), "cap": (":", "^")}
-"""By arm, how its line and its points are drawn."""
+KINDS = {"extensions": ("-", "o"), "votes": ("--", "s"), "cap": (":", "^")}
+"""By kind of setting, how its line and its points are drawn."""
 _MARKED = (1, 2, 4, 8, 16, 32)
 ACROSS = 4
 MOST_CLASSES = 16
@@ -34,8 +34,7 @@ def learned_figure(
     figure, axes = canvas.panels(
         down, across, 2.35 * across + 0.6, 2.4 * down + 0.5, sharex=True, sharey=True
     )
-    for panel in axes.flat[len(shown) :]:
-        panel.set_visible(False)
+    hide_after(axes, len(shown))
     for line, panel in zip(shown, axes.flat, strict=False):
         points = truths.get(line["class"], ())
         _truth(canvas, panel, points)
@@ -51,8 +50,8 @@ def learned_figure(
 
 
 def _truth(canvas: Canvas, axes: "Axes", points: Sequence[TruePoint]) -> None:
-    for arm, (style, _) in ARMS.items():
-        mine = [point for point in points if point.arm == arm]
+    for kind, (style, _) in KINDS.items():
+        mine = [point for point in points if point.kind == kind]
         if mine:
             axes.plot(
                 [point.tokens for point in mine], [point.accuracy for point in mine], style,
@@ -63,14 +62,14 @@ def _truth(canvas: Canvas, axes: "Axes", points: Sequence[TruePoint]) -> None:
 def _learned(
     canvas: Canvas, axes: "Axes", policy: str | None, points: Sequence[Mapping[str, Any]]
 ) -> list[NamedPoint]:
-    """Draws every arm; returns where each line ends."""
+    """Draws every kind of setting; returns where each line ends."""
     colour, ends = canvas.plain["ink"] if policy is None else canvas.colour(policy), []
-    for arm, (style, mark) in ARMS.items():
-        mine = [point for point in points if point["arm"] == arm]
+    for kind, (style, mark) in KINDS.items():
+        mine = [point for point in points if point["kind"] == kind]
         if not mine:
             continue
         x, y = [point["tokens"] for point in mine], [point["accuracy"] for point in mine]
-        marked = [n for n, point in enumerate(mine) if arm != "votes" or point["x"] in _MARKED]
+        marked = [n for n, point in enumerate(mine) if kind != "votes" or point["x"] in _MARKED]
         drawn: list[Any] = axes.plot(
             x, y, style, marker=mark, ms=2.6, lw=1.4, color=colour, zorder=3, markevery=marked
         )
@@ -78,7 +77,7 @@ def _learned(
         drawn.append(axes.fill_between(x, low, high, color=colour, alpha=0.1, lw=0, zorder=0))
         if policy is not None:
             canvas.of_policy(policy, drawn)
-        ends.append(NamedPoint({"cap": "caps"}.get(arm, arm), x[-1], y[-1], colour))
+        ends.append(NamedPoint({"cap": "caps"}.get(kind, kind), x[-1], y[-1], colour))
     return ends
 
 

@@ -16,7 +16,7 @@ from policies.plan import Budget, Plan
 from policies.tally import Vote
 
 BUDGET = Budget(100)
-VOTES = Plan("votes", BUDGET)
+VOTES = Plan("whole", BUDGET)
 
 
 def observation(
@@ -103,8 +103,8 @@ def test_a_label_that_comes_later_counts_as_one_that_came_at_once() -> None:
     at_once.observe(observation(right=True))
     later.observe(observation())
     learn(later, observation(), answer="7", reward=1.0)
-    assert later.served["votes"] == at_once.served["votes"]
-    assert at_once.served["votes"].checked[:2] == [1.0, 1.0]
+    assert later.served["whole"] == at_once.served["whole"]
+    assert at_once.served["whole"].checked[:2] == [1.0, 1.0]
 
 
 def test_exploration_runs_are_not_of_what_is_served_usually() -> None:
@@ -120,8 +120,8 @@ def test_half_a_reward_is_half_right() -> None:
     statistics = ClassStatistics()
     statistics.observe(observation())
     learn(statistics, observation(), answer="7", reward=0.5)
-    assert statistics.served["votes"].checked[:2] == [1.0, 0.5]
-    assert statistics.served["votes"].unchecked[0] == 0.0
+    assert statistics.served["whole"].checked[:2] == [1.0, 0.5]
+    assert statistics.served["whole"].unchecked[0] == 0.0
 
 
 def test_a_curve_tells_what_was_served_and_keeps_it_when_stored() -> None:
@@ -130,8 +130,8 @@ def test_a_curve_tells_what_was_served_and_keeps_it_when_stored() -> None:
         statistics.observe(observation(right=number % 3 > 0))
     again = ClassStatistics.from_dict(statistics.as_dict())
     curve = fit(again, price=1e-3)
-    assert curve.served["votes"].accuracy == pytest.approx(2 / 3)
-    assert curve.as_dict()["served"]["votes"]["checked"] == 30
+    assert curve.served["whole"].accuracy == pytest.approx(2 / 3)
+    assert curve.as_dict()["served"]["whole"]["checked"] == 30
 
 
 def test_a_new_model_is_not_credited_with_what_the_old_one_served() -> None:

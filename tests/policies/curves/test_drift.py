@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.drift import QUERIES_AFTER_DRIFT, Adwin, DriftDetector, decay, warm_start
-from policies.curves.exit_statistics import ProbeTrajectory
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.observation import Observation
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Probe
 from policies.tally import Vote
@@ -68,8 +67,12 @@ def test_a_value_outside_of_its_range_is_refused(value: float) -> None:
 
 
 def chain(length: int, *, right: bool = True, cap: bool = False) -> Observation:
-    plan = Plan("cap" if cap else "extensions", BUDGET, 0.0)
-    history = (Vote(0, "7", length + 6, length), Vote(0, "7", 2 * length, 2 * length, 1))
+    cause = "max_thinking" if cap else "natural"
+    plan = Plan("fixed", BUDGET, 0.0)
+    history = (
+        Vote(0, "7", length + 6, length, 0, cause),
+        Vote(0, "7", 2 * length, 2 * length, 1, "extensions"),
+    )
     return Observation("c", history, BUDGET, 0.0, plan, {"7": right})
 
 
@@ -84,14 +87,15 @@ def test_a_cut_chain_tells_of_no_change() -> None:
     for length in [100] * 300 + [1000] * 300:
         assert not watch.observe(chain(length, cap=length == 1000))
         assert not watch.observe(chain(1000, right=False))
-    assert watch.windows["chain right"].mean == 1.0
+    assert watch.windows["greedy right"].mean == 1.0
 
 
 def test_of_a_chain_that_may_be_concluded_only_its_first_trial_tells_of_a_change() -> None:
     def tried(sure: float, length: int) -> Observation:
-        trajectory = ProbeTrajectory([Probe(0, 64, "7", sure)], length, "7", True, False, 20.0, {})
-        plan, vote = Plan("exit", BUDGET, 0.0), Vote(0, "7", length, length)
-        return Observation("c", (vote,), BUDGET, 0.0, plan, {"7": True}, trajectory)
+        setting = ChainSetting("exit", 1e-4, tried=True)
+        vote = Vote(0, "7", length, length, 0, "early_exit")
+        plan = Plan("exit", BUDGET, 0.0, setting=setting)
+        return Observation("c", (vote,), BUDGET, 0.0, plan, {"7": True}, (Probe(0, 64, "7", sure),))
 
     watch = DriftDetector()
     assert not any(watch.observe(tried(0.9, length)) for length in [100] * 200 + [900] * 200)
@@ -119,7 +123,7 @@ def test_statistics_fade_to_what_they_may_count_and_no_further() -> None:
     decay(many, QUERIES_AFTER_DRIFT)
     assert few == seen(5)
     assert many.queries == pytest.approx(QUERIES_AFTER_DRIFT)
-    assert many.extensions.visits[0] == pytest.approx(QUERIES_AFTER_DRIFT)
+    assert many.plans.ends.visits[0] == pytest.approx(QUERIES_AFTER_DRIFT)
     decay(many)
     assert many.queries == pytest.approx(QUERIES_AFTER_DRIFT)
 

@@ -59,3 +59,10 @@ def test_mean_and_error_are_those_of_the_sample(tokens: list[float]) -> None:
 
 def test_what_more_tokens_bring_is_their_price() -> None:
     assert next_gain(1e-4, 10_000) == pytest.approx(1.0)
+
+
+def test_a_job_explores_while_its_budget_holds_that_and_a_chain_of_each_query() -> None:
+    chains = FirstChains().after(90).after(110)
+    assert chains.bear_exploring(None, 1000, 9) and FirstChains().bear_exploring(None, 1000, 9)
+    assert FirstChains().bear_exploring(1, 1000, 4) and not FirstChains().bear_exploring(1, 1000, 5)
+    assert chains.bear_exploring(18_100, 50, 9) and not chains.bear_exploring(17_900, 50, 9)

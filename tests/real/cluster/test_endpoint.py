@@ -131,7 +131,7 @@ def test_labelled_traffic_teaches_a_curve(client: openai.OpenAI, endpoint: Endpo
             break
         time.sleep(0.3)
     assert taught[0]["labelled"] >= 20
-    assert {point["arm"] for point in taught[0]["points"]} >= {"extensions", "votes"}
+    assert {point["kind"] for point in taught[0]["points"]} >= {"extensions", "votes"}
 
 
 def test_a_batch_runs_over_http_and_resumes(endpoint: Endpoint, tmp_path: Path) -> None:

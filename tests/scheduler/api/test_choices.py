@@ -81,7 +81,7 @@ async def test_chains_drawn_to_be_shown_teach_nothing() -> None:
         await complete(controller, body)
         curve = controller.curves.curve("simulated", "default")
         assert curve is not None
-        seen.append((curve.queries, curve.exploration_chains, curve.exploration_votes))
+        seen.append((curve.queries, curve.plans and curve.plans.explored))
     assert seen[0][0] == seen[1][0] == 1
 
 
@@ -219,7 +219,7 @@ def test_extensions_of_a_fixed_policy_are_told_as_such() -> None:
 
 
 def test_waits_are_told_as_such() -> None:
-    options = {"policy": "priced", "exploration": 0.0}
+    options = {"policy": "priced", "max_samples": 1}
     told = replied(chat("medium question", thinkbudget=options))["thinkbudget"]
-    assert told["decision"]["kind"] == "extend"
+    assert told["decision"]["kind"] == "extend"  # an exploration run
     assert replied(chat())["thinkbudget"]["decision"]["kind"] == "single"

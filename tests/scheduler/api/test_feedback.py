@@ -27,8 +27,8 @@ async def asked(client: httpx.AsyncClient, **fields: Any) -> str:
 
 def accuracy(controller: Controller) -> float:
     curve = controller.curves.curve("simulated", "default")
-    assert curve is not None and curve.extension is not None
-    return curve.extension.accuracy[0]
+    assert curve is not None and curve.votes is not None
+    return curve.votes.accuracy[0]
 
 
 @pytest.mark.parametrize(("rating", "better"), [("up", True), ("down", False)])

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.population import SimulatedQuestion, question, solve
+from benchmarks.population import solve
+from benchmarks.population_questions import SimulatedQuestion, question
 from policies.curves.drift import DriftDetector
 from policies.priced import Priced
 from scheduler.curves.records import ObservationRecord
@@ -27,7 +28,7 @@ def learn(store: CurveStore, shapes: dict[str, str], queries: int, model: str, s
     for number in range(queries):
         for query_class in shapes:
             one = asked(shapes, query_class, number, rng)
-            _, seen = solve(Priced(PRICE), one, rng, curve=store.curve(model, query_class))
+            _, seen = solve(Priced(price=PRICE), one, rng, curve=store.curve(model, query_class))
             right = {b.answer: one.right(b.answer) for b in seen.history if b.answer is not None}
             store.observe(ObservationRecord(model, replace(seen, right=right), PRICE))
 
@@ -39,7 +40,8 @@ def worth(store: CurveStore, model: str) -> float:
         for query_class in NEW:
             one = asked(NEW, query_class, number, rng)
             curve = store.curve(model, query_class)
-            outcome, _ = solve(Priced(PRICE, exploration=0.0), one, Random(number), curve=curve)
+            policy = Priced(price=PRICE, exploration=0.0)
+            outcome, _ = solve(policy, one, Random(number), curve=curve)
             total += outcome.right - PRICE * outcome.tokens
     return total / count / len(NEW)
 
@@ -65,14 +67,14 @@ def test_after_a_swap_it_is_back_within_a_point_in_500_queries_a_class(
 
 @pytest.mark.slow
 def test_a_watch_makes_the_curves_true_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Class "b" was hard and is easy now."""
+    """Greedy chains of class "a" were right 97 times in 100, and are 45 times now."""
     believed = []
     for observe in (DriftDetector.observe, lambda *_: False):
         monkeypatch.setattr(DriftDetector, "observe", observe)
         store = CurveStore()
         learn(store, OLD, 150, "m", seed=1)
         learn(store, NEW, 60, "m", seed=2)
-        curve = store.curve("m", "b")
+        curve = store.curve("m", "a")
         assert curve is not None and curve.extension is not None
         believed.append(curve.extension.accuracy[0])
-    assert believed[0] > believed[1] + 0.1
+    assert believed[0] < believed[1] - 0.1

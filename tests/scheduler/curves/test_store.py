@@ -247,6 +247,6 @@ def test_where_waiting_has_a_price_more_votes_are_drawn_at_once() -> None:
         for one in seen:
             store.observe(one)
         curve = store.curve("m", "sums")
-        assert curve is not None and (rule := curve.plan_table(PRICE / 8).vote_rule) is not None
-        rounds.append(rule.first_round)
+        assert curve is not None and (plans := curve.plan_table(PRICE / 8).plans)
+        rounds.append(plans[0].votes.first_round)
     assert rounds[1] > rounds[0]

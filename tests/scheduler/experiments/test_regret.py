@@ -37,7 +37,7 @@ def test_a_row_without_a_grade_is_left_out() -> None:
 
 
 def test_the_truth_is_that_of_the_law() -> None:
-    law, points = LAWS["hard"], {(p.arm, p.x): p for p in oracle.truth("hard")}
+    law, points = LAWS["hard"], {(p.kind, p.x): p for p in oracle.truth("hard")}
     for extensions in range(4):
         exact = law.accuracy_after(extensions)
         assert points["extensions", extensions].accuracy == pytest.approx(exact, abs=0.05)

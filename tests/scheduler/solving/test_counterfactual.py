@@ -93,7 +93,7 @@ async def test_a_cut_chain_is_known_under_its_own_cap_only() -> None:
 
 
 async def test_trial_answers_tell_a_smaller_cap() -> None:
-    query, _ = await served("priced_exit", "medium question 7")
+    query, _ = await served("priced", "medium question 7", max_samples=1, max_extensions=0)
     probes = query.records[0].probes
     assert probes
     cap = probes[0].thinking_tokens
@@ -104,7 +104,7 @@ async def test_trial_answers_tell_a_smaller_cap() -> None:
 
 
 async def test_extensions_one_by_one_tell_fewer_of_them() -> None:
-    query, outcome = await served("priced", votes_only=False, max_samples=1)
+    query, outcome = await served("priced", max_samples=1)
     taken = max(record.sample.extensions for record in outcome.records)
     if query.records[0].temperature == 0:
         for extensions in range(taken + 1):

@@ -6,24 +6,32 @@ import pytest
 
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import ClassCurve, fit
+from policies.curves.plans.counts import Course, PlanCounts
+from policies.curves.plans.settings import ChainSetting
+from policies.exploration import COLD_RUNS
 from policies.plan import MAX_TOKENS
 from policies.priced import Priced
+from policies.tally import Vote
 from scheduler.api import protocol
 from scheduler.api.chat import complete
 from scheduler.solving.controller import Controller
-from scheduler.solving.effort import COLD_TOKENS, QUANTILES, Effort, effort_of, is_trained
+from scheduler.solving.effort import COLD_TOKENS, QUANTILES, Effort, effort_of
 from tests.scheduler.simulation import PRICE, chat, make_controller
 from workers.simulated.law import reference
 
 LEVELS = list(QUANTILES)
 
 
-def curve_after(chains: float, votes: float) -> ClassCurve:
-    return fit(ClassStatistics(10, 10, chains, votes), price=PRICE)
+def curve_after(explored: int) -> ClassCurve:
+    counts = PlanCounts()
+    course = Course([Vote(0, "a", 54, 50)], (), ChainSetting())
+    for _ in range(explored):
+        counts.observe([course], lambda answer: True, is_exploration=True)
+    return fit(ClassStatistics(10, 10, plans=counts), price=PRICE)
 
 
 def effort(level: str, curve: ClassCurve | None, **fields: Any) -> Effort:
-    options: dict[str, Any] = {"priced": True, "votes_only": False, "room": 100_000} | fields
+    options: dict[str, Any] = {"priced": True, "room": 100_000} | fields
     return effort_of(level, curve, **options)
 
 
@@ -32,7 +40,7 @@ def test_every_level_of_a_request_is_known() -> None:
 
 
 def test_more_effort_is_worth_more_on_a_curve_and_medium_is_the_servers_price() -> None:
-    efforts = [effort(level, curve_after(3, 3)) for level in LEVELS]
+    efforts = [effort(level, curve_after(COLD_RUNS)) for level in LEVELS]
     values = [one.value for one in efforts]
     assert values == sorted(set(values))
     assert (values[0], values[-1]) == (1 / 8, 8)
@@ -45,10 +53,8 @@ def test_more_effort_is_worth_more_on_a_curve_and_medium_is_the_servers_price() 
     ("curve", "fields"),
     [
         (None, {}),
-        (curve_after(2, 9), {}),
-        (curve_after(9, 2), {}),
-        (curve_after(9, 9), {"priced": False}),
-        (curve_after(9, 2), {"votes_only": True}),
+        (curve_after(COLD_RUNS - 1), {}),
+        (curve_after(COLD_RUNS), {"priced": False}),
     ],
 )
 def test_without_a_curve_an_effort_is_a_cap(
@@ -67,12 +73,7 @@ def test_a_cap_leaves_room_for_the_prompt() -> None:
 
 
 def test_none_is_no_thinking_whatever_is_known() -> None:
-    assert effort("none", curve_after(9, 9)) == Effort("none", "off", tokens=0)
-
-
-def test_votes_alone_train_a_model_that_only_votes() -> None:
-    assert is_trained(curve_after(0, 3), votes_only=True)
-    assert not is_trained(curve_after(0, 3), votes_only=False)
+    assert effort("none", curve_after(COLD_RUNS)) == Effort("none", "off", tokens=0)
 
 
 async def taught(questions: int = 40) -> Controller:

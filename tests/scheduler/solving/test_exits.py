@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.frontier import SettingMean, tokens_at
 from policies.base import Query
-from policies.priced_exit import COLD_RUNS
+from policies.exploration import COLD_RUNS
 from scheduler.curves.exchange import Report
 from scheduler.curves.records import ObservationRecord, Record
 from scheduler.curves.wal import DurableCurveStore, load
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.slow
 
 PRICE = 2e-4
 QUERIES, LEARNED = 1000, 500
+ALONE: dict[str, Any] = {"price": PRICE, "max_samples": 1, "max_extensions": 0}
+"""One chain, never extended: what is left is when it stops."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +63,11 @@ def mean(outcomes: list[Outcome]) -> SettingMean:
 @pytest.fixture(scope="module")
 def ours(winding: None) -> list[Outcome]:
     async def main() -> list[Outcome]:
-        return await answers(await controller_with("priced_exit", price=PRICE), 0, QUERIES)
+        return await answers(
+            await controller_with("priced", **ALONE),
+            0,
+            QUERIES,
+        )
 
     return run_virtual(main())
 
@@ -96,7 +103,7 @@ def courses(queries: int) -> list[ObservationRecord]:
             super().observe(one)
 
     async def main() -> None:
-        controller = await controller_with("priced_exit", price=PRICE)
+        controller = await controller_with("priced", **ALONE)
         controller.curves = Listening()
         await answers(controller, 0, queries)
 
@@ -105,26 +112,20 @@ def courses(queries: int) -> list[ObservationRecord]:
 
 
 def test_concluded_chains_teach_too_and_are_told_from_whole_ones() -> None:
-    told = [one.observation.trajectory for one in courses(10 * COLD_RUNS)]
-    assert len(told) == 10 * COLD_RUNS
-    assert all(trajectory is not None and trajectory.probes for trajectory in told)
-    whole = [trajectory for trajectory in told if trajectory is not None and trajectory.is_whole]
-    assert len(whole) >= COLD_RUNS and not any(trajectory.concluded for trajectory in whole)
-    ended = [trajectory for trajectory in told if trajectory is not None and trajectory.concluded]
+    told = [one.observation for one in courses(10 * COLD_RUNS)]
+    assert len(told) == 10 * COLD_RUNS and all(one.probes for one in told[:COLD_RUNS])
+    ended = [one for one in told if one.history[0].stop_cause == "early_exit"]
     assert len(ended) > 5
-    assert all(
-        trajectory.thinking_tokens == trajectory.probes[-1].thinking_tokens for trajectory in ended
-    )
-    assert all(trajectory.trial_tokens > 0 for trajectory in whole)
+    assert all(one.history[0].thinking_tokens == one.probes[-1].thinking_tokens for one in ended)
+    whole = [one for one in told if one.plan is not None and one.plan.is_exploration]
+    assert len(whole) >= COLD_RUNS
+    assert all(one.history[0].ended_by_itself for one in whole)
+    assert all(probe.tokens > 0 for one in whole for probe in one.probes)
 
 
 def test_labels_reach_the_trials() -> None:
     first = courses(1)[0].observation
-    assert first.trajectory is not None
-    assert first.right.keys() == {
-        first.history[-1].answer,
-        *(p.answer for p in first.trajectory.probes),
-    }
+    assert first.right.keys() == {first.history[-1].answer, *(p.answer for p in first.probes)}
     assert sum(first.right.values()) <= 1
 
 

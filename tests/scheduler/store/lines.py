@@ -20,7 +20,7 @@ def outcome(name: str, **fields: Any) -> dict[str, Any]:
         "model": "m",
         "policy": "priced",
         "plan": {
-            "name": "votes",
+            "name": "whole",
             "propensity": 0.9,
             "is_exploration": False,
             "forecast": {"accuracy": 0.7, "tokens": 100.0},
@@ -38,9 +38,8 @@ def outcome(name: str, **fields: Any) -> dict[str, Any]:
             "queries": 50.0,
             "labelled": 20.0,
             "alternatives": [
-                {"name": "votes", "max_thinking_tokens": None, "accuracy": 0.7, "error": 0.05,
-                 "tokens": 100.0},
-                {"name": "cap", "max_thinking_tokens": 64, "accuracy": 0.71, "error": 0.05,
+                {"name": "to its own end", "accuracy": 0.7, "error": 0.05, "tokens": 100.0},
+                {"name": "until more thinking does not pay", "accuracy": 0.71, "error": 0.05,
                  "tokens": 80.0},
             ],
             "steps": [

@@ -161,7 +161,7 @@ def test_outcomes_are_found_by_what_they_are(store: OutcomeStore) -> None:
 
 def test_an_outcome_is_explained_with_what_would_have_been_cheaper(store: OutcomeStore) -> None:
     points = [
-        {"arm": "votes", "x": number, "accuracy": accuracy, "tokens": tokens}
+        {"kind": "votes", "x": number, "accuracy": accuracy, "tokens": tokens}
         for number, accuracy, tokens in ((1, 0.6, 30.0), (2, 0.72, 60.0), (8, 0.8, 240.0))
     ]
     snapshot = [{"model": "m", "class": "sums", "curve": {"points": points}}]
@@ -170,7 +170,10 @@ def test_an_outcome_is_explained_with_what_would_have_been_cheaper(store: Outcom
         line, curve = by_id(connection, "ab"), newest_curve(connection, "m", "sums")
         assert newest_curve(connection, "m", "other") is None
     assert curve is not None
-    assert [way.name for way in cheaper_then(line)] == ["cap 64", "votes"]
+    assert [way.name for way in cheaper_then(line)] == [
+        "until more thinking does not pay",
+        "to its own end",
+    ]
     assert [way.name for way in cheaper_now(line, curve)] == ["votes 2"]
     told = explain(line, curve)
     for part in ("policy priced", "step 2: draw 1 chain", "120 tokens (100 reasoning, 20 answer)",

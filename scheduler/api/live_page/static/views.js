@@ -11,7 +11,13 @@ const LINES = {
 };
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const recent = (state, seconds) => state.slices.filter((row) => row[0] >= state.time - seconds);
-const kindOf = (plan) => (["extensions", "votes", "cap", "exit"].includes(plan) ? plan : "paid");
+// What plans do with a chain, in the colours of the lines that they are nearest to.
+const PLANS = {
+  whole: ["votes", "to its own end"], exit: ["cap", "until more thinking does not pay"],
+  forced: ["extensions", "extensions forced in one go"], extend: ["extensions", "extended while that pays"],
+};
+const kindOf = (plan) => PLANS[plan]?.[0] ?? "paid";
+const nameOf = (plan) => PLANS[plan]?.[1] ?? plan;
 
 export function tiles(state) {
   const rows = recent(state, 60);
@@ -82,15 +88,14 @@ function panel(each, width) {
     width: wide, height: 210, lines, label: `Accuracy against tokens of class ${each.class}. Chosen: ${text}.`,
     x: { min, max, isLog: true, label: "tokens per query", format: short, ticks: logTicks(min, max) },
     y: { min: 0, max: 1, ticks: [0, 0.25, 0.5, 0.75, 1], format: (value) => percent(value, 0) },
-    chosen: { kind: best.name, x: best.tokens, y: best.accuracy, title: `chosen: ${text}` },
+    chosen: { kind: kindOf(best.kind), x: best.tokens, y: best.accuracy, title: `chosen: ${text}` },
   });
   return h("div", { class: "panel" }, head, svg,
     h("p", null, h("strong", null, "Chosen: "), text),
     next ? h("p", { class: "quiet" }, `Next: ${planText(next)}, ${percent(next.accuracy)} for ${number(next.tokens)} tokens`) : null);
 }
 
-const planText = (arm) =>
-  arm.name === "cap" ? `cap of ${number(arm.max_thinking_tokens)} thinking tokens` : LINES[arm.name]?.[1] ?? arm.name;
+const planText = (plan) => (plan.chains > 1.05 ? `${number(plan.chains, 1)} ${plan.name}` : plan.name);
 
 export function price(state, width) {
   const rows = state.slices;
@@ -173,7 +178,7 @@ export function tokens(state, width) {
     legend(seen.map((kind) => [kind, "block", kind])),
     h("div", { class: "columns" },
       split("By query class", "Class", grouped(state.tokens, "class"), seen, wide),
-      split("By plan", "Plan", grouped(state.tokens, "plan"), seen, wide)),
+      split("By plan", "Plan", grouped(state.tokens, "plan").map((group) => ({ ...group, name: nameOf(group.name) })), seen, wide)),
   ];
 }
 
@@ -209,7 +214,7 @@ export function accuracy(state, width) {
   }
   const wide = Math.max(150, Math.min(420, width - 480));
   return [table("Accuracy served", [["Class"], ["Plan"], ["Accuracy", "number"], ["0 to 100 %", "drawn"], ["95 % interval", "number"], ["Checked", "number"]],
-    rows.map((row) => [row.name, row.plan, percent(row.accuracy),
+    rows.map((row) => [row.name, nameOf(row.plan), percent(row.accuracy),
       interval({ value: row.accuracy, low: row.low, high: row.high, kind: kindOf(row.plan), width: wide, label: `${percent(row.low)} to ${percent(row.high)}` }),
       `${percent(row.low)} to ${percent(row.high)}`, `${number(row.checked)} of ${number(row.queries)}`]), true)];
 }
@@ -265,7 +270,7 @@ export function decisions(state) {
   const verdict = (right) => (right === null ? "–" : right ? h("span", { class: "good" }, "right") : h("span", { class: "bad" }, "wrong"));
   return [table("Last decisions",
     [["Time"], ["Class"], ["Plan"], ["Reason", "reason"], ["Chains", "number"], ["Waits", "number"], ["Tokens", "number"], ["Chance", "number"], ["Checked", "drawn"], ["Stopped by"]],
-    rows.map((each) => [clock(each.time), each.class, each.plan + (each.is_exploration ? " (exploration)" : ""), each.reason,
+    rows.map((each) => [clock(each.time), each.class, nameOf(each.plan) + (each.is_exploration ? " (exploration)" : ""), each.reason,
       number(each.chains), number(each.extensions), number(each.tokens), percent(each.chance, 0), verdict(each.correct), each.stop_reason]), true)];
 }
 

@@ -10,11 +10,11 @@ import pytest
 from benchmarks.joint import is_right, known_population
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.exit_statistics import POSITIONS
-from policies.curves.joint.counts import Course, JointCounts, courses_of
-from policies.curves.joint.curve import fit_joint
-from policies.curves.joint.settings import ChainSetting
 from policies.curves.label import learn
 from policies.curves.observation import Observation
+from policies.curves.plans.counts import Course, PlanCounts, courses_of
+from policies.curves.plans.curve import fit_plans
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.signals import Probe
 from policies.tally import Vote, VoteStanding
@@ -37,9 +37,9 @@ def course(number: int, early: str, late: str, *extended: str) -> Course:
 
 def observed(
     queries: int, *, early: float, late: float, extended: Sequence[float] = (), seed: int = 0
-) -> JointCounts:
+) -> PlanCounts:
     """Two chains each: right with these chances where they are cut, in the end, and after it."""
-    rng, counts = Random(seed), JointCounts()
+    rng, counts = Random(seed), PlanCounts()
 
     def said(chance: float) -> str:
         return "0" if rng.random() < chance else rng.choice("123456789")
@@ -52,7 +52,7 @@ def observed(
 
 
 def test_what_thinking_brings_is_weighed_against_its_tokens() -> None:
-    curve = fit_joint(observed(300, early=0.3, late=0.8), prices=PRICES)
+    curve = fit_plans(observed(300, early=0.3, late=0.8), prices=PRICES)
     assert curve is not None
     cheap, _, dear = (table.plans[0] for table in curve.tables)
     assert dear.forecast.tokens < 120 < 400 < cheap.forecast.tokens
@@ -63,18 +63,18 @@ def test_what_thinking_brings_is_weighed_against_its_tokens() -> None:
 
 def test_extensions_are_taken_where_they_put_answers_right() -> None:
     better = observed(300, early=0.2, late=0.3, extended=(0.5, 0.8))
-    curve = fit_joint(better, prices=[1e-4])
+    curve = fit_plans(better, prices=[1e-4])
     assert curve is not None
     best = curve.tables[0].plans[0]
     assert best.setting.kind in ("forced", "extend")
     assert best.once == pytest.approx(0.8, abs=0.1)
-    worse = fit_joint(observed(300, early=0.2, late=0.8, extended=(0.5, 0.3)), prices=[1e-4])
+    worse = fit_plans(observed(300, early=0.2, late=0.8, extended=(0.5, 0.3)), prices=[1e-4])
     assert worse is not None
     assert worse.tables[0].plans[0].setting.kind not in ("forced", "extend")
 
 
 def test_extensions_that_are_forced_in_one_go_answer_once() -> None:
-    curve = fit_joint(observed(300, early=0.2, late=0.3, extended=(0.9,)), prices=[1e-3])
+    curve = fit_plans(observed(300, early=0.2, late=0.3, extended=(0.9,)), prices=[1e-3])
     assert curve is not None
     by_kind = {plan.setting.kind: plan for plan in curve.tables[0].plans}
     forced = by_kind["forced"]
@@ -85,7 +85,7 @@ def test_extensions_that_are_forced_in_one_go_answer_once() -> None:
 
 
 def test_more_votes_are_drawn_where_tokens_cost_next_to_nothing() -> None:
-    curve = fit_joint(observed(300, early=0.3, late=0.6), prices=PRICES)
+    curve = fit_plans(observed(300, early=0.3, late=0.6), prices=PRICES)
     assert curve is not None
     plans = [table.plans[0] for table in curve.tables]
     assert plans[0].votes.first_round > 1
@@ -108,7 +108,7 @@ def test_chances_are_chances_where_all_answers_are_right_or_none_is(
     counts = observed(60, early=early, late=late, extended=(1 - late, late))
     counts.merge(observed(3, early=1 - early, late=1 - late))
     for queries in (counts, observed(3, early=early, late=late)):
-        curve = fit_joint(queries, counts, prices=PRICES, round_tokens=200.0)
+        curve = fit_plans(queries, counts, prices=PRICES, round_tokens=200.0)
         assert curve is not None
         for plan in (plan for table in curve.tables for plan in table.plans):
             assert 0 < plan.forecast.accuracy < 1
@@ -120,7 +120,7 @@ def test_counts_add_up_and_survive_storage() -> None:
     one, other = observed(20, early=0.3, late=0.8), observed(30, early=0.5, late=0.6, seed=1)
     one.merge(other)
     assert (one.queries, one.explored) == (50, 50)
-    again = JointCounts.from_dict(json.loads(json.dumps(one.as_dict())))
+    again = PlanCounts.from_dict(json.loads(json.dumps(one.as_dict())))
     assert again == one
     again.scale(0.5)
     assert again.exits.queries == one.exits.queries / 2 == 50
@@ -139,7 +139,7 @@ def test_chains_of_one_query_are_told_apart_and_kept_in_order() -> None:
 def test_a_chain_that_ends_before_the_first_trial_counts_as_well() -> None:
     short = Course([Vote(0, "0", 30, 20)], (), TRIED)
     untried = short._replace(setting=ChainSetting())
-    counts = JointCounts()
+    counts = PlanCounts()
     counts.observe([short], is_right, is_exploration=False)
     counts.observe([untried], is_right, is_exploration=False)
     assert counts.exits.queries == 1  # where nobody asked, long chains would be missed
@@ -149,7 +149,7 @@ def test_a_chain_that_ends_before_the_first_trial_counts_as_well() -> None:
 def test_of_a_chain_that_was_concluded_nothing_is_known_beyond_that() -> None:
     end = Vote(0, "1", 84, 64, stop_cause="early_exit")
     ended = Course([end], [Probe(0, 64, "1", 0.99, "", 4)], ChainSetting("exit", 1e-4, True))
-    counts = JointCounts()
+    counts = PlanCounts()
     counts.observe([ended], is_right, is_exploration=False)
     assert counts.exits.queries == 1 and counts.exits.whole == 0
     assert sum(counts.exits.counts.ended) == 0
@@ -158,7 +158,7 @@ def test_of_a_chain_that_was_concluded_nothing_is_known_beyond_that() -> None:
 
 @pytest.mark.parametrize("answer", ["a", "b"])
 def test_a_label_that_comes_later_teaches_what_it_would_have_taught_at_once(answer: str) -> None:
-    plan = Plan("joint", Budget(1000), setting=TRIED, is_exploration=True)
+    plan = Plan("whole", Budget(1000), setting=TRIED, is_exploration=True)
     votes = (Vote(0, "a", 120, 100), Vote(1, "b", 90, 70), Vote(2, "a", 110, 90))
     tried = tuple(Probe(chain, 64, "b", 0.95, "", 4) for chain in range(3))
     blank = Observation("c", votes, plan.budget, None, plan, probes=tried)
@@ -166,17 +166,17 @@ def test_a_label_that_comes_later_teaches_what_it_would_have_taught_at_once(answ
     at_once.observe(replace(blank, right={said: said == answer for said in "ab"}))
     later.observe(blank)
     learn(later, blank, answer=answer, reward=1.0)
-    assert at_once.joint is not None and at_once.joint.votes["length"].labelled == 1
-    assert later.joint == at_once.joint
+    assert at_once.plans.votes["length"].labelled == 1
+    assert later.plans == at_once.plans
 
 
 def test_nothing_is_known_before_the_first_chain() -> None:
-    assert fit_joint(JointCounts(), prices=PRICES) is None
+    assert fit_plans(PlanCounts(), prices=PRICES) is None
 
 
 def test_other_classes_tell_what_to_expect_of_a_new_one() -> None:
     parent = observed(200, early=0.3, late=0.8)
-    curve = fit_joint(JointCounts(), parent, prices=PRICES)
+    curve = fit_plans(PlanCounts(), parent, prices=PRICES)
     assert curve is not None and curve.queries == 0
     assert curve.to_end.accuracy == pytest.approx(0.8, abs=0.15)
 
@@ -185,7 +185,7 @@ def test_other_classes_tell_what_to_expect_of_a_new_one() -> None:
 def test_a_known_population_gives_each_class_its_own_plan() -> None:
     plans = []
     for counts in known_population(60):
-        curve = fit_joint(counts, prices=[3e-5])
+        curve = fit_plans(counts, prices=[3e-5])
         assert curve is not None
         plans.append(curve.tables[0].plans[0])
     hopeless = plans.pop(3)
@@ -194,6 +194,6 @@ def test_a_known_population_gives_each_class_its_own_plan() -> None:
 
 
 def test_a_price_as_dear_as_may_be_has_plans() -> None:
-    curve = fit_joint(observed(20, early=0.3, late=0.6), prices=[0.9, 7.2])
+    curve = fit_plans(observed(20, early=0.3, late=0.6), prices=[0.9, 7.2])
     assert curve is not None
     assert all(table.plans for table in curve.tables)

@@ -9,24 +9,24 @@ share to what is right, at that setting's tokens.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
-from policies.curves.counts import upper_standard_error
+from policies.curves.counts import LEAST_LABELS, shrink, upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
 from policies.curves.extension_curve import ExtensionCurve, ExtensionRule, fit_extensions
-from policies.curves.joint.counts import JointCounts
-from policies.curves.joint.settings import ChainSetting
-from policies.curves.joint.vote_signals import UNKNOWN, SignalName, best_signal, bin_of
+from policies.curves.plans.counts import PlanCounts
+from policies.curves.plans.gains import clipped, errors_over, extended, share_of_gain, with_errors
+from policies.curves.plans.settings import ChainSetting
+from policies.curves.plans.table import MOST_VOTES, PlanOption, PlanTable
+from policies.curves.plans.vote_signals import UNKNOWN, SignalName, best_signal, bin_of
 from policies.curves.prices import nearest
+from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_curve import VoteCurve, fit_votes
-from policies.curves.vote_rule import VoteRule, vote_rules
-from policies.curves.vote_types import INDEX, after_vote
+from policies.curves.vote_rule import one_vote, vote_rules
 from policies.plan import Forecast
 from policies.tally import Vote, VoteStanding
 
-MOST_VOTES = 24
 SCREENED_VOTES = 12
 """Votes by which the best few plans are found."""
 MULTIPLES = (1.0, 2.0, 4.0, 8.0)
@@ -38,97 +38,30 @@ DOUBT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class JointPlan:
-    """A setting, when to draw more votes, and what that should give."""
-
-    setting: ChainSetting
-    #: That of its table.
-    price: float
-    votes: VoteRule
-    forecast: Forecast
-    curve: VoteCurve
-    #: Standard error of the accuracy.
-    error: float
-    #: What votes bring here, over what they bring in the curve.
-    share: float
-    #: Tokens of one chain, over those of one in the curve.
-    length: float
-    #: Accuracy of one chain.
-    once: float
-
-    def net_value(self, price: float) -> float:
-        """Accuracy less the price of the tokens."""
-        return self.forecast.accuracy - price * self.forecast.tokens
-
-    def chance(self, standing: VoteStanding) -> float | None:
-        """That the leader is right; None where no so many votes are known."""
-        row = INDEX.get(standing)
-        if row is None or row >= len(self.curve.right):
-            return None
-        more = float(self.curve.right[row, 0]) - self.curve.accuracy[0]
-        return min(1.0, max(0.0, self.once + self.share * more))
-
-    def next_vote(self, standing: VoteStanding) -> Forecast | None:
-        """Accuracy that one more vote brings, and its tokens; None where none is known."""
-        row = INDEX.get(standing)
-        if row is None or sum(standing) >= MOST_VOTES:
-            return None
-        right = self.curve.right[:, 0]
-        lead, second = float(self.curve.leads[row, 0]), float(self.curve.seconds[row, 0])
-        after = [float(right[place]) for place in after_vote(standing)]
-        mean = lead * after[0] + second * after[1] + (1 - lead - second) * after[2]
-        return Forecast(
-            self.share * (mean - float(right[row])),
-            self.length * float(self.curve.next_tokens[row, 0]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class JointTable:
-    """The plans at one price, best first."""
-
-    price: float
-    plans: tuple[JointPlan, ...]
-
-    def plan(self, setting: ChainSetting) -> JointPlan | None:
-        """The one with this setting, or of its kind, if it is among the best few."""
-        same = [plan for plan in self.plans if plan.setting.kind == setting.kind]
-        exact = (plan for plan in same if plan.setting.value == setting.value)
-        return next(exact, same[0] if same else None)
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """For JSON."""
-        return [
-            {
-                "setting": str(plan.setting),
-                "accuracy": plan.forecast.accuracy,
-                "tokens": plan.forecast.tokens,
-                "net_value": plan.net_value(self.price),
-            }
-            for plan in self.plans
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class JointCurve:
+class PlanCurve:
     """A snapshot of one class."""
 
     queries: float
+    #: Exploration runs.
     explored: float
+    #: Those of other classes, which it leans on.
+    explored_elsewhere: float
     #: By which votes are told apart before they are drawn; None: no signal tells enough.
     signal: SignalName | None
     #: Of one chain that goes to its own end.
     to_end: Forecast
     exits: ExitCurve | None
+    #: None before any chain was extended.
+    extension: ExtensionCurve | None
     extension_rules: tuple[ExtensionRule, ...]
-    tables: tuple[JointTable, ...]
+    tables: tuple[PlanTable, ...]
 
-    def table(self, price: float) -> JointTable:
+    def table(self, price: float) -> PlanTable:
         """The table whose price is nearest by ratio."""
         return nearest(self.tables, price)
 
     def round_size(
-        self, plan: JointPlan, standing: VoteStanding, first: Vote, difficulty: float | None
+        self, plan: PlanOption, standing: VoteStanding, first: Vote, difficulty: float | None
     ) -> int:
         """Votes to draw next after a first chain like this."""
         place = bin_of(self.signal, first, difficulty) if self.signal else UNKNOWN
@@ -137,26 +70,34 @@ class JointCurve:
     def exit_rule(self, setting: ChainSetting) -> ExitRule | None:
         return self.exits.rule(setting.value) if self.exits else None
 
+    def extensions_of(self, plan: PlanOption | None) -> int:
+        """The most that a plan may force."""
+        if plan is None or plan.setting.kind != "extend":
+            return plan.setting.forced if plan else 0
+        rule = self.extension_rule(plan.setting)
+        return max((state.extensions + 1 for state in rule.goes_on), default=0) if rule else 0
+
     def extension_rule(self, setting: ChainSetting) -> ExtensionRule | None:
         return nearest(self.extension_rules, setting.value) if self.extension_rules else None
 
 
-def fit_joint(
-    counts: JointCounts,
-    parent: JointCounts | None = None,
+def fit_plans(
+    counts: PlanCounts,
+    parent: PlanCounts | None = None,
     *,
     prices: Sequence[float],
     round_tokens: float = 0.0,
-) -> JointCurve | None:
+) -> PlanCurve | None:
     """None as long as no chain has been seen; a table for each price.
 
     `round_tokens` is what one more round of sampling is worth waiting for, in tokens.
     """
-    usual = parent or JointCounts()
+    usual = parent or PlanCounts()
     signal = best_signal(counts.votes)
     name = signal or "length"
-    parent_votes = usual.votes.get(name, usual.votes["length"])
-    votes = fit_votes(counts.votes[name], parent_votes, most=MOST_VOTES, columns=signal is not None)
+    votes = fit_votes(
+        counts.votes_by(name), usual.votes_by(name), most=MOST_VOTES, columns=signal is not None
+    )
     if votes is None:
         return None
     ladder = sorted({price * multiple for price in prices for multiple in MULTIPLES})
@@ -164,13 +105,15 @@ def fit_joint(
     ends = fit_extensions(counts.ends, usual.ends)
     number, tokens = (a + b for a, b in zip(counts.answers, usual.answers, strict=True))
     answer_tokens = tokens / number if number else 0.0
-    fitted = _Fitted(votes, exits, ends, answer_tokens)
-    return JointCurve(
+    fitted = _Fitted(votes, exits, ends, answer_tokens, counts.greedy, counts.sampled)
+    return PlanCurve(
         counts.queries,
         counts.explored,
+        usual.explored,
         signal,
         fitted.to_end,
         exits,
+        ends,
         tuple(ends.rule(price) for price in ladder) if ends and ends.max_extensions else (),
         tuple(fitted.tables(prices, round_tokens)),
     )
@@ -188,6 +131,8 @@ class _Fitted:
     exits: ExitCurve | None
     ends: ExtensionCurve | None
     answer_tokens: float
+    greedy: VoteCounts
+    sampled: VoteCounts
 
     @property
     def to_end(self) -> Forecast:
@@ -195,10 +140,16 @@ class _Fitted:
             return self._with_answer(self.exits.to_end)
         return Forecast(self.votes.accuracy[0], self.votes.first_tokens)
 
+    def _apart(self, chains: VoteCounts) -> float:
+        """Errors of such chains over those of greedy and sampled ones together."""
+        right, wrong = (sum(cell[place] for cell in chains.cells.values()) for place in (1, 2))
+        whole = self.to_end.accuracy
+        return errors_over(shrink(right, right + wrong, whole, LEAST_LABELS), whole)
+
     def _with_answer(self, forecast: Forecast) -> Forecast:
         return Forecast(forecast.accuracy, forecast.tokens + self.answer_tokens)
 
-    def tables(self, prices: Sequence[float], round_tokens: float) -> Iterator[JointTable]:
+    def tables(self, prices: Sequence[float], round_tokens: float) -> Iterator[PlanTable]:
         """Each of the best few plans, which are found by few votes and without their latency."""
         offered = [
             (price, setting, once)
@@ -207,40 +158,64 @@ class _Fitted:
         ]
         screened = self._plans(offered, self.votes.for_all(most=SCREENED_VOTES))
         best: dict[float, list[ChainSetting]] = {
-            price: [plan.setting for _, plan in _best(screened[price])] for price in prices
+            price: [plan.setting for _, plan in _best(screened.get(price, []))] for price in prices
         }
         offered = [offer for offer in offered if offer[1] in best[offer[0]]]
         found = self._plans(offered, self.votes, round_tokens)
         for price in prices:
-            plans = found.get(price) or screened[price]
-            yield JointTable(price, tuple(plan for _, plan in _best(plans)))
+            plans = found.get(price, []) + self._alone(price)
+            yield PlanTable(price, tuple(plan for _, plan in _best(plans)))
 
     def _plans(
         self, offered: Sequence[_Offer], votes: VoteCurve, round_tokens: float = 0.0
-    ) -> dict[float, list[tuple[float, JointPlan]]]:
+    ) -> dict[float, list[tuple[float, PlanOption]]]:
         """By price: plans, each with its worth less the doubt about it."""
         first = votes.accuracy[0]
         error = upper_standard_error(first, votes.labels[0])
-        shares = [_share(once.accuracy, first, error) for _, _, once in offered]
+        # Chains that vote are sampled, one alone may be greedy: then they are told apart.
+        apart = bool(self.greedy.cells)
+        voting = self._apart(self.sampled) if apart else 1.0
+        voters = [with_errors(once.accuracy, voting) for _, _, once in offered]
+        shares = [share_of_gain(each, first, error) for each in voters]
         length = [max(1.0, once.tokens) / votes.first_tokens for _, _, once in offered]
         # As the curve of votes sees it: its gains are smaller or larger, and its tokens.
         as_seen = [p * n / s for (p, _, _), n, s in zip(offered, length, shares, strict=True)]
         rounds = round_tokens / np.array(length) if round_tokens else 0.0
         rules = vote_rules(votes, as_seen, round_tokens=rounds)
         curve = votes.for_all()
-        plans: dict[float, list[tuple[float, JointPlan]]] = {}
-        for (price, setting, once), rule, s, n in zip(offered, rules, shares, length, strict=True):
+        plans: dict[float, list[tuple[float, PlanOption]]] = {}
+        each = zip(offered, rules, shares, length, voters, strict=True)
+        for (price, setting, _), rule, s, n, one in each:
             draws_more = rule.forecast.tokens > votes.first_tokens * 1.001
-            if setting.is_dearer(price) and not draws_more:
-                continue  # the rule for one chain is that of the price
+            if not draws_more and (apart or setting.is_dearer(price)):
+                continue  # one chain is greedy, or its rule that of the price
             gain = rule.forecast.accuracy - first
-            accuracy = _chance(once.accuracy + s * gain)
+            accuracy = clipped(one + s * gain)
             forecast = Forecast(accuracy, n * rule.forecast.tokens)
             error = upper_standard_error(forecast.accuracy, curve.labels[0])
-            plan = JointPlan(setting, price, rule, forecast, curve, error, s, n, once.accuracy)
+            plan = PlanOption(setting, price, rule, forecast, curve, error, s, n, one)
             doubt = upper_standard_error(max(0.0, gain), votes.several) if draws_more else 0.0
             worth = plan.net_value(price) - DOUBT * s * doubt
             plans.setdefault(price, []).append((worth, plan))
+        return plans
+
+    def _alone(self, price: float) -> list[tuple[float, PlanOption]]:
+        """Plans of one greedy chain, each with its worth; none where all chains are sampled."""
+        if not self.greedy.cells:
+            return []
+        ratio, plans = self._apart(self.greedy), []
+        curve = self.votes.for_all()
+        for setting, once in dict(self._settings(price)).items():
+            if setting.is_dearer(price):
+                continue
+            forecast = Forecast(with_errors(once.accuracy, ratio), once.tokens)
+            error = upper_standard_error(forecast.accuracy, self.greedy.labelled)
+            rule = one_vote(price, curve)
+            plan = PlanOption(
+                setting, price, rule, forecast, curve, error, 1.0,
+                once.tokens / curve.first_tokens, forecast.accuracy, is_alone=True,
+            )  # fmt: skip
+            plans.append((plan.net_value(price), plan))
         return plans
 
     def _settings(self, price: float) -> Iterator[tuple[ChainSetting, Forecast]]:
@@ -253,35 +228,16 @@ class _Fitted:
             if self.ends is not None and self.ends.max_extensions:
                 rule = self.ends.rule(dear)
                 if rule.goes_on:
-                    gain = rule.forecast.accuracy - self.ends.right[0]
+                    ratio = errors_over(rule.forecast.accuracy, self.ends.right[0])
                     more = rule.forecast.tokens - self.ends.tokens[0]
-                    yield ChainSetting("extend", dear), _plus(whole, gain, more)
+                    yield ChainSetting("extend", dear), extended(whole, ratio, more)
         if self.ends is not None:
             for number in range(1, self.ends.max_extensions + 1):
-                gain = self.ends.accuracy[number] - self.ends.accuracy[0]
+                ratio = errors_over(self.ends.accuracy[number], self.ends.accuracy[0])
                 more = self.ends.tokens[number] - self.ends.tokens[0]
                 more -= number * self.answer_tokens  # it answers once
-                yield ChainSetting("forced", number), _plus(whole, gain, more)
+                yield ChainSetting("forced", number), extended(whole, ratio, more)
 
 
-def _best(plans: list[tuple[float, JointPlan]]) -> list[tuple[float, JointPlan]]:
+def _best(plans: list[tuple[float, PlanOption]]) -> list[tuple[float, PlanOption]]:
     return sorted(plans, key=itemgetter(0), reverse=True)[:KEPT]
-
-
-def _share(once: float, first: float, error: float) -> float:
-    """What votes bring to chains that are right so often, over those that are `first`.
-
-    A difference that is no larger than its standard error is no difference.
-    """
-    apart = once - first
-    once = first + apart**3 / (apart**2 + (2 * error) ** 2)
-    return max(1e-3, min(once / first, (1 - once) / (1 - first)))
-
-
-def _plus(once: Forecast, gain: float, tokens: float) -> Forecast:
-    return Forecast(_chance(once.accuracy + gain), max(1.0, once.tokens + tokens))
-
-
-def _chance(accuracy: float) -> float:
-    """Sums of estimates may come to more than 1, or less than 0."""
-    return min(0.999, max(0.001, accuracy))

@@ -24,6 +24,10 @@ class ChainSetting(NamedTuple):
         """Whether its rule is that of dearer tokens."""
         return self.kind in ("exit", "extend") and self.value > price * 1.001
 
+    def at(self, ratio: float) -> "ChainSetting":
+        """The same where tokens are so many times as dear."""
+        return self._replace(value=self.value * ratio) if self.kind in ("exit", "extend") else self
+
     def __str__(self) -> str:
         """As people read it: "to its own end", "2 extensions"."""
         if self.kind == "exit":

@@ -1,10 +1,9 @@
-"""Joint plans on the simulated engine: learned from what was served, explained, and restored."""
+"""Plans of `priced` on the simulated engine: learned by serving, explained, and restored."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from policies import build
 from policies.base import Limits, Message, Query
 from policies.curves.class_statistics import ClassStatistics
 from scheduler.api.chat import complete
@@ -31,13 +30,13 @@ async def served(controller: Controller, count: int, question: str = "medium") -
 
 def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
     async def main() -> None:
-        controller = await make_controller(policy="joint", max_samples=6)
+        controller = await make_controller(policy="priced", max_samples=6)
         outcomes = await served(controller, 60)
         curve = controller.curves.curve(controller.info.model, "medium")
-        assert curve is not None and curve.joint is not None
-        assert curve.joint.queries > 50
-        assert {point.arm for point in curve.points()} >= {"extensions", "votes"}  # what is drawn
-        assert curve.exits is not None
+        assert curve is not None and curve.plans is not None
+        assert curve.plans.queries > 50
+        assert {point.kind for point in curve.points()} >= {"extensions", "votes"}  # what is drawn
+        assert curve.plans.exits is not None
         assert curve.extension is not None and curve.extension.max_extensions >= 3
         plans = [outcome.plan for outcome in outcomes]
         assert all(plan is not None and plan.setting is not None for plan in plans)
@@ -52,7 +51,7 @@ def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
 def test_a_model_that_must_not_be_greedy_never_is() -> None:
     async def main() -> None:
         engine = SimulatedEngine(loops=True)
-        controller = await make_controller(engine, policy="joint", max_samples=6)
+        controller = await make_controller(engine, policy="priced", max_samples=6)
         for question in ("easy", "medium", "hard"):
             outcomes = await served(controller, 40, question)
             assert {record.temperature for o in outcomes for record in o.records} == {None}
@@ -65,7 +64,7 @@ def test_a_model_that_must_not_be_greedy_never_is() -> None:
 
 def test_a_reply_can_say_why_its_plan_was_taken() -> None:
     async def main() -> None:
-        controller = await make_controller(policy="joint", max_samples=6)
+        controller = await make_controller(policy="priced", max_samples=6)
         outcomes = await served(controller, 80)
         chosen = [one for one in outcomes[40:] if one.plan and not one.plan.is_exploration]
         said = explain(chosen[-1], reads_curves=True)
@@ -81,7 +80,7 @@ def test_a_reply_can_say_why_its_plan_was_taken() -> None:
 
 def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
-        controller = await make_controller(policy="joint")
+        controller = await make_controller(policy="priced")
         with DurableCurveStore(tmp_path / "curves.json") as store:
             controller.curves = store
             await served(controller, 30)
@@ -91,29 +90,29 @@ def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None:
         (tmp_path / "again.json.log").write_bytes(log)
         with DurableCurveStore(tmp_path / "again.json") as again:
             after = again.curve(controller.info.model, "medium")
-        assert before is not None and before.joint is not None
-        assert after is not None and after.joint is not None
-        assert after.joint.queries == before.joint.queries
+        assert before is not None and before.plans is not None
+        assert after is not None and after.plans is not None
+        assert after.plans.queries == before.plans.queries
 
     run_virtual(main())
 
 
-def test_statistics_with_joint_plans_survive_json() -> None:
+def test_statistics_of_plans_survive_json() -> None:
     async def main() -> dict[str, Any]:
-        controller = await make_controller(policy="joint")
+        controller = await make_controller(policy="priced")
         await served(controller, 12)
         assert isinstance(controller.curves, DurableCurveStore)
         return await controller.curves.export()
 
     (stored,) = run_virtual(main())["classes"]
     known = ClassStatistics.from_dict(stored["statistics"])
-    assert known.joint is not None and known.joint.queries == 12
+    assert known.plans.queries == 12
     assert ClassStatistics.from_dict(json.loads(json.dumps(known.as_dict()))) == known
 
 
-def test_a_limit_on_tokens_holds_for_joint_plans() -> None:
+def test_a_limit_on_tokens_holds() -> None:
     async def main() -> None:
-        controller = await make_controller(policy="joint")
+        controller = await make_controller(policy="priced")
         await served(controller, 20)
         limits = Limits(max_total_tokens=120)
         query = Query("small", (Message("user", "medium 1"),), "medium", limits=limits)
@@ -123,13 +122,10 @@ def test_a_limit_on_tokens_holds_for_joint_plans() -> None:
     run_virtual(main())
 
 
-def test_a_plan_without_a_joint_curve_says_so() -> None:
+def test_a_plan_without_a_curve_says_so() -> None:
     async def main() -> None:
-        controller = await make_controller(policy="priced")
-        await served(controller, 12)
-        controller.policy = build("joint", exploration=0.0)
+        controller = await make_controller(policy="priced", exploration=0.0)
         (outcome,) = await served(controller, 1)
-        assert outcome.considered.queries
         assert "no curve yet" in explain(outcome, reads_curves=True)
 
     run_virtual(main())
@@ -137,7 +133,7 @@ def test_a_plan_without_a_joint_curve_says_so() -> None:
 
 def test_a_plan_for_a_target_is_told_with_its_own_figures() -> None:
     async def main() -> None:
-        controller = await make_controller(policy="joint", max_samples=6)
+        controller = await make_controller(policy="priced", max_samples=6)
         await served(controller, 26)
         limits = Limits(target_accuracy=0.999)
         query = Query("q", (Message("user", "medium 3"),), "medium", limits=limits)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Self
 
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.curves.extension_counts import ExtensionCounts
-from policies.curves.joint.settings import ChainSetting
-from policies.curves.joint.vote_signals import SIGNALS, UNKNOWN, SignalName, bin_of
+from policies.curves.plans.settings import ChainSetting
+from policies.curves.plans.vote_signals import SIGNALS, UNKNOWN, SignalName, bin_of
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_types import MAX_VOTES
 from policies.signals import Probe
 from policies.tally import Vote, VoteStanding
 
+ALONE = VoteStanding(1, 0, 0)
 IsRight = Callable[[str | None], bool | None]
 
 
@@ -80,7 +81,7 @@ def _answers() -> list[float]:
 
 
 @dataclass(slots=True)
-class JointCounts:
+class PlanCounts:
     """Of one class."""
 
     #: Queries observed.
@@ -93,6 +94,10 @@ class JointCounts:
     exits: ExitStatistics = field(default_factory=ExitStatistics)
     #: First chains that were extended.
     ends: ExtensionCounts = field(default_factory=ExtensionCounts)
+    #: First answers of greedy chains, which stand alone. They tell nothing of sampled ones.
+    greedy: VoteCounts = field(default_factory=VoteCounts)
+    #: First answers of sampled chains, each by itself.
+    sampled: VoteCounts = field(default_factory=VoteCounts)
     #: Queries by where the votes of their chains stood, and by the bins of each signal.
     votes: dict[SignalName, VoteCounts] = field(default_factory=lambda: {"length": VoteCounts()})
 
@@ -103,10 +108,11 @@ class JointCounts:
         *,
         is_exploration: bool,
         difficulty: float | None = None,
+        is_greedy: bool = False,
     ) -> None:
         """One query; `truth` says whether an answer is right, None: not known.
 
-        `difficulty` is what its caller said, in [0, 1].
+        `difficulty` is what its caller said, in [0, 1]; `is_greedy` is of its first chain.
         """
         self.queries += 1.0
         self.explored += is_exploration
@@ -125,6 +131,9 @@ class JointCounts:
         ends = [course.ends[at] for course in courses[:MAX_VOTES]]
         leader, standing = _standing(end.answer for end in ends)
         tokens = sum(map(attrgetter("tokens"), ends))
+        self._observe_once(courses[:1] if is_greedy else courses, truth, is_greedy)
+        if is_greedy:
+            return
         for signal in SIGNALS:
             place = bin_of(signal, first.ends[0], difficulty)
             if signal not in self.votes:
@@ -132,6 +141,12 @@ class JointCounts:
                     continue  # nobody ever brought this one
                 self.votes[signal] = _unknown(self.votes["length"])
             self.votes[signal].observe(standing, tokens, truth(leader), place=place)
+
+    def _observe_once(self, courses: Sequence[Course], truth: IsRight, is_greedy: bool) -> None:
+        counts = self.greedy if is_greedy else self.sampled
+        for end in (course.ends[0] for course in courses):
+            if end.ended_by_itself and not end.extensions:
+                counts.observe(ALONE, end.tokens, truth(end.answer), place=UNKNOWN)
 
     def _observe_ends(self, course: Course, truth: IsRight) -> None:
         """From the first on, as long as the model made them and they have answers."""
@@ -143,10 +158,17 @@ class JointCounts:
         if shown:
             self.ends.observe(shown, [truth(end.answer) for end in shown])
 
+    def votes_by(self, signal: SignalName) -> VoteCounts:
+        """Of sampled chains; of greedy ones as long as there are no others."""
+        votes = self.votes.get(signal, self.votes["length"])
+        return votes if votes.cells else self.greedy
+
     def relabel(self, labelled: Self, blank: Self, weight: float) -> None:
         """Add what a late label shows: of its query observed with it, and observed without."""
         self.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
         self.ends.relabel(labelled.ends, blank.ends, weight)
+        self.greedy.relabel(labelled.greedy, weight)
+        self.sampled.relabel(labelled.sampled, weight)
         for signal, votes in self.votes.items():
             votes.relabel(labelled.votes.get(signal) or _unknown(labelled.votes["length"]), weight)
 
@@ -158,6 +180,8 @@ class JointCounts:
         ]
         self.exits.merge(other.exits)
         self.ends.merge(other.ends)
+        self.greedy.merge(other.greedy)
+        self.sampled.merge(other.sampled)
         for signal in SIGNALS:  # the length last: the others are filled up from it
             if signal not in self.votes and signal not in other.votes:
                 continue
@@ -171,6 +195,8 @@ class JointCounts:
         self.answers = [factor * each for each in self.answers]
         self.exits.scale(factor)
         self.ends.scale(factor)
+        self.greedy.scale(factor)
+        self.sampled.scale(factor)
         for votes in self.votes.values():
             votes.scale(factor)
 
@@ -182,6 +208,8 @@ class JointCounts:
             "answers": self.answers,
             "exits": self.exits.as_dict(),
             "ends": asdict(self.ends),
+            "greedy": self.greedy.as_rows(),
+            "sampled": self.sampled.as_rows(),
             "votes": {signal: votes.as_rows() for signal, votes in self.votes.items()},
         }
 
@@ -194,6 +222,8 @@ class JointCounts:
             [count, tokens],
             ExitStatistics.from_dict(stored["exits"]),
             ExtensionCounts.from_rows(stored["ends"]),
+            VoteCounts.from_rows(stored["greedy"]),
+            VoteCounts.from_rows(stored["sampled"]),
             {
                 signal: VoteCounts.from_rows(rows)
                 for signal, rows in stored["votes"].items()

@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from policies.curves.joint.counts import Course, JointCounts
-from policies.curves.joint.curve import fit_joint
-from policies.curves.joint.settings import ChainSetting
-from policies.curves.joint.vote_signals import (
+from policies.curves.plans.counts import Course, PlanCounts
+from policies.curves.plans.curve import fit_plans
+from policies.curves.plans.settings import ChainSetting
+from policies.curves.plans.vote_signals import (
     LEAST_GAIN,
     SIGNALS,
     UNKNOWN,
@@ -24,9 +24,9 @@ def is_right(answer: str | None) -> bool:
     return answer == "0"
 
 
-def observed(queries: int, *, tells: SignalName | None, seed: int = 0) -> JointCounts:
+def observed(queries: int, *, tells: SignalName | None, seed: int = 0) -> PlanCounts:
     """Half of the questions are easy; one signal says which, the others say nothing of it."""
-    rng, counts = Random(seed), JointCounts()
+    rng, counts = Random(seed), PlanCounts()
     for _ in range(queries):
         easy = rng.random() < 0.5
         hints = {signal: easy if signal == tells else rng.random() < 0.5 for signal in SIGNALS}
@@ -54,7 +54,7 @@ def observed(queries: int, *, tells: SignalName | None, seed: int = 0) -> JointC
 def test_the_signal_that_tells_is_found_and_votes_differ_by_it(signal: SignalName) -> None:
     counts = observed(150, tells=signal)
     assert best_signal(counts.votes) == signal
-    curve = fit_joint(counts, prices=[3e-4])
+    curve = fit_plans(counts, prices=[3e-4])
     assert curve is not None and curve.signal == signal
     rounds = {}
     for easy in (True, False):
@@ -70,7 +70,7 @@ def test_where_no_signal_tells_none_is_used() -> None:
     counts = observed(150, tells=None)
     assert all(told(votes) <= LEAST_GAIN for votes in counts.votes.values())
     assert best_signal(counts.votes) is None
-    curve = fit_joint(counts, prices=[1e-4])
+    curve = fit_plans(counts, prices=[1e-4])
     assert curve is not None and curve.signal is None
     assert curve.tables[0].plans[0].votes.columns == {}
 
@@ -79,18 +79,18 @@ def test_engines_without_confidence_and_callers_without_a_number_cost_nothing() 
     first = Vote(0, "0", 120, 100)
     assert bin_of("answer", first, None) == bin_of("tail", first, None) == UNKNOWN
     assert bin_of("difficulty", first, None) == UNKNOWN
-    counts = JointCounts()
+    counts = PlanCounts()
     counts.observe([Course([first], (), ChainSetting())], is_right, is_exploration=False)
     assert [*counts.votes] == ["length"]
 
 
 def test_a_signal_that_comes_later_has_the_earlier_queries_as_unknown() -> None:
-    counts, sure = JointCounts(), Confidence(answer=0.9)
+    counts, sure = PlanCounts(), Confidence(answer=0.9)
     for vote in (Vote(0, "0", 120, 100), Vote(0, "0", 120, 100, confidence=sure)):
         counts.observe([Course([vote], (), ChainSetting())], is_right, is_exploration=False)
     assert counts.votes["answer"].queries == counts.votes["length"].queries == 2
-    other = JointCounts()
+    other = PlanCounts()
     other.merge(counts)
     other.merge(observed(3, tells=None))
     assert {votes.queries for votes in other.votes.values()} == {5.0}
-    assert JointCounts.from_dict(other.as_dict()) == other
+    assert PlanCounts.from_dict(other.as_dict()) == other
