@@ -91,5 +91,5 @@ def voting_rival(
     rival = next((plan for plan in offered if not plan.votes.is_one_vote), None)
     if rival is None:
         return None
-    gap = best.net_value(price) - rival.net_value(price)
+    gap = best.forecast.net_value(price) - rival.forecast.net_value(price)
     return rival, math.erfc(gap / math.hypot(rival.error, best.error) / math.sqrt(2)) / 2

@@ -114,6 +114,10 @@ class Forecast(NamedTuple):
     accuracy: float
     tokens: float
 
+    def net_value(self, price: float) -> float:
+        """Accuracy less the price of the tokens."""
+        return self.accuracy - price * self.tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

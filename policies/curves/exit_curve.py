@@ -57,9 +57,6 @@ class ExitRule:
         """Whether a chain with these trials, at least one, should answer now."""
         return self.ends_at[row_of(probes)]
 
-    def as_dict(self) -> dict[str, float]:
-        return {"price": self.price, **self.forecast._asdict()}
-
 
 @dataclass(frozen=True, slots=True)
 class ExitCurve:

@@ -1,13 +1,12 @@
 """The curve of votes: the accuracy of exactly n votes, and what the next one brings."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from policies.curves.arrays import Floats
-from policies.curves.counts import Interval, learned, upper_standard_error
+from policies.curves.counts import Interval, learned
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_mixture import FOR_CLASS, FOR_LENGTH, Mixture, fit_mixture, prior_mixture
 from policies.curves.vote_types import MAX_VOTES, MODE, tables
@@ -76,16 +75,6 @@ class VoteCurve:
 
     def interval(self, votes: int) -> Interval:
         return learned(self.accuracy[votes - 1], self.labels[votes - 1])
-
-    def chance_of_gain(self, gain: float, least: float) -> float:
-        """That more votes bring at least so much, where `gain` is what they seem to bring.
-
-        The rules of more and of fewer votes are learned from the same chains: whatever the first
-        vote is worth, both have it. What tells them apart is whether votes agree, which any query
-        of several votes shows.
-        """
-        error = upper_standard_error(max(0.0, gain), self.several)
-        return math.erfc((least - gain) / error / math.sqrt(2)) / 2
 
 
 def fit_votes(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from policies.curves.arrays import Floats
 from policies.curves.vote_counts import length_bin
 from policies.curves.vote_curve import VoteCurve
-from policies.curves.vote_types import INDEX, STANDINGS, tables
+from policies.curves.vote_types import INDEX, tables
 from policies.plan import Forecast
 from policies.tally import VoteStanding
 
@@ -60,10 +60,6 @@ class VoteRule:
         row = INDEX.get(standing)
         column = self.columns.get(place, 0)
         return 0 if row is None or row >= len(self.rounds) else int(self.rounds[row, column])
-
-    @property
-    def goes_on(self) -> list[VoteStanding]:
-        return [here for here, size in zip(STANDINGS, self.rounds[:, 0], strict=False) if size]
 
 
 def one_vote(price: float, curve: VoteCurve) -> VoteRule:

@@ -55,7 +55,7 @@ def at_price(
         plans = curve.plan_table(price).plans if curve else ()
         if not plans:
             return None
-        best = max(plans, key=lambda plan: plan.net_value(price))
+        best = max(plans, key=lambda plan: plan.forecast.net_value(price))
         accuracy += share * best.forecast.accuracy
         tokens += share * best.forecast.tokens
     return Forecast(accuracy, tokens)

@@ -19,10 +19,6 @@ class Alternative(NamedTuple):
     forecast: Forecast
     error: float
 
-    def net_value(self, price: float) -> float:
-        """Accuracy less the price of its tokens."""
-        return self.forecast.accuracy - price * self.forecast.tokens
-
 
 @dataclass(frozen=True, slots=True)
 class DecisionInputs:

@@ -31,14 +31,18 @@ def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     if not others:
         said = _said(offered, price)
         return f"{said}. The curve has no other kind of plan yet.{_last_vote(outcome, price)}"
-    other = max(others, key=lambda each: each.net_value(price))
-    why = "" if offered.net_value(price) >= other.net_value(price) else _why_not(outcome)
+    other = max(others, key=lambda each: each.forecast.net_value(price))
+    why = (
+        ""
+        if offered.forecast.net_value(price) >= other.forecast.net_value(price)
+        else _why_not(outcome)
+    )
     return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}{_last_vote(outcome, price)}"
 
 
 def _said(plan: Alternative, price: float) -> str:
     accuracy, tokens = plan.forecast
-    worth = 100 * plan.net_value(price)
+    worth = 100 * plan.forecast.net_value(price)
     return f"{plan.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
 
 

@@ -195,7 +195,7 @@ class _Fitted:
             error = upper_standard_error(forecast.accuracy, curve.labels[0])
             plan = PlanOption(setting, price, rule, forecast, curve, error, s, n, one)
             doubt = upper_standard_error(max(0.0, gain), votes.several) if draws_more else 0.0
-            worth = plan.net_value(price) - DOUBT * s * doubt
+            worth = plan.forecast.net_value(price) - DOUBT * s * doubt
             plans.setdefault(price, []).append((worth, plan))
         return plans
 
@@ -215,7 +215,7 @@ class _Fitted:
                 setting, price, rule, forecast, curve, error, 1.0,
                 once.tokens / curve.first_tokens, forecast.accuracy, is_alone=True,
             )  # fmt: skip
-            plans.append((plan.net_value(price), plan))
+            plans.append((plan.forecast.net_value(price), plan))
         return plans
 
     def _settings(self, price: float) -> Iterator[tuple[ChainSetting, Forecast]]:

@@ -44,10 +44,6 @@ class PlanOption:
         """Of a mean query."""
         return self.votes.forecast.tokens / self.curve.first_tokens
 
-    def net_value(self, price: float) -> float:
-        """Accuracy less the price of the tokens."""
-        return self.forecast.accuracy - price * self.forecast.tokens
-
     def chance(self, standing: VoteStanding) -> float | None:
         """That the leader is right; None where no so many votes are known."""
         row = INDEX.get(standing)
@@ -96,7 +92,7 @@ class PlanTable:
                 "chains": plan.chains,
                 "accuracy": plan.forecast.accuracy,
                 "tokens": plan.forecast.tokens,
-                "net_value": plan.net_value(self.price),
+                "net_value": plan.forecast.net_value(self.price),
             }
             for plan in self.plans
         ]

@@ -168,9 +168,11 @@ def _plans(curve: ClassCurve, price: float) -> list[dict[str, Any]]:
             "accuracy": round(plan.forecast.accuracy, 4),
             "error": round(plan.error, 4),
             "tokens": round(plan.forecast.tokens, 1),
-            "worth": round(plan.net_value(price), 5),
+            "worth": round(plan.forecast.net_value(price), 5),
         }
         for plan in sorted(
-            curve.plan_table(price).plans, key=lambda plan: plan.net_value(price), reverse=True
+            curve.plan_table(price).plans,
+            key=lambda plan: plan.forecast.net_value(price),
+            reverse=True,
         )
     ]
