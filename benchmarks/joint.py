@@ -1,8 +1,8 @@
 """What `joint` loses against an oracle that knows the population, from a cold start.
 
-    python -m benchmarks.plans [--seeds N] [--queries N] [--quick]
+    python -m benchmarks.joint [--seeds N] [--queries N] [--quick]
 
-Questions are those of benchmarks/joint_population.py: six classes, a fifth of the queries brings
+Questions are those of benchmarks/populations/caps_and_votes.py: six classes; a fifth brings
 its right answer. The oracle is the same policy with curves from `KNOWN` other questions of each
 class, all checked, and nothing tried. Regret is the value lost per query in points of accuracy:
 accuracy less the price of the tokens. Fixed settings are all pairs of a cap and a number of votes;
@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks.frontier import Floats, Goal, SettingMean, figure, tokens_at
 from benchmarks.goals import report
-from benchmarks.joint_population import CHAINS, COSTS, LAWS, question
 from benchmarks.joint_replay import Everything, KnownCurve, KnownQuestion, ReplayResult, solve
 from benchmarks.oracle import difference, mean
+from benchmarks.populations.caps_and_votes import CHAINS, COSTS, LAWS, question
 from policies.curves.exit_statistics import POSITIONS
 from policies.curves.plans.counts import IsRight, PlanCounts
 from policies.curves.plans.curve import fit_plans

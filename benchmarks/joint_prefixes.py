@@ -33,7 +33,7 @@ from benchmarks.joint_replay import (
     ReplayResult,
     solve,
 )
-from benchmarks.prefix_population import simulated_trace
+from benchmarks.populations.prefixes import simulated_trace
 from benchmarks.prefix_replay import LABELLED, chain_end, probed
 from benchmarks.replay import reference
 from policies import build

@@ -2,7 +2,7 @@
 
     python -m benchmarks.oracle [--seeds N] [--queries N] [--quick]
 
-Questions are those of benchmarks/population_questions.py: all chains are known. The oracle
+Questions are those of benchmarks/populations/questions.py: all chains are known. The oracle
 has the same methods: extensions, votes, caps. Its rules come by backward induction from so many
 questions of each class, with every answer known, that it need not estimate. They are applied to the
 same questions as `priced`, which learns in a curve store and gets a fifth of the right answers.
@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.frontier import Estimate, Floats, Goal, figure
 from benchmarks.goals import report
 from benchmarks.population import solve
-from benchmarks.population_questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
+from benchmarks.populations.questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
 from policies.curves.chance import chance_right
 from policies.curves.extension_counts import states
 from policies.curves.length_curve import CAPS

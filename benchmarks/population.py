@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmarks.frontier import SettingMean, tokens_at
 from benchmarks.learner import VoteLearner
-from benchmarks.population_questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
+from benchmarks.populations.questions import ANSWER_TOKENS, SHAPES, SimulatedQuestion, question
 from policies.adaptive_consistency import AdaptiveConsistency
 from policies.base import Draw, Extend, Policy, Situation, Stop
 from policies.curves.curve import ClassCurve

@@ -3,7 +3,7 @@
     python -m benchmarks.prefixes [--traces DIR] [--seeds N] [--quick]
 
 DIR holds prefix traces (see scheduler/experiments/recordings.py), each file a query class; without
-DIR the chains are simulated (benchmarks/prefix_population.py). `priced` has
+DIR the chains are simulated (benchmarks/populations/prefixes.py). `priced` has
 its price for a knob, starts cold, and gets the right answers of a tenth of its queries; all of
 its tokens count, those of exploring too. Peers are tuned in hindsight: of every family the best
 settings and mixes of them count: caps on thinking, Dynasor and DEER over a grid.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from benchmarks.cells import FIXED, Part, levels, ratios, replicated
 from benchmarks.frontier import Floats, Goal, figure, tokens_at
 from benchmarks.goals import report
-from benchmarks.prefix_population import simulated_trace
+from benchmarks.populations.prefixes import simulated_trace
 from benchmarks.prefix_replay import (
     LABELLED,
     Costs,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.oracle import OracleResult, difference, mean, paths, regrets
-from benchmarks.population_questions import SHAPES, question
+from benchmarks.populations.questions import SHAPES, question
 from scheduler.experiments.metrics.regret import Rule, best_rule
 
 PRICE = 3e-4

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.joint import by_learning, played, stream
-from benchmarks.joint_population import COSTS, question
 from benchmarks.joint_replay import KnownCurve, solve
+from benchmarks.populations.caps_and_votes import COSTS, question
 from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
 from policies.curves.exit_curve import ExitRule, row_of

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from benchmarks.population import solve
-from benchmarks.population_questions import SimulatedQuestion, question
+from benchmarks.populations.questions import SimulatedQuestion, question
 from policies.curves.drift import DriftDetector
 from policies.priced import Priced
 from scheduler.curves.records import ObservationRecord
