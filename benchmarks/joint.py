@@ -1,4 +1,4 @@
-"""What `joint` loses against an oracle that knows the population, from a cold start.
+"""What `priced` loses against an oracle that knows the population, from a cold start.
 
     python -m benchmarks.joint [--seeds N] [--queries N] [--quick]
 
