@@ -1,4 +1,4 @@
-"""`priced` on recorded chains, several a question: from a cold start, against settings in hindsight.
+"""`priced` on recorded chains, several a question: from cold, against settings in hindsight.
 
     python -m benchmarks.joint_prefixes --traces FOLDER [--seeds N] [--late N] [--quick]
 

@@ -1,4 +1,4 @@
-"""Six classes of questions whose chains may be cut, sampled and tried: the population of `joint`.
+"""Six classes of questions whose chains may be cut, sampled and tried: the population of `priced`.
 
 A question has a chance to be solved, a typical time to solve it in tokens, and perhaps a misleading
 answer that errors agree on. A chain that is cut early is right less often; those of one class are
