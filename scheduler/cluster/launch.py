@@ -36,6 +36,8 @@ CONTROLLER = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55",
 }
 LEAVE_SECONDS = 15.0
+REFUSING_SECONDS = 1.0
+"""A request that comes as the server ends is told so, for so long; then nobody listens."""
 LOCAL_CPUS = 64
 """What a Ray of our own counts at least: on one machine there is nowhere else for an engine to go,
 so one that a reload adds is not to wait for a core that Ray counts as taken."""
@@ -146,13 +148,15 @@ def _bound_address(config: ServeConfig) -> tuple[str, int]:
 def drain(application: str, seconds: float) -> int:
     """Refuse what is new and let finish what runs, for so long; how many requests still run."""
     gateways = _from_outside(serve.get_deployment_handle("Gateway", application))
-    ends = time.monotonic() + seconds
+    ends, refusing = time.monotonic() + seconds, None
     while True:
         try:
             running: int = sum(gateways.broadcast("drain").results(timeout_s=LEAVE_SECONDS))
         except (*UNREACHABLE, TimeoutError):
             running = 1  # a gateway is being replaced, and nobody can say
-        if not running or time.monotonic() >= ends:
+        now = time.monotonic()
+        refusing = refusing or now
+        if now >= ends or (not running and now - refusing >= REFUSING_SECONDS):
             return running
         time.sleep(POLL_SECONDS)
 
