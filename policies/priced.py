@@ -10,7 +10,6 @@ from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, S
 from policies.curves.exit_statistics import POSITIONS
 from policies.curves.extension_counts import MAX_EXTENSIONS, states
 from policies.curves.plans.settings import ChainSetting
-from policies.curves.plans.vote_signals import MEASURED
 from policies.exploration import (
     EXPLORATION_CHAINS,
     WHOLE_RUNS,
@@ -226,8 +225,6 @@ class Priced(Policy):
         at = tuple(place for place in POSITIONS if place < budget.max_thinking_tokens)
         is_tried = plan.setting is not None and plan.setting.tried
         probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
-        curve = _known(situation)
-        is_measured = plan.is_exploration or bool(curve and curve.signal in MEASURED)
         return Draw(
             samples,
             budget,
@@ -235,7 +232,7 @@ class Priced(Policy):
             plan,
             final=final and samples == 1,
             probing=probing,
-            signals=Signals(top=1, window=TAIL_TOKENS) if is_measured else None,
+            signals=_signals(situation, plan),
         )
 
     def _conclude(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
@@ -259,7 +256,8 @@ class Priced(Policy):
         for ends in (by_chain[chain] for chain in chains):
             if self._is_extended(situation, plan, setting, ends):
                 temperature = plan.temperature if len(by_chain) == 1 else None
-                return Extend(ends[-1].chain, 1, plan.budget, temperature, plan)
+                signals = _signals(situation, plan)
+                return Extend(ends[-1].chain, 1, plan.budget, temperature, plan, signals=signals)
         return None
 
     def _is_extended(
@@ -279,9 +277,8 @@ class Priced(Policy):
         if plan.is_exploration:
             return True
         curve = _known(situation)
-        rule = curve.extension_rule(setting) if curve else None
         *_, state = states([end.answer for end in ends])
-        return rule is not None and state in rule.goes_on
+        return curve is not None and curve.is_extended(setting, state, last)
 
     def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         drawn = len(situation.tally.votes)
@@ -313,6 +310,13 @@ class Priced(Policy):
             if plan.is_exploration
             else table.plan(setting, is_alone=plan.temperature == 0)
         )
+
+
+def _signals(situation: Situation, plan: Plan) -> Signals | None:
+    """Confidence, where plans are told apart by it, and of exploration runs, which show whether."""
+    curve = _known(situation)
+    is_measured = plan.is_exploration or (curve is not None and curve.is_measured)
+    return Signals(top=1, window=TAIL_TOKENS) if is_measured else None
 
 
 def _known(situation: Situation) -> "PlanCurve | None":

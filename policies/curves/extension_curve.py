@@ -5,13 +5,18 @@ that it changes: how often they were right before, and how often they are after.
 within one chain varies far less than the accuracies of chains with and without the extension, and
 is bounded by how often answers change, which needs no label. An extension may also spoil an answer
 (arXiv 2506.04210), so accuracy need not rise. Backward induction says for any price in which states
-one more extension pays.
+one more extension pays; the tail confidence of the thinking, where it tells of answers, says so for
+every single chain.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
+from policies.curves.arrays import Floats
 from policies.curves.counts import Interval, interval, shrink
 from policies.curves.extension_counts import (
     CHANGES,
@@ -29,6 +34,7 @@ from policies.curves.hmm import (
     fit_hmm,
     forward_pass,
 )
+from policies.curves.tail_confidence import TailConfidence, TailCounts, fit_tail
 from policies.plan import Forecast
 
 _PRIOR_VISITS = 8.0
@@ -47,11 +53,16 @@ _ROWS = [
 
 @dataclass(frozen=True, slots=True)
 class ExtensionRule:
-    """The states in which one more extension pays at one price, and what that gives on average."""
+    """Where one more extension pays at one price, and what that gives on average."""
 
     price: float
-    goes_on: frozenset[AnswerState]
+    #: By state in which it may pay: the chance that the answer is right below which it does.
+    below: Mapping[AnswerState, float]
     forecast: Forecast
+
+    def goes_on(self, state: AnswerState, chance: float) -> bool:
+        """`chance` is that the answer is right."""
+        return chance < self.below.get(state, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ class ExtensionCurve:
     spoilt: tuple[float, ...]
     #: Labelled chains.
     labelled: float
+    #: None where it does not tell right answers from wrong ones.
+    tail: TailConfidence | None = None
 
     @property
     def max_extensions(self) -> int:
@@ -99,35 +112,79 @@ class ExtensionCurve:
         """Accuracy that the extension after a state brings."""
         return (1 - self.stays[row]) * (self.repairs[row] - self.spoils[row])
 
+    def chance(self, state: AnswerState, tail: float | None) -> float:
+        """That the answer is right, at this tail confidence of the thinking (None: not known)."""
+        prior = self.right[INDEX[state]]
+        if self.tail is None or tail is None:
+            return prior
+        return self.tail.chance(prior, state.extensions, tail)
+
     def rule(self, price: float) -> ExtensionRule:
+        return self.rules([price])[0]
+
+    def rules(self, prices: Sequence[float]) -> list[ExtensionRule]:
         """Backward induction: go on where the answers that follow are worth more than their tokens.
 
-        Values are relative to stopping at once.
+        Values are relative to stopping at once, of the shape (price P, state S).
         """
-        value, optimistic = [0.0] * len(STATES), [0.0] * len(STATES)
-        gained, tokens = [0.0] * len(STATES), [0.0] * len(STATES)
-        goes_on = set()
+        price = np.array(prices)
+        value, optimistic, gained, tokens = np.zeros((4, len(price), len(STATES)))
+        below: list[dict[AnswerState, float]] = [{} for _ in prices]
         for row, state in reversed(tuple(enumerate(STATES))):
             if state.extensions >= self.max_extensions:
                 continue
-            same, other = INDEX[state.after(same=True)], INDEX[state.after(same=False)]
-            stay, flip, step = self.stays[row], 1 - self.stays[row], self.next_tokens[row]
-            on = self.gain(row) - price * step
-            optimistic_gain = on + _OPTIMISM * self.standard_errors[row]
-            optimistic_gain += stay * optimistic[same] + flip * optimistic[other]
-            if optimistic_gain <= 1e-12:
-                continue
-            goes_on.add(state)
-            optimistic[row] = optimistic_gain
-            value[row] = on + stay * value[same] + flip * value[other]
-            gained[row] = self.gain(row) + stay * gained[same] + flip * gained[other]
-            tokens[row] = step + stay * tokens[same] + flip * tokens[other]
-        accuracy = min(1.0, max(0.0, self.right[0] + gained[0]))
-        return ExtensionRule(
-            price,
-            frozenset(goes_on),
-            Forecast(accuracy, self.tokens[0] + tokens[0]),
+            after = [INDEX[state.after(same=same)] for same in (True, False)]
+            change = self._change(row)
+            chances, weights = self._outlook(row)
+            # Of the shape (chance that the answer is right C, after 2): it is kept, or it changes.
+            flips = np.clip(chances * change.right + (1 - chances) * change.wrong, 0.0, 1.0)
+            moves = np.stack([1 - flips, flips], axis=1)
+            gain = (1 - chances) * change.wrong * change.repaired - chances * change.right
+            step = self.next_tokens[row]
+            now = gain - (price * step)[:, None]
+            hoped = now + _OPTIMISM * self.standard_errors[row] + optimistic[:, after] @ moves.T
+            pays = (hoped > 1e-12) * weights
+            optimistic[:, row] = (pays * hoped).sum(axis=1)
+            value[:, row] = (pays * (now + value[:, after] @ moves.T)).sum(axis=1)
+            gained[:, row] = (pays * (gain + gained[:, after] @ moves.T)).sum(axis=1)
+            tokens[:, row] = (pays * (step + tokens[:, after] @ moves.T)).sum(axis=1)
+            for place in np.flatnonzero(pays.any(axis=1)):
+                if_wrong, if_right = hoped[place, -2:].tolist()
+                less = if_wrong - if_right
+                below[place][state] = if_wrong / less if less > 0 else math.inf
+        accuracy = np.clip(self.right[0] + gained[:, 0], 0.0, 1.0)
+        each = zip(prices, below, accuracy.tolist(), tokens[:, 0].tolist(), strict=True)
+        return [
+            ExtensionRule(at, pays_below, Forecast(share, self.tokens[0] + more))
+            for at, pays_below, share, more in each
+        ]
+
+    def _change(self, row: int) -> "_Change":
+        flip, right = 1 - self.stays[row], self.right[row]
+        spoilt, still = flip * self.spoils[row], flip * (1 - self.spoils[row])
+        return _Change(
+            spoilt / max(1e-9, right),
+            still / max(1e-9, 1 - right),
+            flip * self.repairs[row] / max(1e-9, still),
         )
+
+    def _outlook(self, row: int) -> tuple[Floats, Floats]:
+        """Chances that a state's answer is right, with weights; the last two are 0 and 1."""
+        chances, weights = np.array([self.right[row]]), np.ones(1)
+        if self.tail is not None:
+            chances, weights = self.tail.outlook(self.right[row], STATES[row].extensions)
+        return np.append(chances, (0.0, 1.0)), np.append(weights, (0.0, 0.0))
+
+
+class _Change(NamedTuple):
+    """Chances: that a right answer changes, that a wrong one does, that it is right then.
+
+    Together they are those of the state, whatever the chance that its answer is right.
+    """
+
+    right: float
+    wrong: float
+    repaired: float
 
 
 class _Estimate(NamedTuple):
@@ -139,9 +196,15 @@ class _Estimate(NamedTuple):
 
 
 def fit_extensions(
-    counts: ExtensionCounts, parent: ExtensionCounts | None = None
+    counts: ExtensionCounts,
+    parent: ExtensionCounts | None = None,
+    *,
+    tails: tuple[TailCounts, TailCounts] | None = None,
 ) -> ExtensionCurve | None:
-    """None as long as neither the class nor its parent has seen a greedy chain."""
+    """None as long as neither the class nor its parent has seen an extended chain.
+
+    `tails` are the tail confidences of the class and of its parent.
+    """
     everything = [counts] if parent is None else [counts, parent]
     seen = [
         state.extensions
@@ -154,7 +217,8 @@ def fit_extensions(
     for known in reversed(everything):
         if known.queries:
             estimate = _estimate(known, estimate)
-    return _curve(counts, estimate, max(seen))
+    curve = _curve(counts, estimate, max(seen))
+    return replace(curve, tail=fit_tail(*tails)) if tails else curve
 
 
 def _estimate(counts: ExtensionCounts, usual: _Estimate) -> _Estimate:

@@ -94,7 +94,8 @@ class VoteCounts:
             self.add(key, cell)
 
     def add(self, key: VoteState, cell: Cell) -> None:
-        self.cells[key] = Cell(*map(add, self.cells.get(key, _NOTHING), cell))
+        known = self.cells.get(key)
+        self.cells[key] = cell if known is None else Cell(*map(add, known, cell))
 
     def scale(self, factor: float) -> None:
         for key, cell in self.cells.items():

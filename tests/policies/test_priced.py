@@ -15,8 +15,8 @@ from policies import build
 from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situation, Stop
 from policies.curves.exit_curve import ExitRule, row_of
 from policies.curves.exit_statistics import POSITIONS, STATES
-from policies.curves.extension_counts import AnswerState
-from policies.curves.extension_curve import ExtensionRule
+from policies.curves.extension_counts import AnswerState, ExtensionCounts
+from policies.curves.extension_curve import ExtensionRule, fit_extensions
 from policies.curves.plans.curve import PlanCurve, fit_plans
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.plans.table import PlanOption, PlanTable
@@ -35,10 +35,13 @@ def curve_of(setting: ChainSetting, *, late: float = 0.6, price: float = PRICE) 
     curve = fit_plans(observed(200, early=0.3, late=late), prices=[price])
     assert curve is not None
     plan = replace(curve.tables[0].plans[0], setting=setting)
-    until_agreed = frozenset(AnswerState(extensions, 1) for extensions in range(3))
+    until_agreed = {AnswerState(extensions, 1): 1.0 for extensions in range(3)}
     rule = ExtensionRule(price, until_agreed, Forecast(0.9, 200))
     tables = (PlanTable(price, (plan,)),)
-    return KnownCurve(replace(curve, extension_rules=(rule,), tables=tables))
+    extended = ExtensionCounts()
+    extended.observe([Vote(0, "a", 60, 50), Vote(0, "a", 110, 100, 1, "extensions")], [None, None])
+    known = fit_extensions(extended)
+    return KnownCurve(replace(curve, extension=known, extension_rules=(rule,), tables=tables))
 
 
 def situation(curve: KnownCurve | None, *votes: Vote, **fields: Any) -> Situation:

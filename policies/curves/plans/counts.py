@@ -14,7 +14,8 @@ from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.curves.extension_counts import ExtensionCounts
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.plans.vote_signals import SIGNALS, UNKNOWN, SignalName, bin_of
-from policies.curves.vote_counts import VoteCounts
+from policies.curves.tail_confidence import TailCounts
+from policies.curves.vote_counts import Cell, VoteCounts
 from policies.curves.vote_types import MAX_VOTES
 from policies.signals import Probe
 from policies.tally import Vote, VoteStanding
@@ -94,6 +95,8 @@ class PlanCounts:
     exits: ExitStatistics = field(default_factory=ExitStatistics)
     #: First chains that were extended.
     ends: ExtensionCounts = field(default_factory=ExtensionCounts)
+    #: Tail confidences of first chains, at every end.
+    tails: TailCounts = field(default_factory=TailCounts)
     #: First answers of greedy chains, which stand alone. They tell nothing of sampled ones.
     greedy: VoteCounts = field(default_factory=VoteCounts)
     #: First answers of sampled chains, each by itself.
@@ -124,7 +127,7 @@ class PlanCounts:
         if first.setting.tried:
             for course in courses:
                 self.exits.add(course.trajectory(truth))
-        if len(first.ends) > 1:
+        if len(first.ends) > 1 or first.ends[0].confidence:
             self._observe_ends(first, truth)
         # Of chains that are explored the first alone is extended: their first ends vote.
         at = 0 if is_exploration else -1
@@ -143,10 +146,15 @@ class PlanCounts:
             self.votes[signal].observe(standing, tokens, truth(leader), place=place)
 
     def _observe_once(self, courses: Sequence[Course], truth: IsRight, is_greedy: bool) -> None:
-        counts = self.greedy if is_greedy else self.sampled
+        """Each chain by itself; in one sum, since every query passes here."""
+        right, tokens = [], 0
         for end in (course.ends[0] for course in courses):
             if end.ended_by_itself and not end.extensions:
-                counts.observe(ALONE, end.tokens, truth(end.answer), place=UNKNOWN)
+                right.append(truth(end.answer))
+                tokens += end.tokens
+        if right:
+            cell = Cell(right.count(None), right.count(True), right.count(False), tokens)
+            (self.greedy if is_greedy else self.sampled).add((UNKNOWN, ALONE), cell)
 
     def _observe_ends(self, course: Course, truth: IsRight) -> None:
         """From the first on, as long as the model made them and they have answers."""
@@ -155,8 +163,12 @@ class PlanCounts:
             if end.extensions != number or end.answer is None or not end.ended_by_itself:
                 break
             shown.append(end)
-        if shown:
-            self.ends.observe(shown, [truth(end.answer) for end in shown])
+        if not shown:
+            return
+        right = [truth(end.answer) for end in shown]
+        self.tails.observe(shown, right)
+        if len(course.ends) > 1:
+            self.ends.observe(shown, right)
 
     def votes_by(self, signal: SignalName) -> VoteCounts:
         """Of sampled chains; of greedy ones as long as there are no others."""
@@ -167,6 +179,7 @@ class PlanCounts:
         """Add what a late label shows: of its query observed with it, and observed without."""
         self.exits.counts.relabel(labelled.exits.counts, blank.exits.counts, weight)
         self.ends.relabel(labelled.ends, blank.ends, weight)
+        self.tails.relabel(labelled.tails, blank.tails, weight)
         self.greedy.relabel(labelled.greedy, weight)
         self.sampled.relabel(labelled.sampled, weight)
         for signal, votes in self.votes.items():
@@ -180,6 +193,7 @@ class PlanCounts:
         ]
         self.exits.merge(other.exits)
         self.ends.merge(other.ends)
+        self.tails.merge(other.tails)
         self.greedy.merge(other.greedy)
         self.sampled.merge(other.sampled)
         for signal in SIGNALS:  # the length last: the others are filled up from it
@@ -195,6 +209,7 @@ class PlanCounts:
         self.answers = [factor * each for each in self.answers]
         self.exits.scale(factor)
         self.ends.scale(factor)
+        self.tails.scale(factor)
         self.greedy.scale(factor)
         self.sampled.scale(factor)
         for votes in self.votes.values():
@@ -208,6 +223,7 @@ class PlanCounts:
             "answers": self.answers,
             "exits": self.exits.as_dict(),
             "ends": asdict(self.ends),
+            "tails": asdict(self.tails),
             "greedy": self.greedy.as_rows(),
             "sampled": self.sampled.as_rows(),
             "votes": {signal: votes.as_rows() for signal, votes in self.votes.items()},
@@ -222,6 +238,8 @@ class PlanCounts:
             [count, tokens],
             ExitStatistics.from_dict(stored["exits"]),
             ExtensionCounts.from_rows(stored["ends"]),
+            # Version 7 has none.
+            TailCounts.from_rows(stored["tails"]) if "tails" in stored else TailCounts(),
             VoteCounts.from_rows(stored["greedy"]),
             VoteCounts.from_rows(stored["sampled"]),
             {

@@ -6,7 +6,7 @@ setting they put right as large a share of what is wrong, under a worse one they
 share to what is right, at that setting's tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -14,13 +14,21 @@ import numpy as np
 
 from policies.curves.counts import LEAST_LABELS, shrink, upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
+from policies.curves.extension_counts import AnswerState
 from policies.curves.extension_curve import ExtensionCurve, ExtensionRule, fit_extensions
 from policies.curves.plans.counts import PlanCounts
 from policies.curves.plans.gains import clipped, errors_over, extended, share_of_gain, with_errors
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.plans.table import MOST_VOTES, PlanOption, PlanTable
-from policies.curves.plans.vote_signals import UNKNOWN, SignalName, best_signal, bin_of
+from policies.curves.plans.vote_signals import (
+    MEASURED,
+    UNKNOWN,
+    SignalName,
+    best_signal,
+    bin_of,
+)
 from policies.curves.prices import nearest
+from policies.curves.tail_confidence import tail_of
 from policies.curves.vote_counts import VoteCounts
 from policies.curves.vote_curve import VoteCurve, fit_votes
 from policies.curves.vote_rule import one_vote, vote_rules
@@ -75,7 +83,19 @@ class PlanCurve:
         if plan is None or plan.setting.kind != "extend":
             return plan.setting.forced if plan else 0
         rule = self.extension_rule(plan.setting)
-        return max((state.extensions + 1 for state in rule.goes_on), default=0) if rule else 0
+        return max((state.extensions + 1 for state in rule.below), default=0) if rule else 0
+
+    def is_extended(self, setting: ChainSetting, state: AnswerState, last: Vote) -> bool:
+        """Whether one more extension pays after this end of a chain."""
+        rule = self.extension_rule(setting)
+        if rule is None or self.extension is None:
+            return False
+        return rule.goes_on(state, self.extension.chance(state, tail_of(last)))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether plans are told apart by the confidence of their chains."""
+        return self.signal in MEASURED or bool(self.extension and self.extension.tail)
 
     def extension_rule(self, setting: ChainSetting) -> ExtensionRule | None:
         return nearest(self.extension_rules, setting.value) if self.extension_rules else None
@@ -102,10 +122,12 @@ def fit_plans(
         return None
     ladder = sorted({price * multiple for price in prices for multiple in MULTIPLES})
     exits = fit_exits(counts.exits, usual.exits, prices=ladder)
-    ends = fit_extensions(counts.ends, usual.ends)
+    ends = fit_extensions(counts.ends, usual.ends, tails=(counts.tails, usual.tails))
+    extension_rules = tuple(ends.rules(ladder)) if ends and ends.max_extensions else ()
     number, tokens = (a + b for a, b in zip(counts.answers, usual.answers, strict=True))
     answer_tokens = tokens / number if number else 0.0
-    fitted = _Fitted(votes, exits, ends, answer_tokens, counts.greedy, counts.sampled)
+    extending = {rule.price: rule for rule in extension_rules}
+    fitted = _Fitted(votes, exits, ends, extending, answer_tokens, counts.greedy, counts.sampled)
     return PlanCurve(
         counts.queries,
         counts.explored,
@@ -114,7 +136,7 @@ def fit_plans(
         fitted.to_end,
         exits,
         ends,
-        tuple(ends.rule(price) for price in ladder) if ends and ends.max_extensions else (),
+        extension_rules,
         tuple(fitted.tables(prices, round_tokens)),
     )
 
@@ -130,6 +152,8 @@ class _Fitted:
     votes: VoteCurve
     exits: ExitCurve | None
     ends: ExtensionCurve | None
+    #: By price.
+    extending: Mapping[float, ExtensionRule]
     answer_tokens: float
     greedy: VoteCounts
     sampled: VoteCounts
@@ -225,12 +249,11 @@ class _Fitted:
         for dear in (price * multiple for multiple in MULTIPLES):
             if self.exits is not None:
                 yield ChainSetting("exit", dear), self._with_answer(self.exits.rule(dear).forecast)
-            if self.ends is not None and self.ends.max_extensions:
-                rule = self.ends.rule(dear)
-                if rule.goes_on:
-                    ratio = errors_over(rule.forecast.accuracy, self.ends.right[0])
-                    more = rule.forecast.tokens - self.ends.tokens[0]
-                    yield ChainSetting("extend", dear), extended(whole, ratio, more)
+            rule = self.extending.get(dear)
+            if self.ends is not None and rule is not None and rule.below:
+                ratio = errors_over(rule.forecast.accuracy, self.ends.right[0])
+                more = rule.forecast.tokens - self.ends.tokens[0]
+                yield ChainSetting("extend", dear), extended(whole, ratio, more)
         if self.ends is not None:
             for number in range(1, self.ends.max_extensions + 1):
                 ratio = errors_over(self.ends.accuracy[number], self.ends.accuracy[0])

@@ -35,6 +35,12 @@ def learned(
     return curve
 
 
+def goes_on(curve: ExtensionCurve, price: float, tail: float | None = None) -> bool:
+    """After the first answer, with this tail confidence."""
+    first = AnswerState(0, 1)
+    return curve.rule(price).goes_on(first, curve.chance(first, tail))
+
+
 def test_a_run_is_counted_from_the_last_change() -> None:
     assert list(states("aab")) == [AnswerState(0, 1), AnswerState(1, 2), AnswerState(2, 1)]
     assert list(states("aaaaa"))[-1] == AnswerState(4, 5)
@@ -63,7 +69,7 @@ def test_accuracy_may_fall_with_a_wait() -> None:
     assert curve is not None
     assert curve.accuracy[1] < 0.2 < 0.8 < curve.accuracy[0]
     assert curve.spoilt[0] > 0.7
-    assert not curve.rule(1e-4).goes_on
+    assert not curve.rule(1e-4).below
 
 
 def test_stopping_early_does_not_bias_the_curve() -> None:
@@ -117,11 +123,11 @@ def test_a_higher_price_never_buys_more_waits() -> None:
 def test_without_labels_flips_show_that_waiting_pays() -> None:
     curve = learned((0.3, 0.5, 0.8, 0.95, 0.97, 0.98), labelled=0.0)
     assert curve.accuracy[3] > curve.accuracy[0] + 0.2
-    assert AnswerState(0, 1) in curve.rule(3e-4).goes_on
+    assert goes_on(curve, 3e-4)
 
 
 def test_without_labels_answers_that_never_change_are_not_extended() -> None:
-    assert AnswerState(0, 1) not in learned((1.0,) * 6, labelled=0.0).rule(3e-4).goes_on
+    assert not goes_on(learned((1.0,) * 6, labelled=0.0), 3e-4)
 
 
 def test_few_labels_correct_a_class_that_is_stable_and_wrong() -> None:
