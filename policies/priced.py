@@ -100,15 +100,14 @@ class Priced(Policy):
         rival, tried = self._rival(situation, curve, best)
         best, taken = (rival, tried) if rng.random() < tried else (best, 1 - tried)
         setting = best.setting if best else ChainSetting()
-        # Chains that are forced on do not show where they would have ended.
-        tries = situation.learns and situation.query.reference is not None and not setting.forced
+        tries = situation.learns and situation.query.reference is not None
         share = situation.referenced_share
         shows = tries and rng.random() < chance_of_trials(curve, share, self.probe_tokens)
         setting = setting._replace(tried=shows or setting.kind == "exit")
         samples = min(best.votes.first_round if best else 1, self.max_samples)
         alone = self.max_samples == 1 or best is None or best.votes.is_one_vote
         plan = self._plan(situation, setting, alone, best=best, propensity=taken * (1 - chance))
-        return self._draw(situation, plan, samples, final=alone and setting.kind != "extend")
+        return self._draw(situation, plan, samples, final=alone and not setting.is_stepwise)
 
     def _explore(
         self,
@@ -175,7 +174,7 @@ class Priced(Policy):
         return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
 
     def _allows(self, plan: "PlanOption") -> bool:
-        return (plan.setting.forced or plan.setting.kind == "extend") <= self.max_extensions
+        return (plan.setting.number or plan.setting.kind == "extend") <= self.max_extensions
 
     def _price(self, situation: Situation) -> float:
         return (situation.price or self.price or DEFAULT_PRICE) / situation.query.limits.value
@@ -247,7 +246,7 @@ class Priced(Policy):
 
     def _extend(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision | None:
         """One more extension of the first chain that needs one; None where none does."""
-        if setting.kind != "extend":
+        if not setting.is_stepwise:
             return None
         by_chain: dict[int, list[Vote]] = {}
         for vote in situation.tally.history:
@@ -264,7 +263,8 @@ class Priced(Policy):
         self, situation: Situation, plan: Plan, setting: ChainSetting, ends: Sequence[Vote]
     ) -> bool:
         last, left = ends[-1], situation.tokens_left
-        most = int(setting.value) if plan.is_exploration else self.max_extensions
+        is_fixed = plan.is_exploration or setting.number > 0
+        most = int(setting.value) if is_fixed else self.max_extensions
         if last.extensions >= most or not last.ended_by_itself:
             return False
         step = max(
@@ -274,7 +274,7 @@ class Priced(Policy):
         has_room = last.thinking_tokens + step <= plan.budget.max_thinking_tokens
         if not has_room or (left is not None and left < step + plan.budget.answer_tokens):
             return False
-        if plan.is_exploration:
+        if is_fixed:
             return True
         curve = _known(situation)
         *_, state = states([end.answer for end in ends])

@@ -21,7 +21,8 @@ from policies.tally import Vote
 LEAST_GAIN = 3.0
 """Of log-likelihood: what the confidences must tell before they are used."""
 NODES = 5
-_POOLED, _LEAST_DEVIATION, _MOST_LOG_ODDS = 4.0, 1e-3, 4.0
+_POOLED, _LEAST_DEVIATION = 4.0, 1e-3
+_MOST_DISTANCE, _MOST_LOG_ODDS = 3.0, 4.0
 _ENDS = MAX_EXTENSIONS + 1
 
 
@@ -74,7 +75,7 @@ class TailConfidence(NamedTuple):
         """That an answer with this tail confidence is right."""
         distance = self.distance[extensions]
         shift = distance * (tail - self.middle[extensions]) / self.deviation[extensions]
-        return _shifted(prior, max(-_MOST_LOG_ODDS, min(_MOST_LOG_ODDS, shift)))
+        return _shifted(prior, shift)
 
     def outlook(self, prior: float, extensions: int) -> tuple[Floats, Floats]:
         """Before the confidence is known: chances that it may leave, and the weight of each."""
@@ -92,6 +93,7 @@ _WEIGHTS = _SHARES / _SHARES.sum()
 
 
 def _shifted(prior: float, log_odds: float) -> float:
+    log_odds = max(-_MOST_LOG_ODDS, min(_MOST_LOG_ODDS, log_odds))
     odds = prior / max(1e-9, 1 - prior) * math.exp(log_odds)
     return odds / (1 + odds)
 
@@ -109,8 +111,11 @@ def fit_tail(counts: TailCounts, parent: TailCounts | None = None) -> TailConfid
     ends, total, squares = _sums(counts, parent)
     centre, share = total / np.maximum(1.0, ends), _share_right(counts, parent)
     within = squares / np.maximum(1.0, ends) - centre**2 - share * (1 - share) * difference**2
+    around = (ends * within).sum() / max(1.0, ends.sum())
+    within = (ends * within + _POOLED * around) / (ends + _POOLED)
     deviation = np.sqrt(np.maximum(_LEAST_DEVIATION**2, within))
-    distance = np.where(ends > 1, difference / deviation, 0.0)
+    distance = np.clip(difference / deviation, -_MOST_DISTANCE, _MOST_DISTANCE)
+    distance[ends < _POOLED] = 0.0
     if ((own.weight + usual.weight) * distance**2).sum() / 2 < LEAST_GAIN:
         return None
     middle = centre + (0.5 - share) * difference

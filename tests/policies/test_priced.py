@@ -99,10 +99,23 @@ def test_a_query_that_brings_its_answer_is_tried_whatever_its_plan() -> None:
     assert checked.probing is not None and checked.probing.at == POSITIONS
 
 
-def test_a_chain_that_is_forced_on_is_not_tried() -> None:
+def test_a_chain_that_is_forced_on_shows_its_ends_where_the_query_brings_its_answer() -> None:
     reference = Query("q", (Message("user", "q"),), reference="0")
-    forced = begun(curve_of(ChainSetting("forced", 2)), query=reference)
-    assert forced.probing is None and not plan_of(forced).setting.tried  # type: ignore[union-attr]
+    curve = curve_of(ChainSetting("forced", 2))
+    shown = begun(curve, query=reference)
+    plan = plan_of(shown)
+    assert (shown.budget.extensions, shown.final) == (0, False)
+    assert (str(plan.setting), plan.setting.tried) == ("2 extensions", True)  # type: ignore[union-attr]
+
+    def then(*votes: Vote) -> object:
+        return Priced().decide(situation(curve, *votes, plan=plan, query=reference), Random(0))
+
+    ends = [Vote(0, "a", 60, 50)]
+    for number in (1, 2):
+        assert isinstance(decision := then(*ends), Extend) and decision.chain == 0
+        tokens = 60 + 50 * number
+        ends.append(Vote(0, "a", tokens, tokens - 10, number, "extensions"))
+    assert not isinstance(then(*ends), Extend)
 
 
 def test_without_extensions_no_plan_has_any() -> None:

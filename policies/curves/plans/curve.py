@@ -81,7 +81,7 @@ class PlanCurve:
     def extensions_of(self, plan: PlanOption | None) -> int:
         """The most that a plan may force."""
         if plan is None or plan.setting.kind != "extend":
-            return plan.setting.forced if plan else 0
+            return plan.setting.number if plan else 0
         rule = self.extension_rule(plan.setting)
         return max((state.extensions + 1 for state in rule.below), default=0) if rule else 0
 

@@ -12,13 +12,24 @@ class ChainSetting(NamedTuple):
     kind: SettingKind = "whole"
     #: The number of extensions, or the price of the rule.
     value: float = 0.0
-    #: Whether its chains are asked for trial answers, even if only to learn.
+    #: Whether its chains are asked for trial answers, and for one before every extension, even if
+    #: only to learn.
     tried: bool = False
 
     @property
     def forced(self) -> int:
         """Extensions that are forced in one go."""
+        return 0 if self.tried else self.number
+
+    @property
+    def number(self) -> int:
+        """Extensions that are forced, whatever the answers."""
         return int(self.value) if self.kind == "forced" else 0
+
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether its chains are extended end by end."""
+        return self.kind == "extend" or (self.tried and self.number > 0)
 
     def is_dearer(self, price: float) -> bool:
         """Whether its rule is that of dearer tokens."""
@@ -34,6 +45,6 @@ class ChainSetting(NamedTuple):
             return "until more thinking does not pay"
         if self.kind == "extend":
             return "extended while that pays"
-        if self.forced:
-            return f"{self.forced} extension{'s' if self.forced > 1 else ''}"
+        if self.number:
+            return f"{self.number} extension{'s' if self.number > 1 else ''}"
         return "to its own end"
