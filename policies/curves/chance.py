@@ -2,7 +2,10 @@
 
 from policies.curves.curve import ClassCurve
 from policies.curves.extension_counts import STATES, states
+from policies.curves.extension_rule import NextExtension
+from policies.curves.extension_rule import next_extension as next_of
 from policies.curves.plans.table import PlanOption
+from policies.curves.tail_confidence import tail_of
 from policies.curves.vote_types import INDEX, MAX_VOTES
 from policies.plan import Plan
 from policies.tally import Tally
@@ -40,3 +43,13 @@ def plan_option(curve: ClassCurve, plan: Plan) -> PlanOption | None:
     return curve.plans.table(plan.price or curve.price).plan(
         plan.setting, is_alone=plan.temperature == 0
     )
+
+
+def next_extension(curve: ClassCurve, plan: Plan, tally: Tally) -> NextExtension | None:
+    """What one more would bring the only chain of a plan that extends while that pays."""
+    ends, known = tally.history, curve.plans.extension if curve.plans else None
+    if known is None or plan.setting is None or plan.setting.kind != "extend" or not ends:
+        return None
+    if len({end.chain for end in ends}) > 1 or ends[-1].extensions >= known.max_extensions:
+        return None
+    return next_of(known, [end.answer for end in ends], tail_of(ends[-1]))

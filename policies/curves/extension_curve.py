@@ -4,19 +4,13 @@ An extension that keeps the answer changes nothing but the cost, so its value li
 that it changes: how often they were right before, and how often they are after. This difference
 within one chain varies far less than the accuracies of chains with and without the extension, and
 is bounded by how often answers change, which needs no label. An extension may also spoil an answer
-(arXiv 2506.04210), so accuracy need not rise. Backward induction says for any price in which states
-one more extension pays; the tail confidence of the thinking, where it tells of answers, says so for
-every single chain.
+(arXiv 2506.04210), so accuracy need not rise.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
-
-from policies.curves.arrays import Floats
 from policies.curves.counts import Interval, interval, shrink
 from policies.curves.extension_counts import (
     CHANGES,
@@ -35,34 +29,16 @@ from policies.curves.hmm import (
     forward_pass,
 )
 from policies.curves.tail_confidence import TailConfidence, TailCounts, fit_tail
-from policies.plan import Forecast
 
 _PRIOR_VISITS = 8.0
 _PRIOR_LABELS = 4.0
 _UNLABELLED = 0.25
 """The weight of a change of an answer without a label, next to one with a label."""
-_OPTIMISM = 0.5
-"""Optimism bonus in standard errors, added to what an extension brings: chains that are stopped do
-not show what it would have done, those that go on do."""
 _ROWS = [
     [row for row, state in enumerate(STATES) if state.extensions == extensions]
     for extensions in range(MAX_EXTENSIONS + 1)
 ]
 """By extensions: the states after so many."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExtensionRule:
-    """Where one more extension pays at one price, and what that gives on average."""
-
-    price: float
-    #: By state in which it may pay: the chance that the answer is right below which it does.
-    below: Mapping[AnswerState, float]
-    forecast: Forecast
-
-    def goes_on(self, state: AnswerState, chance: float) -> bool:
-        """`chance` is that the answer is right."""
-        return chance < self.below.get(state, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,73 +94,6 @@ class ExtensionCurve:
         if self.tail is None or tail is None:
             return prior
         return self.tail.chance(prior, state.extensions, tail)
-
-    def rule(self, price: float) -> ExtensionRule:
-        return self.rules([price])[0]
-
-    def rules(self, prices: Sequence[float]) -> list[ExtensionRule]:
-        """Backward induction: go on where the answers that follow are worth more than their tokens.
-
-        Values are relative to stopping at once, of the shape (price P, state S).
-        """
-        price = np.array(prices)
-        value, optimistic, gained, tokens = np.zeros((4, len(price), len(STATES)))
-        below: list[dict[AnswerState, float]] = [{} for _ in prices]
-        for row, state in reversed(tuple(enumerate(STATES))):
-            if state.extensions >= self.max_extensions:
-                continue
-            after = [INDEX[state.after(same=same)] for same in (True, False)]
-            change = self._change(row)
-            chances, weights = self._outlook(row)
-            # Of the shape (chance that the answer is right C, after 2): it is kept, or it changes.
-            flips = np.clip(chances * change.right + (1 - chances) * change.wrong, 0.0, 1.0)
-            moves = np.stack([1 - flips, flips], axis=1)
-            gain = (1 - chances) * change.wrong * change.repaired - chances * change.right
-            step = self.next_tokens[row]
-            now = gain - (price * step)[:, None]
-            hoped = now + _OPTIMISM * self.standard_errors[row] + optimistic[:, after] @ moves.T
-            pays = (hoped > 1e-12) * weights
-            optimistic[:, row] = (pays * hoped).sum(axis=1)
-            value[:, row] = (pays * (now + value[:, after] @ moves.T)).sum(axis=1)
-            gained[:, row] = (pays * (gain + gained[:, after] @ moves.T)).sum(axis=1)
-            tokens[:, row] = (pays * (step + tokens[:, after] @ moves.T)).sum(axis=1)
-            for place in np.flatnonzero(pays.any(axis=1)):
-                if_wrong, if_right = hoped[place, -2:].tolist()
-                less = if_wrong - if_right
-                below[place][state] = if_wrong / less if less > 0 else math.inf
-        accuracy = np.clip(self.right[0] + gained[:, 0], 0.0, 1.0)
-        each = zip(prices, below, accuracy.tolist(), tokens[:, 0].tolist(), strict=True)
-        return [
-            ExtensionRule(at, pays_below, Forecast(share, self.tokens[0] + more))
-            for at, pays_below, share, more in each
-        ]
-
-    def _change(self, row: int) -> "_Change":
-        flip, right = 1 - self.stays[row], self.right[row]
-        spoilt, still = flip * self.spoils[row], flip * (1 - self.spoils[row])
-        return _Change(
-            spoilt / max(1e-9, right),
-            still / max(1e-9, 1 - right),
-            flip * self.repairs[row] / max(1e-9, still),
-        )
-
-    def _outlook(self, row: int) -> tuple[Floats, Floats]:
-        """Chances that a state's answer is right, with weights; the last two are 0 and 1."""
-        chances, weights = np.array([self.right[row]]), np.ones(1)
-        if self.tail is not None:
-            chances, weights = self.tail.outlook(self.right[row], STATES[row].extensions)
-        return np.append(chances, (0.0, 1.0)), np.append(weights, (0.0, 0.0))
-
-
-class _Change(NamedTuple):
-    """Chances: that a right answer changes, that a wrong one does, that it is right then.
-
-    Together they are those of the state, whatever the chance that its answer is right.
-    """
-
-    right: float
-    wrong: float
-    repaired: float
 
 
 class _Estimate(NamedTuple):

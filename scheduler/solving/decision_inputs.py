@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 from policies.base import Limits
-from policies.curves.chance import plan_option
+from policies.curves.chance import next_extension, plan_option
 from policies.curves.curve import ClassCurve
+from policies.curves.extension_rule import NextExtension
 from policies.plan import Forecast, Plan
 from policies.tally import Tally
 from scheduler.solving.rounds import DecisionStep
@@ -44,6 +45,8 @@ class DecisionInputs:
     steered: bool
     #: What one more vote would have brought, and its tokens; None for other policies than `priced`.
     next_vote: Forecast | None = None
+    #: The same of one more extension, of plans that extend a single chain while that pays.
+    next_extension: NextExtension | None = None
 
     @classmethod
     def of(cls, run: QueryRun) -> Self:
@@ -63,6 +66,7 @@ class DecisionInputs:
             run.learns,
             run.steered,
             _next_vote(curve, run.plan, run.tally),
+            next_extension(curve, run.plan, run.tally) if curve and run.plan else None,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +97,12 @@ class DecisionInputs:
             "learns": self.learns,
             "steered": self.steered,
             "next_vote": self.next_vote._asdict() if self.next_vote else None,
+            "next_extension": _as_dict(self.next_extension) if self.next_extension else None,
         }
+
+
+def _as_dict(extension: NextExtension) -> dict[str, Any]:
+    return extension._asdict() | {"forecast": extension.forecast._asdict()}
 
 
 def _offers(curve: ClassCurve, price: float) -> tuple[Alternative, ...]:

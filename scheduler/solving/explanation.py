@@ -1,5 +1,6 @@
 """Why a query got its plan, in one sentence that names the figures it was decided by."""
 
+from policies.plan import Forecast
 from scheduler.solving.decision_inputs import Alternative
 from scheduler.solving.outcome import Outcome
 
@@ -30,14 +31,14 @@ def explain(outcome: Outcome, *, reads_curves: bool) -> str:
     others = [each for each in offers if each.name != name]
     if not others:
         said = _said(offered, price)
-        return f"{said}. The curve has no other kind of plan yet.{_last_vote(outcome, price)}"
+        return f"{said}. The curve has no other kind of plan yet.{_last_step(outcome, price)}"
     other = max(others, key=lambda each: each.forecast.net_value(price))
     why = (
         ""
         if offered.forecast.net_value(price) >= other.forecast.net_value(price)
         else _why_not(outcome)
     )
-    return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}{_last_vote(outcome, price)}"
+    return f"{_said(offered, price)}. Next: {_said(other, price)}.{why}{_last_step(outcome, price)}"
 
 
 def _said(plan: Alternative, price: float) -> str:
@@ -46,20 +47,28 @@ def _said(plan: Alternative, price: float) -> str:
     return f"{plan.name} {accuracy:.1%} for {tokens:.0f} tokens, worth {worth:.1f} points"
 
 
-def _last_vote(outcome: Outcome, price: float) -> str:
-    """Why no more chains were drawn."""
-    vote = outcome.considered.next_vote
-    if vote is None:
+def _last_step(outcome: Outcome, price: float) -> str:
+    """Why the chain was extended no further, or no more chains were drawn."""
+    considered = outcome.considered
+    if at := considered.next_extension:
+        by = ", by the tail confidence of its thinking, too" if at.by_confidence else ""
+        after = f" After {at.extensions} extensions its" if at.extensions else " Its"
+        said = f"{after} answer is right with a chance of {at.chance:.0%}{by}"
+        return f"{said}: one more extension {_brings(at.forecast, price)}"
+    if considered.next_vote is None:
         return ""
     chains = {record.sample.chain: record.sample.answer for record in outcome.records}
     agree = sum(answer == outcome.answer for answer in chains.values())
     said = f" {agree} of {len(chains)} chains agree"
-    if vote.accuracy < LEAST_GAIN:
+    if considered.next_vote.accuracy < LEAST_GAIN:
         return f"{said}: one more cannot change the answer."
+    return f"{said}: one more {_brings(considered.next_vote, price)}"
+
+
+def _brings(more: Forecast, price: float) -> str:
     return (
-        f"{said}: one more would bring {100 * vote.accuracy:.1f} "
-        f"points for {vote.tokens:.0f} tokens, and the price asks for "
-        f"{100 * price * vote.tokens:.1f}."
+        f"would bring {100 * more.accuracy:.1f} points for {more.tokens:.0f} tokens, "
+        f"and the price asks for {100 * price * more.tokens:.1f}."
     )
 
 

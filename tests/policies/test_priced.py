@@ -16,7 +16,8 @@ from policies.base import Conclude, Draw, Extend, Limits, Message, Query, Situat
 from policies.curves.exit_curve import ExitRule, row_of
 from policies.curves.exit_statistics import POSITIONS, STATES
 from policies.curves.extension_counts import AnswerState, ExtensionCounts
-from policies.curves.extension_curve import ExtensionRule, fit_extensions
+from policies.curves.extension_curve import fit_extensions
+from policies.curves.extension_rule import ExtensionRule
 from policies.curves.plans.curve import PlanCurve, fit_plans
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.plans.table import PlanOption, PlanTable

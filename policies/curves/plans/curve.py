@@ -15,7 +15,8 @@ import numpy as np
 from policies.curves.counts import LEAST_LABELS, shrink, upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
 from policies.curves.extension_counts import AnswerState
-from policies.curves.extension_curve import ExtensionCurve, ExtensionRule, fit_extensions
+from policies.curves.extension_curve import ExtensionCurve, fit_extensions
+from policies.curves.extension_rule import ExtensionRule, extension_rules
 from policies.curves.plans.counts import PlanCounts
 from policies.curves.plans.gains import clipped, errors_over, extended, share_of_gain, with_errors
 from policies.curves.plans.settings import ChainSetting
@@ -123,10 +124,10 @@ def fit_plans(
     ladder = sorted({price * multiple for price in prices for multiple in MULTIPLES})
     exits = fit_exits(counts.exits, usual.exits, prices=ladder)
     ends = fit_extensions(counts.ends, usual.ends, tails=(counts.tails, usual.tails))
-    extension_rules = tuple(ends.rules(ladder)) if ends and ends.max_extensions else ()
+    rules = tuple(extension_rules(ends, ladder)) if ends and ends.max_extensions else ()
     number, tokens = (a + b for a, b in zip(counts.answers, usual.answers, strict=True))
     answer_tokens = tokens / number if number else 0.0
-    extending = {rule.price: rule for rule in extension_rules}
+    extending = {rule.price: rule for rule in rules}
     fitted = _Fitted(votes, exits, ends, extending, answer_tokens, counts.greedy, counts.sampled)
     return PlanCurve(
         counts.queries,
@@ -136,7 +137,7 @@ def fit_plans(
         fitted.to_end,
         exits,
         ends,
-        extension_rules,
+        rules,
         tuple(fitted.tables(prices, round_tokens)),
     )
 

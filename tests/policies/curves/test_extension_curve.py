@@ -7,6 +7,7 @@ import pytest
 
 from policies.curves.extension_counts import STATES, AnswerState, ExtensionCounts, states
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
+from policies.curves.extension_rule import ExtensionRule, extension_rules
 from policies.tally import Vote
 
 LENGTHS = (40, 100, 150, 200, 250, 300)
@@ -35,10 +36,14 @@ def learned(
     return curve
 
 
+def rule_at(curve: ExtensionCurve, price: float) -> ExtensionRule:
+    return extension_rules(curve, [price])[0]
+
+
 def goes_on(curve: ExtensionCurve, price: float, tail: float | None = None) -> bool:
     """After the first answer, with this tail confidence."""
     first = AnswerState(0, 1)
-    return curve.rule(price).goes_on(first, curve.chance(first, tail))
+    return rule_at(curve, price).goes_on(first, curve.chance(first, tail))
 
 
 def test_a_run_is_counted_from_the_last_change() -> None:
@@ -69,7 +74,7 @@ def test_accuracy_may_fall_with_a_wait() -> None:
     assert curve is not None
     assert curve.accuracy[1] < 0.2 < 0.8 < curve.accuracy[0]
     assert curve.spoilt[0] > 0.7
-    assert not curve.rule(1e-4).below
+    assert not rule_at(curve, 1e-4).below
 
 
 def test_stopping_early_does_not_bias_the_curve() -> None:
@@ -109,13 +114,13 @@ def test_the_rule_is_as_good_as_the_best_of_all_rules() -> None:
         frozenset(state for state, on in zip(before_last, chosen, strict=True) if on)
         for chosen in product((True, False), repeat=3)
     )
-    forecast = curve.rule(price).forecast
+    forecast = rule_at(curve, price).forecast
     assert forecast.accuracy - price * forecast.tokens == pytest.approx(max(map(worth, rules)))
 
 
 def test_a_higher_price_never_buys_more_waits() -> None:
     curve = learned((0.3, 0.43, 0.79, 0.94, 0.97, 0.98))
-    tokens = [curve.rule(price).forecast.tokens for price in (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)]
+    tokens = [rule_at(curve, price).forecast.tokens for price in (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)]
     assert tokens == sorted(tokens, reverse=True)
     assert tokens[-1] == pytest.approx(40)
 

@@ -8,6 +8,7 @@ import pytest
 
 from policies.curves.extension_counts import AnswerState, ExtensionCounts
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
+from policies.curves.extension_rule import extension_rules, next_extension
 from policies.curves.plans.counts import PlanCounts, courses_of
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.tail_confidence import TailConfidence, TailCounts, fit_tail
@@ -106,7 +107,7 @@ def repaired(tails: bool, chains: int = 400) -> ExtensionCurve:
 def test_only_answers_of_unsure_chains_are_extended_and_that_is_foretold() -> None:
     price = 4e-3  # an extension pays where the answer is right with less than four in five
     known, plain = repaired(tails=True), repaired(tails=False)
-    rule, blind = known.rule(price), plain.rule(price)
+    (rule,), (blind,) = (extension_rules(curve, [price]) for curve in (known, plain))
     assert rule.goes_on(FIRST, known.chance(FIRST, 14.0))
     assert not rule.goes_on(FIRST, known.chance(FIRST, 15.0))
     assert blind.goes_on(FIRST, plain.chance(FIRST, 15.0))
@@ -114,6 +115,16 @@ def test_only_answers_of_unsure_chains_are_extended_and_that_is_foretold() -> No
     # At most half of the chains are spared the 50 tokens of an extension that brings nothing.
     assert 0.7 * 0.5 * 50 * price < gained < 0.5 * 50 * price
     assert rule.forecast.tokens == pytest.approx(75, rel=0.1)
+
+
+def test_what_one_more_extension_would_bring_is_known_by_the_confidence() -> None:
+    curve = repaired(tails=True)
+    unsure, sure, unknown = (next_extension(curve, ["a"], tail) for tail in (14.0, 15.0, None))
+    assert unsure.chance < unknown.chance < sure.chance
+    assert unsure.forecast.accuracy > 0.8 > 0.1 > sure.forecast.accuracy
+    assert unsure.extensions == 0
+    assert unsure.forecast.tokens == pytest.approx(50, rel=0.1)
+    assert (unsure.by_confidence, unknown.by_confidence) == (True, False)
 
 
 def test_what_was_counted_adds_up_fades_and_is_kept() -> None:
