@@ -118,7 +118,8 @@ class PricedServer:
             )
         self._curves.observe(ObservationRecord("m", observation, price))
         chance = chance_right(curve, observation.plan, Tally(observation.history))
-        self._pricing.settle(outcome.tokens, predicted=chance, right=right)
+        predicted = replace(observation, chance=chance).predicted
+        self._pricing.settle(outcome.tokens, predicted=predicted, right=right)
         return OracleResult(simulated, shape, outcome.right, outcome.tokens)
 
 

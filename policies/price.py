@@ -27,8 +27,9 @@ _ACCURACY_SCALE = 2.0
 """A point of accuracy weighs like so many per cent of tokens: it moves less than they do."""
 _TRUSTED = 10.0
 """Predictions count like so many answers that were checked and found as predicted."""
-_REMEMBERED = 5000.0
-"""Checked answers after which an old one hardly counts any more."""
+_REMEMBERED = 500.0
+"""Checked answers after which an old one hardly counts any more: the first predictions of a class
+are the worst."""
 
 
 @dataclass(frozen=True, slots=True)

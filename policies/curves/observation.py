@@ -52,6 +52,14 @@ class Observation:
             return False
         return len(self.history) > 1 or not self.is_cut(self.history[0])
 
+    @property
+    def predicted(self) -> float | None:
+        """The chance of the answer, where a label of it shows how good such predictions are.
+
+        Exploration runs fall on labelled queries: what they miss says nothing of the others.
+        """
+        return None if self.plan is not None and self.plan.is_exploration else self.chance
+
     def truth(self, answer: str | None) -> bool | None:
         """Whether an answer is right; no answer at all is wrong as soon as any label is known."""
         if answer is None:

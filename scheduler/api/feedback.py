@@ -60,7 +60,7 @@ async def take(endpoint: Endpoint, body: object) -> dict[str, Any]:
         controller.store.put_label(
             request.outcome_id, reward, tenant=caller.name, source=request.source or ""
         )
-    if result.record and (predicted := result.record.observation.chance) is not None:
+    if result.record and (predicted := result.record.observation.predicted) is not None:
         controller.pricing.check(predicted, reward)
     return {
         "object": "thinkbudget.feedback",

@@ -194,8 +194,13 @@ class Controller:
         outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
         if arm:
             outcome = replace(outcome, arm=arm, propensity=outcome.propensity * arm.propensity)
+        # Exploration runs fall on checked queries: what they miss says nothing of the others.
+        explored = outcome.plan is not None and outcome.plan.is_exploration
         self.pricing.settle(
-            outcome.tokens.total, tenant=tenant, predicted=outcome.chance, right=outcome.correct
+            outcome.tokens.total,
+            tenant=tenant,
+            predicted=None if explored else outcome.chance,
+            right=outcome.correct,
         )
         if self.activity:
             self.activity.settled(

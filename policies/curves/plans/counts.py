@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from policies.curves.exit_statistics import ExitStatistics, ProbeTrajectory
 from policies.curves.extension_counts import ExtensionCounts
 from policies.curves.plans.settings import ChainSetting
-from policies.curves.plans.vote_signals import SIGNALS, UNKNOWN, SignalName, bin_of
+from policies.curves.plans.vote_signals import SIGNALS, UNKNOWN, SignalName, bins_of
 from policies.curves.tail_confidence import TailCounts
 from policies.curves.vote_counts import Cell, VoteCounts
 from policies.curves.vote_types import MAX_VOTES
@@ -137,13 +137,12 @@ class PlanCounts:
         self._observe_once(courses[:1] if is_greedy else courses, truth, is_greedy)
         if is_greedy:
             return
-        for signal in SIGNALS:
-            place = bin_of(signal, first.ends[0], difficulty)
-            if signal not in self.votes:
-                if place == UNKNOWN:
-                    continue  # nobody ever brought this one
-                self.votes[signal] = _unknown(self.votes["length"])
-            self.votes[signal].observe(standing, tokens, truth(leader), place=place)
+        bins = bins_of(first.ends[0], difficulty)
+        for signal in bins.keys() - self.votes.keys():  # nobody has ever brought this one
+            self.votes[signal] = _unknown(self.votes["length"])
+        right = truth(leader)
+        for signal, votes in self.votes.items():
+            votes.observe(standing, tokens, right, place=bins.get(signal, UNKNOWN))
 
     def _observe_once(self, courses: Sequence[Course], truth: IsRight, is_greedy: bool) -> None:
         """Each chain by itself; in one sum, since every query passes here."""

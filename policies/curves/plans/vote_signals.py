@@ -38,6 +38,15 @@ def bin_of(signal: SignalName, first: Vote, difficulty: float | None) -> int:
     return int(4 * min(15.0, max(0.0, known)))
 
 
+def bins_of(first: Vote, difficulty: float | None) -> dict[SignalName, int]:
+    """Of all signals that the query has."""
+    bins: dict[SignalName, int] = {"length": bin_of("length", first, difficulty)}
+    if first.confidence is not None or difficulty is not None:
+        bins |= {signal: bin_of(signal, first, difficulty) for signal in SIGNALS}
+        return {signal: place for signal, place in bins.items() if place != UNKNOWN}
+    return bins
+
+
 def best_signal(counts: dict[SignalName, VoteCounts]) -> SignalName | None:
     """The one that tells most; None where none tells enough."""
     gains = {signal: told(votes) for signal, votes in counts.items()}

@@ -75,3 +75,10 @@ def test_without_a_curve_nobody_can_tell() -> None:
     assert chance_right(CURVE, None, Tally(votes("a"))) is None
     only_extensions = replace(CURVE, votes=None)
     assert chance_right(only_extensions, VOTES, Tally(votes("a"))) is None
+
+
+def test_what_an_exploration_run_misses_corrects_no_prediction() -> None:
+    served = Observation("c", votes("a"), BUDGET, None, VOTES, {"a": True}, chance=0.7)
+    explored = replace(served, plan=replace(VOTES, is_exploration=True))
+    assert (served.predicted, explored.predicted) == (0.7, None)
+    assert explored.chance == 0.7

@@ -1,11 +1,14 @@
 """Plans of `priced` on the simulated engine: learned by serving, explained, and restored."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from policies.base import Limits, Message, Query
 from policies.curves.class_statistics import ClassStatistics
+from policies.curves.extension_rule import NextExtension
+from policies.plan import Forecast
 from scheduler.api.chat import complete
 from scheduler.curves.wal import DurableCurveStore
 from scheduler.solving.controller import Controller
@@ -44,6 +47,25 @@ def test_a_class_is_explored_and_then_served_by_the_best_plan() -> None:
         assert all(explored[:4]) and not all(explored[30:])
         tried = [record.probes for outcome in outcomes[:4] for record in outcome.records]
         assert any(tried)
+
+    run_virtual(main())
+
+
+def test_a_reply_says_what_one_more_extension_would_bring() -> None:
+    async def main() -> None:
+        controller = await make_controller(policy="priced", max_samples=6)
+        outcomes = await served(controller, 60)
+        outcome = next(each for each in reversed(outcomes) if not each.plan.is_exploration)  # type: ignore[union-attr]
+        after = NextExtension(2, 0.93, Forecast(0.004, 60.0), by_confidence=True)
+        considered = replace(outcome.considered, next_extension=after)
+        said = explain(replace(outcome, considered=considered, price=3e-4), reads_curves=True)
+        assert said.endswith(
+            " After 2 extensions its answer is right with a chance of 93%, by the tail confidence "
+            "of its thinking, too: one more extension would bring 0.4 points for 60 tokens, and "
+            "the price asks for 1.8."
+        )
+        kept = considered.as_dict()["next_extension"]
+        assert (kept["extensions"], kept["forecast"]["tokens"]) == (2, 60.0)
 
     run_virtual(main())
 
