@@ -168,8 +168,7 @@ class Priced(Policy):
             table = curve.table(self._price(situation))
             return next((plan for plan in table.plans if self._allows(plan)), None)
         plans = [plan for table in curve.tables for plan in table.plans if self._allows(plan)]
-        reaching = [plan for plan in plans if plan.forecast.accuracy - plan.error >= target]
-        if reaching:
+        if reaching := [each for each in plans if each.forecast.accuracy - each.error >= target]:
             return min(reaching, key=lambda plan: plan.forecast.tokens)
         return max(plans, key=lambda plan: plan.forecast.accuracy, default=None)
 
@@ -221,9 +220,9 @@ class Priced(Policy):
             answer_tokens = max(1, min(budget.answer_tokens, left))
             thinking = max(0, left // samples - answer_tokens)
             budget = replace(budget.capped(thinking), answer_tokens=answer_tokens)
-        at = tuple(place for place in POSITIONS if place < budget.max_thinking_tokens)
-        is_tried = plan.setting is not None and plan.setting.tried
-        probing = Probing(at=at, answer_tokens=self.probe_tokens) if at and is_tried else None
+        tried = POSITIONS if plan.setting is not None and plan.setting.tried else ()
+        at = tuple(place for place in tried if place < budget.max_thinking_tokens)
+        probing = Probing(at=at, answer_tokens=self.probe_tokens) if at else None
         return Draw(
             samples,
             budget,
@@ -254,9 +253,9 @@ class Priced(Policy):
         chains = sorted(by_chain)[: 1 if plan.is_exploration else None]
         for ends in (by_chain[chain] for chain in chains):
             if self._is_extended(situation, plan, setting, ends):
-                temperature = plan.temperature if len(by_chain) == 1 else None
+                last, temperature = ends[-1].chain, plan.temperature if len(by_chain) == 1 else None
                 signals = _signals(situation, plan)
-                return Extend(ends[-1].chain, 1, plan.budget, temperature, plan, signals=signals)
+                return Extend(last, 1, plan.budget, temperature, plan, signals=signals)
         return None
 
     def _is_extended(
@@ -301,15 +300,12 @@ class Priced(Policy):
         self, situation: Situation, plan: Plan, setting: ChainSetting
     ) -> "PlanOption | None":
         """The plan as it is known now; that of an exploration run is the best one."""
-        curve = _known(situation)
-        if curve is None:
+        if (curve := _known(situation)) is None:
             return None
         table = curve.table(plan.price or self._price(situation))
-        return (
-            table.plans[0]
-            if plan.is_exploration
-            else table.plan(setting, is_alone=plan.temperature == 0)
-        )
+        if plan.is_exploration:
+            return table.plans[0]
+        return table.plan(setting, is_alone=plan.temperature == 0)
 
 
 def _signals(situation: Situation, plan: Plan) -> Signals | None:
