@@ -10,6 +10,7 @@ from policies.bayesian_stopping import BayesianStopping
 from policies.best_of_n import BestOfN
 from policies.blend import Blend
 from policies.certified import Certified
+from policies.collect import Collect
 from policies.conditional import ClassConditional, StepConditional, TokenConditional
 from policies.deepconf import DeepConf, DeepConfOnline
 from policies.deer import Deer
@@ -43,6 +44,7 @@ POLICIES: dict[str, type[Policy]] = {
     "rejection_sampling": RejectionSampling,
     "best_of_n": BestOfN,
     "rebase": Rebase,
+    "collect": Collect,
     "priced": Priced,
 }
 """Each is a dataclass: its fields are the policy's options."""

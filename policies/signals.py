@@ -18,6 +18,7 @@ class Probing:
 
     After `at` thinking tokens, after `every` so many, at the ends of `paragraphs`, or before
     forced `extensions`. `most` bounds the trials of one chain, `answer_tokens` the length of one.
+    A chain that has ended ends its running trials, unless it `waits` for them.
     """
 
     at: tuple[int, ...] = ()
@@ -26,6 +27,7 @@ class Probing:
     extensions: bool = False
     answer_tokens: int = 16
     most: int = 64
+    waits: bool = False
 
     def __post_init__(self) -> None:
         for position in self.at:

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from policies.sampling import SamplingParams
+
 FILE = "generation_config.json"
 DEFAULT_TEMPERATURE = 1.0
+# How tokens are drawn where the makers' recommendation is not meant.
+NEUTRAL: Mapping[str, float | int] = {"temperature": DEFAULT_TEMPERATURE}
 
 # Lowest and highest legal value, and whether it is a whole number. A temperature of 0 would make
 # all votes the same.
@@ -35,6 +39,15 @@ class Recommended(NamedTuple):
     def __str__(self) -> str:
         listed = ", ".join(f"{name} {value:g}" for name, value in self.values.items())
         return listed + (f" (ignored: {', '.join(self.ignored)})" if self.ignored else "")
+
+
+def drawing(values: Mapping[str, float | int], params: SamplingParams) -> dict[str, float | int]:
+    """How tokens are drawn: by these values, where the parameters ask for nothing else."""
+    if params.temperature == 0:
+        # Greedy: the recommended truncations would only warn.
+        return {**values, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+    asked = {"temperature": params.temperature, "top_p": params.top_p}
+    return {**values, **{name: value for name, value in asked.items() if value is not None}}
 
 
 def recommended(found: object) -> Recommended:

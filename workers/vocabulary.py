@@ -51,7 +51,7 @@ def check_format(
     try:
         bind(format_, _from_files(place, revision))
     except Exception:  # the files may hold anything; transformers has the last word
-        tokenizer = _by_transformers(place, revision)
+        tokenizer = load_tokenizer(place, revision)
         if tokenizer is not None:
             bind(format_, tokenizer)
 
@@ -65,14 +65,11 @@ def _from_files(place: str, revision: str | None) -> Tokenizer:
     return FileTokenizer(vocabulary, json.loads(settings.read_text(encoding="utf-8")))
 
 
-def _by_transformers(place: str, revision: str | None) -> Tokenizer | None:
+def load_tokenizer(place: str, revision: str | None = None) -> Any:
     """In seconds, as vLLM does; None where it cannot be read here."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
-            place, revision=revision, trust_remote_code=False
-        )
+        return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
     except Exception:  # no network, no such model, code that is not run
         return None
-    return tokenizer

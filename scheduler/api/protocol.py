@@ -108,7 +108,8 @@ class BudgetOptions(BaseModel):
     """`thinkbudget`: limits of this query, what it is learned as, and options of its policy.
 
     `stream` is whose reasoning a stream shows: the first chain's live, the winner's at the end, or
-    nobody's; `progress` adds what its chains and votes do, `explain` why it got its plan.
+    nobody's; `progress` adds what its chains and votes do, `explain` why it got its plan, and
+    `trace` every chain with its trial answers, as the outcome log has them.
     Everything that is not named here is an option of the policy (`samples`, ...).
     """
 
@@ -128,6 +129,7 @@ class BudgetOptions(BaseModel):
     progress: Flag = False
     dry_run: Flag = False
     explain: Flag = False
+    trace: Flag = False
 
     @model_validator(mode="before")
     @classmethod

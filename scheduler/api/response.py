@@ -133,14 +133,17 @@ def account(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
         "spent": _spent(outcome),
         "violations": list(outcome.violations),
         "outcome_id": outcome.query.id,
-    } | _explanation(job, outcome)
+    } | _more(job, outcome)
 
 
-def _explanation(job: PreparedQuery, outcome: Outcome) -> dict[str, str]:
-    """Why it got its plan, where the request asks for it."""
-    if not job.request.thinkbudget.explain:
-        return {}
-    return {"explanation": explain(outcome, reads_curves=job.policy.options.reads_curves)}
+def _more(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:
+    """Why it got its plan, and its line of the outcome log, where the request asks for them."""
+    found: dict[str, Any] = {}
+    if job.request.thinkbudget.explain:
+        found["explanation"] = explain(outcome, reads_curves=job.policy.options.reads_curves)
+    if job.request.thinkbudget.trace:
+        found["trace"] = outcome.as_dict()
+    return found
 
 
 def _decision(job: PreparedQuery, outcome: Outcome) -> dict[str, Any]:

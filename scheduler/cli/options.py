@@ -12,8 +12,8 @@ from click.core import ParameterSource
 # Of policies/__init__.py, which is heavy to import; a test holds them together.
 POLICY_NAMES = (
     "adaptive_consistency", "bayesian_stopping", "best_of_n", "blend", "certified",
-    "class_conditional", "deepconf", "deepconf_online", "deer", "difficulty_knapsack", "dynasor",
-    "early_stopping", "fixed", "majority", "ppr", "priced", "rebase",
+    "class_conditional", "collect", "deepconf", "deepconf_online", "deer", "difficulty_knapsack",
+    "dynasor", "early_stopping", "fixed", "majority", "ppr", "priced", "rebase",
     "rejection_sampling", "step_conditional", "token_conditional",
 )  # fmt: skip
 

@@ -8,9 +8,9 @@ from workers.models import POCKET
 from workers.verifier.base import Verifier
 
 
-def make_verifier(config: VerifierConfig | None, engine: EngineConfig) -> Verifier | None:
+def make_verifier(config: VerifierConfig | None, engine: EngineConfig | None) -> Verifier | None:
     """Without settings, the one that goes with the engine: s1-pocket and the simulated engine have
-    one each. None: there is none.
+    one each, one behind a network (None) has none. None: there is none.
     """
     own = _own(engine)
     config = config or (VerifierConfig(own) if own else None)
@@ -40,7 +40,9 @@ def make_verifier(config: VerifierConfig | None, engine: EngineConfig) -> Verifi
     )
 
 
-def require_verifier(policy: Policy, config: VerifierConfig | None, engine: EngineConfig) -> None:
+def require_verifier(
+    policy: Policy, config: VerifierConfig | None, engine: EngineConfig | None
+) -> None:
     """Raise ValueError if a policy reads rewards that nobody could give."""
     if policy.options.reads_rewards and config is None and _own(engine) is None:
         raise ValueError(
@@ -48,7 +50,9 @@ def require_verifier(policy: Policy, config: VerifierConfig | None, engine: Engi
         )
 
 
-def _own(engine: EngineConfig) -> VerifierKind | None:
+def _own(engine: EngineConfig | None) -> VerifierKind | None:
+    if engine is None:
+        return None
     if engine.kind == "simulated":
         return "simulated"
     return "pocket" if engine.kind == "vllm" and engine.model == POCKET else None

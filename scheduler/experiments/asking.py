@@ -20,7 +20,6 @@ from scheduler.experiments.results import ResultRow
 from scheduler.experiments.rows import Asked, row_of_failure, row_of_outcome, row_of_reply
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
 from scheduler.solving.controller import Controller
-from scheduler.solving.outcome import Outcome
 from scheduler.solving.pricing import Pricing
 from workers.answers.grader import Grader
 from workers.engine import Engine
@@ -63,7 +62,7 @@ async def local(
                 right=row["correct"] if row["labelled"] else None,
             )
     asked = config.named_engines[cell.engine]
-    assert isinstance(asked, EngineConfig), "an endpoint has its own verifier"
+    own = asked if isinstance(asked, EngineConfig) else None
     learn = is_live or learns(config, cell.policy)
     with DurableCurveStore(
         curves_at if is_live else None, round_tokens=config.pricing.round_tokens
@@ -76,7 +75,7 @@ async def local(
             pricing=pricing,
             seed=cell.seed,
             grader=grader,
-            verifier=make_verifier(config.verifier, asked),
+            verifier=make_verifier(config.verifier, own),
         )
 
         async def ask(asked: Asked) -> Answered:
@@ -92,7 +91,8 @@ async def local(
                 why = f"{refused.message}; {_how_to_record(refused.field)}"
                 return Answered(row_of_failure(asked, why, spent=0, counts=False))
             row = await row_of_outcome(asked, outcome, judge)
-            return Answered(row, _line(asked, outcome, row) if keeps_outcomes else None)
+            line = _line(asked, outcome.as_dict(), row) if keeps_outcomes else None
+            return Answered(row, line)
 
         yield ask
         if not is_live and learn:
@@ -101,7 +101,12 @@ async def local(
 
 @asynccontextmanager
 async def endpoint(
-    config: ExperimentConfig, cell: ExperimentCell, where: EndpointConfig, judge: Judge
+    config: ExperimentConfig,
+    cell: ExperimentCell,
+    where: EndpointConfig,
+    judge: Judge,
+    *,
+    keeps_outcomes: bool,
 ) -> AsyncIterator[AskQuestion]:
     """Each cell is a class of queries of its own there, so that it starts cold."""
     from scheduler.client.http_client import Client
@@ -114,6 +119,8 @@ async def endpoint(
         budget = dict(policy.options)
         if policy.name != SERVER:
             budget |= {"policy": policy.name, "learn": learn}
+        if keeps_outcomes:
+            budget["trace"] = True
 
         async def ask(asked: Asked) -> Answered:
             question, spec = asked.question, asked.question.spec
@@ -131,9 +138,12 @@ async def endpoint(
                 "seed": _seed(asked),
                 "thinkbudget": options,
             }
-            reply = await client.answer(body)
+            # However long its chains think.
+            reply = await client.post("/v1/chat/completions", body)
             try:
-                return Answered(await row_of_reply(asked, reply, judge))
+                row = await row_of_reply(asked, reply, judge)
+                told = reply["thinkbudget"]["trace"] if keeps_outcomes else None
+                return Answered(row, told and _line(asked, told, row))
             except (KeyError, TypeError):
                 message = f"{where.url} is no thinkbudget server: its reply has no account"
                 raise RequestError(message, code="invalid_response") from None
@@ -165,10 +175,11 @@ def _how_to_record(field: str | None) -> str:
     return f"`thinkbudget collect` records them ({flags.get(part, '--help')})"
 
 
-def _line(asked: Asked, outcome: Outcome, row: ResultRow) -> dict[str, Any]:
+def _line(asked: Asked, outcome: dict[str, Any], row: ResultRow) -> dict[str, Any]:
     """The outcome as it is logged, with what a replay needs beside it."""
     spec = asked.question.spec
-    return outcome.as_dict() | {
+    return outcome | {
+        "class": asked.question.query_class,
         "policy": asked.cell.policy,
         "seed": asked.cell.seed,
         "question_id": asked.question.id,

@@ -6,8 +6,6 @@ from typing import NamedTuple
 from policies.base import Policy
 from scheduler.config import EngineConfig, PolicyConfig, ServeConfig
 from scheduler.engines.verifier import require_verifier
-from scheduler.experiments.collecting import NAME as COLLECT
-from scheduler.experiments.collecting import CollectTraces
 from scheduler.experiments.settings import EndpointConfig, ExperimentConfig
 from scheduler.policy_file import build_policy
 
@@ -50,15 +48,11 @@ def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
                     )
                 if named.name == SERVER:
                     continue
-                if named.name == COLLECT:
-                    raise ValueError(
-                        f"an endpoint tells nothing of single chains; start {asked.url} with "
-                        "`outcomes` in its settings, and replay that log"
-                    )
             policy = built(config, label)
-            if isinstance(asked, EngineConfig):
+            if not isinstance(asked, EndpointConfig):
+                own = asked if isinstance(asked, EngineConfig) else None
                 try:
-                    require_verifier(policy, config.verifier, asked)
+                    require_verifier(policy, config.verifier, own)
                 except ValueError as error:
                     raise ValueError(f"policies.{label}: {error}") from error
         for questions in config.sets_of(asked):
@@ -73,8 +67,6 @@ def all_cells(config: ExperimentConfig) -> list[ExperimentCell]:
 def built(config: ExperimentConfig, label: str) -> Policy:
     """The policy of a label. Raises ValueError that names it."""
     policy: PolicyConfig = config.named_policies[label]
-    if policy.name == COLLECT:
-        return CollectTraces(**policy.options)
     serving = ServeConfig(policy=policy, answer_tokens=config.answer_tokens)
     try:
         return build_policy(policy.name, **serving.policy_options)

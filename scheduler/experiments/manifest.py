@@ -36,6 +36,8 @@ _CODE = (
     "scheduler/curves/*.py",
     "scheduler/experiments/asking.py",
     "scheduler/experiments/cell_run.py",
+    "scheduler/experiments/completions_core.py",
+    "scheduler/experiments/completions_engine.py",
     "scheduler/experiments/grading.py",
     "scheduler/experiments/llm_judge.py",
     "scheduler/experiments/rows.py",

@@ -13,12 +13,7 @@ from scheduler.experiments.grading import Known, graded
 from scheduler.experiments.questions.load import RECORDED, load_questions
 from scheduler.experiments.questions.question import Question, spread
 from scheduler.experiments.recorded import Recorded, read_recording, recorded_questions
-from scheduler.experiments.settings import (
-    AskedEngine,
-    EndpointConfig,
-    ExperimentConfig,
-    JudgeConfig,
-)
+from scheduler.experiments.settings import AskedEngine, ExperimentConfig, JudgeConfig
 from workers.simulated.law import LAWS, Law, reference
 
 VIRTUAL = ("simulated", "replayed")
@@ -107,7 +102,7 @@ def _refuse_unknown(
     laws: Mapping[str, Law],
 ) -> None:
     """An engine that does not know a question would answer it at chance, or not at all."""
-    if isinstance(engine, EndpointConfig) or engine.kind not in VIRTUAL:
+    if not isinstance(engine, EngineConfig) or engine.kind not in VIRTUAL:
         return
     if engine.kind == "simulated":
         known = {

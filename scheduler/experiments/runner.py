@@ -21,7 +21,7 @@ from scheduler.experiments.grading import Judge, RecordedGrader
 from scheduler.experiments.llm_judge import UNJUDGED, judge_of
 from scheduler.experiments.prepare import VIRTUAL, Prepared
 from scheduler.experiments.results import ResultRow, read_cell
-from scheduler.experiments.settings import EndpointConfig
+from scheduler.experiments.settings import AskedEngine, CompletionsConfig, EndpointConfig
 from scheduler.progress import Progress
 from workers.answers.grader import Grader
 from workers.answers.math_pool import MathPool
@@ -175,8 +175,8 @@ async def _live(
 ) -> None:
     config = prepared.config
     asked_engine = config.named_engines[cells[0].engine]
-    engine = make_engine(asked_engine) if isinstance(asked_engine, EngineConfig) else None
-    keeps = config.outcomes is not False and engine is not None
+    engine = await _engine(asked_engine)
+    keeps = (engine is not None) if config.outcomes is None else config.outcomes
     try:
         async with MathPool() as pool:
             grader = Grader(pool)
@@ -201,7 +201,9 @@ async def _live(
                     )
                 else:
                     assert isinstance(asked_engine, EndpointConfig)
-                    asking_cell = asking.endpoint(config, cell, asked_engine, judge)
+                    asking_cell = asking.endpoint(
+                        config, cell, asked_engine, judge, keeps_outcomes=keeps
+                    )
                 async with asking_cell as ask:
                     rows = await run_cell(
                         in_order(cell, prepared.asked(cell), config.labelled),
@@ -216,6 +218,17 @@ async def _live(
     finally:
         if engine is not None:
             await engine.close()
+
+
+async def _engine(config: AskedEngine) -> Engine | None:
+    """What runs chains, or lets a server run them. None: policies run at the endpoint, too."""
+    if isinstance(config, EndpointConfig):
+        return None
+    if isinstance(config, CompletionsConfig):
+        from scheduler.experiments.completions_engine import completions_engine
+
+        return await completions_engine(config)
+    return make_engine(config)
 
 
 def _curves_of(path: Path, done: Sequence[ResultRow]) -> Path:

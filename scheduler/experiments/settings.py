@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
@@ -100,6 +100,31 @@ class EndpointConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class CompletionsConfig:
+    """Any server with OpenAI's text completions, such as vLLM's own. The policies run here."""
+
+    kind: Literal["completions"] = Field(description="`completions`.")
+    url: str = Field(description="Its address, such as http://127.0.0.1:8000.")
+    model: str | None = Field(default=None, description="Default: the first that it lists.")
+    tokenizer: str | None = Field(
+        default=None,
+        description="The model's tokenizer: name on the hub, or folder. Default: the model's, by "
+        "the folder or name that the server lists.",
+    )
+    format: str | None = Field(
+        default=None,
+        description="Name of the thinking format (docs/forcing.md). Default: by the tokenizer's "
+        "name.",
+    )
+    max_model_len: Positive | None = Field(
+        default=None, description="Context in tokens. Default: what the server lists."
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="The environment variable that holds its key."
+    )
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class DecisionLogConfig:
     """Logged decisions: nothing is asked, and policies are estimated (IPS, SNIPS, DR)."""
 
@@ -110,10 +135,14 @@ class DecisionLogConfig:
     )
 
 
-AskedEngine = EngineConfig | EndpointConfig
+AskedEngine = EngineConfig | EndpointConfig | CompletionsConfig
 
 
 def _kind_of_engine(given: object) -> str:
+    if isinstance(given, CompletionsConfig) or (
+        isinstance(given, dict) and given.get("kind") == "completions"
+    ):
+        return "<completions>"
     for kind, tag, key in (
         (EndpointConfig, "<endpoint>", "url"),
         (DecisionLogConfig, "<log>", "decisions"),
@@ -126,6 +155,7 @@ def _kind_of_engine(given: object) -> str:
 _Engine = Annotated[
     Annotated[EngineConfig, Tag("<engine>")]
     | Annotated[EndpointConfig, Tag("<endpoint>")]
+    | Annotated[CompletionsConfig, Tag("<completions>")]
     | Annotated[DecisionLogConfig, Tag("<log>")],
     Discriminator(_kind_of_engine),
 ]

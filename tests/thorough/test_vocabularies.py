@@ -43,7 +43,7 @@ def test_the_vocabulary_is_qwens_own(qwen2: Path) -> None:
 def test_the_formats_of_s1_are_spelt_by_the_files_alone(
     folder: Path, format_: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.vocabulary._by_transformers", None)
+    monkeypatch.setattr("workers.vocabulary.load_tokenizer", None)
     check_format(format_, str(folder))
 
 

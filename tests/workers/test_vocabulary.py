@@ -21,7 +21,7 @@ def test_what_the_tokenizer_spells_passes_by_its_files_alone(
     format_: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert format_ in (S1, S1_STEPS)
-    monkeypatch.setattr("workers.vocabulary._by_transformers", None)
+    monkeypatch.setattr("workers.vocabulary.load_tokenizer", None)
     check_format(S1 if format_ is S1 else S1_STEPS, POCKET)
 
 

@@ -10,7 +10,7 @@ from workers.answers.extract import extract
 from workers.drivers.confidence import geometric_mean
 from workers.drivers.core import Core, CoreDied, GenerateOptions
 from workers.drivers.running import Running
-from workers.forcing.chain import GenerateCall
+from workers.forcing.chain import UNANSWERED, GenerateCall
 
 
 class Trials:
@@ -26,20 +26,36 @@ class Trials:
         self._running, self._core, self._probing, self._emit = running, core, probing, emit
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[str] = set()
+        self._failed: BaseException | None = None
         self.tokens = 0
 
     def start(self, at: int) -> None:
         """Branch off after this many thinking tokens."""
         task = asyncio.create_task(self._try(self._running.chain.thinking[:at]))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
     async def end(self) -> None:
-        """End the trials that are still running, and count what they had cost."""
+        """Wait for the trials that are still running, or end them, and count what they had cost.
+
+        Raises what a trial has raised.
+        """
         while tasks := list(self._tasks):
-            if self._open:
+            if self._open and not self._waits:
                 await self._core.abort(list(self._open))
             await asyncio.wait(tasks, timeout=1.0)
+        if self._failed is not None:
+            raise self._failed
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._failed = self._failed or task.exception()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the chain has answered, and its trials are wanted all the same."""
+        return self._probing.waits and self._running.chain.stop_cause not in (None, *UNANSWERED)
 
     async def _try(self, thinking: list[int]) -> None:
         format_, running = self._running.chain.format, self._running
@@ -50,7 +66,7 @@ class Trials:
         self._open.add(name)
         self.tokens += len(closing)
         tokens: list[int] = []
-        certainty, finished = 0.0, False
+        certainty, scored, finished = 0.0, 0, False
         asked = running.run_options.thinking
         params = replace(asked.params, temperature=0, logprobs=0, seed=None, top_p=None)
         greedy = GenerateOptions(params, recommended=asked.recommended)
@@ -61,7 +77,9 @@ class Trials:
                     finished = delta.finish in ("stop", "length")
                     kept = len(delta.tokens) - (delta.finish == "stop")
                     tokens += delta.tokens[:kept]
-                    certainty += sum(token.sampled for token in delta.logprobs[:kept])
+                    scores = delta.logprobs[:kept]
+                    certainty += sum(token.sampled for token in scores)
+                    scored += len(scores)
                     self.tokens += len(delta.tokens)
         except CoreDied:
             return  # the chain itself tells of it
@@ -71,7 +89,7 @@ class Trials:
             forced = format_.decode(format_.forced_answer)
             text = format_.decode([*format_.forced_answer, *tokens]).strip()
             answer = extract(text, forced, running.run_options.shape.answer)
-            probability = geometric_mean(certainty, len(tokens)) or 0.0
+            probability = geometric_mean(certainty, scored) or 0.0
             cost = len(closing) + len(tokens) + (delta.finish == "stop")
             probe = Probe(running.number, len(thinking), answer, probability, text, cost)
             self._emit(probe)

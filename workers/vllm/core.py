@@ -27,7 +27,7 @@ from workers.drivers.core import (
     TokenLogprobs,
 )
 from workers.forcing.chain import Finish, GenerateCall
-from workers.recommended import DEFAULT_TEMPERATURE
+from workers.recommended import NEUTRAL, drawing
 from workers.vllm.parent_death import end_cores_with_their_parent
 from workers.vllm.root_cause import root_cause_kept
 from workers.vllm.setup import Setup
@@ -39,8 +39,6 @@ HELD_TOKENS = 16
 LIVE_CROWD, MOST_LIVE_TOKENS = 16, 8
 # Prompts are assumed to be read so slowly until that is measured.
 CPU_SECONDS_PER_TOKEN, GPU_SECONDS_PER_TOKEN = 0.05, 0.001
-# How tokens are drawn where the makers' recommendation is not meant.
-NEUTRAL = {"temperature": DEFAULT_TEMPERATURE}
 
 
 class VllmCore:
@@ -165,16 +163,9 @@ class VllmCore:
     def _drawing(self, options: GenerateOptions) -> dict[str, Any]:
         """How tokens are drawn: as the model's makers recommend, where nothing else is asked."""
         made = self.recommended.values if options.recommended else NEUTRAL
-        if options.params.temperature == 0:
-            # Greedy: the recommended truncations would only warn.
-            return {**made, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
-        asked = {
-            "temperature": options.params.temperature,
-            "top_p": options.params.top_p,
-            "seed": options.params.seed if self.seeds else None,
-        }
-        overrides = {name: value for name, value in asked.items() if value is not None}
-        return {**made, **overrides}
+        drawn: dict[str, Any] = drawing(made, options.params)
+        is_seeded = self.seeds and options.params.temperature != 0
+        return drawn | ({"seed": options.params.seed} if is_seeded else {})
 
 
 def _start(config: Any, stat_loggers: list[Any] | None) -> AsyncLLM:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from policies.collect import Collect
 from scheduler.experiments import runner
 from scheduler.experiments.cells import all_cells
-from scheduler.experiments.collecting import CollectTraces
 from scheduler.experiments.prepare import prepare
 from scheduler.experiments.results import read_cell
 from scheduler.experiments.settings import ExperimentConfig
@@ -96,17 +96,7 @@ def test_what_is_missing_is_told_with_how_to_record_it(
     assert errors and all(f"`thinkbudget collect` records them ({flag}" in why for why in errors)
 
 
-def test_an_endpoint_is_not_collected_from() -> None:
-    table = {
-        "policies": {"t": {"policy": "collect"}},
-        "engine": {"url": "http://localhost:1"},
-        "questions": "pocket",
-    }
-    with pytest.raises(ValueError, match="tells nothing of single chains"):
-        all_cells(from_table(ExperimentConfig, table))
-
-
 def test_nothing_to_collect_is_refused() -> None:
     with pytest.raises(ValueError, match="samples must be at least 1"):
-        CollectTraces(samples=0, greedy=False)
-    assert CollectTraces(samples=0).max_chains == 1
+        Collect(samples=0, greedy=False)
+    assert Collect(samples=0).max_chains == 1

@@ -5,21 +5,22 @@ from random import Random
 
 from policies.base import Decision, Draw, Extend, Policy, Situation, Stop
 from policies.options import PolicyOptions
-from policies.plan import Budget, check_int
+from policies.plan import Budget, check_int, check_number
 from policies.signals import Probing, Signals
 
-NAME = "collect"
 _MOST_POWER = 16
 _LEAST_POWER = 4
 _MOST_SAMPLES = 1024
 
 
-@dataclass(frozen=True)
-class CollectTraces(Policy):
-    """One greedy chain, extended `extensions` times one by one; then `samples` sampled chains.
+@dataclass(frozen=True, slots=True)
+class Collect(Policy):
+    """One chain that stands alone, extended `extensions` times one by one; then `samples` chains.
 
-    With `probes` every chain has trial answers after 16, 32, 64, ... thinking tokens. The
-    confidence of every chain is measured if `confidence` is set.
+    The first is greedy where the model's thinking format means single chains so; without `greedy`
+    there is none. With `probes` every chain has trial answers after 16, 32, 64, ... thinking
+    tokens. The confidence of every chain is measured if `confidence` is set. `temperature` is of
+    the sampled chains.
     """
 
     samples: int = 16
@@ -29,16 +30,19 @@ class CollectTraces(Policy):
     confidence: bool = True
     max_thinking_tokens: int | None = None
     answer_tokens: int = 128
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         check_int("samples", self.samples, at_most=_MOST_SAMPLES)
-        check_int("extensions", self.extensions)
+        check_int("extensions", self.extensions, at_most=1000)
+        check_number("temperature", self.temperature, at_least=0, at_most=2, optional=True)
         if not self.samples and not self.greedy:
             raise ValueError("samples must be at least 1 where nothing is decoded greedily, got 0")
+        Budget.within(self.max_thinking_tokens, answer_tokens=self.answer_tokens)
 
     @property
     def name(self) -> str:
-        return NAME
+        return "collect"
 
     @property
     def options(self) -> PolicyOptions:
@@ -49,9 +53,9 @@ class CollectTraces(Policy):
         return self.samples + self.greedy
 
     def decide(self, situation: Situation, rng: Random) -> Decision:
-        history = situation.tally.history
+        history, alone = situation.tally.history, situation.chain_temperature(None)
         if self.greedy and not history:
-            return self._draw(situation, 1, 0.0)
+            return self._draw(situation, 1, alone)
         first = [vote for vote in history if vote.chain == history[0].chain]
         if self.greedy and len(history) == len(first) <= self.extensions:
             last = first[-1]
@@ -60,13 +64,13 @@ class CollectTraces(Policy):
                     last.chain,
                     1,
                     self._budget(situation),
-                    0.0,
+                    alone,
                     probing=self._probing(),
                     signals=self._signals(),
                 )
         drawn = len({vote.chain for vote in history})
         if drawn < self.max_chains:
-            return self._draw(situation, self.max_chains - drawn, None)
+            return self._draw(situation, self.max_chains - drawn, self.temperature)
         return Stop("plan done")
 
     def _draw(self, situation: Situation, samples: int, temperature: float | None) -> Draw:
@@ -83,7 +87,7 @@ class CollectTraces(Policy):
 
     def _probing(self) -> Probing | None:
         powers = tuple(2**power for power in range(_LEAST_POWER, _MOST_POWER + 1))
-        return Probing(at=powers) if self.probes else None
+        return Probing(at=powers, waits=True) if self.probes else None
 
     def _signals(self) -> Signals | None:
         return Signals() if self.confidence else None
