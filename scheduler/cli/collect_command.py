@@ -76,18 +76,28 @@ def collect(
     from scheduler.settings import from_table
 
     context = click.get_current_context()
-    engine: dict[str, Any] = {"kind": kind, "model": model, "format": format_}
-    engine["max_model_len"] = max_model_len
+    engine: dict[str, Any] = {"format": format_, "max_model_len": max_model_len}
     with one_line_errors():
-        if url is not None:
-            given = model if is_given(context, "model") else None
-            more = {"tokenizer": tokenizer, "format": format_, "max_model_len": max_model_len}
-            engine, lacks = _at(url, api_key, given, more)
-            if lacks and options["confidence"]:
+        if url is None:
+            if tokenizer is not None:
+                raise ValueError("tokenizer goes with url")
+            engine |= {"kind": kind, "model": model}
+        else:
+            if is_given(context, "kind"):
+                raise ValueError("url and engine exclude each other")
+            name = model if is_given(context, "model") else None
+            engine |= {"kind": "completions", "url": url, "model": name, "tokenizer": tokenizer}
+            says = _says(engine, api_key)
+            if says is None:
+                for own in ("tokenizer", "format", "max_model_len"):
+                    if engine[own] is not None:
+                        raise ValueError(f"{own}: {url} has its own, it runs thinkbudget")
+                engine = {"url": url, "model": name}
+                if is_given(context, "answer_tokens"):
+                    options["answer_tokens"] = answer_tokens
+            elif says.lacks and options["confidence"]:
                 options["confidence"] = False
-                click.echo(f"{url}: {lacks}", err=True)
-        elif tokenizer is not None:
-            raise ValueError("tokenizer goes with url")
+                click.echo(f"{url}: {says.lacks}", err=True)
         chosen = {name: value for name, value in options.items() if value is not None}
         table = {
             "questions": questions,
@@ -103,10 +113,8 @@ def collect(
     run_experiment(config, out, done=f"traces in {out}/outcomes; replay them with kind replayed")
 
 
-def _at(
-    url: str, api_key: str | None, model: str | None, more: dict[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """The settings that ask the server at this address, and what its recordings will lack.
+def _says(engine: dict[str, Any], api_key: str | None) -> "ServerSays | None":
+    """What the server says of its tokens; None for thinkbudget's, which tells whole outcomes.
 
     Raises ValueError, and WrongInput where the server cannot be asked.
     """
@@ -116,27 +124,27 @@ def _at(
     from scheduler.errors import RequestError
     from scheduler.experiments.settings import CompletionsConfig
 
+    url = engine["url"]
     check_endpoint(url, api_key)
     if api_key is not None:
         os.environ["OPENAI_API_KEY"] = api_key  # settings name the variable, never the key
-    engine = {"kind": "completions", "url": url, "model": model, **more}
     try:
-        says = asyncio.run(_tried(CompletionsConfig(**engine)))
+        return asyncio.run(_tried(CompletionsConfig(**engine)))
     except RequestError as error:
         raise WrongInput(f"{url}: {error.message}") from error
-    if says is None:
-        return {"url": url, "model": model}, ""
-    return engine, says.lacks
 
 
 async def _tried(config: "CompletionsConfig") -> "ServerSays | None":
-    """What a server says of its tokens; None for thinkbudget's, which tells whole outcomes."""
     from scheduler.client.http_client import Client
-    from scheduler.experiments.completions_engine import completions_engine, served_model
+    from scheduler.experiments.completions_engine import (
+        THINKBUDGET,
+        completions_engine,
+        served_model,
+    )
 
     client = Client(config.url, api_key=os.environ.get(config.api_key_env))
     try:
-        if (await served_model(client, config.model)).owner == "thinkbudget":
+        if (await served_model(client, config.model)).owner == THINKBUDGET:
             return None
     finally:
         await client.close()

@@ -14,6 +14,9 @@ from workers.models import locate, thinking_format
 from workers.recommended import ends_of_turn, read_settings, recommended
 from workers.vocabulary import load_tokenizer
 
+THINKBUDGET = "thinkbudget"
+"""Who owns a model, by the list of a thinkbudget server."""
+
 
 class ServedModel(NamedTuple):
     """A model as a server lists it. `root` is where the server has it from, as vLLM tells it."""
@@ -25,19 +28,25 @@ class ServedModel(NamedTuple):
 
 
 async def served_model(client: Client, name: str | None) -> ServedModel:
-    """The model of this name, or the first that the server lists. Raises RequestError."""
+    """The model of this name, or the first that the server lists. Raises RequestError.
+
+    A thinkbudget server knows a model by the last part of its name, too.
+    """
     listed = await client.get("/models")
     try:
         cards = {str(card["id"]): card for card in listed["data"]}
-        first = next(iter(cards))
-    except (KeyError, TypeError, StopIteration):
+    except (KeyError, TypeError):
+        cards = {}
+    if not cards:
         raise RequestError(f"{client.url} lists no models", code="invalid_response") from None
-    if name is not None and name not in cards:
+    ours = [each for each, card in cards.items() if card.get("owned_by") == THINKBUDGET]
+    known = {each.rsplit("/", 1)[-1]: each for each in ours} | {each: each for each in cards}
+    if name is not None and name not in known:
         raise UnknownModel(name, ", ".join(cards))
-    card = cards[name or first]
+    card = cards[known[name] if name else next(iter(cards))]
     room = card.get("max_model_len")
     return ServedModel(
-        name or first,
+        name or str(card["id"]),
         str(card.get("owned_by") or ""),
         str(card.get("root") or ""),
         room if isinstance(room, int) else None,

@@ -134,6 +134,31 @@ def test_labelled_traffic_teaches_a_curve(client: openai.OpenAI, endpoint: Endpo
     assert {point["kind"] for point in taught[0]["points"]} >= {"extensions", "votes"}
 
 
+def test_traces_are_collected_over_http_and_replayed(endpoint: Endpoint, tmp_path: Path) -> None:
+    thinkbudget = [sys.executable, "-m", "thinkbudget"]
+    flags = ["--limit", "4", "--samples", "3", "--extensions", "2", "-o", str(tmp_path / "traces")]
+    done = run_command([*thinkbudget, "collect", "pocket", "--url", endpoint.url, *flags])
+    assert done.returncode == 0, done.stderr
+    (log,) = (tmp_path / "traces" / "outcomes").glob("*.jsonl")
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        chains = {each["chain"]: each for each in line["samples"]}
+        assert len(chains) == 4
+        for each in chains.values():
+            assert each["confidence"]["mean"] > 0
+            powers = [at for at in (16, 32, 64) if at <= each["thinking_tokens"]]
+            tried = [trial["thinking_tokens"] for trial in each["probes"]]
+            assert each["extensions"] or set(powers) <= set(tried)
+    again = tmp_path / "again.toml"
+    again.write_text(
+        f'engine = {{ kind = "replayed", recording = "{log.parent}" }}\n'
+        'policies = { votes = { policy = "majority", samples = 3 }, one = { policy = "fixed" } }'
+    )
+    ran = run_command([*thinkbudget, "experiment", "run", str(again), "-o", str(tmp_path / "runs")])
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_a_batch_runs_over_http_and_resumes(endpoint: Endpoint, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     body = {"model": "s1-pocket", "messages": [{"role": "user", "content": QUESTION}]}

@@ -40,6 +40,7 @@ FIELDS: list[dict[str, Any]] = [
     {"thinkbudget": {"min_thinking_tokens": 30}, "thinking_token_budget": 40},
     {"thinkbudget": {"extensions": 2}},
     {"thinkbudget": {"price": 0.001}},
+    {"thinkbudget": {"trace": True}},
     {"thinkbudget": {"max_total_tokens": 60}},
     {"thinkbudget": {"name": "x"}},
     {"thinkbudget": {"self": 1}},
@@ -126,6 +127,7 @@ async def test_every_policy_answers_within_every_budget_field(
     assert reply.status_code == 200, reply.text
     body = reply.json()
     own = fields.get("thinkbudget", {})
+    assert ("trace" in body["thinkbudget"]) is bool(own.get("trace"))
     if total := own.get("max_total_tokens"):
         assert body["usage"]["completion_tokens"] <= total
     assert controller.ledger.reserved == 0

@@ -156,6 +156,24 @@ def test_a_thinkbudget_server_tells_all_that_its_engine_gave(
     assert not server.curves.sizes("simulated")  # nothing is taught there
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--tokenizer", "x"), "tokenizer: "),
+        (("--format", "s1"), "format: "),
+        (("--engine", "simulated"), "url and engine exclude each other"),
+        (("--model", "other"), "model 'other' does not exist here"),
+    ],
+)
+def test_what_a_thinkbudget_server_has_of_its_own_is_refused(
+    tmp_path: Path, server: Server, flags: tuple[str, ...], told: str
+) -> None:
+    done = collected(tmp_path / "out", "simulated", "--url", server.url, *flags)
+    assert done.exit_code == 2
+    (line,) = done.output.strip().splitlines()
+    assert line.startswith("Error: ") and told in line
+
+
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("questions") / "some.jsonl"
