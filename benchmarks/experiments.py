@@ -4,9 +4,10 @@
 
 12 policies x 5 seeds x 2,000 replayed questions, by `thinkbudget experiment run`. The traces that
 ship have 500 questions with 40 chains each; each is asked four times, of 20 chains each time: the
-first, the last, those of even and those of odd number. A second run in another folder is killed
-when half of its cells are there, then resumed; every file of results must be equal to the first
-run's, byte for byte.
+first, the last, those of even and those of odd number. Only votes were recorded: `priced`, which
+asks for trial answers and confidences, cannot be replayed on them. A second run in another folder
+is killed when half of its cells are there, then resumed; every file of results must be equal to
+the first run's, byte for byte.
 
 Goals: 5 minutes on two cores, and all files equal. `--quick` has the same goals for less work.
 """
@@ -44,7 +45,7 @@ ppr = { policy = "ppr", max_samples = 20 }
 blend = { policy = "blend", max_samples = 20 }
 bayesian = { policy = "bayesian_stopping", max_samples = 20 }
 certified = { policy = "certified", max_samples = 20 }
-learned = { policy = "priced", votes_only = true, max_samples = 20 }
+knapsack = { policy = "difficulty_knapsack", max_samples = 20 }
 """
 COUNT = 12
 

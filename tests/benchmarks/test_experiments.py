@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.experiments import COUNT, HALF, POLICIES, parts
+from policies import build
 from scheduler.experiments.grid import expanded
 from scheduler.experiments.recordings import load_recordings
 
@@ -17,4 +18,7 @@ def test_2000_questions_of_20_chains_each(tmp_path: Path) -> None:
 
 
 def test_twelve_policies() -> None:
-    assert len(expanded(tomllib.loads(POLICIES))) == COUNT
+    policies = expanded(tomllib.loads(POLICIES))
+    assert len(policies) == COUNT
+    for policy in policies.values():  # their options are known
+        build(policy.name, **policy.options)
