@@ -26,10 +26,11 @@ ONE_TOKEN = GenerateCall(1, 0, frozenset())
 
 
 class ServerSays(NamedTuple):
-    """What a server says of its tokens."""
+    """What a server says of its tokens. `extended`: it takes vLLM's fields, or ignores them."""
 
     ids: bool = False
     logprobs: bool = False
+    extended: bool = False
 
     @property
     def lacks(self) -> str:
@@ -75,8 +76,9 @@ class CompletionsCore:
                 continue
             ids = choice.get("token_ids")
             if isinstance(ids, list) and len(ids) == 1:
-                self.says = ServerSays(True, bool(top and _logprobs(choice, 1, top)))
+                self.says = ServerSays(True, bool(top and _logprobs(choice, 1, top)), True)
                 return
+            self.says = ServerSays(extended=True)
         await self._choice(self._text_body(prompt, ONE_TOKEN, NEUTRAL))
 
     async def generate(
@@ -149,9 +151,18 @@ class CompletionsCore:
     def _text_body(
         self, tokens: Sequence[int], call: GenerateCall, drawn: Mapping[str, float | int]
     ) -> dict[str, Any]:
-        """With OpenAI's fields alone. The server takes the stop off its text."""
-        stops = [*call.stop_texts, *(self._text([stop]) for stop in sorted(call.stops))]
-        known = {name: drawn[name] for name in ("temperature", "top_p") if name in drawn}
+        """With OpenAI's fields alone, unless the server takes more. It takes the stop off its text.
+
+        Where it leaves special tokens out of its text, it cannot stop at them.
+        """
+        end = self.tokenizer.eos_token_id
+        ordered = sorted(call.stops, key=lambda stop: stop == end)  # the server knows this one
+        stops = [*call.stop_texts, *(self._text([stop]) for stop in ordered)]
+        known: dict[str, Any] = {
+            name: drawn[name] for name in ("temperature", "top_p") if name in drawn
+        }
+        if self.says.extended:
+            known |= {"skip_special_tokens": False, "stop_token_ids": ordered, **drawn}
         return {
             "model": self._model,
             "prompt": self._text(tokens),
