@@ -2,6 +2,9 @@
 
 With RAY_ADDRESS set the work goes to that cluster, else to all cores of this machine. A cluster of
 several machines needs the output folder on shared storage, and the same installation everywhere.
+
+A task is a file, and reads it by itself, batch by batch. Ray's reader of Parquet files would start
+up to 32 processes for their footers, and hold whole blocks.
 """
 
 import logging
@@ -9,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from training.curate.bulk import ROWS_PER_BATCH, BatchFunction
+from training.curate.bulk import BatchFunction, InProcess
 
 OBJECT_STORE_BYTES = 512 << 20
 BLOCK_BYTES = 32 << 20
@@ -41,17 +45,26 @@ class OnRay:
     def __call__(
         self, files: Sequence[Path], function: BatchFunction, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
+        if not files:
+            return
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         context.target_max_block_size = BLOCK_BYTES
-        rows = ray.data.read_parquet(
-            [str(path.resolve()) for path in files],
-            columns=None if columns is None else list(columns),
-            override_num_blocks=len(files),
+        names = [str(path.resolve()) for path in files]
+        tasks = ray.data.from_items(names, override_num_blocks=len(names))
+        wanted = None if columns is None else list(columns)
+        made = tasks.map_batches(
+            partial(_of_file, function, wanted), batch_format="numpy", batch_size=1
         )
-        made = rows.map_batches(function, batch_format="pyarrow", batch_size=ROWS_PER_BATCH)
         yield from made.iter_batches(batch_format="pyarrow", batch_size=None)
+
+
+def _of_file(
+    function: BatchFunction, columns: list[str] | None, task: dict[str, Any]
+) -> Iterator[pa.Table]:
+    (name,) = task["item"]
+    yield from InProcess()([Path(str(name))], function, columns)
 
 
 @contextmanager
