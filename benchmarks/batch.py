@@ -6,8 +6,8 @@
    the tokens that the job takes).
 2. Tokens of a job with a budget over those of the best mix of single settings at its accuracy, on
    s1-pocket, and how much of the budget it spent.
-3. Two engines against one: on simulated engines whose chains take time, and real ones on a Ray
-   cluster of this machine, where they share its cores.
+3. Two engines against one: simulated ones whose chains take time, in virtual time and as replicas
+   on a Ray cluster of this machine; and real ones there, where they share its cores.
 4. What knowing all rows brings: accuracy of a job in passes over all rows less that of one pass
    with a steered price, for the same tokens, on the simulated population, with the 95 % interval
    over seeds; and the best single setting with the same tokens.
@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.goals import GoalResult, at_least, at_most, report
+from benchmarks.serving.batch_engines import engines_on_ray
 from benchmarks.serving.batch_tokens import tokens_and_budgets
-from benchmarks.serving.batch_vllm import against_vllm, two_real_engines
+from benchmarks.serving.batch_vllm import against_vllm
 from policies import build
 from policies.price import Price
 from scheduler.api.chat import complete
@@ -288,7 +289,7 @@ PARTS: dict[str, tuple[Measure, Measure]] = {
     "passes": (partial(knowing_all_rows, 1000, 10), partial(knowing_all_rows, 100, 2)),
     "vllm": (partial(against_vllm, 1000), partial(against_vllm, 30)),
     "tokens": (partial(tokens_and_budgets, 400), partial(tokens_and_budgets, 20)),
-    "engines": (partial(two_real_engines, 1000), partial(two_real_engines, 30)),
+    "engines": (partial(engines_on_ray, 600, 1000), partial(engines_on_ray, 100, 200, 1)),
 }
 """What is measured, by name: in full, and with `--quick`. The last three run real models."""
 

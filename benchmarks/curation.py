@@ -28,7 +28,7 @@ from training.curate.bulk import BatchFunction, InProcess, Mapper
 from training.curate.manifest import Manifest
 from training.curate.parts import PartWriter, part_files
 from training.curate.pipeline import Pipeline, steps
-from training.curate.quality import Check
+from training.curate.quality import Check, counting_tokenizer
 from training.curate.rows import with_column
 from training.curate.selection import select
 from training.curate.settings import (
@@ -107,7 +107,7 @@ def run(settings: Curation, watch: MemoryWatch, *, on_ray: bool, pure: bool) -> 
         first = ("load", "decontaminate", "dedup") if pure else steps(settings, "all")
         times = [_timed(step, watch, partial(pipeline.run, step)) for step in first]
         if pure:
-            check = Check(settings.quality.tokenizer)
+            check = Check(bulk.share(counting_tokenizer(settings.quality.tokenizer)))
             later: list[tuple[str, str, BatchFunction | None]]
             later = [("answers", "dedup", answered), ("quality", "answers", check)]
             later += [(step, "quality", None) for step in steps(settings, "select")]

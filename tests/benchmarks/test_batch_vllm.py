@@ -1,7 +1,6 @@
 """What is held against vLLM's own batch runner, whatever ran the rows."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -58,21 +57,3 @@ def test_a_runner_that_fails_leaves_the_goals_without_a_value(
     found = batch_vllm.against_vllm(20)
     assert {goal["reason"] for goal in found.values()} == {"off has failed"}
     assert not any(goal["met"] for goal in found.values())
-
-
-def test_a_block_has_its_environment_and_leaves_the_one_it_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("ONE", "before")
-    monkeypatch.delenv("OTHER", raising=False)
-    with batch_vllm.environment({"ONE": "1", "OTHER": "2"}):
-        assert (os.environ["ONE"], os.environ["OTHER"]) == ("1", "2")
-    assert os.environ["ONE"] == "before"
-    assert "OTHER" not in os.environ
-
-
-def test_a_speedup_is_told_only_where_the_rows_outweigh_the_start() -> None:
-    starts = {1: 40.0, 2: 56.0}
-    assert batch_vllm.speedup({1: 90.0, 2: 60.0}, starts)["value"] == 1.5
-    for net in ({1: 1.0, 2: 60.0}, {1: 90.0, 2: 8.0}, {1: -1.0, 2: 60.0}):
-        assert "reason" in batch_vllm.speedup(net, starts)

@@ -24,7 +24,7 @@ from training.curate.decontaminate import decontaminate, index_of_tests
 from training.curate.duplicates import drop_duplicates
 from training.curate.manifest import RECIPE, Manifest, are_whole, plain, read_manifest
 from training.curate.parts import PartWriter, count_rows, part_files
-from training.curate.quality import Check
+from training.curate.quality import Check, counting_tokenizer
 from training.curate.reading import Found, found, questions_of
 from training.curate.rows import typed
 from training.curate.selection import SETS, select
@@ -153,7 +153,8 @@ class Pipeline:
             case "dedup":
                 drop_duplicates(files, self.bulk, out, **asdict(settings.dedup))
             case "quality":
-                for batch in self.bulk(files, Check(settings.quality.tokenizer)):
+                tokenizer = counting_tokenizer(settings.quality.tokenizer)
+                for batch in self.bulk(files, Check(self.bulk.share(tokenizer))):
                     out.write(batch)
             case "traces" | "classify" | "difficulty":
                 asyncio.run(self._ask(step, files, out))

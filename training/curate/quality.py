@@ -6,6 +6,7 @@ numbered references such as "p12.", and bold runs before a digit.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,24 +42,42 @@ def missing(row: dict[str, Any]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Adds to a batch why a row goes, and the length of its thinking under a tokenizer."""
+    """Adds to a batch why a row goes, and the length of its thinking.
 
-    tokenizer: str
+    The tokenizer is one of `counting_tokenizer`, as a `Mapper` shares it.
+    """
+
+    tokenizer: Callable[[], Any]
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         rows = batch.select([*_NEEDED, "question", "source"]).to_pylist()
         reasons = [missing(row) or bad_format(row["question"], row["source"]) for row in rows]
-        lengths = token_counts([row["thinking"] or "" for row in rows], self.tokenizer)
+        lengths = token_counts([row["thinking"] or "" for row in rows], _held(self.tokenizer))
         return with_column(with_column(batch, "thinking_tokens", lengths), DROPPED, reasons)
 
 
-def token_counts(texts: list[str], tokenizer: str) -> list[int]:
+def counting_tokenizer(name: str) -> Any:
+    """What `token_counts` takes. Raises ValueError.
+
+    Where there is a fast tokenizer it is that alone: a process that gets it needs no transformers,
+    which takes 300 MB.
+    """
+    loaded = load_tokenizer(name)
+    return loaded.backend_tokenizer if loaded.is_fast else loaded
+
+
+def token_counts(texts: list[str], tokenizer: Any) -> list[int]:
     """The tokens of each text, special ones not added."""
-    loaded = load_tokenizer(tokenizer)
-    if loaded.is_fast:  # without lists of the tokens, which take as long again
-        encoded = loaded.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    if hasattr(tokenizer, "encode_batch_fast"):  # no lists of the tokens, which take as long again
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [len(each) for each in encoded]
-    return [len(loaded.encode(text, add_special_tokens=False)) for text in texts]
+    return [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+
+@cache
+def _held(tokenizer: Callable[[], Any]) -> Any:
+    """Fetched once in each process."""
+    return tokenizer()
 
 
 @cache
