@@ -289,7 +289,7 @@ PARTS: dict[str, tuple[Measure, Measure]] = {
     "passes": (partial(knowing_all_rows, 1000, 10), partial(knowing_all_rows, 100, 2)),
     "vllm": (partial(against_vllm, 1000), partial(against_vllm, 30)),
     "tokens": (partial(tokens_and_budgets, 400), partial(tokens_and_budgets, 20)),
-    "engines": (partial(engines_on_ray, 600, 1000), partial(engines_on_ray, 100, 200, 1)),
+    "engines": (partial(engines_on_ray, 1500, 1000), partial(engines_on_ray, 100, 200, 1)),
 }
 """What is measured, by name: in full, and with `--quick`. The last three run real models."""
 
