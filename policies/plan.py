@@ -141,13 +141,19 @@ class Plan:
     setting: ChainSetting | None = None
 
     def resumed(self, price: float) -> "Plan":
-        """The same at another price of its query, explored no more; its chain may be extended."""
-        setting = self.setting
-        if setting is not None and (self.is_exploration or setting.kind == "whole"):
-            setting = ChainSetting("extend", price, tried=setting.tried)
+        """The same at another price of its query, explored no more; its chain may be extended.
+
+        One that was forced on in one go, too: what it was forced to was all that paid before.
+        """
+        setting, budget = self.setting, self.budget
+        if setting is not None and (self.is_exploration or setting.kind in ("whole", "forced")):
+            setting, budget = (
+                ChainSetting("extend", price, tried=setting.tried),
+                replace(budget, extensions=0),
+            )
         elif setting is not None and self.price:
             setting = setting.at(price / self.price)
-        return replace(self, price=None, is_exploration=False, setting=setting)
+        return replace(self, budget=budget, price=None, is_exploration=False, setting=setting)
 
 
 def check_int(

@@ -143,7 +143,8 @@ def _signals(observation: Observation) -> dict[str, float]:
     """Values in [0, 1], of the chain that began first, and whether the second agrees with it.
 
     Nothing of a chain that was cut short: its cap decided. Of one that may have been concluded only
-    its first trial answer counts. Chains that are forced on have windows of their own.
+    its first trial answer counts. Chains that are forced on have windows of their own, as long as
+    they are not extended further.
     """
     setting = observation.setting
     courses = courses_of(observation.history, observation.probes, setting)
@@ -152,6 +153,8 @@ def _signals(observation: Observation) -> dict[str, float]:
     first = courses[0].ends[0]
     signals = _first_trial(observation, courses[0].probes)
     if setting.kind == "exit" or observation.is_cut(first) or not first.ended_by_itself:
+        return signals
+    if setting.kind == "extend" and first.extensions:
         return signals
     kind = "greedy" if observation.temperature == 0 else "sampled"
     if setting.forced:

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policies.base import Draw, Limits, Query, Situation
-from policies.plan import Budget, check_int
+from policies.curves.plans.settings import ChainSetting
+from policies.plan import Budget, Plan, check_int
 from policies.tally import Tally
 
 tokens = st.integers(-10, 4000)
@@ -109,3 +110,29 @@ def test_a_situations_budget_fits_its_context(cap: int | None, least: int, room:
         ).capped(room)
         assert budget.max_thinking_tokens == (room if cap is None else min(cap, room))
         assert budget.min_thinking_tokens <= budget.max_thinking_tokens
+
+
+@pytest.mark.parametrize(
+    ("setting", "later"),
+    [
+        (ChainSetting("whole"), ChainSetting("extend", 0.001)),
+        (ChainSetting("forced", 2), ChainSetting("extend", 0.001)),
+        (ChainSetting("extend", 0.004, tried=True), ChainSetting("extend", 0.001, tried=True)),
+        (ChainSetting("exit", 0.004, tried=True), ChainSetting("exit", 0.001, tried=True)),
+    ],
+)
+def test_a_chain_may_be_extended_at_a_lower_price_also_if_it_was_forced_on(
+    setting: ChainSetting, later: ChainSetting
+) -> None:
+    plan = Plan("a", Budget(1000, extensions=setting.forced), 0.0, price=0.004, setting=setting)
+    resumed = plan.resumed(0.001)
+    assert resumed.setting == later and resumed.price is None
+    assert resumed.budget == Budget(1000)
+
+
+def test_an_exploration_run_is_gone_on_with_as_any_other() -> None:
+    setting = ChainSetting("extend", 4, tried=True)
+    plan = Plan("extend", Budget(1000), is_exploration=True, price=0.004, setting=setting)
+    resumed = plan.resumed(0.001)
+    assert resumed.setting == ChainSetting("extend", 0.001, tried=True)
+    assert not resumed.is_exploration

@@ -103,6 +103,19 @@ def test_of_a_chain_that_may_be_concluded_only_its_first_trial_tells_of_a_change
     assert any(watch.observe(tried(0.2, 900)) for _ in range(50))
 
 
+def test_a_chain_that_was_forced_on_before_it_is_extended_does_not_pass_for_a_first_thinking() -> (
+    None
+):
+    plan = Plan("extend", BUDGET, 0.0, setting=ChainSetting("extend", 1e-4))
+    forced = Vote(0, "7", 900, 900, 2, "extensions")
+    watch = DriftDetector()
+    for _ in range(50):
+        assert not watch.observe(chain(60, right=False))
+        assert not watch.observe(Observation("c", (forced,), BUDGET, 0.0, plan, {"7": True}))
+    assert watch.windows["greedy right"].mean == 0.0
+    assert watch.windows["greedy right"].count == 50
+
+
 def test_a_watch_survives_being_written_and_read() -> None:
     watch = DriftDetector()
     for length in range(1, 60):
