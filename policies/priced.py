@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from policies.base import Conclude, Decision, Draw, Extend, Policy, Situation, Stop
 from policies.curves.exit_statistics import POSITIONS
-from policies.curves.extension_counts import MAX_EXTENSIONS, states
+from policies.curves.extension_counts import MAX_EXTENSIONS
 from policies.curves.plans.settings import ChainSetting
 from policies.exploration import (
     EXPLORATION_CHAINS,
@@ -276,8 +276,7 @@ class Priced(Policy):
         if is_fixed:
             return True
         curve = _known(situation)
-        *_, state = states([end.answer for end in ends])
-        return curve is not None and curve.is_extended(setting, state, last)
+        return curve is not None and curve.is_extended(setting, ends)
 
     def _vote(self, situation: Situation, plan: Plan, setting: ChainSetting) -> Decision:
         drawn = len(situation.tally.votes)

@@ -1,7 +1,7 @@
 """How likely an answer is right, once all votes or extensions are in."""
 
 from policies.curves.curve import ClassCurve
-from policies.curves.extension_counts import STATES, states
+from policies.curves.extension_counts import last_state
 from policies.curves.extension_rule import NextExtension
 from policies.curves.extension_rule import next_extension as next_of
 from policies.curves.plans.table import PlanOption
@@ -28,8 +28,7 @@ def chance_right(curve: ClassCurve | None, plan: Plan | None, tally: Tally) -> f
         if [end.extensions for end in ends] != list(range(len(ends))):
             reached = min(ends[-1].extensions, curve.extension.max_extensions)
             return curve.extension.accuracy[reached]
-        *_, state = states([end.answer for end in ends])
-        return curve.extension.right[STATES.index(state)]
+        return curve.extension.chance(last_state(ends), tail_of(ends[-1]))
     cap = plan.budget.max_thinking_tokens
     if len(chains) == 1 and ends[0].thinking_tokens >= cap:
         return curve.length.at(cap).accuracy if curve.length else None
@@ -52,4 +51,4 @@ def next_extension(curve: ClassCurve, plan: Plan, tally: Tally) -> NextExtension
         return None
     if len({end.chain for end in ends}) > 1 or ends[-1].extensions >= known.max_extensions:
         return None
-    return next_of(known, [end.answer for end in ends], tail_of(ends[-1]))
+    return next_of(known, ends)

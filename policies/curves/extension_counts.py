@@ -37,13 +37,22 @@ PATTERNS = (2 << MAX_EXTENSIONS) - 1
 """Of which extensions changed the answer, in chains of all lengths."""
 
 
-def states(answers: Sequence[str | None]) -> Iterator[AnswerState]:
-    """The states that a chain went through: one answer for each end, in order."""
-    state = AnswerState(0, 1)
-    for extensions, answer in enumerate(answers[: MAX_EXTENSIONS + 1]):
-        if extensions:
-            state = state.after(same=answer == answers[extensions - 1])
+def states(answers: Sequence[str | None], *, forced: int = 0) -> Iterator[AnswerState]:
+    """The states that a chain went through: one answer for each end, in order.
+
+    `forced` are the extensions before the first end that anybody saw.
+    """
+    state = AnswerState(min(forced, MAX_EXTENSIONS), 1)
+    for place, answer in enumerate(answers[: MAX_EXTENSIONS - state.extensions + 1]):
+        if place:
+            state = state.after(same=answer == answers[place - 1])
         yield state
+
+
+def last_state(ends: Sequence[Vote]) -> AnswerState:
+    """That of a chain with these ends, in order."""
+    *_, state = states([end.answer for end in ends], forced=ends[0].extensions)
+    return state
 
 
 def pattern(changes: Sequence[bool]) -> int:

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from policies.curves.arrays import Floats
-from policies.curves.extension_counts import INDEX, STATES, AnswerState, states
+from policies.curves.extension_counts import INDEX, STATES, AnswerState, last_state
 from policies.curves.extension_curve import ExtensionCurve
+from policies.curves.tail_confidence import tail_of
 from policies.plan import Forecast
+from policies.tally import Vote
 
 _OPTIMISM = 0.5
 """Optimism bonus in standard errors, added to what an extension brings: chains that are stopped do
@@ -109,11 +111,9 @@ def extension_rules(curve: ExtensionCurve, prices: Sequence[float]) -> list[Exte
     ]
 
 
-def next_extension(
-    curve: ExtensionCurve, answers: Sequence[str | None], tail: float | None
-) -> NextExtension:
-    """For a chain that gave these answers, end by end; `tail` is the confidence at the last."""
-    *_, state = states(answers)
+def next_extension(curve: ExtensionCurve, ends: Sequence[Vote]) -> NextExtension:
+    """For a chain with these ends, in order."""
+    state, tail = last_state(ends), tail_of(ends[-1])
     row, chance = INDEX[state], curve.chance(state, tail)
     gain = float(_Change.at(curve, row).gain(np.array(chance)))
     by_confidence = curve.tail is not None and tail is not None

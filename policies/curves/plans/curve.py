@@ -14,7 +14,7 @@ import numpy as np
 
 from policies.curves.counts import LEAST_LABELS, shrink, upper_standard_error
 from policies.curves.exit_curve import ExitCurve, ExitRule, fit_exits
-from policies.curves.extension_counts import AnswerState
+from policies.curves.extension_counts import last_state
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
 from policies.curves.extension_rule import ExtensionRule, extension_rules
 from policies.curves.plans.counts import PlanCounts
@@ -86,12 +86,13 @@ class PlanCurve:
         rule = self.extension_rule(plan.setting)
         return max((state.extensions + 1 for state in rule.below), default=0) if rule else 0
 
-    def is_extended(self, setting: ChainSetting, state: AnswerState, last: Vote) -> bool:
-        """Whether one more extension pays after this end of a chain."""
+    def is_extended(self, setting: ChainSetting, ends: Sequence[Vote]) -> bool:
+        """Whether one more extension pays for a chain with these ends, in order."""
         rule = self.extension_rule(setting)
         if rule is None or self.extension is None:
             return False
-        return rule.goes_on(state, self.extension.chance(state, tail_of(last)))
+        state = last_state(ends)
+        return rule.goes_on(state, self.extension.chance(state, tail_of(ends[-1])))
 
     @property
     def is_measured(self) -> bool:

@@ -5,7 +5,13 @@ from random import Random
 
 import pytest
 
-from policies.curves.extension_counts import STATES, AnswerState, ExtensionCounts, states
+from policies.curves.extension_counts import (
+    STATES,
+    AnswerState,
+    ExtensionCounts,
+    last_state,
+    states,
+)
 from policies.curves.extension_curve import ExtensionCurve, fit_extensions
 from policies.curves.extension_rule import ExtensionRule, extension_rules
 from policies.tally import Vote
@@ -49,6 +55,13 @@ def goes_on(curve: ExtensionCurve, price: float, tail: float | None = None) -> b
 def test_a_run_is_counted_from_the_last_change() -> None:
     assert list(states("aab")) == [AnswerState(0, 1), AnswerState(1, 2), AnswerState(2, 1)]
     assert list(states("aaaaa"))[-1] == AnswerState(4, 5)
+
+
+def test_an_answer_after_extensions_that_were_forced_in_one_go_has_stood_once() -> None:
+    ends = [Vote(0, answer, 100 * w, 90 * w, w) for w, answer in enumerate("aab", start=3)]
+    assert last_state(ends[:1]) == AnswerState(3, 1)
+    assert last_state(ends[:2]) == AnswerState(4, 2)
+    assert last_state(ends) == AnswerState(5, 1)
 
 
 def test_without_a_chain_there_is_no_curve() -> None:

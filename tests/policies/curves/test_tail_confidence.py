@@ -119,7 +119,7 @@ def test_only_answers_of_unsure_chains_are_extended_and_that_is_foretold() -> No
 
 def test_what_one_more_extension_would_bring_is_known_by_the_confidence() -> None:
     curve = repaired(tails=True)
-    unsure, sure, unknown = (next_extension(curve, ["a"], tail) for tail in (14.0, 15.0, None))
+    unsure, sure, unknown = (next_extension(curve, [end(tail)]) for tail in (14.0, 15.0, None))
     assert unsure.chance < unknown.chance < sure.chance
     assert unsure.forecast.accuracy > 0.8 > 0.1 > sure.forecast.accuracy
     assert unsure.extensions == 0
