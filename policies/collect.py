@@ -1,5 +1,6 @@
 """Records all that a replay may ask for: a policy that spends, and never stops early."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -7,6 +8,7 @@ from policies.base import Decision, Draw, Extend, Policy, Situation, Stop
 from policies.options import PolicyOptions
 from policies.plan import Budget, check_int, check_number
 from policies.signals import Probing, Signals
+from policies.tally import Vote
 
 _MOST_POWER = 16
 _LEAST_POWER = 4
@@ -18,9 +20,10 @@ class Collect(Policy):
     """One chain that stands alone, extended `extensions` times one by one; then `samples` chains.
 
     The first is greedy where the model's thinking format means single chains so; without `greedy`
-    there is none. With `probes` every chain has trial answers after 16, 32, 64, ... thinking
-    tokens. The confidence of every chain is measured if `confidence` is set. `temperature` is of
-    the sampled chains.
+    there is none. The first sampled chain is extended likewise: policies extend such chains, too.
+    With `probes` every chain has trial answers after 16, 32, 64, ... thinking tokens. The
+    confidence of every chain is measured if `confidence` is set. `temperature` is of the sampled
+    chains.
     """
 
     samples: int = 16
@@ -56,22 +59,31 @@ class Collect(Policy):
         history, alone = situation.tally.history, situation.chain_temperature(None)
         if self.greedy and not history:
             return self._draw(situation, 1, alone)
-        first = [vote for vote in history if vote.chain == history[0].chain]
-        if self.greedy and len(history) == len(first) <= self.extensions:
-            last = first[-1]
-            if last.stop_cause in ("natural", "extensions"):
-                return Extend(
-                    last.chain,
-                    1,
-                    self._budget(situation),
-                    alone,
-                    probing=self._probing(),
-                    signals=self._signals(),
-                )
-        drawn = len({vote.chain for vote in history})
-        if drawn < self.max_chains:
-            return self._draw(situation, self.max_chains - drawn, self.temperature)
+        chains = sorted({vote.chain for vote in history})
+        if len(chains) == 1 and self.greedy and self._is_extended(history, chains[0]):
+            return self._extend(situation, chains[0], alone)
+        if len(chains) < self.max_chains:
+            return self._draw(situation, self.max_chains - len(chains), self.temperature)
+        # A model whose single chains are sampled has one of them already.
+        sampled = chains[1:2] if self.greedy and alone == 0 else chains[:1]
+        for chain in sampled:
+            if self._is_extended(history, chain):
+                return self._extend(situation, chain, self.temperature)
         return Stop("plan done")
+
+    def _is_extended(self, history: Sequence[Vote], chain: int) -> bool:
+        ends = [vote for vote in history if vote.chain == chain]
+        return len(ends) <= self.extensions and ends[-1].ended_by_itself
+
+    def _extend(self, situation: Situation, chain: int, temperature: float | None) -> Extend:
+        return Extend(
+            chain,
+            1,
+            self._budget(situation),
+            temperature,
+            probing=self._probing(),
+            signals=self._signals(),
+        )
 
     def _draw(self, situation: Situation, samples: int, temperature: float | None) -> Draw:
         return Draw(

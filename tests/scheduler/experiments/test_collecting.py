@@ -47,7 +47,8 @@ def test_a_trace_holds_all_chains(traces: Path) -> None:
         greedy = [each for each in line["samples"] if each["temperature"] == 0]
         sampled = [each for each in line["samples"] if each["temperature"] != 0]
         assert [each["extensions"] for each in greedy] == [0, 1, 2, 3, 4]
-        assert len(sampled) == 6
+        extended = [each["extensions"] for each in sampled if each["chain"] == 1]
+        assert (len(sampled), extended) == (6 + 4, [0, 1, 2, 3, 4])
         assert all(each["confidence"] is not None for each in line["samples"])
         trials = [trial["thinking_tokens"] for each in sampled for trial in each["probes"]]
         assert trials and set(trials) <= {16, 32, 64, 128, 256, 512}
@@ -74,7 +75,7 @@ def test_every_kind_of_policy_can_be_replayed(traces: Path, tmp_path: Path) -> N
         votes={"policy": "majority", "samples": 6},
         exits={"policy": "dynasor", "probe_every": 32, "agree": 2},
         sure={"policy": "deepconf", "samples": 6},
-        learned={"policy": "priced", "max_samples": 6, "max_extensions": 0},
+        learned={"policy": "priced", "max_samples": 6, "max_extensions": 4},
     )
     for policy, told in found.items():
         assert [row["error"] for row in told] == [None] * COUNT, policy
