@@ -1,6 +1,7 @@
 """What is collected once can be replayed with any policy, and gives what a live run gives."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,18 @@ def test_every_kind_of_policy_can_be_replayed(traces: Path, tmp_path: Path) -> N
     )
     for policy, told in found.items():
         assert [row["error"] for row in told] == [None] * COUNT, policy
+
+
+def test_the_recording_that_ships_replays_every_policy_of_its_experiment(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    table = tomllib.loads((root / "experiments/replay.toml").read_text(encoding="utf-8"))
+    table["engine"]["recording"] = str(root / table["engine"]["recording"])
+    config = from_table(ExperimentConfig, table | {"limit": 5, "seeds": 1})
+    prepared = prepare(config)
+    runner.run(prepared, prepared.cells, tmp_path, Steps())
+    found = {cell.policy: read_cell(cell.path(tmp_path)) for cell in all_cells(config)}
+    assert len(found) == 12
+    assert [row["error"] for told in found.values() for row in told] == [None] * (12 * 5)
 
 
 @pytest.mark.parametrize(
