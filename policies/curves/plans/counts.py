@@ -138,8 +138,9 @@ class PlanCounts:
         if is_greedy:
             return
         bins = bins_of(first.ends[0], difficulty)
-        for signal in bins.keys() - self.votes.keys():  # nobody has ever brought this one
-            self.votes[signal] = _unknown(self.votes["length"])
+        for signal in bins:
+            if signal not in self.votes:  # nobody has ever brought this one
+                self.votes[signal] = _unknown(self.votes["length"])
         right = truth(leader)
         for signal, votes in self.votes.items():
             votes.observe(standing, tokens, right, place=bins.get(signal, UNKNOWN))
