@@ -1,5 +1,6 @@
 """An effort is a point on what was learned, and a number of tokens until there is something."""
 
+from itertools import pairwise
 from typing import Any, cast, get_args
 
 import pytest
@@ -118,14 +119,15 @@ async def test_an_effort_leaves_a_server_the_policy_that_spends_by_price() -> No
     assert (reply["effort"]["by"], reply["policy"]) == ("curve", "own")
 
 
-async def test_more_effort_never_expects_less_where_a_curve_was_learned() -> None:
+async def test_more_effort_expects_more_where_a_curve_was_learned() -> None:
+    """Neighbours may swap: which of two plans is better is known to an error only."""
     controller = await taught()
     options = {"exploration": 0.0, "dry_run": True}
     told = [await answered(controller, level, thinkbudget=options) for level in LEVELS]
     assert [one["effort"]["level"] for one in told] == LEVELS
     tokens = [one["predicted_tokens"] for one in told]
-    assert tokens == sorted(tokens)
-    assert tokens[-1] > tokens[0]
+    assert all(more > 0.85 * less for less, more in pairwise(tokens))
+    assert tokens[-1] > 1.2 * tokens[0]
 
 
 async def test_an_effort_beside_a_named_policy_caps_it() -> None:
