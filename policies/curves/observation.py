@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from policies.curves.plans.settings import ChainSetting
 from policies.curves.vote_counts import MOST_TOKENS
 from policies.plan import Budget, Plan, check_number
-from policies.signals import Probe
+from policies.signals import Confidence, Probe
 from policies.tally import Vote
+
+MOST_NATS = 1e4
+"""Of a token's confidence; engines say -9999 of what cannot come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Observation:
                 and 0 <= vote.weight <= MOST_TOKENS
             ):
                 _refuse(vote)
+            if vote.confidence is not None:
+                _check_confidence(vote.confidence)
         _check_probes(self.probes, self.history)
 
     def is_cut(self, vote: Vote) -> bool:
@@ -98,6 +103,13 @@ def _refuse(vote: Vote) -> None:
         count = getattr(vote, name)
         if not 0 <= count <= MOST_TOKENS:
             raise ValueError(f"{name} must be in [0, {MOST_TOKENS:g}], got {count!r}")
+
+
+def _check_confidence(confidence: Confidence) -> None:
+    """One figure that is none would stay in the sums of its class for ever."""
+    for name in ("tail", "answer"):
+        value = getattr(confidence, name)
+        check_number(name, value, at_least=-MOST_NATS, at_most=MOST_NATS, optional=True)
 
 
 def _check_probes(probes: Sequence[Probe], history: Sequence[Vote]) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from policies.signals import Confidence, Signals
-from workers.drivers.core import TokenLogprobs
+from workers.drivers.core import TokenLogprobs, floored
 
 
 class ConfidenceMeter:
@@ -20,7 +20,7 @@ class ConfidenceMeter:
 
     def think(self, tokens: Iterable[TokenLogprobs]) -> None:
         for token in tokens:
-            confidence = -sum(token.top) / len(token.top)
+            confidence = -sum(map(floored, token.top)) / len(token.top)
             if len(self._window) == self._signals.window:
                 self._window_sum -= self._window[0]
             self._window.append(confidence)
@@ -33,7 +33,7 @@ class ConfidenceMeter:
 
     def answer(self, tokens: Iterable[TokenLogprobs]) -> None:
         for token in tokens:
-            self._answer_sum += token.sampled
+            self._answer_sum += floored(token.sampled)
             self._answer_count += 1
 
     @property

@@ -13,6 +13,15 @@ class CoreDied(Exception):
     """The engine is gone, or hangs: nothing that was asked of it will come."""
 
 
+# JSON has no infinity; vLLM's and OpenAI's endpoints say this of what cannot come.
+LEAST = -9999.0
+
+
+def floored(logprob: float) -> float:
+    """At least `LEAST`; that, too, of what is no number, as a model says whose weights overflow."""
+    return logprob if logprob > LEAST else LEAST
+
+
 class TokenLogprobs(NamedTuple):
     """Natural logarithms: of the token that came, and of the likeliest ones, `ids`, falling."""
 

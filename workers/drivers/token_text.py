@@ -5,12 +5,9 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from workers.drivers.core import TokenLogprobs
+from workers.drivers.core import TokenLogprobs, floored
 from workers.forcing.stop_text import PARTIAL
 from workers.sample import ScoredToken
-
-# JSON has no infinity; vLLM's and OpenAI's endpoints say this of what cannot come.
-LEAST = -9999.0
 
 
 def whole_letters(text: str) -> str:
@@ -26,8 +23,8 @@ def scored(
         likeliest = list(zip(each.ids, each.top, strict=True))[:top]
         yield ScoredToken(
             *spelling(tokenizer, token),
-            max(each.sampled, LEAST),
-            tuple((spelling(tokenizer, key)[0], max(value, LEAST)) for key, value in likeliest),
+            floored(each.sampled),
+            tuple((spelling(tokenizer, key)[0], floored(value)) for key, value in likeliest),
         )
 
 

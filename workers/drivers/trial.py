@@ -8,7 +8,7 @@ from dataclasses import replace
 from policies.signals import Probe, Probing
 from workers.answers.extract import extract
 from workers.drivers.confidence import geometric_mean
-from workers.drivers.core import Core, CoreDied, GenerateOptions
+from workers.drivers.core import Core, CoreDied, GenerateOptions, floored
 from workers.drivers.running import Running
 from workers.forcing.chain import UNANSWERED, GenerateCall
 
@@ -78,7 +78,7 @@ class Trials:
                     kept = len(delta.tokens) - (delta.finish == "stop")
                     tokens += delta.tokens[:kept]
                     scores = delta.logprobs[:kept]
-                    certainty += sum(token.sampled for token in scores)
+                    certainty += sum(floored(token.sampled) for token in scores)
                     scored += len(scores)
                     self.tokens += len(delta.tokens)
         except CoreDied:

@@ -16,7 +16,7 @@ from policies.curves.extension_counts import ExtensionCounts
 from policies.curves.observation import Observation
 from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
-from policies.signals import Probe
+from policies.signals import Confidence, Probe
 from policies.tally import Vote
 
 BUDGET, LONG = Budget(400), Budget(4000)
@@ -204,6 +204,19 @@ def test_an_absurd_ballot_is_refused_and_named_and_nothing_is_learned(
         with pytest.raises(ValueError, match=f"^{field} must be in"):
             statistics.observe(Observation("class", (vote,), BUDGET, temperature))
         assert statistics == ClassStatistics()
+
+
+@pytest.mark.parametrize("field", ["tail", "answer"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e200])
+def test_an_absurd_confidence_is_refused_and_named_and_nothing_is_learned(
+    field: str, value: float
+) -> None:
+    confidence = Confidence(tail=0.5, answer=0.5)._replace(**{field: value})
+    vote = Vote(0, "a", 54, 50, confidence=confidence)
+    statistics = ClassStatistics()
+    with pytest.raises(ValueError, match=f"^{field} must be at least"):
+        statistics.observe(Observation("class", (vote,), BUDGET, None))
+    assert statistics == ClassStatistics()
 
 
 def test_the_price_of_a_round_is_checked() -> None:

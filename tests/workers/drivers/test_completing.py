@@ -10,8 +10,8 @@ from policies.sampling import SamplingParams
 from tests.builders import changed
 from workers.completion import Completed, CompletionEvent, CompletionRequest, CompletionText
 from workers.drivers.chain_engine import ChainEngine, ChainOptions
-from workers.drivers.core import CoreDied, GenerateOptions, OutputDelta, TokenLogprobs
-from workers.drivers.token_text import LEAST, scored, spelling
+from workers.drivers.core import LEAST, CoreDied, GenerateOptions, OutputDelta, TokenLogprobs
+from workers.drivers.token_text import scored, spelling
 from workers.engine import Refused
 from workers.forcing.chain import GenerateCall
 from workers.format import S1, bind
