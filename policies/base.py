@@ -230,7 +230,9 @@ class Situation:
 
     def budget(self, max_thinking_tokens: int | None, **fields: Any) -> Budget:
         """A budget that fits the context, see `Budget.capped`; a cap of None is all its room."""
-        return Budget.within(max_thinking_tokens, **fields).capped(self.max_thinking_tokens)
+        caps = [self.max_thinking_tokens, max_thinking_tokens]
+        cap = min(each for each in caps if each is not None)
+        return Budget.within(None, **fields).capped(cap)
 
 
 class Policy:

@@ -145,6 +145,13 @@ def test_extensions_are_forced_in_one_go() -> None:
     assert begun(curve_of(ChainSetting("forced", 2))).budget.extensions == 2
 
 
+def test_without_any_thinking_there_is_nothing_to_force_on() -> None:
+    policy = Priced(exploration=0.0, max_thinking_tokens=0)
+    decision = policy.decide(situation(curve_of(ChainSetting("forced", 2))), Random(0))
+    assert isinstance(decision, Draw)
+    assert (decision.budget.max_thinking_tokens, decision.budget.extensions) == (0, 0)
+
+
 def test_a_chain_is_extended_while_its_rule_says_so() -> None:
     curve = curve_of(ChainSetting("extend", 1e-2), late=0.99, price=1e-2)
     plan = plan_of(begun(curve))
