@@ -5,8 +5,9 @@ What a server says that only knows text is encoded anew by the tokenizer here.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from scheduler.client.http_client import Client
 from scheduler.errors import InvalidRequest, RequestError
@@ -22,6 +23,8 @@ TOP_LOGPROBS = 20
 # Stop texts that every server takes.
 MOST_STOPS = 4
 ID = "token_id:"
+# A log-probability; above 0 by rounding alone.
+MOST = 1e-3
 ONE_TOKEN = GenerateCall(1, 0, frozenset())
 
 
@@ -75,7 +78,7 @@ class CompletionsCore:
                     raise
                 continue
             ids = choice.get("token_ids")
-            if isinstance(ids, list) and len(ids) == 1:
+            if _are_ids(ids, self.vocabulary) and len(ids) == 1:
                 self.says = ServerSays(True, bool(top and _logprobs(choice, 1, top)), True)
                 return
             self.says = ServerSays(extended=True)
@@ -175,7 +178,9 @@ class CompletionsCore:
         reply = await self._client.post(PATH, body)
         try:
             (choice,) = reply["choices"]
-            _ = choice["text"], choice["finish_reason"]
+            if not isinstance(choice["text"], str):
+                raise TypeError
+            _ = choice["finish_reason"]
         except (KeyError, TypeError, ValueError):
             raise self._invalid("is no text completion") from None
         found: dict[str, Any] = choice
@@ -189,8 +194,10 @@ class CompletionsCore:
             ids = self.tokenizer.encode(choice["text"], add_special_tokens=False)
             return OutputDelta(tuple(ids[: call.max_tokens]), finish)
         tokens = choice.get("token_ids")
-        if not isinstance(tokens, list):
+        if not _are_ids(tokens, self.vocabulary):
             raise self._invalid("has no token ids now")
+        if len(tokens) > call.max_tokens:
+            raise self._invalid(f"has {len(tokens)} tokens, where max_tokens is {call.max_tokens}")
         scores = () if top is None else _logprobs(choice, len(tokens), top)
         if top is not None and len(scores) != len(tokens):
             raise self._invalid("has no log-probabilities now")
@@ -204,8 +211,14 @@ class CompletionsCore:
         return RequestError(f"{self._client.url}: its reply {why}", code="invalid_response")
 
 
+def _are_ids(tokens: Any, vocabulary: int) -> TypeGuard[list[int]]:
+    return isinstance(tokens, list) and all(
+        type(token) is int and 0 <= token < vocabulary for token in tokens
+    )
+
+
 def _logprobs(choice: dict[str, Any], count: int, top: int) -> tuple[TokenLogprobs, ...]:
-    """Of so many tokens; empty where the server does not give them by id."""
+    """Of so many tokens; empty where the server does not give them by id, or what cannot be."""
     scores = []
     try:
         found = choice["logprobs"]
@@ -216,7 +229,12 @@ def _logprobs(choice: dict[str, Any], count: int, top: int) -> tuple[TokenLogpro
                 reverse=True,
             )[:top]  # fmt: skip
             falling, ids = tuple(v for v, _ in likeliest), tuple(i for _, i in likeliest)
-            scores.append(TokenLogprobs(found["token_logprobs"][number], falling, ids))
+            sampled = found["token_logprobs"][number]
+            if (top and not falling) or not all(
+                -math.inf <= each <= MOST for each in (sampled, *falling)
+            ):
+                return ()
+            scores.append(TokenLogprobs(sampled, falling, ids))
     except (LookupError, TypeError, ValueError, AttributeError):
         return ()
     return tuple(scores)

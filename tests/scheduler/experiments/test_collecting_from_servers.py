@@ -323,6 +323,49 @@ def test_what_a_server_refuses_ends_the_command_with_one_line(
         assert not (tmp_path / "out").exists()
 
 
+NOT_IDS, NO_SCORES = "has no token ids now", "has no log-probabilities now"
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("text", None, "is no text completion"),
+        ("text", 5, "is no text completion"),
+        ("token_ids", ["a"], NOT_IDS),
+        ("token_ids", [-1], NOT_IDS),
+        ("token_ids", [1 << 40], NOT_IDS),
+        ("token_ids", [1.5], NOT_IDS),
+        ("token_ids", [7] * 1000, "has 1000 tokens, where max_tokens is "),
+        ("logprobs", {"token_logprobs": [-1.0] * 500, "top_logprobs": [{}] * 500}, NO_SCORES),
+        *(
+            ("logprobs", {"token_logprobs": [bad] * 500, "top_logprobs": [{"7": -1.0}] * 500},
+             NO_SCORES)
+            for bad in (None, "-1", float("nan"), 1e4)
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tells_ids", [True, False])
+def test_a_reply_that_cannot_be_ends_the_command_with_one_line(
+    tmp_path: Path, format_: TokenFormat, questions: str, part: str, value: object, told: str,
+    tells_ids: bool,
+) -> None:  # fmt: skip
+    if part != "text" and not tells_ids:
+        return
+    endpoint = CompletionsServer(format_, ids=tells_ids)
+
+    def answer(request: HttpRequest) -> HttpReply:
+        reply = endpoint(request)
+        if len(endpoint.asked) > 6 and reply.status == 200:
+            reply.body["choices"][0][part] = value
+        return reply
+
+    with serving(answer) as url:
+        done = collected(tmp_path, questions, "--url", url, *SMALL)
+    assert done.exit_code == 2, done.output
+    last = done.output.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and told in last
+
+
 def test_a_key_is_sent_and_written_nowhere(
     tmp_path: Path, format_: TokenFormat, questions: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
