@@ -259,16 +259,19 @@ def run_experiment(
         with locked(folder):
             try:
                 claim(prepared, folder, force=force)
-            except ResumeRefused as error:
-                click.echo(f"Error: {error}", err=True)
-                raise SystemExit(4) from error
-            todo = runner.missing(prepared, folder)
-            total = sum(len(prepared.asked(cell)) for cell in todo)
-            try:
+                todo = runner.missing(prepared, folder)
+                total = sum(len(prepared.asked(cell)) for cell in todo)
                 if todo:
                     with progress("experiment", total) as bar:
                         spread = _on_ray() if on_ray else None
                         runner.run(prepared, todo, folder, bar, processes=processes, spread=spread)
+                if config.decision_logs:
+                    click.echo(evaluate_logs(config, folder))
+                    done = done or f"estimates in {folder / ESTIMATES}" * (not prepared.cells)
+                _finish(prepared, folder, done)
+            except* ResumeRefused as refused:
+                click.echo(f"Error: {refused.exceptions[0]}", err=True)
+                raise SystemExit(4) from refused
             except* (RequestError, OSError) as errors:
                 first = errors.exceptions[0]
                 while isinstance(first, BaseExceptionGroup):
@@ -278,10 +281,6 @@ def run_experiment(
             except* KeyboardInterrupt as interrupted:
                 click.echo(f"interrupted; {_kept(folder)}", err=True)
                 raise SystemExit(130) from interrupted
-            if config.decision_logs:
-                click.echo(evaluate_logs(config, folder))
-                done = done or f"estimates in {folder / ESTIMATES}" * (not prepared.cells)
-            _finish(prepared, folder, done)
 
 
 def _on_ray() -> "Spread":

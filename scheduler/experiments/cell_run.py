@@ -6,8 +6,10 @@ after the questions that it has.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from random import Random
 from typing import IO
@@ -31,13 +33,16 @@ def in_order(cell: ExperimentCell, questions: Sequence[Question], labelled: floa
 
 
 def partial_rows(path: Path) -> list[ResultRow]:
-    """What a live cell has so far; a torn last line is cut off, so that more can be appended."""
+    """What a live cell has so far; a torn last line is cut off, so that more can be appended.
+
+    Nothing is written anew: on a full disk that would lose what is there.
+    """
     partial = path.with_suffix(".partial")
     if not partial.is_file():
         return []
-    rows = read_cell(partial)
-    partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
-    return rows
+    whole = partial.read_bytes()
+    os.truncate(partial, whole.rfind(b"\n") + 1)
+    return read_cell(partial)
 
 
 def partial_rows_of(path: Path) -> int:
@@ -58,9 +63,11 @@ async def run_cell(
 ) -> list[ResultRow]:
     """Ask what is not `done`, and return all rows in the order of their turns."""
     log = path.parent.parent / OUTCOMES / path.name
+    have = {row["id"] for row in done}
     if keeps_outcomes:
         log.parent.mkdir(exist_ok=True)
-    have = {row["id"] for row in done}
+        if done:
+            _keep_outcomes(log, have)
     waiting = iter([each for each in asked if each.question.id not in have])
     rows = list(done)
     partial, mode = path.with_suffix(".partial"), "a" if done else "w"
@@ -74,9 +81,10 @@ async def run_cell(
                 answered = await ask(each)
                 row = answered.row | {"error": answered.row.get("error")}
                 rows.append(row)
-                _write(lines, line_of(row))
+                # The row last: a question that has one is not asked again.
                 if keeps_outcomes and answered.outcome is not None:
                     _write(outcomes, json.dumps(answered.outcome) + "\n")
+                _write(lines, line_of(row))
                 advance(each.cell.name)
 
         async with asyncio.TaskGroup() as group:
@@ -87,9 +95,23 @@ async def run_cell(
 
 def complete(path: Path, rows: Sequence[ResultRow]) -> None:
     """Put the cell's file in its place; all else that belongs to the cell is there by then."""
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(map(line_of, rows)), encoding="utf-8")
-    partial.replace(path)
+    partial, ordered = path.with_suffix(".partial"), path.with_suffix(".ordered")
+    ordered.write_text("".join(map(line_of, rows)), encoding="utf-8")
+    ordered.replace(path)
+    partial.unlink(missing_ok=True)
+
+
+def _keep_outcomes(log: Path, have: Set[str]) -> None:
+    """Those of questions that have a row; what is torn, or asked again, is left out."""
+    if not log.is_file():
+        return
+    kept = log.with_suffix(".kept")
+    with log.open("rb") as lines, kept.open("wb") as file:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                if line.endswith(b"\n") and json.loads(line)["question_id"] in have:
+                    file.write(line)
+    kept.replace(log)
 
 
 def _write(file: IO[str], line: str) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from policies.plan import Budget
 from policies.signals import Probe, Probing, Signals
-from scheduler.experiments import runner
+from scheduler.experiments import cell_run, runner
 from scheduler.experiments.completions_engine import completions_engine
 from scheduler.experiments.prepare import prepare
 from scheduler.experiments.results import read_cell
@@ -272,6 +272,59 @@ def test_a_recording_goes_on_where_it_was_stopped(
     assert [without_place(line) for line in lines_of(tmp_path / "out")] == [
         without_place(line) for line in lines_of(tmp_path / "whole")
     ]
+
+
+@pytest.mark.parametrize("killed", ["within an outcome", "before a row", "within a row"])
+def test_a_recording_that_was_killed_goes_on_with_every_question_once(
+    tmp_path: Path, format_: TokenFormat, questions: str, killed: str
+) -> None:
+    endpoint = CompletionsServer(format_, left=60)
+    with serving(endpoint) as url:
+        flags = (questions, "--url", url, *SMALL, "--concurrency", "1")
+        assert collected(tmp_path, *flags).exit_code == 2
+        (log,) = (tmp_path / "outcomes").glob("*.jsonl")
+        (rows,) = tmp_path.rglob("*.partial")
+        assert 0 < log.read_text().count("\n") < COUNT
+        if killed == "within an outcome":
+            log.write_text(log.read_text() + log.read_text()[:1000])
+        else:
+            torn = rows.read_text().splitlines(keepends=True)
+            end = torn[-1][:20] if killed == "within a row" else ""
+            rows.write_text("".join(torn[:-1]) + end)
+        endpoint.left = 1 << 30
+        done = collected(tmp_path, *flags)
+    assert done.exit_code == 0, done.output
+    assert sorted(line["question"] for line in lines_of(tmp_path)) == [
+        f"a={number} a?" for number in range(COUNT)
+    ]
+    assert not [*tmp_path.rglob("*.partial"), *tmp_path.rglob("*.kept")]
+
+
+def test_a_full_disk_loses_nothing_of_what_is_recorded(
+    tmp_path: Path, format_: TokenFormat, questions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    endpoint = CompletionsServer(format_, left=60)
+    with serving(endpoint) as url:
+        flags = (questions, "--url", url, *SMALL, "--concurrency", "1")
+        assert collected(tmp_path, *flags).exit_code == 2
+        (rows,) = tmp_path.rglob("*.partial")
+        before = rows.read_text()
+        endpoint.left = 1 << 30
+        monkeypatch.setattr(cell_run, "_write", full)
+        monkeypatch.setattr(Path, "write_text", full_after_opening)
+        done = collected(tmp_path, *flags)
+    assert done.exit_code == 2, done.output
+    assert "No space left on device" in done.output.splitlines()[-1]
+    assert rows.read_text() == before
+
+
+def full_after_opening(path: Path, text: str, **_: object) -> int:
+    """What a full disk leaves of a file that is written anew: nothing."""
+    path.open("w").close()
+    raise OSError(28, "No space left on device")
 
 
 def test_what_a_server_does_not_tell_is_said_and_left_out(
