@@ -138,8 +138,8 @@ class PlanCounts:
         if is_greedy:
             return
         bins = bins_of(first.ends[0], difficulty)
-        for signal in bins:
-            if signal not in self.votes:  # nobody has ever brought this one
+        for signal in SIGNALS:
+            if signal in bins and signal not in self.votes:  # nobody has ever brought this one
                 self.votes[signal] = _unknown(self.votes["length"])
         right = truth(leader)
         for signal, votes in self.votes.items():

@@ -16,7 +16,7 @@ from policies.curves.plans.counts import Course, PlanCounts, courses_of
 from policies.curves.plans.curve import fit_plans
 from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
-from policies.signals import Probe
+from policies.signals import Confidence, Probe
 from policies.tally import Vote, VoteStanding
 
 PRICES = (1e-6, 1e-4, 1e-2)
@@ -197,3 +197,11 @@ def test_a_price_as_dear_as_may_be_has_plans() -> None:
     curve = fit_plans(observed(20, early=0.3, late=0.6), prices=[0.9, 7.2])
     assert curve is not None
     assert all(table.plans for table in curve.tables)
+
+
+def test_signals_are_kept_in_one_order_so_that_the_same_queries_give_the_same_file() -> None:
+    counts = PlanCounts()
+    sure = Confidence(mean=0.5, lowest=0.5, tail=0.5, answer=0.5)
+    (course,) = courses_of((Vote(0, "a", 54, 50, confidence=sure),), (), ChainSetting())
+    counts.observe([course], lambda _: None, is_exploration=False, difficulty=0.5)
+    assert list(counts.votes) == ["length", "answer", "tail", "difficulty"]
