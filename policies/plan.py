@@ -153,7 +153,7 @@ class Plan:
             )
         elif setting is not None and self.price:
             setting = setting.at(price / self.price)
-        return replace(self, budget=budget, price=None, is_exploration=False, setting=setting)
+        return replace(self, budget=budget, price=price, is_exploration=False, setting=setting)
 
 
 def check_int(

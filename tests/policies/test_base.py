@@ -126,8 +126,10 @@ def test_a_chain_may_be_extended_at_a_lower_price_also_if_it_was_forced_on(
 ) -> None:
     plan = Plan("a", Budget(1000, extensions=setting.forced), 0.0, price=0.004, setting=setting)
     resumed = plan.resumed(0.001)
-    assert resumed.setting == later and resumed.price is None
+    assert (resumed.setting, resumed.price) == (later, 0.001)
     assert resumed.budget == Budget(1000)
+    again = resumed.resumed(0.0005)
+    assert again.setting == later.at(0.5) and again.price == 0.0005
 
 
 def test_an_exploration_run_is_gone_on_with_as_any_other() -> None:
