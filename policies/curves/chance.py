@@ -45,10 +45,14 @@ def plan_option(curve: ClassCurve, plan: Plan) -> PlanOption | None:
 
 
 def next_extension(curve: ClassCurve, plan: Plan, tally: Tally) -> NextExtension | None:
-    """What one more would bring the only chain of a plan that extends while that pays."""
+    """What one more would bring the only chain of a plan that extends while that pays.
+
+    None of a chain that was cut, or has no answer: its class has learned of others only.
+    """
     ends, known = tally.history, curve.plans.extension if curve.plans else None
     if known is None or plan.setting is None or plan.setting.kind != "extend" or not ends:
         return None
     if len({end.chain for end in ends}) > 1 or ends[-1].extensions >= known.max_extensions:
         return None
-    return next_of(known, ends)
+    is_cut = not ends[-1].ended_by_itself
+    return None if is_cut or ends[-1].answer is None else next_of(known, ends)

@@ -52,7 +52,8 @@ def _last_step(outcome: Outcome, price: float) -> str:
     considered = outcome.considered
     if at := considered.next_extension:
         by = ", by the tail confidence of its thinking, too" if at.by_confidence else ""
-        after = f" After {at.extensions} extensions its" if at.extensions else " Its"
+        number = f"{at.extensions} extension{'s' if at.extensions > 1 else ''}"
+        after = f" After {number} its" if at.extensions else " Its"
         said = f"{after} answer is right with a chance of {at.chance:.0%}{by}"
         return f"{said}: one more extension {_brings(at.forecast, price)}"
     if considered.next_vote is None:

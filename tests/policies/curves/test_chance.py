@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from policies.curves.chance import chance_right
+from policies.curves.chance import chance_right, next_extension
 from policies.curves.class_statistics import ClassStatistics
 from policies.curves.curve import fit
 from policies.curves.observation import Observation
+from policies.curves.plans.settings import ChainSetting
 from policies.plan import Budget, Plan
 from policies.tally import Tally, Vote
 
@@ -75,6 +76,14 @@ def test_without_a_curve_nobody_can_tell() -> None:
     assert chance_right(CURVE, None, Tally(votes("a"))) is None
     only_extensions = replace(CURVE, votes=None)
     assert chance_right(only_extensions, VOTES, Tally(votes("a"))) is None
+
+
+def test_what_one_more_extension_would_bring_is_told_of_answers_that_the_model_came_to() -> None:
+    plan = Plan("extend", BUDGET, 0.0, setting=ChainSetting("extend", 3e-4))
+    (end,) = extensions("a")
+    assert next_extension(CURVE, plan, Tally((end,))) is not None
+    for other in (replace(end, answer=None), replace(end, stop_cause="max_thinking")):
+        assert next_extension(CURVE, plan, Tally((other,))) is None
 
 
 def test_what_an_exploration_run_misses_corrects_no_prediction() -> None:

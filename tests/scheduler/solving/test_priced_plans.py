@@ -64,6 +64,9 @@ def test_a_reply_says_what_one_more_extension_would_bring() -> None:
             "of its thinking, too: one more extension would bring 0.4 points for 60 tokens, and "
             "the price asks for 1.8."
         )
+        once = replace(considered, next_extension=after._replace(extensions=1))
+        said = explain(replace(outcome, considered=once), reads_curves=True)
+        assert " After 1 extension its answer" in said
         kept = considered.as_dict()["next_extension"]
         assert (kept["extensions"], kept["forecast"]["tokens"]) == (2, 60.0)
 
