@@ -73,10 +73,14 @@ class DurableCurveStore:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._log = _locked(path, wait_seconds)
-        for report in _reports(_log_of(path)):
-            self.store.take(report)
-        self._synced = clock()
-        self.snapshot()
+        try:
+            for report in _reports(_log_of(path)):
+                self.store.take(report)
+            self._synced = clock()
+            self.snapshot()
+        except BaseException:
+            self._release(path)
+            raise
 
     def exchange(self, report: Report, epoch: str, version: int) -> PackedUpdate:
         """Take a report in and return newer curves; the reply confirms the report."""
@@ -144,9 +148,15 @@ class DurableCurveStore:
 
     def close(self) -> None:
         if self._path is not None and not self._log.closed:
-            self.snapshot()
-            _holder_of(self._path).unlink(missing_ok=True)
-            self._log.close()
+            try:
+                self.snapshot()
+            finally:
+                self._release(self._path)
+
+    def _release(self, path: Path) -> None:
+        """Whatever happens: what this process has logged, the next one reads."""
+        _holder_of(path).unlink(missing_ok=True)
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self

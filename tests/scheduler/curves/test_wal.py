@@ -115,6 +115,26 @@ def test_the_log_begins_anew_with_every_snapshot(
     kept.close()
 
 
+def test_a_full_disk_keeps_the_log_and_lets_go_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "curves.json"
+    store = DurableCurveStore(path)
+    store.observe(chain(query_class="c"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.close()
+        with pytest.raises(OSError, match="No space left"):
+            DurableCurveStore(path)
+    with DurableCurveStore(path) as again:
+        assert again.sizes("m") == {"c": 1.0}
+
+
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "curves.json"
     kept = DurableCurveStore(path)
