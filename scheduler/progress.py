@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 PLAIN_SECONDS = 5.0
+FORESEEN_FROM = 0.01  # share of the work after which its speed says when it ends
 
 
 class Progress(Protocol):
@@ -33,10 +34,15 @@ class _Plain:
 
     def show(self, note: str = "") -> None:
         elapsed = time.monotonic() - self._began
-        speed = (self._done - self._first) / max(elapsed, 1e-9)
+        done_here = self._done - self._first
+        speed = done_here / max(elapsed, 1e-9)
         of = f"/{self._total}" if self._total is not None else ""
         seconds_left = None
-        if self._total is not None and speed > 0 and self._total > self._done:
+        if (
+            self._total is not None
+            and self._total > self._done
+            and done_here >= max(1, FORESEEN_FROM * (self._total - self._first))
+        ):
             seconds_left = (self._total - self._done) / speed
         left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
         line = f"{self._what}: {self._done}{of}, {speed:.1f}/s, {elapsed:.0f} s{left} {note}"
