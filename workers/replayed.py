@@ -127,7 +127,8 @@ class ReplayedEngine:
             drawn[chain] = self._draw(question, request, extensions)
         record = drawn[chain]
         if extensions not in record.rounds:
-            why = f"no record of {question!r} goes to {extensions} extensions"
+            kind = "greedy" if record.greedy else "sampled"
+            why = f"this {kind} chain of {question!r} is not recorded with {extensions} extensions"
             raise Refused("extensions", why, NOT_RECORDED)
         sample = replace(record.rounds[extensions], chain=chain)
         sample = _allowed(sample, request, record.probes or [])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(0, 1024), default=16, show_default=True,
               help="Sampled chains of each question.")  # fmt: skip
 @click.option("--extensions", type=click.IntRange(0, 64), default=4, show_default=True,
-              help="Extensions of its first chain.")  # fmt: skip
+              help="Extensions of its greedy chain, and of its first sampled one.")  # fmt: skip
 @click.option("--greedy/--no-greedy", default=True, show_default=True,
               help="Whether to record a first chain, with extensions; it is greedy where the "
               "model's thinking format means single chains so.")  # fmt: skip

@@ -167,7 +167,7 @@ def _how_to_record(field: str | None) -> str:
     part = (field or "").removeprefix("thinkbudget.")
     flags = {
         "samples": "--samples and --greedy",
-        "extensions": "--extensions",
+        "extensions": "--extensions, of the first chain of each kind",
         "probing": "--probes",
         "signals": "--confidence",
         "max_thinking_tokens": "--max-thinking-tokens",

@@ -176,7 +176,7 @@ def test_an_extension_beyond_the_record_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         extended(engine, 2)
     assert caught.value.field == "extensions"
-    assert str(caught.value) == "no record of '6*7?' goes to 2 extensions"
+    assert str(caught.value) == "this sampled chain of '6*7?' is not recorded with 2 extensions"
 
 
 def test_the_question_is_the_last_message() -> None:
