@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from statistics import mean
 from typing import Any, NamedTuple
 
 from scheduler.client.http_client import Client
@@ -18,6 +19,7 @@ from scheduler.progress import Progress
 from workers.answers.grader import is_right
 
 CONCURRENCY = 32
+LEARNS = "priced"
 POLICIES: dict[str, dict[str, Any]] = {
     "one pass": {"policy": "fixed"},
     "2 extensions": {"policy": "fixed", "extensions": 2},
@@ -61,11 +63,11 @@ async def _ask_all(
     progress: Progress,
 ) -> list[ResultRow]:
     scored: list[ResultRow] = []
-    waiting = iter(questions)
-    learns = options["policy"] == "priced"
+    waiting = iter(enumerate(questions))
+    learns = options["policy"] == LEARNS
 
     async def worker() -> None:
-        for question in waiting:
+        for turn, question in waiting:
             budget = options | {"learn": learns}
             if learns:
                 budget["reference_answer"] = question.answer
@@ -84,6 +86,7 @@ async def _ask_all(
                     "questions": model,
                     "policy": label,
                     "seed": 0,
+                    "turn": turn,
                     "id": question.id,
                     "class": question.query_class,
                     "correct": is_right(account["answer"], question.answer),
@@ -97,6 +100,17 @@ async def _ask_all(
         for _ in range(CONCURRENCY):
             group.create_task(worker())
     return scored
+
+
+def last_half(rows: list[ResultRow]) -> str:
+    """What `priced` reaches once it has learned: on the half of the questions asked last.
+
+    By when they were asked, not answered: the answers that come last took the most tokens.
+    """
+    learned = sorted((row for row in rows if row["policy"] == LEARNS), key=lambda row: row["turn"])
+    half = learned[len(learned) // 2 :]
+    right, tokens = mean(bool(row["correct"]) for row in half), mean(row["tokens"] for row in half)
+    return f"{LEARNS} on the last {len(half)} questions: {right:.1%} at {tokens:.0f} tokens"
 
 
 def save(folder: Path, shown: Shown) -> None:

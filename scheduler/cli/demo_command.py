@@ -37,5 +37,6 @@ def demo(port: int, count: int, price: float, out: Path) -> None:
         demo_run.save(out, result)
         text = write(out / "report", result.scored, learned_curves(out))
     click.echo(text.read_text(encoding="utf-8"))
+    click.echo(demo_run.last_half(result.scored))
     walls = ", ".join(f"{label} {wall:.0f} s" for label, wall in result.walls.items())
     click.echo(f"wall time: {walls}\npage: {text.with_suffix('.html')}")
