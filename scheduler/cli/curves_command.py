@@ -9,7 +9,10 @@ from scheduler.cli.options import one_line_errors
 
 @click.group()
 def curves() -> None:
-    """What was learned, from the file that `serve --curves` keeps, or a folder of an experiment."""
+    """What was learned, from the file that `serve --curves` keeps, or a folder of an experiment.
+
+    A running server writes the file every 30 seconds, and at its end.
+    """
 
 
 @curves.command("show")

@@ -210,7 +210,7 @@ export function accuracy(state, width) {
   const rows = state.curves.classes.flatMap((each) =>
     Object.entries(each.served).map(([plan, served]) => ({ name: each.class, plan, ...served })));
   if (!rows.length) {
-    return [empty("No labelled answers yet. Send a label to POST /v1/feedback, or thinkbudget.reference_answer with a request.")];
+    return [empty("No labelled answers yet; exploration runs do not count. Send a label to POST /v1/feedback, or thinkbudget.reference_answer with a request.")];
   }
   const wide = Math.max(150, Math.min(420, width - 480));
   return [table("Accuracy served", [["Class"], ["Plan"], ["Accuracy", "number"], ["0 to 100 %", "drawn"], ["95 % interval", "number"], ["Checked", "number"]],
