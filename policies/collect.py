@@ -27,7 +27,7 @@ class Collect(Policy):
     """
 
     samples: int = 16
-    extensions: int = 4
+    extensions: int = 5
     greedy: bool = True
     probes: bool = True
     confidence: bool = True

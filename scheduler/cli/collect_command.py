@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="So many of the questions.  [default: all]")
 @click.option("--samples", type=click.IntRange(0, 1024), default=16, show_default=True,
               help="Sampled chains of each question.")  # fmt: skip
-@click.option("--extensions", type=click.IntRange(0, 64), default=4, show_default=True,
+@click.option("--extensions", type=click.IntRange(0, 64), default=5, show_default=True,
               help="Extensions of its greedy chain, and of its first sampled one.")  # fmt: skip
 @click.option("--greedy/--no-greedy", default=True, show_default=True,
               help="Whether to record a first chain, with extensions; it is greedy where the "

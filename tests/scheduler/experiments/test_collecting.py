@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from policies.collect import Collect
+from policies.priced import Priced
 from scheduler.experiments import runner
 from scheduler.experiments.cells import all_cells
 from scheduler.experiments.prepare import prepare
@@ -47,9 +48,9 @@ def test_a_trace_holds_all_chains(traces: Path) -> None:
     for line in lines:
         greedy = [each for each in line["samples"] if each["temperature"] == 0]
         sampled = [each for each in line["samples"] if each["temperature"] != 0]
-        assert [each["extensions"] for each in greedy] == [0, 1, 2, 3, 4]
+        assert [each["extensions"] for each in greedy] == [0, 1, 2, 3, 4, 5]
         extended = [each["extensions"] for each in sampled if each["chain"] == 1]
-        assert (len(sampled), extended) == (6 + 4, [0, 1, 2, 3, 4])
+        assert (len(sampled), extended) == (6 + 5, [0, 1, 2, 3, 4, 5])
         assert all(each["confidence"] is not None for each in line["samples"])
         trials = [trial["thinking_tokens"] for each in sampled for trial in each["probes"]]
         assert trials and set(trials) <= {16, 32, 64, 128, 256, 512}
@@ -94,11 +95,19 @@ def test_the_recording_that_ships_replays_every_policy_of_its_experiment(tmp_pat
     assert [row["error"] for told in found.values() for row in told] == [None] * (12 * 5)
 
 
+def test_as_much_is_recorded_by_default_as_priced_may_ask_for() -> None:
+    asked = Priced()
+    assert Collect().samples >= asked.max_samples
+    assert Collect().extensions >= asked.max_extensions
+    given = {option.name: option.default for option in main.commands["collect"].params}
+    assert (given["samples"], given["extensions"]) == (Collect().samples, Collect().extensions)
+
+
 @pytest.mark.parametrize(
     ("policy", "flag"),
     [
         ({"policy": "majority", "samples": 7}, "--samples"),
-        ({"policy": "fixed", "extensions": 5}, "--samples and --greedy"),
+        ({"policy": "fixed", "extensions": 6}, "--samples and --greedy"),
         ({"policy": "fixed", "max_thinking_tokens": 5}, "--max-thinking-tokens"),
     ],
 )
