@@ -91,8 +91,8 @@ def test_the_recording_that_ships_replays_every_policy_of_its_experiment(tmp_pat
     prepared = prepare(config)
     runner.run(prepared, prepared.cells, tmp_path, Steps())
     found = {cell.policy: read_cell(cell.path(tmp_path)) for cell in all_cells(config)}
-    assert len(found) == 12
-    assert [row["error"] for told in found.values() for row in told] == [None] * (12 * 5)
+    assert len(found) >= 12
+    assert [row["error"] for told in found.values() for row in told] == [None] * (5 * len(found))
 
 
 def test_as_much_is_recorded_by_default_as_priced_may_ask_for() -> None:
