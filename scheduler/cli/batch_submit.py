@@ -2,6 +2,8 @@
 
 import json
 import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +73,8 @@ def batch_status(job: str, address: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(state))
         return
-    for name, value in state.items():
-        click.echo(f"{name}: {value}")
+    for text in _lines(state):
+        click.echo(text)
 
 
 @click.command("logs")
@@ -113,6 +115,20 @@ def batch_results(out: str, errors: bool) -> None:
             click.echo(line.rstrip(b"\n"))
         failed = any(True for _ in failures(at))
     raise SystemExit(3 if failed else 0)
+
+
+def _lines(state: dict[str, Any]) -> Iterator[str]:
+    """As people read it: times of the day in UTC, and the bill a line a class and plan."""
+    for name, value in state.items():
+        if name in ("began", "updated") and isinstance(value, int | float):
+            yield f"{name}: {datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        elif name == "bill" and isinstance(value, list):
+            yield "bill:"
+            for row in value:
+                known = (f"{key} {'-' if each is None else each}" for key, each in row.items())
+                yield f"  {', '.join(known)}"
+        else:
+            yield f"{name}: {value}"
 
 
 def _written(context: click.Context) -> list[str]:

@@ -91,7 +91,8 @@ def serve(
         signal.signal(signal.SIGHUP, lambda *_: asked.set())
         with suppress(KeyboardInterrupt):
             names = ", ".join(config.models) or config.engine.model
-            click.echo(f"serving {names} at {address}/v1")
+            page = f", live page at {address}/ui" if config.live_page else ""
+            click.echo(f"serving {names} at {address}/v1{page}")
             _tell_sampling(config)
             while asked.wait():
                 asked.clear()

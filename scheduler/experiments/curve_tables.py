@@ -85,7 +85,8 @@ def _section(line: dict[str, Any]) -> str:
         span = f"{served['low']:.1%}..{served['high']:.1%} at any time"
         labels = f"{served['checked']:.0f} of {served['queries']:.0f} answers checked"
         text.append(f"  served by {plan}: {served['accuracy']:.1%} right, {span}, {labels}")
-    text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
+    if curve["points"]:
+        text.append(f"  {'setting':<32} accuracy  95 % interval    tokens")
     for point in curve["points"]:
         if point["kind"] == "votes" and point["x"] not in _SHOWN_VOTES:
             continue

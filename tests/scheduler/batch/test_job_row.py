@@ -1,6 +1,7 @@
 """A job leaves its row in the store: how it ended, what it took, and one row for all its runs."""
 
 import json
+import re
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -36,6 +37,15 @@ def test_a_job_leaves_its_row_and_its_outcomes(tmp_path: Path) -> None:
     assert sum(one["tokens"]["total"] for one in outcomes) == row["tokens"]
     told = CliRunner().invoke(main, ["report", "--since", "1h", "--store", str(tmp_path / "s.db")])
     assert row["id"] in told.output and "1 batch jobs" in told.output
+
+
+def test_how_far_a_job_is_reads_as_people_do(tmp_path: Path) -> None:
+    write(tmp_path, line("1"))
+    assert ran(tmp_path).exit_code == 0
+    told = CliRunner().invoke(main, ["batch", "status", str(tmp_path / "out.jsonl")]).output
+    assert "status: finished\n" in told
+    assert re.search(r"began: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", told)
+    assert re.search(r"bill:\n  class default, plan .*, rows 1, tokens \d+", told)
 
 
 def test_a_job_that_goes_on_has_one_row(tmp_path: Path) -> None:
