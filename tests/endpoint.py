@@ -46,7 +46,8 @@ class Endpoint:
             if self.process.poll() is not None:
                 raise AssertionError(f"serve ended: {self.said()}")
             try:
-                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                is_up = httpx.get(f"{self.url}/health", timeout=5).status_code == 200
+                if is_up and "serving " in self.said():
                     return
             except httpx.HTTPError:
                 pass

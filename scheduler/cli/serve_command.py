@@ -82,11 +82,10 @@ def serve(
     configure(config.log_level, as_json=json_logs)
     source = SettingsSource(str(config_file.resolve()) if config_file else None, flags)
     running = serving(config, source=source, replace=replace, verbose=verbose, json_logs=json_logs)
+    # A shell that starts this in the background has SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with one_line_errors(), running as address:
-        # Ray has a handler of its own, which would not wait for anything, and a shell that starts
-        # this in the background has SIGINT ignored.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
         asked = threading.Event()
         signal.signal(signal.SIGHUP, lambda *_: asked.set())
         with suppress(KeyboardInterrupt):

@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import psutil
@@ -178,9 +180,7 @@ def stop(application: str | None) -> None:
                 time.sleep(POLL_SECONDS)
     ray.shutdown()
     _, left = psutil.wait_procs(ours, timeout=1)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    _kill(left)
 
 
 def _parts_of(application: str) -> list[str]:
@@ -215,17 +215,39 @@ def _join(verbose: bool, json_logs: bool) -> None:
         os.environ.setdefault("RAY_worker_niceness", "0")
         # It would start one idle worker for each of these CPUs.
         os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
-        # Without "local", Ray would join any cluster that was started on this machine.
-        ray.init(
-            address="local",
-            num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1),
-            include_dashboard=False,
-            object_store_memory=200 << 20,
-            logging_level=level,
-            configure_logging=True,
-        )
+        with _whole_or_none():
+            # Without "local", Ray would join any cluster that was started on this machine.
+            ray.init(
+                address="local",
+                num_cpus=max(LOCAL_CPUS, os.cpu_count() or 1),
+                include_dashboard=False,
+                object_store_memory=200 << 20,
+                logging_level=level,
+                configure_logging=True,
+            )
+    if threading.current_thread() is threading.main_thread():
+        # Ray's own handler would end this at once, and leave its processes.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("ray.serve").setLevel(level)
     _show_logs(verbose, json_logs)
+
+
+@contextlib.contextmanager
+def _whole_or_none() -> Iterator[None]:
+    """A Ray that is told to end while it starts leaves some of its processes behind: end them."""
+    before = set(psutil.Process().children())
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        for child in set(psutil.Process().children()) - before:
+            _kill([*child.children(recursive=True), child])
+        raise KeyboardInterrupt from None
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _show_logs(verbose: bool, json_logs: bool) -> None:

@@ -433,6 +433,26 @@ def served(tmp_path: Path) -> Iterator[Endpoint]:
             os.killpg(made.process.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("begun", ["raylet", "ray::ServeController"])
+def test_a_server_that_is_told_to_end_while_it_starts_leaves_no_process(begun: str) -> None:
+    made = Endpoint("--engine", "simulated", "--model", "simulated")
+    process = psutil.Process(made.process.pid)
+
+    def is_begun() -> bool:
+        return any(begun in " ".join(one.cmdline()) for one in process.children(recursive=True))
+
+    try:
+        wait_until(is_begun, 60)
+        members = made.members()
+        made.process.terminate()
+        assert made.process.wait(timeout=60) == 1
+        assert "Aborted!" in made.said() and "serving" not in made.said()
+        wait_until(lambda: not any(map(psutil.pid_exists, members)), 30)
+    finally:
+        if made.process.poll() is None:
+            os.killpg(made.process.pid, signal.SIGKILL)
+
+
 def test_a_server_that_is_told_to_end_loses_no_request_and_no_outcome(
     served: Endpoint, tmp_path: Path
 ) -> None:
