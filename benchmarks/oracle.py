@@ -28,6 +28,7 @@ from benchmarks.populations.questions import ANSWER_TOKENS, SHAPES, SimulatedQue
 from policies.curves.chance import chance_right
 from policies.curves.extension_counts import states
 from policies.curves.length_curve import CAPS
+from policies.curves.observation import predicted
 from policies.price import Price
 from policies.priced import Priced
 from policies.tally import Tally
@@ -118,8 +119,8 @@ class PricedServer:
             )
         self._curves.observe(ObservationRecord("m", observation, price))
         chance = chance_right(curve, observation.plan, Tally(observation.history))
-        predicted = replace(observation, chance=chance).predicted
-        self._pricing.settle(outcome.tokens, predicted=predicted, right=right)
+        foretold = predicted(observation.plan, chance)
+        self._pricing.settle(outcome.tokens, predicted=foretold, right=right)
         return OracleResult(simulated, shape, outcome.right, outcome.tokens)
 
 

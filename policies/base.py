@@ -187,10 +187,9 @@ class Situation:
     "go on". `max_thinking_tokens` is the cap of a chain by the context and the request's limits.
     `probes` are the trial answers of the chains that are still thinking, chain by chain in
     the order of their tokens. `load` is the engines' utilisation. `exploration_runs` are the
-    exploration runs of
-    the class that are under way, by the name of their plan, `exploration_runs_elsewhere` those of
-    other classes; where nothing may be learned of this
-    query (`learns`), nothing is tried for the sake of later ones. `greedy` is whether a chain
+    exploration runs of the class that are under way, by the name of their plan,
+    `exploration_runs_elsewhere` those of other classes; where nothing may be learned of this query
+    (`learns`), nothing is tried for the sake of later ones. `greedy` is whether a chain
     that stands alone is decoded greedily: the thinking format means it so, or the caller asks for
     temperature 0. Many models repeat themselves for ever when they are.
     """

@@ -13,6 +13,14 @@ MOST_NATS = 1e4
 """Of a token's confidence; engines say -9999 of what cannot come."""
 
 
+def predicted(plan: Plan | None, chance: float | None) -> float | None:
+    """The chance of an answer, where a label of it shows how good such predictions are.
+
+    Exploration runs fall on labelled queries: what they miss says nothing of the others.
+    """
+    return None if plan is not None and plan.is_exploration else chance
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one answered query shows."""
@@ -57,11 +65,8 @@ class Observation:
 
     @property
     def predicted(self) -> float | None:
-        """The chance of the answer, where a label of it shows how good such predictions are.
-
-        Exploration runs fall on labelled queries: what they miss says nothing of the others.
-        """
-        return None if self.plan is not None and self.plan.is_exploration else self.chance
+        """The chance of the answer, where labels may correct it."""
+        return predicted(self.plan, self.chance)
 
     def truth(self, answer: str | None) -> bool | None:
         """Whether an answer is right; no answer at all is wrong as soon as any label is known."""

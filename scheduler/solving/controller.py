@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from policies.answer_spec import AnswerSpec
 from policies.base import Policy, Query, Stop
+from policies.curves.observation import predicted
 from policies.sampling import SamplingParams
 from scheduler.admission.access import CALLER
 from scheduler.admission.admission import Admission, Ticket
@@ -194,12 +195,10 @@ class Controller:
         outcome = build_outcome(run, stop, model=self.info.model, policy=policy.name)
         if arm:
             outcome = replace(outcome, arm=arm, propensity=outcome.propensity * arm.propensity)
-        # Exploration runs fall on checked queries: what they miss says nothing of the others.
-        explored = outcome.plan is not None and outcome.plan.is_exploration
         self.pricing.settle(
             outcome.tokens.total,
             tenant=tenant,
-            predicted=None if explored else outcome.chance,
+            predicted=predicted(outcome.plan, outcome.chance),
             right=outcome.correct,
         )
         if self.activity:

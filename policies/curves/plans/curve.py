@@ -177,10 +177,9 @@ class _Fitted:
 
     def tables(self, prices: Sequence[float], round_tokens: float) -> Iterator[PlanTable]:
         """Each of the best few plans, which are found by few votes and without their latency."""
+        settings = {price: dict(self._settings(price)) for price in prices}
         offered = [
-            (price, setting, once)
-            for price in prices
-            for setting, once in dict(self._settings(price)).items()
+            (price, setting, once) for price in prices for setting, once in settings[price].items()
         ]
         screened = self._plans(offered, self.votes.for_all(most=SCREENED_VOTES))
         best: dict[float, list[ChainSetting]] = {
@@ -189,7 +188,7 @@ class _Fitted:
         offered = [offer for offer in offered if offer[1] in best[offer[0]]]
         found = self._plans(offered, self.votes, round_tokens)
         for price in prices:
-            plans = found.get(price, []) + self._alone(price)
+            plans = found.get(price, []) + self._alone(price, settings[price])
             yield PlanTable(price, tuple(plan for _, plan in _best(plans)))
 
     def _plans(
@@ -225,13 +224,15 @@ class _Fitted:
             plans.setdefault(price, []).append((worth, plan))
         return plans
 
-    def _alone(self, price: float) -> list[tuple[float, PlanOption]]:
+    def _alone(
+        self, price: float, settings: Mapping[ChainSetting, Forecast]
+    ) -> list[tuple[float, PlanOption]]:
         """Plans of one greedy chain, each with its worth; none where all chains are sampled."""
         if not self.greedy.cells:
             return []
         ratio, plans = self._apart(self.greedy), []
         curve = self.votes.for_all()
-        for setting, once in dict(self._settings(price)).items():
+        for setting, once in settings.items():
             if setting.is_dearer(price):
                 continue
             forecast = Forecast(with_errors(once.accuracy, ratio), once.tokens)
