@@ -15,10 +15,7 @@ _UNITS = {"extensions": "extensions", "votes": "votes", "cap": "thinking tokens 
 def read(path: Path) -> list[dict[str, Any]]:
     """The classes of a curve store's file, or of the best known ones of a folder's *curves.json."""
     try:
-        if path.is_dir():
-            classes = read_curves(path)
-        else:
-            classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        classes = read_curves(path) if path.is_dir() else _fitted(path)
         classes.sort(key=lambda line: (line["model"], line["class"]))
         for line in classes:
             _ = [line["curve"][name] for name in ("queries", "labelled", "price", "plans")]
@@ -30,13 +27,19 @@ def read(path: Path) -> list[dict[str, Any]]:
     return classes
 
 
+def _fitted(path: Path) -> list[dict[str, Any]]:
+    """The classes of a curve store's file; those that have no curve yet are left out."""
+    classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+    return [line for line in classes if line.get("curve", line) is not None]
+
+
 def read_curves(folder: Path) -> list[dict[str, Any]]:
     """The learned curves in a folder, or beside the cells in it: those of the class seen most,
     where several learned.
     """
     best: dict[str, dict[str, Any]] = {}
     for path in sorted([*folder.glob("*curves.json"), *folder.glob("cells/*curves.json")]):
-        for line in json.loads(path.read_text(encoding="utf-8"))["classes"]:
+        for line in _fitted(path):
             known = best.get(line["class"])
             if known is None or line["curve"]["queries"] > known["curve"]["queries"]:
                 best[line["class"]] = line
@@ -58,7 +61,7 @@ def learned_curves(folder: Path) -> list[LearnedCurves]:
     found = []
     for path in sorted(folder.glob("cells/*~*~*~*.curves.json")):
         engine, questions, policy, seed = path.name.removesuffix(".curves.json").split("~")
-        classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        classes = _fitted(path)
         if classes:
             found.append(LearnedCurves(engine, questions, policy, int(seed), classes))
     return found

@@ -9,7 +9,14 @@ from click.testing import CliRunner
 
 from scheduler.curves.store import CurveStore
 from scheduler.curves.wal import save
-from scheduler.experiments.curve_tables import COLUMNS, export, read, show
+from scheduler.experiments.curve_tables import (
+    COLUMNS,
+    export,
+    learned_curves,
+    read,
+    read_curves,
+    show,
+)
 from tests.scheduler.observations import chain, votes
 from thinkbudget import main
 
@@ -77,4 +84,14 @@ def test_a_value_that_is_missing_is_named(path: Path) -> None:
     del stored["classes"][0]["curve"]["points"][0]["low"]
     path.write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ValueError, match="'low'"):
+        read(path)
+
+
+def test_a_class_that_has_no_curve_yet_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    path = tmp_path / "cells" / "e~q~priced~0.curves.json"
+    path.write_text(json.dumps({"classes": [{"model": "m", "class": "new", "curve": None}]}))
+    assert read_curves(tmp_path) == []
+    assert learned_curves(tmp_path) == []
+    with pytest.raises(ValueError, match="no curve was learned yet"):
         read(path)
